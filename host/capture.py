@@ -1,0 +1,282 @@
+"""The recording of one sampling while it runs: which rows are whose, and the sums of their maps."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from comfy.ldm.modules.attention import optimized_attention
+
+from ..hrv.accumulate import Accumulator, place_crop
+from ..hrv.attention import column_probabilities
+from ..hrv.recording import Entry, Run
+
+POSITIVE, NEGATIVE = "positive", "negative"
+
+
+@dataclass
+class _Owner:
+    """The conditioning a uuid stands for: the guider's name for its list, and its place there."""
+
+    guider_role: str
+    index: int
+    cond: dict[str, Any]
+    entry: Entry | None = None
+
+    @property
+    def role(self) -> str:
+        """`negative` for every list that pushes away, `positive` for every list that pulls."""
+        return NEGATIVE if NEGATIVE in self.guider_role else POSITIVE
+
+
+@dataclass
+class _Row:
+    """Rows of one call that are recorded: `rows` of the batch show `entry`, cropped to `crop`."""
+
+    uuid: Any
+    entry: Entry
+    rows: slice
+    crop: tuple[int, int, int, int] | None
+
+
+@dataclass
+class _Call:
+    """One call of the UNet: what is recorded from it, and the options handed on."""
+
+    rows: list[_Row]
+    time_bin: int
+    batch: int
+    tokens: int
+    latent: tuple[int, int]
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class Capture:
+    """Follows one sampling. Every method but `guarded` may raise; callers wrap them in `guarded`."""
+
+    def __init__(self, run: Run, registry, options):
+        self.run = run
+        self.options = options
+        self._registry = registry
+        self._sums = Accumulator(run, options.time_bins, options.memory_limit)
+        self._owners: dict[Any, _Owner] = {}
+        self._edges: list[float] | None = None
+        self._time_bin: int | None = 0
+        self._seen: set[Any] = set()
+        self._conds: list[list[dict[str, Any]] | None] = []
+        self._latent: tuple[int, int] | None = None
+        self._lock = threading.RLock()  # several GPUs run their chunks in threads
+        self._failed = False
+
+    # -- lifecycle ----------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def guarded(self, doing: str):
+        """An error inside ends the recording with one warning, and lets the sampling go on."""
+        try:
+            yield
+        except Exception as error:
+            self._abandon(doing, error)
+
+    def open(self, guider) -> None:
+        """Reads the guider's conditionings, and where in the schedule to record."""
+        for role, conds in guider.conds.items():
+            for index, cond in enumerate(conds or ()):
+                self._owners.setdefault(cond["uuid"], _Owner(role, index, cond))
+        start, end, bins = self.options.start_percent, self.options.end_percent, self.options.time_bins
+        if start > 0.0 or end < 1.0 or bins > 1:
+            to_sigma = guider.model_patcher.get_model_object("model_sampling").percent_to_sigma
+            self._edges = [float(to_sigma(start + (end - start) * i / bins)) for i in range(bins + 1)]
+
+    def close(self) -> None:
+        """Brings the maps to rest on the CPU, entries in the order of the guider, positive ones first."""
+        recorded = [owner.entry for owner in self._owners.values() if owner.entry is not None]
+        self.run.entries = sorted(recorded, key=lambda entry: entry.role != POSITIVE)
+        if self._failed:
+            return
+        self._sums.finish()
+        if self._sums.pooled_blocks:
+            limit = self.options.memory_limit // 2**20
+            self.warn(
+                f"The maps of {self._sums.pooled_blocks} layers were made smaller to stay within {limit} MB. "
+                "For finer maps raise memory_limit_mb in Record Attention."
+            )
+
+    def warn(self, message: str) -> None:
+        """Notes a warning once on the run and in the log."""
+        if message not in self.run.warnings:
+            self.run.warnings.append(message)
+            logging.warning("[HRV] %s", message)
+
+    def _abandon(self, doing: str, error: Exception) -> None:
+        with self._lock:
+            if self._failed:
+                return
+            self._failed = True
+            for entry in self.run.entries:
+                entry.maps.clear()
+            out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+            cause = "memory ran out" if out_of_memory else f"{type(error).__name__}: {error}"
+            self.warn(f"Recording stopped while {doing} ({cause}). The picture is not affected.")
+            logging.debug("[HRV] recording stopped", exc_info=error)
+
+    # -- what the sampler does ------------------------------------------------------------------------------
+
+    def begin_evaluation(self, timestep: torch.Tensor) -> None:
+        """timestep: (batch,) sigma. Reading it waits for a GPU, so only done where the schedule matters."""
+        self._seen = set()
+        if self._edges is None:
+            return
+        sigma = float(timestep.flatten()[0])
+        edges = self._edges
+        if not edges[-1] <= sigma <= edges[0]:
+            self._time_bin = None
+            return
+        self._time_bin = next(i for i in range(len(edges) - 1) if sigma >= edges[i + 1])
+
+    @contextlib.contextmanager
+    def conditionings(self, conds, latent: tuple[int, int]):
+        """The lists that `cond_or_uncond` points into, for as long as they are evaluated."""
+        before = self._conds, self._latent
+        self._conds, self._latent = conds, latent
+        try:
+            yield
+        finally:
+            self._conds, self._latent = before
+
+    def begin_call(self, x: torch.Tensor, context, transformer_options: dict[str, Any]) -> _Call | None:
+        """Finds the rows to record in one call of the UNet; None when there are none.
+
+        x: (chunk · batch, channel, height, width); context: (chunk · batch, token, channel).
+        """
+        if self._failed or self._time_bin is None or self._latent is None or context is None:
+            return None
+        uuids, lists = transformer_options["uuids"], transformer_options["cond_or_uncond"]
+        batch, rest = divmod(x.shape[0], len(uuids))
+        if rest:
+            self.warn(
+                f"The batch of {x.shape[0]} rows does not divide into {len(uuids)} prompts, because another node "
+                "multiplies rows. Those steps were not recorded."
+            )
+            return None
+        rows = []
+        for chunk, (uuid, number) in enumerate(zip(uuids, lists, strict=True)):
+            entry = self._entry(uuid, number, batch, context.shape[1])
+            if entry is not None:
+                crop = self._crop(uuid, number, tuple(x.shape[-2:]))
+                rows.append(_Row(uuid, entry, slice(chunk * batch, (chunk + 1) * batch), crop))
+        if not rows:
+            return None
+        call = _Call(rows, self._time_bin, x.shape[0], context.shape[1], self._latent)
+        call.options = self._with_entries(transformer_options, call)
+        return call
+
+    def end_call(self, call: _Call) -> None:
+        """Counts the evaluation, once all layers have run."""
+        with self._lock:
+            for row in call.rows:
+                row.entry.counts[call.time_bin] += 1
+
+    # -- rows -------------------------------------------------------------------------------------------------
+
+    def _entry(self, uuid, number: int, batch: int, tokens: int) -> Entry | None:
+        """The entry that a chunk is recorded into, or None."""
+        owner = self._owners.get(uuid)
+        listed = self._conds[number] if number < len(self._conds) else None
+        if owner is None or not listed:
+            return None
+        first = self._owners.get(listed[0]["uuid"])
+        # a positive conditioning with an area is copied, uuid and all, into the negative list
+        if first is None or first.guider_role != owner.guider_role:
+            return None
+        if owner.role == NEGATIVE and not self.options.negative:
+            return None
+        with self._lock:
+            if uuid in self._seen:  # guidance such as PAG evaluates the same prompt again: the first counts
+                return None
+            self._seen.add(uuid)
+            if owner.entry is None:
+                owner.entry = self._new_entry(owner, self._cond(uuid, number), batch)
+        entry = owner.entry
+        if tokens % entry.length or entry.batch != batch:
+            self.warn(
+                f"A prompt of {entry.length} tokens reached the model with {tokens}, because another node changes the "
+                "prompt inside the model (NegPip, attention couple and the like). It was not recorded."
+            )
+            return None
+        return entry
+
+    def _new_entry(self, owner: _Owner, cond: dict[str, Any], batch: int) -> Entry:
+        length = cond["model_conds"]["c_crossattn"].cond.shape[1]
+        prompt, warning = self._registry.prompt_of(owner.cond)
+        if warning:
+            self.warn(warning)
+        if prompt is not None and prompt.length != length:
+            self.warn(f"The prompt has {prompt.length} tokens, but the model sees {length}; its words are not known.")
+            prompt = None
+        columns = tuple(range(length)) if prompt is None else prompt.recorded_columns
+        entry = Entry(owner.role, owner.index, prompt, length, columns, [0] * self.options.time_bins, batch)
+        self.run.entries.append(entry)
+        return entry
+
+    def _cond(self, uuid, number: int) -> dict[str, Any]:
+        return next(c for c in self._conds[number] if c["uuid"] == uuid)
+
+    def _crop(self, uuid, number: int, shape: tuple[int, int]) -> tuple[int, int, int, int] | None:
+        """(height, width, y, x) of an area conditioning in latent pixels; None for the whole picture."""
+        area = self._cond(uuid, number).get("area")
+        if area is None:
+            return None
+        y, x = area[len(area) // 2 :][-2:]
+        return (*shape, int(y), int(x))
+
+    # -- layers -----------------------------------------------------------------------------------------------
+
+    def _with_entries(self, transformer_options: dict[str, Any], call: _Call) -> dict[str, Any]:
+        """A copy of the options with an entry for every cross-attention layer; dies with the call."""
+        replace = transformer_options.get("patches_replace", {})
+        attn2 = dict(replace.get("attn2", {}))
+        options = {**transformer_options, "patches_replace": {**replace, "attn2": attn2}}
+        for number, block in enumerate(self.run.layout.blocks):
+            occupant = attn2.get(block.key, attn2.get(block.key[:2]))
+            attn2[block.key] = self._layer(number, call, options, occupant)
+        return options
+
+    def _layer(self, number: int, call: _Call, options: dict[str, Any], occupant):
+        def replacement(q, k, v, extra_options):
+            with self.guarded(f"reading layer {self.run.layout.blocks[number]}"):
+                self._record(number, call, q, k, tuple(extra_options["activations_shape"][-2:]))
+            if occupant is not None:
+                return occupant(q, k, v, extra_options)
+            return optimized_attention(
+                q, k, v, extra_options["n_heads"], attn_precision=extra_options["attn_precision"], transformer_options=options
+            )
+
+        return replacement
+
+    def _record(self, number: int, call: _Call, q: torch.Tensor, k: torch.Tensor, grid: tuple[int, int]) -> None:
+        """q: (row, pixel, heads · d); k: (row, token, heads · d); grid: height and width of the layer."""
+        if self._failed:
+            return
+        fits = q.shape[0] == k.shape[0] == call.batch and q.shape[1] == grid[0] * grid[1] and k.shape[1] == call.tokens
+        for row in call.rows:
+            if not fits:
+                self.warn(
+                    f"Layer {self.run.layout.blocks[number]} was left out: another node changes its rows, pixels or tokens "
+                    f"({q.shape[0]} rows of {q.shape[1]} pixels and {k.shape[1]} tokens where {call.batch} of "
+                    f"{grid[0]}×{grid[1]} and {call.tokens} were expected)."
+                )
+                with self._lock:
+                    self._sums.drop(row.entry, number)
+                continue
+            heads = self.run.layout.blocks[number].heads
+            maps = column_probabilities(q[row.rows], k[row.rows], heads, row.entry.columns, row.entry.length)
+            maps = maps.unflatten(-1, grid)
+            if row.crop is not None:
+                maps = place_crop(maps, row.crop, call.latent)
+            with self._lock:
+                self._sums.add(row.entry, number, call.time_bin, maps)

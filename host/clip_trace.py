@@ -1,0 +1,196 @@
+"""Remembers which text a conditioning came from, without changing what is encoded.
+
+`trace(clip, registry)` gives a clone of a CLIP. Whatever it (or a clone of it) encodes leaves two keys that
+lead back from a sampled row to its words: a fingerprint of each 77-token chunk of the embedding, kept in the
+registry, which survives nodes that rebuild conditionings; and a tag in the conditioning dict, which survives
+nodes that change the numbers.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+from collections import OrderedDict
+from typing import Any
+
+import comfy.sd1_clip
+import torch
+
+from ..hrv.prompt import PAD, Prompt, Token, concatenate, parse_chunks
+from ..hrv.recording import fingerprints
+
+TAG = "hrv_prompt"
+CHUNK = 77
+ENCODERS = ("l", "g", "h")
+KEPT = 1024
+_EMBEDDING_NAME = re.compile(r"embedding:[^\s,:()<\[\]]+", re.IGNORECASE)
+
+
+class TextRegistry:
+    """Bounded memory of encoded texts: chunk fingerprint → tokens, token ids → text, vector → its name."""
+
+    def __init__(self):
+        self._chunks: OrderedDict[str, tuple[Token, ...]] = OrderedDict()
+        self._texts: OrderedDict[tuple, str] = OrderedDict()
+        self._names: OrderedDict[str, str] = OrderedDict()
+
+    def note_text(self, clip, text: str, tokens: dict[str, list], tokenize) -> None:
+        """Called with what `clip.tokenize(text)` gave."""
+        _remember(self._texts, _ids(tokens), text)
+        if not any(_vectors(tokens)):
+            return
+        for name in _EMBEDDING_NAME.findall(text):
+            for vector in _vectors(tokenize(name)):
+                _remember(self._names, _vector_key(vector), name)
+
+    def prompt(self, tokens: dict[str, list]) -> Prompt | None:
+        """The prompt that these tokens, as `CLIP.encode_from_tokens` gets them, spell; None when the text
+        encoder is not one of Stable Diffusion's."""
+        text = self._texts.get(_ids(tokens))
+        parsed = [
+            parse_chunks(tokens[key], _piece, lambda v: self._names.get(_vector_key(v), "embedding"), text)
+            for key in ENCODERS
+            if key in tokens
+        ]
+        if not parsed:
+            return None
+        first, *others = parsed
+        differs = others and [t.piece for t in others[0].tokens] != [t.piece for t in first.tokens]
+        return Prompt(first.tokens, first.text, others[0] if differs else None)
+
+    def note_embedding(self, prompt: Prompt, embedding: torch.Tensor) -> None:
+        """embedding: (1, token, channel), what the text encoder made of the prompt."""
+        for start, fingerprint in _chunk_fingerprints(embedding):
+            _remember(self._chunks, fingerprint, prompt.tokens[start : start + CHUNK])
+
+    def prompt_of(self, cond: dict[str, Any]) -> tuple[Prompt | None, str | None]:
+        """(prompt, warning) of a conditioning dict as samplers hold it, with `cross_attn` (1, token, channel).
+
+        By content where every chunk is known; else by the tag, if it has the right number of tokens; else
+        what is known of it.
+        """
+        embedding, tag = cond.get("cross_attn"), cond.get(TAG)
+        if embedding is None or embedding.ndim != 3 or not bool(embedding.any()):
+            return None, None
+        length = embedding.shape[1]
+        chunks = [self._chunks.get(f) for _, f in _chunk_fingerprints(embedding)]
+        if chunks and all(c is not None for c in chunks):
+            known = concatenate(chunks)
+            return (tag if tag is not None and tag.tokens == known.tokens else known), None
+        if tag is not None and tag.length == length:
+            return tag, None
+        if any(c is not None for c in chunks):
+            unknown = [Token(0, PAD)] * CHUNK
+            return concatenate([c or unknown for c in chunks]), (
+                "A part of the prompt was not encoded by the CLIP that comes out of Record Attention; its words are not known."
+            )
+        return None, None
+
+
+class _Tracing:
+    """Mixed into a CLIP's own class: notes what is encoded, and stays with every further clone."""
+
+    hrv_registries: tuple[TextRegistry, ...] = ()
+
+    def clone(self, *args, **kwargs):
+        return _adopt(super().clone(*args, **kwargs), self.hrv_registries)
+
+    def tokenize(self, text, *args, **kwargs):
+        tokens = super().tokenize(text, *args, **kwargs)
+        self._each(lambda registry: registry.note_text(self, text, tokens, super(_Tracing, self).tokenize))
+        return tokens
+
+    def encode_from_tokens(self, tokens, *args, **kwargs):
+        out = super().encode_from_tokens(tokens, *args, **kwargs)
+        embedding = out["cond"] if isinstance(out, dict) else out[0] if isinstance(out, tuple) else out
+        prompt = self._note(tokens, [embedding])
+        if isinstance(out, dict) and prompt is not None:
+            out[TAG] = prompt
+        return out
+
+    def encode_from_tokens_scheduled(self, tokens, *args, **kwargs):
+        out = super().encode_from_tokens_scheduled(tokens, *args, **kwargs)
+        prompt = self._note(tokens, [embedding for embedding, _ in out])
+        if prompt is not None:
+            for _, values in out:
+                values[TAG] = prompt
+        return out
+
+    def _note(self, tokens, embeddings: list[torch.Tensor]) -> Prompt | None:
+        prompts = []
+
+        def note(registry: TextRegistry) -> None:
+            prompt = registry.prompt(tokens)
+            if prompt is not None:
+                prompts.append(prompt)
+                for embedding in embeddings:
+                    registry.note_embedding(prompt, embedding)
+
+        self._each(note)
+        return prompts[0] if prompts else None
+
+    def _each(self, note) -> None:
+        try:
+            for registry in self.hrv_registries:
+                note(registry)
+        except Exception:  # noting must never stop a prompt from being encoded
+            logging.warning("[HRV] Could not note the words of a prompt; heatmaps need prompt_text.", exc_info=True)
+
+
+def trace(clip, registry: TextRegistry):
+    """A clone of `clip` whose encodings are noted in `registry`; the original is left alone."""
+    return _adopt(clip.clone(), (*getattr(clip, "hrv_registries", ()), registry))
+
+
+def tokenize_text(text: str) -> Prompt:
+    """Tokens of a text by CLIP's own tokenizer, for prompts whose encoding was not traced."""
+    registry = TextRegistry()
+    prompt = registry.prompt({"l": _tokenizer().tokenize_with_weights(text)})
+    assert prompt is not None
+    return Prompt(prompt.tokens, text)
+
+
+def _adopt(clip, registries: tuple[TextRegistry, ...]):
+    if not isinstance(clip, _Tracing):
+        clip.__class__ = type("TracedCLIP", (_Tracing, type(clip)), {})
+    clip.hrv_registries = registries
+    return clip
+
+
+@functools.cache
+def _tokenizer() -> comfy.sd1_clip.SDTokenizer:
+    return comfy.sd1_clip.SDTokenizer()
+
+
+def _piece(token_id: int) -> str:
+    return _tokenizer().inv_vocab.get(token_id, "")
+
+
+def _remember(store: OrderedDict, key, value) -> None:
+    store[key] = value
+    store.move_to_end(key)
+    while len(store) > KEPT:
+        store.popitem(last=False)
+
+
+def _ids(tokens: dict[str, list]) -> tuple:
+    first = next((tokens[key] for key in ENCODERS if key in tokens), [])
+    return tuple(t[0] if isinstance(t[0], int) else None for chunk in first for t in chunk)
+
+
+def _vectors(tokens: dict[str, list]):
+    return (t[0] for key in ENCODERS for chunk in tokens.get(key, ()) for t in chunk if isinstance(t[0], torch.Tensor))
+
+
+def _vector_key(vector: torch.Tensor) -> str:
+    return fingerprints(vector.reshape(1, -1))[0]
+
+
+def _chunk_fingerprints(embedding: torch.Tensor) -> list[tuple[int, str]]:
+    """(first column, fingerprint) of each 77-token chunk of (1, token, channel); empty for other lengths."""
+    length = embedding.shape[1]
+    if length == 0 or length % CHUNK:
+        return []
+    chunks = embedding[0].reshape(-1, CHUNK, embedding.shape[-1])
+    return list(zip(range(0, length, CHUNK), fingerprints(chunks), strict=True))

@@ -1,0 +1,125 @@
+"""Records cross-attention while ComfyUI samples, without changing what is sampled.
+
+Four wrappers sit on a clone of the model, all under one key:
+
+    OUTER_SAMPLE     opens a capture, and turns it into a Run when the sampler has finished
+    PREDICT_NOISE    one evaluation of the model by the sampler
+    CALC_COND_BATCH  the lists of conditionings that the rows of the batch belong to
+    DIFFUSION_MODEL  hands the UNet a copy of transformer_options in which every cross-attention layer has an
+                     entry that records q and k, and then does what would have been done without it
+
+Whatever goes wrong in recording ends the recording, never the sampling.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import comfy.model_management
+import comfy.patcher_extension
+
+from ..hrv.recording import Recording, Run, fingerprints
+from .blocks import UnsupportedModel, layout_of
+from .capture import Capture
+from .clip_trace import TextRegistry, trace
+
+KEY = "hrv_record"
+
+
+@dataclass(frozen=True)
+class RecordOptions:
+    """What to record. Percentages are parts of the schedule (0 noise … 1 picture); bytes in memory_limit."""
+
+    start_percent: float = 0.0
+    end_percent: float = 1.0
+    time_bins: int = 1
+    negative: bool = False
+    memory_limit: int = 512 * 2**20
+
+
+def attach(model, clip, options: RecordOptions):
+    """Returns (model, clip, recording): clones that record into `recording` and note what they encode.
+
+    A model that cannot be recorded comes back as a plain clone, and reading the recording tells why.
+    """
+    registry = TextRegistry()
+    traced = trace(clip, registry) if clip is not None else None
+    model = model.clone()
+    try:
+        layout = layout_of(model.get_model_object("diffusion_model"))
+    except UnsupportedModel as error:
+        logging.warning("[HRV] %s The picture is made without a recording.", error)
+        return model, traced, Recording(None, options.memory_limit, problem=str(error))
+    recorder = Recorder(Recording(layout, options.memory_limit), registry, options)
+    recorder.install(model)
+    return model, traced, recorder.recording
+
+
+class Recorder:
+    """Opens one Capture per sampling and keeps its Run."""
+
+    def __init__(self, recording: Recording, registry: TextRegistry, options: RecordOptions):
+        self.recording = recording
+        self.registry = registry
+        self.options = options
+        self._capture: Capture | None = None
+
+    def __deepcopy__(self, memo) -> Recorder:
+        """Packs that deep-copy model_options must not detach the recorder from its recording."""
+        return self
+
+    def install(self, model) -> None:
+        """Adds the four wrappers to a ModelPatcher that is ours alone."""
+        kinds = comfy.patcher_extension.WrappersMP
+        for kind, wrapper in (
+            (kinds.OUTER_SAMPLE, self._outer_sample),
+            (kinds.PREDICT_NOISE, self._predict_noise),
+            (kinds.CALC_COND_BATCH, self._calc_cond_batch),
+            (kinds.DIFFUSION_MODEL, self._diffusion_model),
+        ):
+            model.add_wrapper_with_key(kind, KEY, wrapper)
+
+    def _outer_sample(self, executor, *args, **kwargs):
+        outer, run = self._capture, Run(self.recording.layout)
+        capture = Capture(run, self.registry, self.options)
+        with capture.guarded("reading the prompts"):
+            capture.open(executor.class_obj)
+        self._capture = capture
+        try:
+            samples = executor(*args, **kwargs)
+        finally:
+            self._capture = outer
+        with capture.guarded("keeping the recording"):
+            capture.close()
+        try:
+            run.fingerprints = fingerprints(samples.to(dtype=comfy.model_management.intermediate_dtype()))
+        except Exception as error:  # e.g. nested latents; the newest run is then read
+            logging.warning("[HRV] The latent of this run cannot be recognised later: %s", error)
+        self.recording.add(run)
+        return samples
+
+    def _predict_noise(self, executor, x, timestep, *args, **kwargs):
+        if self._capture is not None:
+            with self._capture.guarded("following the schedule"):
+                self._capture.begin_evaluation(timestep)
+        return executor(x, timestep, *args, **kwargs)
+
+    def _calc_cond_batch(self, executor, model, conds, x_in, *args, **kwargs):
+        if self._capture is None:
+            return executor(model, conds, x_in, *args, **kwargs)
+        with self._capture.conditionings(conds, tuple(x_in.shape[-2:])):
+            return executor(model, conds, x_in, *args, **kwargs)
+
+    def _diffusion_model(self, executor, x, timesteps, context=None, y=None, control=None, transformer_options=None, **kwargs):
+        transformer_options = {} if transformer_options is None else transformer_options
+        capture, call = self._capture, None
+        if capture is not None:
+            with capture.guarded("matching rows with prompts"):
+                call = capture.begin_call(x, context, transformer_options)
+        if call is None:
+            return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
+        output = executor(x, timesteps, context, y, control, call.options, **kwargs)
+        with capture.guarded("counting evaluations"):
+            capture.end_call(call)
+        return output

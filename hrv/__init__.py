@@ -1,0 +1,1 @@
+"""Pure logic of the pack on torch and numpy: nothing in here imports ComfyUI."""

@@ -1,0 +1,169 @@
+"""What a recording holds: runs of a sampler, their conditionings, and per-head attention maps.
+
+    Recording ─ Run (one per sampling) ─ Entry (one per conditioning) ─ maps[block]
+
+Maps at rest are sums of post-softmax probabilities in half precision on the CPU, shape
+(batch, bin, head, column, height, width); `counts[bin]` says over how many evaluations.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+
+import torch
+
+from .layout import Layout
+from .prompt import Prompt
+
+MAX_RUNS = 16
+
+
+class NoRecording(ValueError):
+    """There is nothing to read; the message says what to connect or to run."""
+
+
+@dataclass
+class Entry:
+    """One conditioning of a run.
+
+    role: "positive", "negative" or the name a guider gives it; index: its place in that role's list.
+    columns: the columns of the conditioning that were kept, in ascending order. `prompt` is None when the
+    text is not known (a conditioning that did not come through a traced CLIP).
+    maps: block number → sums of P (docs/formulas.md, "Recording"), (batch, bin, head, column, h, w).
+    """
+
+    role: str
+    index: int
+    prompt: Prompt | None
+    length: int
+    columns: tuple[int, ...]
+    counts: list[int]
+    batch: int = 0
+    maps: dict[int, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the maps take in memory now."""
+        return sum(m.numel() * m.element_size() for m in self.maps.values())
+
+    def count(self, time_bin: int | None = None) -> int:
+        """Evaluations seen, in one bin of the schedule or in all of them."""
+        return sum(self.counts) if time_bin is None else self.counts[time_bin]
+
+
+@dataclass
+class Run:
+    """One sampling: the conditionings it evaluated, and the latents it produced (by fingerprint)."""
+
+    layout: Layout
+    entries: list[Entry] = field(default_factory=list)
+    fingerprints: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the working grid: the largest attention grid of the run."""
+        grids = {tuple(m.shape[-2:]) for e in self.entries for m in e.maps.values()}
+        if not grids:
+            raise NoRecording("The sampler ran, but no cross-attention was recorded in it. " + self.explanation)
+        return max(grids, key=lambda grid: grid[0] * grid[1])
+
+    @property
+    def explanation(self) -> str:
+        """Every warning of the run as one text; empty when all went well."""
+        return " ".join(self.warnings)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the run's maps take in memory."""
+        return sum(e.nbytes for e in self.entries)
+
+    @property
+    def bins(self) -> int:
+        """Number of parts of the schedule that were kept apart."""
+        return max((len(e.counts) for e in self.entries), default=1)
+
+    def roles(self) -> list[str]:
+        """Roles that have entries, in order of appearance."""
+        return list(dict.fromkeys(e.role for e in self.entries))
+
+    def of_role(self, role: str) -> list[Entry]:
+        """The conditionings of one role. Raises NoRecording that says how to record them."""
+        entries = [e for e in self.entries if e.role == role and e.maps]
+        if entries:
+            return entries
+        have = ", ".join(self.roles()) or "none"
+        hint = (
+            "Switch `negative` on in Record Attention and run again."
+            if role == "negative"
+            else "Check that the sampler's positive input is connected and runs inside start_percent … end_percent."
+        )
+        raise NoRecording(f"No {role} prompt was recorded (recorded: {have}). {hint} {self.explanation}".strip())
+
+
+@dataclass(frozen=True)
+class Match:
+    """Where the attention of one picture of a batch is: a run and the row in it. `exact` is False when the
+    latent was not produced by any run that is still kept, and the newest run stands in."""
+
+    run: Run
+    element: int
+    exact: bool
+
+
+class Recording:
+    """A bounded list of runs. Several samplers and several queued prompts may write into one recording.
+
+    memory_limit: bytes all runs together may take; the oldest are dropped first, the newest never.
+    """
+
+    def __init__(self, layout: Layout | None, memory_limit: int, problem: str | None = None):
+        self.layout = layout
+        self.memory_limit = memory_limit
+        self.problem = problem
+        self._runs: deque[Run] = deque(maxlen=MAX_RUNS)
+        self._lock = threading.Lock()
+
+    @property
+    def runs(self) -> list[Run]:
+        """Kept runs, oldest first."""
+        with self._lock:
+            return list(self._runs)
+
+    def add(self, run: Run) -> None:
+        """Keeps a finished run; drops the oldest runs beyond the limits."""
+        with self._lock:
+            self._runs.append(run)
+            while len(self._runs) > 1 and sum(r.nbytes for r in self._runs) > self.memory_limit:
+                self._runs.popleft()
+
+    def match(self, latent: torch.Tensor) -> list[Match]:
+        """The run and row of each element of a latent batch (batch, channel, height, width).
+
+        Raises NoRecording when nothing was recorded at all.
+        """
+        runs = self.runs
+        if not runs:
+            raise NoRecording(
+                self.problem
+                or "Nothing has been recorded yet. Connect Record Attention's model output to the sampler, and the "
+                "sampler's latent to this node."
+            )
+        matches = []
+        for element, fingerprint in enumerate(fingerprints(latent)):
+            found = next((r for r in reversed(runs) if fingerprint in r.fingerprints), None)
+            if found is not None:
+                matches.append(Match(found, found.fingerprints.index(fingerprint), True))
+            else:
+                newest = runs[-1]
+                matches.append(Match(newest, min(element, max(0, len(newest.fingerprints) - 1)), False))
+        return matches
+
+
+def fingerprints(latent: torch.Tensor) -> list[str]:
+    """SHA-256 of the float32 bytes of each batch element of a tensor (batch, …)."""
+    rows = latent.detach().to(device="cpu", dtype=torch.float32).contiguous()
+    return [hashlib.sha256(row.numpy().tobytes()).hexdigest() for row in rows]

@@ -1,0 +1,10 @@
+"""The pack's nodes: one module per job of the user."""
+
+from .demo_checkpoint import HRVDemoCheckpoint
+from .heatmap import HRVHeatmap
+from .record import HRVRecordAttention
+
+
+def all_nodes() -> list[type]:
+    """Every node class, in the order of the node menu."""
+    return [HRVRecordAttention, HRVHeatmap, HRVDemoCheckpoint]
