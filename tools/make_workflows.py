@@ -1,0 +1,174 @@
+"""Writes example_workflows/*.json: the example graphs, in the form that ComfyUI's page saves.
+
+    python3 tools/make_workflows.py
+
+Graphs are described by node name; links are written as "node.output". Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+
+OUT = Path(__file__).resolve().parent.parent / "example_workflows"
+SDXL = {
+    "name": "sd_xl_base_1.0.safetensors",
+    "url": "https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0/resolve/main/sd_xl_base_1.0.safetensors",
+    "directory": "checkpoints",
+}
+# node type → (socket inputs in order, outputs in order, as name:TYPE)
+SOCKETS = {
+    "HRVDemoCheckpoint": ("", "model:MODEL clip:CLIP vae:VAE"),
+    "CheckpointLoaderSimple": ("", "MODEL:MODEL CLIP:CLIP VAE:VAE"),
+    "HRVRecordAttention": ("model:MODEL clip:CLIP", "model:MODEL clip:CLIP attention:HRV_ATTENTION"),
+    "HRVHeatmap": (
+        "attention:HRV_ATTENTION latent:LATENT image:IMAGE heads:HRV_HEADS",
+        "overlay:IMAGE heat:MASK mask:MASK words:STRING",
+    ),
+    "CLIPTextEncode": ("clip:CLIP", "CONDITIONING:CONDITIONING"),
+    "EmptyLatentImage": ("", "LATENT:LATENT"),
+    "KSampler": ("model:MODEL positive:CONDITIONING negative:CONDITIONING latent_image:LATENT", "LATENT:LATENT"),
+    "VAEDecode": ("samples:LATENT vae:VAE", "IMAGE:IMAGE"),
+    "SaveImage": ("images:IMAGE", ""),
+    "MarkdownNote": ("", ""),
+    "GrowMask": ("mask:MASK", "MASK:MASK"),
+    "SetLatentNoiseMask": ("samples:LATENT mask:MASK", "LATENT:LATENT"),
+}
+
+
+class Graph:
+    """A workflow under construction."""
+
+    def __init__(self):
+        self.nodes: dict[str, dict] = {}
+        self.links: list[list] = []
+
+    def add(self, name: str, kind: str, pos: tuple[int, int], size: tuple[int, int], widgets=(), title=None, models=(), **sources):
+        """Adds a node; `sources` maps input names to "node.output"."""
+        inputs, outputs = ([s.split(":") for s in side.split()] for side in SOCKETS[kind])
+        node = {
+            "id": len(self.nodes) + 1, "type": kind, "pos": list(pos), "size": list(size), "flags": {},
+            "order": len(self.nodes), "mode": 0,
+            "inputs": [{"name": n, "type": t, "link": None} for n, t in inputs],
+            "outputs": [{"name": n, "type": t, "links": []} for n, t in outputs],
+            "properties": {"Node name for S&R": kind}, "widgets_values": list(widgets),
+        }  # fmt: skip
+        if title:
+            node["title"] = title
+        if models:
+            node["properties"]["models"] = list(models)
+        self.nodes[name] = node
+        for target, source in sources.items():
+            self._link(source, node, target)
+
+    def _link(self, source: str, node: dict, target: str) -> None:
+        origin_name, output = source.split(".")
+        origin = self.nodes[origin_name]
+        out_slot = next(i for i, o in enumerate(origin["outputs"]) if o["name"] == output)
+        in_slot = next(i for i, s in enumerate(node["inputs"]) if s["name"] == target)
+        number = len(self.links) + 1
+        self.links.append([number, origin["id"], out_slot, node["id"], in_slot, origin["outputs"][out_slot]["type"]])
+        origin["outputs"][out_slot]["links"].append(number)
+        node["inputs"][in_slot]["link"] = number
+
+    def save(self, name: str) -> None:
+        """Writes the file; its id follows from its name, so that a second run changes nothing."""
+        workflow = {
+            "id": str(uuid.uuid5(uuid.NAMESPACE_URL, name)), "revision": 0,
+            "last_node_id": len(self.nodes), "last_link_id": len(self.links), "nodes": list(self.nodes.values()),
+            "links": self.links, "groups": [], "config": {}, "extra": {}, "version": 0.4,
+        }  # fmt: skip
+        OUT.mkdir(exist_ok=True)
+        (OUT / f"{name}.json").write_text(json.dumps(workflow, indent=1) + "\n", encoding="utf-8")
+
+
+def heatmap_widgets(words: str, threshold: float = 0.4) -> list:
+    """words, unit, role, normalize, threshold, alpha, colormap, caption, prompt_text."""
+    return [words, "auto", "positive", "shared", threshold, 0.6, "turbo", True, ""]
+
+
+def text_to_image(graph: Graph, prompt: str, side: int, seed: int, steps: int, cfg: float, loader: str, models=()) -> None:
+    """Loader → Record Attention → text, sampler, decoder: the graph every artist has, with one node put in."""
+    widgets = [models[0]["name"]] if models else []
+    out = ("MODEL", "CLIP", "VAE") if models else ("model", "clip", "vae")
+    graph.add("loader", loader, (40, 160), (300, 110), widgets, models=models)
+    graph.add(
+        "record", "HRVRecordAttention", (40, 330), (300, 250), [0.0, 1.0, 1, False, 512],
+        model=f"loader.{out[0]}", clip=f"loader.{out[1]}",
+    )  # fmt: skip
+    graph.add("positive", "CLIPTextEncode", (390, 160), (340, 130), [prompt], "Prompt", clip="record.clip")
+    graph.add("negative", "CLIPTextEncode", (390, 340), (340, 100), [""], "Negative prompt", clip="record.clip")
+    graph.add("empty", "EmptyLatentImage", (390, 490), (340, 110), [side, side, 1])
+    graph.add(
+        "sampler", "KSampler", (780, 160), (300, 270), [seed, "fixed", steps, cfg, "euler", "normal", 1.0],
+        model="record.model", positive="positive.CONDITIONING", negative="negative.CONDITIONING",
+        latent_image="empty.LATENT",
+    )  # fmt: skip
+    graph.add("decode", "VAEDecode", (780, 480), (300, 50), samples="sampler.LATENT", vae=f"loader.{out[2]}")
+    graph.add("save", "SaveImage", (1130, 160), (300, 330), ["hrv/picture"], "The picture", images="decode.IMAGE")
+
+
+def which_word(name: str, note: str, prompt: str, words: str, **settings) -> None:
+    graph = Graph()
+    text_to_image(graph, prompt, **settings)
+    graph.add(
+        "heatmap", "HRVHeatmap", (1480, 160), (360, 560), heatmap_widgets(words),
+        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
+    )  # fmt: skip
+    graph.add("note", "MarkdownNote", (40, -80), (690, 190), [note], "How to read this")
+    graph.save(name)
+
+
+def repaint(name: str) -> None:
+    graph = Graph()
+    text_to_image(graph, "a red star and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
+    graph.add(
+        "heatmap", "HRVHeatmap", (1480, 160), (360, 560), heatmap_widgets("fish", 0.4), "Where the fish is",
+        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
+    )  # fmt: skip
+    graph.add("grow", "GrowMask", (780, 640), (300, 90), [12, True], mask="heatmap.mask")
+    graph.add(
+        "masked", "SetLatentNoiseMask", (780, 780), (300, 60), title="Repaint only the mask",
+        samples="sampler.LATENT", mask="grow.MASK",
+    )  # fmt: skip
+    graph.add("repaint_text", "CLIPTextEncode", (390, 780), (340, 130), ["a red star and a green mug on sand"],
+              "What to paint there", clip="loader.clip")  # fmt: skip
+    graph.add(
+        "repaint", "KSampler", (1130, 780), (300, 270), [11, "fixed", 20, 5.0, "euler", "normal", 1.0], "Second sampler",
+        model="loader.model", positive="repaint_text.CONDITIONING", negative="negative.CONDITIONING",
+        latent_image="masked.LATENT",
+    )  # fmt: skip
+    graph.add("decode2", "VAEDecode", (1130, 1090), (300, 50), samples="repaint.LATENT", vae="loader.vae")
+    graph.add("save2", "SaveImage", (1480, 780), (360, 360), ["hrv/repainted"], "The repainted picture", images="decode2.IMAGE")
+    note = (
+        "**Mask a word and repaint it.** Attention Heatmap finds where *fish* was drawn. Its mask output goes through "
+        "Grow Mask into Set Latent Noise Mask, and the second KSampler repaints only there.\n\n"
+        "Change the word in Attention Heatmap to mask another thing: the first picture is not sampled again."
+    )
+    graph.add("note", "MarkdownNote", (40, -80), (690, 190), [note], "How to read this")
+    graph.save(name)
+
+
+def main() -> None:
+    which_word(
+        "01_which_word_drew_what",
+        "**Which word drew what?** Record Attention sits between loader and sampler and changes nothing in the picture. "
+        "Attention Heatmap then shows, for every word, where the model looked while drawing. All words share one scale: "
+        "a word that stays dark was ignored.\n\n"
+        "Type one or more words into `words` and run again: the picture is not sampled again.",
+        "a red star and a blue fish on sand", "", side=256, seed=7, steps=20, cfg=5.0, loader="HRVDemoCheckpoint",
+    )  # fmt: skip
+    which_word(
+        "02_which_word_drew_what_sdxl",
+        "**The same with SDXL.** Needs `sd_xl_base_1.0.safetensors` in models/checkpoints; ComfyUI offers the download "
+        "when you open this graph. Any SD1.5 or SDXL checkpoint works in its place.\n\n"
+        "Type words into Attention Heatmap and run again: the picture is not sampled again.",
+        "photo of a computer mouse and a mouse eating cheese on a wooden desk", "mouse#1, mouse#2, cheese, desk",
+        side=1024, seed=7, steps=25, cfg=7.0, loader="CheckpointLoaderSimple", models=(SDXL,),
+    )  # fmt: skip
+    repaint("03_mask_a_word_and_repaint_it")
+
+
+if __name__ == "__main__":
+    main()
