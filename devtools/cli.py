@@ -1,0 +1,139 @@
+"""The four commands of dev.py."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from . import setup
+from .releases import DEFAULT, RELEASES
+from .setup import ROOT, Host
+from .steps import Problem, child, say, stop_on_terminate
+
+DESCRIPTION = f"""Sets up a real ComfyUI in .host/ beside this pack (once: minutes, about 7 GB) and runs it.
+
+The environment variable COMFYUI_PATH names a ComfyUI that you have instead. It is used as it is, with the
+Python of a venv or .venv folder in it if there is one, else with the Python that runs dev.py; nothing is
+installed into it. An explicit --comfyui VERSION goes before it.
+
+Releases for --comfyui: {", ".join(RELEASES)}."""
+
+
+def main(argv: list[str]) -> int:
+    """Run one command; return the exit code."""
+    signal.signal(signal.SIGTERM, stop_on_terminate)
+    args, rest = parse(argv)
+    try:
+        host = find_host(args.comfyui)
+        return args.command(host, args, rest)
+    except Problem as problem:
+        print(f"\n{problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Split the command line into ours and, for test and bench, what is passed on."""
+    parser = argparse.ArgumentParser(
+        "dev.py", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    demo_parser = commands.add_parser(
+        "demo", allow_abbrev=False, help="run the main example and keep its pictures"
+    )
+    demo_parser.add_argument(
+        "--out", type=Path, default=Path("demo_out"), help="folder for the pictures (demo_out)"
+    )
+    test_parser = commands.add_parser(
+        "test", allow_abbrev=False, help="run the tests; further arguments go to pytest"
+    )
+    bench_parser = commands.add_parser(
+        "bench", allow_abbrev=False, help="run benchmarks/run.py, e.g. with --json FILE"
+    )
+    serve_parser = commands.add_parser(
+        "serve", allow_abbrev=False, help="ComfyUI with the pack, for the browser"
+    )
+    serve_parser.add_argument("--port", type=int, default=8188, help="port to listen on (8188)")
+    for command, subparser in (
+        (demo, demo_parser),
+        (test, test_parser),
+        (bench, bench_parser),
+        (serve, serve_parser),
+    ):
+        subparser.add_argument("--comfyui", metavar="VERSION", help=f"ComfyUI release ({DEFAULT})")
+        subparser.set_defaults(command=command)
+    args, rest = parser.parse_known_args(argv)
+    if rest and args.command not in (test, bench):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return args, rest
+
+
+def find_host(version: str | None) -> Host:
+    """The release asked for; else the checkout in COMFYUI_PATH; else the default release."""
+    checkout = os.environ.get("COMFYUI_PATH")
+    if version is None and checkout:
+        return existing_host(Path(checkout).expanduser())
+    return setup.make_host(version or DEFAULT)
+
+
+def existing_host(comfyui: Path) -> Host:
+    """The host in an existing ComfyUI folder, if what the pack needs is installed there."""
+    if not (comfyui / "main.py").is_file() or not (comfyui / "comfy").is_dir():
+        raise Problem(
+            f"COMFYUI_PATH is {comfyui}, but there is no ComfyUI in that folder (no main.py and comfy/)."
+        )
+    pythons = [setup.python_of(comfyui / name) for name in ("venv", ".venv")]
+    pythons.append(comfyui.parent / "python_embeded" / "python.exe")  # the portable ComfyUI for Windows
+    python = next((python for python in pythons if python.exists()), Path(sys.executable))
+    modules = ["torch", "aiohttp", "numpy", "safetensors", "cv2", "pytest"]
+    code = f"import importlib.util as u; print(*[m for m in {modules} if not u.find_spec(m)])"
+    found = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    if found.returncode or found.stdout.strip():
+        missing = found.stdout.strip() or found.stderr.strip()
+        raise Problem(
+            f"{python} cannot run ComfyUI with this pack yet; it lacks: {missing}\n"
+            f"Install it with: {python} -m pip install -r {comfyui / 'requirements.txt'} "
+            + " ".join(f"-r {file}" for file in setup.REQUIREMENTS)
+        )
+    say(f"Using the ComfyUI in {comfyui} with {python}")
+    return Host(comfyui.resolve(), python)
+
+
+def demo(host: Host, args: argparse.Namespace, rest: list[str]) -> int:
+    return module(host, "devtools.demo", ["demo", args.out.resolve()])
+
+
+def serve(host: Host, args: argparse.Namespace, rest: list[str]) -> int:
+    return module(host, "devtools.demo", ["serve", args.port])
+
+
+def test(host: Host, args: argparse.Namespace, rest: list[str]) -> int:
+    return module(host, "pytest", rest, lint_environment())
+
+
+def bench(host: Host, args: argparse.Namespace, rest: list[str]) -> int:
+    script = ROOT / "benchmarks" / "run.py"
+    if not script.exists():
+        raise Problem(f"There are no benchmarks yet: {script} is missing.")
+    return child([host.python, script, *rest], env=environment(host))
+
+
+def module(host: Host, name: str, arguments: list, extra: dict[str, str] | None = None) -> int:
+    command = [host.python, "-m", name, *arguments]
+    return child(command, cwd=ROOT, env={**environment(host), **(extra or {})})
+
+
+def environment(host: Host) -> dict[str, str]:
+    return {"HRV_COMFYUI": str(host.comfyui), "PYTHONUNBUFFERED": "1"}
+
+
+def lint_environment() -> dict[str, str]:
+    """Where the registry's checker is; its test says so and is skipped where it cannot be had."""
+    try:
+        return {"HRV_COMFY_CLI": str(setup.make_lint())}
+    except Problem as problem:
+        say(f"The registry's check (comfy-cli) is not run: {problem}")
+        return {}
