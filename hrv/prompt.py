@@ -8,8 +8,10 @@ ends a word. Looking a word up ignores case and spaces.
 from __future__ import annotations
 
 import difflib
+import functools
 import re
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -185,7 +187,26 @@ def split_names(text: str) -> list[str]:
 
 
 def _has_letters(text: str) -> bool:
-    return any(c.isalnum() for c in text) and not text.startswith("'")
+    """Whether a group of pieces is a word: it has a letter, a digit or a pictograph, and is no ending like 's."""
+    return any(c.isalnum() or unicodedata.category(c) == "So" for c in text) and not text.startswith("'")
+
+
+@functools.cache
+def _byte_of_letter() -> dict[str, int]:
+    """CLIP writes each byte of a text as one printable letter (Radford et al. 2019, byte-level BPE): bytes that
+    print stand for themselves, the others follow from letter 256 on."""
+    printing = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printing]
+    return {chr(b): b for b in printing} | {chr(256 + i): b for i, b in enumerate(others)}
+
+
+def _spell(pieces: Iterable[str]) -> str:
+    """The text of BPE pieces: `cafÃ©` is café. Pieces that are no UTF-8 together stay as they are."""
+    letters = "".join(pieces)
+    try:
+        return bytes(_byte_of_letter()[letter] for letter in letters).decode("utf-8")
+    except (KeyError, UnicodeDecodeError):
+        return letters
 
 
 def _squeeze(text: str) -> str:
@@ -208,7 +229,7 @@ def _group_words(tokens: Sequence[Token]) -> list[Word]:
         if open_word:
             first = open_word[0]
             is_embedding = first.kind == EMBEDDING
-            text = first.piece if is_embedding else "".join(t.piece.removesuffix("</w>") for t in open_word)
+            text = first.piece if is_embedding else _spell(t.piece.removesuffix("</w>") for t in open_word)
             words.append(Word(text, tuple(t.column for t in open_word), first.weight))
             open_word.clear()
 
