@@ -80,8 +80,10 @@ def share(value: float) -> str:
     percent = 100 * value
     if percent == 0:
         return "0 %"
-    digits = max(0, 1 - int(np.floor(np.log10(abs(percent)))))
-    return f"{percent:.{min(digits, 6)}f} %"
+    if percent < 1e-4:
+        return "< 0.0001 %"
+    digits = max(0, 1 - int(np.floor(np.log10(percent))))
+    return f"{percent:.{digits}f} %"
 
 
 def caption_strips(captions: Sequence[Caption], size: tuple[int, int], colormap: str) -> torch.Tensor:

@@ -107,15 +107,15 @@ class Prompt:
         matches = self._occurrences(wanted)
         if not matches and self.second is not None:
             matches = self.second._occurrences(wanted)
-        if not matches and number is not None:  # a word may really hold '#3'
-            wanted, number = _squeeze(text), None
-            matches = self._occurrences(wanted)
+        if number is not None and number > len(matches):
+            literal = self._occurrences(_squeeze(text))  # a word may really hold '#3'
+            if not literal and matches:
+                times = "once" if len(matches) == 1 else f"{len(matches)} times"
+                raise WordNotFound(f"“{text}” asks for occurrence {number}, but the prompt has the word {times}.")
+            matches, number = literal, None
         if not matches:
             raise WordNotFound(self._not_found(text))
         if number is not None:
-            if number > len(matches):
-                times = "once" if len(matches) == 1 else f"{len(matches)} times"
-                raise WordNotFound(f"“{text}” asks for occurrence {number}, but the prompt has the word {times}.")
             matches = [matches[number - 1]]
         columns = tuple(c for match in matches for c in match.columns)
         return Word(text.strip(), columns, matches[0].weight)

@@ -1,0 +1,69 @@
+"""Made-up recordings, and the plainest way to compute a word map from one."""
+
+import torch
+import torch.nn.functional as F
+from hrv_pack.hrv.layout import Block, Layout
+from hrv_pack.hrv.prompt import Prompt
+from hrv_pack.hrv.recording import Entry, Match, Run, fingerprints
+
+LAYOUT = Layout(
+    (Block("input", 1, 0, 3), Block("input", 2, 0, 2), Block("middle", 0, 0, 4), Block("output", 5, 0, 3))
+)
+GRIDS = ((8, 12), (4, 6), (2, 3), (8, 12))
+
+
+def entry(
+    prompt: Prompt | None,
+    columns=None,
+    role="positive",
+    index=0,
+    batch=1,
+    counts=(5,),
+    grids=GRIDS,
+    layout=LAYOUT,
+    seed=0,
+) -> Entry:
+    """Random sums of attention: peaked maps, so that bicubic interpolation does undershoot."""
+    generator = torch.Generator().manual_seed(seed)
+    length = prompt.length if prompt is not None else 77
+    columns = tuple(columns if columns is not None else prompt.recorded_columns if prompt else range(length))
+    maps = {
+        block: (
+            torch.rand(
+                (batch, len(counts), layout.blocks[block].heads, len(columns), *grid), generator=generator
+            )
+            ** 8
+        )
+        .mul(torch.tensor(counts, dtype=torch.float32).view(1, -1, 1, 1, 1, 1))
+        .half()
+        for block, grid in enumerate(grids)
+    }
+    return Entry(role, index, prompt, length, columns, list(counts), batch, maps)
+
+
+def match(*entries: Entry, element=0, layout=LAYOUT) -> Match:
+    return Match(Run(layout, list(entries)), element, True)
+
+
+def run_of(latent: torch.Tensor, *entries: Entry, warnings=(), layout=LAYOUT) -> Run:
+    return Run(layout, list(entries), fingerprints(latent), list(warnings))
+
+
+def plain_map(
+    entry: Entry, columns, grid, element=0, weights=None, time_bin=None, layout=LAYOUT
+) -> torch.Tensor:
+    """docs/formulas.md read aloud: one head, one token, one interpolation at a time; float64 sums."""
+    total, weight_sum = torch.zeros(grid, dtype=torch.float64), 0.0
+    bins = range(len(entry.counts)) if time_bin is None else [time_bin]
+    count = sum(entry.counts[b] for b in bins)
+    for column in columns:
+        position = entry.columns.index(column)
+        for block, maps in entry.maps.items():
+            for head in range(layout.blocks[block].heads):
+                weight = 1.0 if weights is None else float(weights[layout.offsets[block] + head])
+                sums = sum(maps[element, b, head, position].float() for b in bins)
+                mean = sums / count
+                large = F.interpolate(mean[None, None], grid, mode="bicubic", align_corners=False)[0, 0]
+                total += weight * large.clamp(min=0).double()
+                weight_sum += weight
+    return (total / weight_sum).float()

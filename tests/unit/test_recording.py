@@ -1,0 +1,133 @@
+"""Which run and which row a latent belongs to, and what is kept."""
+
+import threading
+
+import pytest
+import torch
+from hrv_pack.hrv.recording import MAX_RUNS, NoRecording, Recording, Run, fingerprints
+from prompts import prompt
+from synthetic import GRIDS, LAYOUT, entry, run_of
+
+
+def latents(count, seed=0):
+    return torch.randn(count, 4, 8, 12, generator=torch.Generator().manual_seed(seed))
+
+
+def recording(*runs, limit=2**40):
+    r = Recording(LAYOUT, limit)
+    for run in runs:
+        r.add(run)
+    return r
+
+
+def test_a_fingerprint_is_of_the_numbers_of_one_picture():
+    x = latents(3)
+    assert len(set(fingerprints(x))) == 3
+    assert fingerprints(x[1:2]) == fingerprints(x)[1:2]
+    assert fingerprints(x.transpose(2, 3).contiguous().transpose(2, 3)) == fingerprints(x)
+    changed = x.clone()
+    changed[1, 0, 0, 0] = torch.nextafter(changed[1, 0, 0, 0], torch.tensor(9.0))
+    assert [a == b for a, b in zip(fingerprints(changed), fingerprints(x), strict=True)] == [
+        True,
+        False,
+        True,
+    ]
+
+
+def test_each_latent_finds_its_run_and_row():
+    a, b = latents(3, seed=1), latents(2, seed=2)
+    first, second = run_of(a, entry(None)), run_of(b, entry(None))
+    found = recording(first, second).match(torch.cat([b[1:], a[2:], a[:1]]))
+    assert [(m.run is first, m.element, m.exact) for m in found] == [
+        (False, 1, True),
+        (True, 2, True),
+        (True, 0, True),
+    ]
+
+
+def test_of_two_runs_with_the_same_latent_the_newer_counts():
+    x = latents(1)
+    first, second = run_of(x), run_of(x)
+    assert recording(first, second).match(x)[0].run is second
+
+
+def test_an_unknown_latent_gets_the_newest_run_and_says_so():
+    first, second = run_of(latents(1, seed=1)), run_of(latents(2, seed=2))
+    found = recording(first, second).match(latents(4, seed=3))
+    assert all(m.run is second and not m.exact for m in found)
+    assert [m.element for m in found] == [0, 1, 1, 1]
+
+
+def test_without_a_run_the_error_says_what_to_connect():
+    with pytest.raises(NoRecording, match="model output to the sampler"):
+        recording().match(latents(1))
+    with pytest.raises(NoRecording, match="^This model has no cross-attention$"):
+        Recording(None, 0, problem="This model has no cross-attention").match(latents(1))
+
+
+def test_the_oldest_runs_go_first_and_the_newest_never():
+    runs = [run_of(latents(1, seed=n), entry(prompt("cat"))) for n in range(4)]
+    size = runs[0].nbytes
+    assert size > 0
+    assert recording(*runs, limit=2 * size).runs == runs[2:]
+    assert recording(*runs, limit=1).runs == runs[3:]
+    many = [Run(LAYOUT) for _ in range(MAX_RUNS + 3)]
+    kept = recording(*many).runs
+    assert len(kept) == MAX_RUNS and kept[-1] is many[-1] and kept[0] is many[3]
+
+
+def test_sizes_are_those_of_the_tensors():
+    e = entry(prompt("cat"), batch=2, counts=(1, 1))
+    values = sum(2 * 2 * b.heads * 3 * h * w for b, (h, w) in zip(LAYOUT.blocks, GRIDS, strict=True))
+    assert e.nbytes == 2 * values
+    assert Run(LAYOUT, [e, e]).nbytes == 4 * values
+
+
+def test_the_working_grid_is_the_largest():
+    assert Run(LAYOUT, [entry(None, grids=((4, 6), (8, 5), (2, 3), (4, 6)))]).grid == (8, 5)
+    with pytest.raises(NoRecording, match="no cross-attention was recorded.*because of that"):
+        _ = Run(LAYOUT, [], warnings=["It failed because of that."]).grid
+
+
+def test_roles():
+    positive, negative, empty = (
+        entry(None),
+        entry(None, role="negative"),
+        entry(None, role="negative", grids=()),
+    )
+    run = Run(LAYOUT, [positive, negative, empty])
+    assert run.roles() == ["positive", "negative"]
+    assert run.of_role("positive") == [positive] and run.of_role("negative") == [negative]
+
+
+def test_a_role_that_was_not_recorded_says_how_to():
+    with pytest.raises(NoRecording, match=r"recorded: positive.*Switch `negative` on"):
+        Run(LAYOUT, [entry(None)]).of_role("negative")
+    with pytest.raises(NoRecording, match=r"recorded: none.*positive input.*It failed\."):
+        Run(LAYOUT, [], warnings=["It failed."]).of_role("positive")
+
+
+def test_counts():
+    e = entry(None, counts=(3, 0, 4))
+    assert (e.count(), e.count(0), e.count(1)) == (7, 3, 0)
+    assert Run(LAYOUT, [e, entry(None)]).bins == 3
+
+
+def test_threads_may_add_while_others_read():
+    r = recording()
+    x = latents(1)
+    r.add(run_of(x))
+    failures = []
+
+    def work(action):
+        try:
+            for _ in range(300):
+                action()
+        except Exception as error:
+            failures.append(error)
+
+    actions = [lambda: r.add(run_of(x)), lambda: r.add(Run(LAYOUT)), lambda: r.runs, lambda: r.match(x)]
+    threads = [threading.Thread(target=work, args=(action,)) for action in actions]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert not failures and len(r.runs) == MAX_RUNS
