@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 SIGN_OF_LIFE = 20  # seconds of silence after which a long step says that it is still at work
-PACKAGE_LINE = re.compile(r"\s*[+~-] \S+==")  # uv lists every package it installed
+NOT_SHOWN = re.compile(r"\s*[+~-] \S+==|\s*WARNING: ")  # uv lists every package it installed
 
 NO_NETWORK = re.compile(
     r"NewConnectionError|ConnectionError|ConnectTimeout|Name or service not known|name resolution|dns error"
@@ -61,7 +61,7 @@ def run_step(command: Sequence[str | Path], what: str) -> None:
             if line is None:
                 break
             tail.append(line)
-            if line and not PACKAGE_LINE.match(line):
+            if line and not NOT_SHOWN.match(line):
                 say(f"    {line}")
         code = process.wait()
     finally:
