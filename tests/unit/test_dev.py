@@ -1,0 +1,169 @@
+"""dev.py: what it checks before it trusts, and what it says when something is missing."""
+
+import io
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+
+from devtools import cli, releases, server, setup, steps
+
+
+def make_archive(path: Path, files: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+        link = tarfile.TarInfo("pkg-1.0/vendor/ComfyUI/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    return path
+
+
+def test_only_the_plain_files_of_comfyui_are_unpacked(tmp_path):
+    files = {
+        "pkg-1.0/vendor/ComfyUI/main.py": b"print()",
+        "pkg-1.0/vendor/ComfyUI/comfy/sd.py": b"",
+        "pkg-1.0/vendor/ComfyUI/../../../../escaped.py": b"x",
+        "pkg-1.0/setup.py": b"x",
+    }
+    sizes = setup.unpack(make_archive(tmp_path / "a.tar.gz", files), tmp_path / "deep" / "er" / "out")
+    assert sizes == {"main.py": 7, "comfy/sd.py": 0}
+    written = {path.name for path in tmp_path.rglob("*") if not path.is_dir()}
+    assert written == {"a.tar.gz", "main.py", "sd.py"}
+
+
+def test_a_damaged_folder_is_noticed(tmp_path):
+    (tmp_path / "main.py").write_bytes(b"print()")
+    (tmp_path / "left by a run.txt").touch()
+    assert not setup.differs(tmp_path, {"main.py": 7})
+    assert setup.differs(tmp_path, {"main.py": 8})
+    assert setup.differs(tmp_path, {"main.py": 7, "nodes.py": 3})
+    assert setup.differs(tmp_path / "nowhere", {"main.py": 7})
+
+
+def test_a_package_that_lost_a_file_is_noticed(tmp_path):
+    site = tmp_path / ("Lib" if sys.platform == "win32" else "lib/python3.11") / "site-packages"
+    (site / "six-1.dist-info").mkdir(parents=True)
+    (site / "six.py").touch()
+    (site / "six-1.dist-info" / "RECORD").write_text("six.py,sha256=x,1\n__pycache__/six.cpython-311.pyc,,\n")
+    assert not setup.missing_files(tmp_path)
+    (site / "six.py").unlink()
+    assert setup.missing_files(tmp_path)
+
+
+def test_a_download_with_another_hash_is_refused(tmp_path, monkeypatch):
+    release = releases.RELEASES[releases.DEFAULT]
+    monkeypatch.setattr(setup, "HOST", tmp_path)
+    monkeypatch.setattr(setup, "ensure_boot", lambda: Path(sys.executable))
+    archive = tmp_path / "downloads" / release.archive
+
+    def fake_download(command, what):
+        assert f"sha256:{release.sha256}" in Path(command[-1]).read_text()
+        archive.write_bytes(b"something else")
+
+    monkeypatch.setattr(setup, "run_step", fake_download)
+    with pytest.raises(steps.Problem, match="not the file it should be"):
+        setup.ensure_archive(release)
+
+
+def test_a_full_disk_is_seen_before_anything_is_fetched(tmp_path, monkeypatch):
+    monkeypatch.setattr(setup, "HOST", tmp_path)
+    with pytest.raises(steps.Problem, match="Not enough room on the disk"):
+        setup.check_space(10**18)
+    setup.check_space(1)
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("cause: dns error: failed to lookup address information", "No network"),
+        ("WARNING: Retrying ... NewConnectionError(...)\nERROR: No matching distribution", "No network"),
+        ("error: failed to write: No space left on device (os error 28)", "The disk is full"),
+        ("error: torch has no wheel for this platform", "torch has no wheel"),
+    ],
+)
+def test_a_failed_step_says_what_is_missing(output, said):
+    assert said in steps.explain("installing packages", output)
+
+
+def test_a_failing_command_ends_in_its_own_words():
+    code = "import sys; print('first'); print('the reason', file=sys.stderr); sys.exit(3)"
+    with pytest.raises(steps.Problem, match="Trying it failed.*\n.*\n*the reason"):
+        steps.run_step([sys.executable, "-c", code], "trying it")
+
+
+def test_only_one_set_up_at_a_time(tmp_path):
+    code = (
+        f"import sys; sys.path.append({str(setup.ROOT)!r})\n"
+        "from pathlib import Path; from devtools.steps import lock; import time\n"
+        f"with lock(Path({str(tmp_path / 'lock')!r})):\n    print('held', flush=True)\n    time.sleep(1.5)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        started = time.monotonic()
+        with steps.lock(tmp_path / "lock"):
+            assert time.monotonic() - started > 0.5
+            assert other.wait(5) == 0
+
+
+def test_arguments_for_pytest_are_passed_on_whole():
+    args, rest = cli.parse(["test", "--comfyui", "0.27.0", "tests/unit", "--co", "-k", "a or b"])
+    assert args.command is cli.test and args.comfyui == "0.27.0"
+    assert rest == ["tests/unit", "--co", "-k", "a or b"]
+
+
+def test_a_command_without_further_arguments_refuses_them(capsys):
+    with pytest.raises(SystemExit):
+        cli.parse(["demo", "--bogus"])
+    assert "--bogus" in capsys.readouterr().err
+
+
+def test_an_unknown_release_names_the_known_ones():
+    with pytest.raises(steps.Problem, match="0.30.0, 0.27.0"):
+        setup.make_host("9.9")
+
+
+def test_comfyui_path_without_a_comfyui_in_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
+    with pytest.raises(steps.Problem, match="no ComfyUI in that folder"):
+        cli.find_host(None)
+
+
+def test_comfyui_path_says_what_its_python_lacks(tmp_path, monkeypatch):
+    (tmp_path / "main.py").touch()
+    (tmp_path / "comfy").mkdir()
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    with pytest.raises(steps.Problem, match="it lacks: torch .*\n.*pip install -r .*requirements.txt"):
+        cli.find_host(None)
+
+
+def test_an_old_python_can_read_the_message_for_it():
+    text = (setup.ROOT / "dev.py").read_text()
+    before_imports = text[: text.index("from devtools")]
+    compile(before_imports, "dev.py", "exec")
+    assert "f'" not in before_imports and 'f"' not in before_imports
+
+
+def test_the_pack_is_copied_where_links_are_not_allowed(tmp_path, monkeypatch):
+    pack = tmp_path / "pack"
+    (pack / ".git").mkdir(parents=True)
+    (pack / "__init__.py").touch()
+
+    def no_links(*args, **options):
+        raise OSError("privilege not held")
+
+    monkeypatch.setattr(Path, "symlink_to", no_links)
+    for _ in range(2):  # a second time replaces the first copy
+        server.link_pack(pack, tmp_path / "place")
+    assert [path.name for path in (tmp_path / "place").iterdir()] == ["__init__.py"]
+
+
+def test_all_releases_have_a_pinned_archive():
+    assert len(releases.RELEASES) == 7
+    assert all(len(release.sha256) == 64 for release in releases.RELEASES.values())

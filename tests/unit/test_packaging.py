@@ -1,0 +1,142 @@
+"""What the node registry and ComfyUI Manager ask of the pack."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from devtools.setup import ROOT
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    tomllib = pytest.importorskip("tomli")
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+# Where a pack says on which systems and accelerators it runs; the registry knows these and no others.
+CLASSIFIERS = {
+    "Operating System :: OS Independent",
+    "Operating System :: Microsoft :: Windows",
+    "Operating System :: POSIX :: Linux",
+    "Operating System :: MacOS",
+    "Environment :: GPU :: NVIDIA CUDA",
+    "Environment :: GPU :: AMD ROCm",
+    "Environment :: GPU :: Intel Arc",
+    "Environment :: NPU :: Huawei Ascend",
+    "Environment :: GPU :: Apple Metal",
+}
+
+
+def tracked(*patterns: str) -> list[str]:
+    """Names of the repository's files that match; those of a checkout without git are not known."""
+    listed = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return listed.stdout.split("\n")[:-1]
+
+
+def test_the_registrys_own_check_passes():
+    checker = os.environ.get("HRV_COMFY_CLI")
+    if not checker:
+        pytest.skip(
+            "comfy-cli is not here: run the tests with `python3 dev.py test`, with a network the first time"
+        )
+    command = [checker, "--skip-prompt", "--no-enable-telemetry", "node", "validate"]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    assert "All validation checks passed" in output, output
+    assert not re.search(r"warning|error", output, re.IGNORECASE), output
+
+
+def test_the_name_is_one_the_registry_takes():
+    name = PROJECT["project"]["name"]
+    assert re.fullmatch(r"[a-z][a-z0-9_-]{0,99}", name)
+    assert "comfyui" not in name
+    assert re.fullmatch(r"\d+\.\d+\.\d+", PROJECT["project"]["version"])
+
+
+def test_classifiers_are_ones_the_registry_knows():
+    assert set(PROJECT["project"]["classifiers"]) <= CLASSIFIERS
+
+
+def test_what_the_registry_shows_is_there():
+    comfy = PROJECT["tool"]["comfy"]
+    assert PROJECT["project"]["urls"]["Repository"].startswith("https://")
+    assert comfy["PublisherId"] and comfy["DisplayName"] and comfy["requires-comfyui"]
+    for image in ("Icon", "Banner"):
+        assert (ROOT / "docs" / comfy[image].rsplit("/", 1)[1]).is_file()
+    assert "web" not in comfy  # WEB_DIRECTORY says it; both would load the scripts twice
+
+
+def test_dependencies_are_the_same_in_both_places():
+    lines = (ROOT / "requirements.txt").read_text().split("\n")
+    assert PROJECT["project"]["dependencies"] == [line for line in lines if line]
+
+
+def test_ruff_finds_nothing():
+    command = [sys.executable, "-m", "ruff", "check", "--output-format", "concise", "."]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, f"run `ruff check --fix`:\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("folder", ["hrv", "host", "nodes"])
+def test_no_code_from_text_and_no_install_at_run_time(folder):
+    for file in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("eval", "exec", "compile", "__import__"), f"{file}:{node.lineno}"
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = (
+                    [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+                )
+                roots = {name.split(".")[0] for name in names}
+                assert not roots & {"subprocess", "pip", "pickle"}, f"{file}:{node.lineno}"
+
+
+@pytest.mark.parametrize("folder", ["hrv", "host", "nodes"])
+def test_arrows_only_point_down(folder):
+    """nodes may use host and hrv, host may use hrv, hrv nothing of ours and nothing of ComfyUI's."""
+    below = {"hrv": {"hrv"}, "host": {"host", "hrv"}, "nodes": {"nodes", "host", "hrv"}}[folder]
+    for file in (ROOT / folder).rglob("*.py"):
+        package = file.relative_to(ROOT).parent.parts
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom | ast.Import):
+                continue
+            where = f"{file.relative_to(ROOT)}:{node.lineno}"
+            if isinstance(node, ast.ImportFrom) and node.level:
+                target = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")]
+                assert target[0] in below, where
+            elif folder == "hrv":
+                names = (
+                    [node.module]
+                    if isinstance(node, ast.ImportFrom)
+                    else [alias.name for alias in node.names]
+                )
+                assert not any(
+                    name.startswith(("comfy", "nodes", "folder_paths", "server")) for name in names
+                ), where
+
+
+def test_caches_and_the_host_are_not_committed():
+    assert not [name for name in tracked() if re.search(r"(^|/)(\.host|__pycache__|demo_out)/|\.pyc$", name)]
+
+
+def test_what_the_registry_ships_runs_without_what_it_leaves_out():
+    left_out = (ROOT / ".comfyignore").read_text().split()
+    for needed in (
+        "__init__.py",
+        "hrv/",
+        "host/",
+        "nodes/",
+        "js/",
+        "hrv_data/",
+        "example_workflows/",
+        "LICENSE",
+    ):
+        assert needed not in left_out
