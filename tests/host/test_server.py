@@ -1,0 +1,142 @@
+"""The pack in a real ComfyUI server: it loads cleanly, lists its nodes, and its example workflows run."""
+
+import json
+import re
+import shutil
+import urllib.parse
+from pathlib import Path
+
+import pytest
+
+from devtools.server import ROOT, ComfyError, ComfyServer
+from devtools.workflow import choices, widget_specs, workflow_to_prompt
+
+EXAMPLES = sorted((ROOT / "example_workflows").glob("*.json"))
+COMPLAINT = re.compile(r"error|warning|deprecat|traceback|failed|skip|cannot|unable", re.IGNORECASE)
+
+
+def complaints(log: str, folder_name: str) -> list[str]:
+    """Lines of a server's log that complain and name the pack or one of its nodes."""
+    lines = [
+        line for line in log.splitlines() if folder_name in line or re.search(r"\bhrv", line, re.IGNORECASE)
+    ]
+    return [line for line in lines if COMPLAINT.search(line.replace(folder_name, ""))]
+
+
+@pytest.fixture(scope="module")
+def object_info(server: ComfyServer) -> dict:
+    return server.object_info()
+
+
+def test_the_server_lists_the_packs_nodes(comfy, object_info):
+    found = {
+        name for name, info in object_info.items() if info["python_module"] == "custom_nodes.ComfyUI-HRV"
+    }
+    assert found == set(comfy.ids)
+    assert all(object_info[name]["category"].split("/")[0] == "HRV" for name in found)
+
+
+def test_start_up_complains_of_nothing(server):
+    assert complaints(server.log, server.folder_name) == []
+
+
+def test_the_pack_loads_in_half_a_second(server):
+    times = re.findall(r"([\d.]+) seconds( \(IMPORT FAILED\))?: .*ComfyUI-HRV", server.log)
+    assert len(times) == 1, server.log_tail()
+    seconds, failed = times[0]
+    assert not failed
+    assert float(seconds) <= 0.5
+
+
+def test_every_script_of_the_pack_is_served(server):
+    served = [path for path in server.get("/extensions") if path.startswith("/extensions/ComfyUI-HRV/")]
+    assert len(served) == len(list((ROOT / "js").rglob("*.js")))
+
+
+def test_the_pack_works_in_a_folder_of_any_name(server, object_info, comfyui_folder, tmp_path):
+    """As the registry unpacks it: without what .comfyignore leaves out, under a name with capitals and spaces."""
+    left_out = {line.rstrip("/") for line in (ROOT / ".comfyignore").read_text().split()}
+    pack = tmp_path / "shipped"
+    shutil.copytree(
+        ROOT,
+        pack,
+        ignore=lambda folder, names: (left_out if Path(folder) == ROOT else set()) | {".git", "__pycache__"},
+    )
+    name = "My HRV-Pack (copy) 2.0"
+    with ComfyServer(comfyui_folder, folder_name=name, pack=pack) as other:
+        nodes = {
+            node: info
+            for node, info in other.object_info().items()
+            if info["python_module"].startswith("custom_nodes.My HRV")
+        }
+        scripts = [
+            path for path in other.get("/extensions") if urllib.parse.unquote(path).split("/")[2] == name
+        ]
+        for path in scripts:
+            other.get_bytes(urllib.parse.quote(urllib.parse.unquote(path)))
+        assert complaints(other.log, name) == []
+    for node, info in nodes.items():
+        expected = {**object_info[node], "python_module": info["python_module"]}
+        assert info == expected
+    assert set(nodes) == {node for node in object_info if "ComfyUI-HRV" in object_info[node]["python_module"]}
+    assert len(scripts) == len(list((ROOT / "js").rglob("*.js")))
+
+
+def test_there_are_example_workflows():
+    assert EXAMPLES
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example_has_a_preview(example):
+    preview = example.with_suffix(".jpg")
+    assert preview.is_file()
+    assert preview.read_bytes()[:3] == b"\xff\xd8\xff"
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs(example, server, object_info):
+    """To its end, with pictures; or, where its checkpoint is not here, refused for that file's name and no more."""
+    prompt = workflow_to_prompt(json.loads(example.read_text(encoding="utf-8")), object_info)
+    for node in prompt.values():
+        specs = object_info[node["class_type"]]["input"]
+        assert set(node["inputs"]) <= {*specs.get("required", {}), *specs.get("optional", {})}, node
+    missing = missing_models(prompt, object_info)
+    if missing:
+        with pytest.raises(ComfyError) as refusal:
+            server.submit(prompt)
+        assert refused_inputs(refusal.value.details) == missing
+        assert downloads_offered(example) >= {prompt[node]["inputs"][name] for node, name in missing}
+        return
+    result = server.run(prompt, timeout=600)
+    shown = [node for node in prompt if object_info[prompt[node]["class_type"]].get("output_node")]
+    pictures = {node for node in shown if "Image" in prompt[node]["class_type"]}
+    assert pictures
+    assert pictures <= set(result.images)
+    assert complaints(server.log, server.folder_name) == []
+
+
+def missing_models(prompt: dict, object_info: dict) -> set[tuple[str, str]]:
+    """(node id, input) of every model file that a prompt names and the server does not have."""
+    missing = set()
+    for node, entry in prompt.items():
+        for name, kind, options in widget_specs(object_info[entry["class_type"]]):
+            known = choices(kind, options)
+            if known is not None and name.endswith("_name") and "." in str(entry["inputs"][name]):
+                if entry["inputs"][name] not in known:
+                    missing.add((node, name))
+    return missing
+
+
+def refused_inputs(details: dict) -> set[tuple[str, str]]:
+    """(node id, input) of everything that the server found wrong with a prompt."""
+    return {
+        (node, error["extra_info"]["input_name"])
+        for node, entry in details["node_errors"].items()
+        for error in entry["errors"]
+    }
+
+
+def downloads_offered(example: Path) -> set[str]:
+    """Model files that ComfyUI offers to download when the workflow is opened (`properties.models`)."""
+    nodes = json.loads(example.read_text(encoding="utf-8"))["nodes"]
+    return {model["name"] for node in nodes for model in node.get("properties", {}).get("models", [])}
