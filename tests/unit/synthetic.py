@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+
 from hrv_pack.hrv.layout import Block, Layout
 from hrv_pack.hrv.prompt import Prompt
 from hrv_pack.hrv.recording import Entry, Match, Run, fingerprints

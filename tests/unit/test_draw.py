@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw
+
 from hrv_pack.hrv import text
 from hrv_pack.hrv.draw import (
     BACKGROUND,
@@ -15,7 +17,6 @@ from hrv_pack.hrv.draw import (
     overlay,
     share,
 )
-from PIL import Image, ImageDraw
 
 CAPTION = Caption("cat", 0.0, 0.031, 0.004, "one scale for all words", "all 1300 heads (DAAM)")
 BACKGROUND_COLOUR = torch.tensor(BACKGROUND) / 255

@@ -1,6 +1,7 @@
 """Head order and the JSON form of a layout."""
 
 import pytest
+
 from hrv_pack.hrv.layout import Block, Head, Layout
 
 SDXL = Layout(

@@ -1,8 +1,9 @@
 """Finding words in prompts."""
 
 import pytest
-from hrv_pack.hrv.prompt import END, PAD, START, Prompt, WordNotFound, concatenate, split_names
 from prompts import Vector, prompt
+
+from hrv_pack.hrv.prompt import END, PAD, START, Prompt, WordNotFound, concatenate, split_names
 
 
 def texts(words):

@@ -4,9 +4,10 @@ import threading
 
 import pytest
 import torch
-from hrv_pack.hrv.recording import MAX_RUNS, NoRecording, Recording, Run, fingerprints
 from prompts import prompt
 from synthetic import GRIDS, LAYOUT, entry, run_of
+
+from hrv_pack.hrv.recording import MAX_RUNS, NoRecording, Recording, Run, fingerprints
 
 
 def latents(count, seed=0):
