@@ -54,18 +54,25 @@ def serve(comfyui: Path, port: int) -> int:
     """ComfyUI with the pack until Ctrl-C. Its folder, .host/serve, is kept: settings and pictures stay."""
     base = ROOT / ".host" / "serve"
     base.mkdir(parents=True, exist_ok=True)
-    if os.environ.get("COMFYUI_PATH") and not (base / "models").exists():
-        (base / "models").symlink_to(comfyui / "models", target_is_directory=True)
+    models = base / "own_models.yaml"
+    models.write_text(json.dumps(own_models(comfyui)), encoding="utf-8")
     if port_taken(port):
         port = free_port()
         say("That port is taken; using another.")
     say("Starting ComfyUI …")
-    with ComfyServer(comfyui, base=base, port=port, cpu=not torch.cuda.is_available()) as server:
-        say(
-            f"ComfyUI is at http://{server.address}  (Ctrl-C ends it; models, input and output are in {base})"
-        )
+    options = ("--extra-model-paths-config", str(models))
+    cpu = not torch.cuda.is_available()
+    with ComfyServer(comfyui, base=base, port=port, cpu=cpu, options=options) as server:
+        say(f"ComfyUI is at http://{server.address}  (Ctrl-C ends it)")
+        say(f"Models, input and output are in {base}")
         server.process.wait()
         raise ComfyError(f"ComfyUI ended. The end of its log:\n{server.log_tail()}", {})
+
+
+def own_models(comfyui: Path) -> dict:
+    """ComfyUI's setting for further model folders: those of a ComfyUI of your own (its YAML takes JSON)."""
+    kinds = [folder.name for folder in (comfyui / "models").iterdir() if folder.is_dir()]
+    return {"comfyui": {"base_path": str(comfyui), **{kind: f"models/{kind}" for kind in kinds}}}
 
 
 class Reporter:
