@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from comfy.ldm.modules.attention import SpatialTransformer
+from collections.abc import Iterator
+
+from comfy.ldm.modules.attention import CrossAttention, SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
 from ..hrv.layout import Block, Layout
@@ -25,18 +27,27 @@ def layout_of(diffusion_model) -> Layout:
             f"This model ({type(diffusion_model).__name__}) has no cross-attention layers that can be recorded. "
             f"Supported are {SUPPORTED}."
         )
-    stages = [("input", i, block) for i, block in enumerate(diffusion_model.input_blocks)]
-    if diffusion_model.middle_block is not None:
-        stages.append(("middle", 0, diffusion_model.middle_block))
-    stages += [("output", i, block) for i, block in enumerate(diffusion_model.output_blocks)]
-    blocks = [
-        Block(part, index, number, transformer.n_heads)
-        for part, index, stage in stages
-        for layer in stage
-        if type(layer) is SpatialTransformer
-        for number, transformer in enumerate(layer.transformer_blocks)
-        if transformer.attn2 is not None
-    ]
+    blocks = tuple(block for block, _ in cross_attention_layers(diffusion_model))
     if not blocks:
         raise UnsupportedModel(f"This model has no plain cross-attention layers. Supported are {SUPPORTED}.")
-    return Layout(tuple(blocks))
+    return Layout(blocks)
+
+
+def cross_attention_layers(unet: UNetModel) -> Iterator[tuple[Block, CrossAttention]]:
+    """Every plain cross-attention layer of a UNet, in execution order."""
+    stages = [("input", i, stage) for i, stage in enumerate(unet.input_blocks)]
+    if unet.middle_block is not None:
+        stages.append(("middle", 0, unet.middle_block))
+    stages += [("output", i, stage) for i, stage in enumerate(unet.output_blocks)]
+    for part, index, stage in stages:
+        for layer in stage:
+            if type(layer) is not SpatialTransformer:
+                continue
+            for number, transformer in enumerate(layer.transformer_blocks):
+                if transformer.attn2 is not None:
+                    yield Block(part, index, number, transformer.n_heads), transformer.attn2
+
+
+def has_foreign_forward(attn2: CrossAttention) -> bool:
+    """Whether another pack has put its own `forward` on the layer. An attn2 replacement would silence it."""
+    return attn2.forward.__module__ != CrossAttention.__module__

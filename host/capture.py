@@ -5,42 +5,44 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import comfy.ldm.modules.attention
 import torch
-from comfy.ldm.modules.attention import optimized_attention
 
 from ..hrv.accumulate import Accumulator, place_crop
 from ..hrv.attention import column_probabilities
 from ..hrv.recording import Entry, Run
+from .blocks import cross_attention_layers, has_foreign_forward
 
 POSITIVE, NEGATIVE = "positive", "negative"
+OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
 
 
 @dataclass
 class _Owner:
-    """The conditioning a uuid stands for: the guider's name for its list, and its place there."""
+    """The conditioning a uuid stands for: the guider's name for its list, and its place among those of its role.
+
+    role: `negative` for every list that pushes away, `positive` for every list that pulls.
+    """
 
     guider_role: str
+    role: str
     index: int
     cond: dict[str, Any]
     entry: Entry | None = None
 
-    @property
-    def role(self) -> str:
-        """`negative` for every list that pushes away, `positive` for every list that pulls."""
-        return NEGATIVE if NEGATIVE in self.guider_role else POSITIVE
-
 
 @dataclass
 class _Row:
-    """Rows of one call that are recorded: `rows` of the batch show `entry`, cropped to `crop`."""
+    """Rows of one call that are recorded: `rows` of the batch show `entry`, and of the latent the part `crop`:
+    (height, width, y, x)."""
 
-    uuid: Any
     entry: Entry
     rows: slice
-    crop: tuple[int, int, int, int] | None
+    crop: tuple[int, int, int, int]
 
 
 @dataclass
@@ -70,6 +72,7 @@ class Capture:
         self._conds: list[list[dict[str, Any]] | None] = []
         self._latent: tuple[int, int] | None = None
         self._lock = threading.RLock()  # several GPUs run their chunks in threads
+        self._warned: set[str] = set()
         self._failed = False
 
     # -- lifecycle ----------------------------------------------------------------------------------------
@@ -80,13 +83,30 @@ class Capture:
         try:
             yield
         except Exception as error:
-            self._abandon(doing, error)
+            self.abandon(doing, error)
+
+    def abandon(self, doing: str, error: Exception) -> None:
+        """Ends the recording, frees what it took, and says why. The first reason counts."""
+        with self._lock:
+            if self._failed:
+                return
+            self._failed = True
+            for entry in self.run.entries:
+                entry.maps.clear()
+            cause = (
+                "memory ran out" if isinstance(error, OUT_OF_MEMORY) else f"{type(error).__name__}: {error}"
+            )
+            self.warn(f"Recording stopped while {doing} ({cause}). The picture is not affected.")
+            logging.debug("[HRV] recording stopped", exc_info=error)
 
     def open(self, guider) -> None:
         """Reads the guider's conditionings, and where in the schedule to record."""
-        for role, conds in guider.conds.items():
-            for index, cond in enumerate(conds or ()):
-                self._owners.setdefault(cond["uuid"], _Owner(role, index, cond))
+        places: Counter[str] = Counter()
+        for guider_role, conds in guider.conds.items():
+            role = NEGATIVE if NEGATIVE in guider_role else POSITIVE
+            for cond in conds or ():
+                self._owners[cond["uuid"]] = _Owner(guider_role, role, places[role], cond)
+                places[role] += 1
         start, end, bins = self.options.start_percent, self.options.end_percent, self.options.time_bins
         if start > 0.0 or end < 1.0 or bins > 1:
             to_sigma = guider.model_patcher.get_model_object("model_sampling").percent_to_sigma
@@ -106,23 +126,14 @@ class Capture:
                 "For finer maps raise memory_limit_mb in Record Attention."
             )
 
-    def warn(self, message: str) -> None:
-        """Notes a warning once on the run and in the log."""
-        if message not in self.run.warnings:
+    def warn(self, message: str, cause: str | None = None) -> None:
+        """Notes a warning on the run and in the log, once for each cause (the message itself if not given)."""
+        with self._lock:
+            if (cause or message) in self._warned:
+                return
+            self._warned.add(cause or message)
             self.run.warnings.append(message)
             logging.warning("[HRV] %s", message)
-
-    def _abandon(self, doing: str, error: Exception) -> None:
-        with self._lock:
-            if self._failed:
-                return
-            self._failed = True
-            for entry in self.run.entries:
-                entry.maps.clear()
-            out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-            cause = "memory ran out" if out_of_memory else f"{type(error).__name__}: {error}"
-            self.warn(f"Recording stopped while {doing} ({cause}). The picture is not affected.")
-            logging.debug("[HRV] recording stopped", exc_info=error)
 
     # -- what the sampler does ------------------------------------------------------------------------------
 
@@ -148,7 +159,7 @@ class Capture:
         finally:
             self._conds, self._latent = before
 
-    def begin_call(self, x: torch.Tensor, context, transformer_options: dict[str, Any]) -> _Call | None:
+    def begin_call(self, unet, x: torch.Tensor, context, transformer_options: dict[str, Any]) -> _Call | None:
         """Finds the rows to record in one call of the UNet; None when there are none.
 
         x: (chunk · batch, channel, height, width); context: (chunk · batch, token, channel).
@@ -160,19 +171,20 @@ class Capture:
         if rest:
             self.warn(
                 f"The batch of {x.shape[0]} rows does not divide into {len(uuids)} prompts, because another node "
-                "multiplies rows. Those steps were not recorded."
+                "multiplies rows. Those steps were not recorded.",
+                cause="rows",
             )
             return None
         rows = []
         for chunk, (uuid, number) in enumerate(zip(uuids, lists, strict=True)):
-            entry = self._entry(uuid, number, batch, context.shape[1])
-            if entry is not None:
-                crop = self._crop(uuid, number, tuple(x.shape[-2:]))
-                rows.append(_Row(uuid, entry, slice(chunk * batch, (chunk + 1) * batch), crop))
+            crop = self._crop(uuid, number, tuple(x.shape[-2:]))
+            entry = self._entry(uuid, number, batch, context.shape[1]) if crop is not None else None
+            if crop is not None and entry is not None:
+                rows.append(_Row(entry, slice(chunk * batch, (chunk + 1) * batch), crop))
         if not rows:
             return None
         call = _Call(rows, self._time_bin, x.shape[0], context.shape[1], self._latent)
-        call.options = self._with_entries(transformer_options, call)
+        call.options = self._with_entries(unet, transformer_options, call)
         return call
 
     def end_call(self, call: _Call) -> None:
@@ -185,11 +197,10 @@ class Capture:
 
     def _entry(self, uuid, number: int, batch: int, tokens: int) -> Entry | None:
         """The entry that a chunk is recorded into, or None."""
-        owner = self._owners.get(uuid)
-        listed = self._conds[number] if number < len(self._conds) else None
-        if owner is None or not listed:
+        owner, cond = self._owners.get(uuid), self._cond(uuid, number)
+        if owner is None or cond is None:
             return None
-        first = self._owners.get(listed[0]["uuid"])
+        first = self._owners.get(self._conds[number][0]["uuid"])
         # a positive conditioning with an area is copied, uuid and all, into the negative list
         if first is None or first.guider_role != owner.guider_role:
             return None
@@ -200,12 +211,14 @@ class Capture:
                 return None
             self._seen.add(uuid)
             if owner.entry is None:
-                owner.entry = self._new_entry(owner, self._cond(uuid, number), batch)
+                owner.entry = self._new_entry(owner, cond, batch)
         entry = owner.entry
         if tokens % entry.length or entry.batch != batch:
             self.warn(
-                f"A prompt of {entry.length} tokens reached the model with {tokens}, because another node changes the "
-                "prompt inside the model (NegPip, attention couple and the like). It was not recorded."
+                f"A prompt of {entry.length} tokens for {entry.batch} pictures reached the model with {tokens} tokens for "
+                f"{batch}, because another node changes prompts or batches (NegPip, attention couple and the like). "
+                "Those steps were not recorded.",
+                cause="prompt",
             )
             return None
         return entry
@@ -216,33 +229,56 @@ class Capture:
         if warning:
             self.warn(warning)
         if prompt is not None and prompt.length != length:
-            self.warn(f"The prompt has {prompt.length} tokens, but the model sees {length}; its words are not known.")
+            self.warn(
+                f"The prompt has {prompt.length} tokens, but the model sees {length}; its words are not known."
+            )
             prompt = None
         columns = tuple(range(length)) if prompt is None else prompt.recorded_columns
         entry = Entry(owner.role, owner.index, prompt, length, columns, [0] * self.options.time_bins, batch)
         self.run.entries.append(entry)
         return entry
 
-    def _cond(self, uuid, number: int) -> dict[str, Any]:
-        return next(c for c in self._conds[number] if c["uuid"] == uuid)
+    def _cond(self, uuid, number: int) -> dict[str, Any] | None:
+        listed = self._conds[number] if number < len(self._conds) else None
+        return next((c for c in listed or () if c["uuid"] == uuid), None)
 
     def _crop(self, uuid, number: int, shape: tuple[int, int]) -> tuple[int, int, int, int] | None:
-        """(height, width, y, x) of an area conditioning in latent pixels; None for the whole picture."""
-        area = self._cond(uuid, number).get("area")
-        if area is None:
+        """(height, width, y, x) of the part of the latent that a chunk shows; None when that cannot be told."""
+        cond = self._cond(uuid, number)
+        if cond is None:
             return None
-        y, x = area[len(area) // 2 :][-2:]
-        return (*shape, int(y), int(x))
+        latent, area = self._latent, cond.get("area")
+        if area is None:
+            crop = (*latent, 0, 0)
+        else:
+            y, x = (int(n) for n in area[-2:])
+            height, width = area[: len(area) // 2][-2:]
+            crop = (min(int(height), latent[0] - y), min(int(width), latent[1] - x), y, x)
+        if crop[:2] == shape:
+            return crop
+        self.warn(
+            f"The model was given a piece of {shape[0]}×{shape[1]} latent pixels where {crop[0]}×{crop[1]} were expected, "
+            "because another node samples in tiles. Those steps were not recorded.",
+            cause="tiles",
+        )
+        return None
 
     # -- layers -----------------------------------------------------------------------------------------------
 
-    def _with_entries(self, transformer_options: dict[str, Any], call: _Call) -> dict[str, Any]:
+    def _with_entries(self, unet, transformer_options: dict[str, Any], call: _Call) -> dict[str, Any]:
         """A copy of the options with an entry for every cross-attention layer; dies with the call."""
         replace = transformer_options.get("patches_replace", {})
         attn2 = dict(replace.get("attn2", {}))
         options = {**transformer_options, "patches_replace": {**replace, "attn2": attn2}}
-        for number, block in enumerate(self.run.layout.blocks):
+        for number, (block, module) in enumerate(cross_attention_layers(unet)):
             occupant = attn2.get(block.key, attn2.get(block.key[:2]))
+            if occupant is None and has_foreign_forward(module):
+                self.warn(
+                    "Another pack has replaced the cross-attention of this model (NAG and the like). To leave its picture "
+                    "as it is, those layers were not recorded.",
+                    cause="forward",
+                )
+                continue
             attn2[block.key] = self._layer(number, call, options, occupant)
         return options
 
@@ -252,31 +288,42 @@ class Capture:
                 self._record(number, call, q, k, tuple(extra_options["activations_shape"][-2:]))
             if occupant is not None:
                 return occupant(q, k, v, extra_options)
-            return optimized_attention(
-                q, k, v, extra_options["n_heads"], attn_precision=extra_options["attn_precision"], transformer_options=options
+            # looked up now, as CrossAttention.forward does: other packs put their own in its place
+            return comfy.ldm.modules.attention.optimized_attention(
+                q,
+                k,
+                v,
+                extra_options["n_heads"],
+                attn_precision=extra_options["attn_precision"],
+                transformer_options=options,
             )
 
         return replacement
 
-    def _record(self, number: int, call: _Call, q: torch.Tensor, k: torch.Tensor, grid: tuple[int, int]) -> None:
+    def _record(
+        self, number: int, call: _Call, q: torch.Tensor, k: torch.Tensor, grid: tuple[int, int]
+    ) -> None:
         """q: (row, pixel, heads · d); k: (row, token, heads · d); grid: height and width of the layer."""
         if self._failed:
             return
-        fits = q.shape[0] == k.shape[0] == call.batch and q.shape[1] == grid[0] * grid[1] and k.shape[1] == call.tokens
+        fits = (
+            q.shape[0] == k.shape[0] == call.batch
+            and q.shape[1] == grid[0] * grid[1]
+            and k.shape[1] == call.tokens
+        )
         for row in call.rows:
             if not fits:
                 self.warn(
-                    f"Layer {self.run.layout.blocks[number]} was left out: another node changes its rows, pixels or tokens "
-                    f"({q.shape[0]} rows of {q.shape[1]} pixels and {k.shape[1]} tokens where {call.batch} of "
-                    f"{grid[0]}×{grid[1]} and {call.tokens} were expected)."
+                    f"Another node changes rows, pixels or tokens inside the model (NegPip, attention couple and the like): "
+                    f"layer {self.run.layout.blocks[number]} had {q.shape[0]} rows of {q.shape[1]} pixels and {k.shape[1]} tokens "
+                    f"where {call.batch} of {grid[0]}×{grid[1]} and {call.tokens} were expected. Such layers were left out.",
+                    cause="layer",
                 )
                 with self._lock:
                     self._sums.drop(row.entry, number)
                 continue
             heads = self.run.layout.blocks[number].heads
             maps = column_probabilities(q[row.rows], k[row.rows], heads, row.entry.columns, row.entry.length)
-            maps = maps.unflatten(-1, grid)
-            if row.crop is not None:
-                maps = place_crop(maps, row.crop, call.latent)
+            maps = place_crop(maps.unflatten(-1, grid), row.crop, call.latent)
             with self._lock:
                 self._sums.add(row.entry, number, call.time_bin, maps)

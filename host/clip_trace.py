@@ -24,6 +24,11 @@ TAG = "hrv_prompt"
 CHUNK = 77
 ENCODERS = ("l", "g", "h")
 KEPT = 1024
+CHANGED = (
+    "Another node has changed the numbers of the prompt (ConditioningAverage and the like). The words shown are those "
+    "of its first text; each column may hold a part of another one."
+)
+PARTLY_KNOWN = "A part of the prompt was not encoded by the CLIP that comes out of Record Attention; its words are not known."
 _EMBEDDING_NAME = re.compile(r"embedding:[^\s,:()<\[\]]+", re.IGNORECASE)
 
 
@@ -68,7 +73,7 @@ class TextRegistry:
         """(prompt, warning) of a conditioning dict as samplers hold it, with `cross_attn` (1, token, channel).
 
         By content where every chunk is known; else by the tag, if it has the right number of tokens; else
-        what is known of it.
+        what is known of it. An embedding of zeros has no words.
         """
         embedding, tag = cond.get("cross_attn"), cond.get(TAG)
         if embedding is None or embedding.ndim != 3 or not bool(embedding.any()):
@@ -79,13 +84,14 @@ class TextRegistry:
             known = concatenate(chunks)
             return (tag if tag is not None and tag.tokens == known.tokens else known), None
         if tag is not None and tag.length == length:
-            return tag, None
+            return tag, CHANGED if self._has_encoded(tag) else None
         if any(c is not None for c in chunks):
             unknown = [Token(0, PAD)] * CHUNK
-            return concatenate([c or unknown for c in chunks]), (
-                "A part of the prompt was not encoded by the CLIP that comes out of Record Attention; its words are not known."
-            )
+            return concatenate([c or unknown for c in chunks]), PARTLY_KNOWN
         return None, None
+
+    def _has_encoded(self, prompt: Prompt) -> bool:
+        return any(tokens == prompt.tokens[:CHUNK] for tokens in self._chunks.values())
 
 
 class _Tracing:
@@ -135,7 +141,9 @@ class _Tracing:
             for registry in self.hrv_registries:
                 note(registry)
         except Exception:  # noting must never stop a prompt from being encoded
-            logging.warning("[HRV] Could not note the words of a prompt; heatmaps need prompt_text.", exc_info=True)
+            logging.warning(
+                "[HRV] Could not note the words of a prompt; heatmaps need prompt_text.", exc_info=True
+            )
 
 
 def trace(clip, registry: TextRegistry):
@@ -153,9 +161,14 @@ def tokenize_text(text: str) -> Prompt:
 
 def _adopt(clip, registries: tuple[TextRegistry, ...]):
     if not isinstance(clip, _Tracing):
-        clip.__class__ = type("TracedCLIP", (_Tracing, type(clip)), {})
+        clip.__class__ = _traced(type(clip))
     clip.hrv_registries = registries
     return clip
+
+
+@functools.cache
+def _traced(cls: type) -> type:
+    return type("TracedCLIP", (_Tracing, cls), {})
 
 
 @functools.cache
@@ -176,11 +189,19 @@ def _remember(store: OrderedDict, key, value) -> None:
 
 def _ids(tokens: dict[str, list]) -> tuple:
     first = next((tokens[key] for key in ENCODERS if key in tokens), [])
-    return tuple(t[0] if isinstance(t[0], int) else None for chunk in first for t in chunk)
+    return tuple(
+        _vector_key(t[0]) if isinstance(t[0], torch.Tensor) else t[0] for chunk in first for t in chunk
+    )
 
 
 def _vectors(tokens: dict[str, list]):
-    return (t[0] for key in ENCODERS for chunk in tokens.get(key, ()) for t in chunk if isinstance(t[0], torch.Tensor))
+    return (
+        t[0]
+        for key in ENCODERS
+        for chunk in tokens.get(key, ())
+        for t in chunk
+        if isinstance(t[0], torch.Tensor)
+    )
 
 
 def _vector_key(vector: torch.Tensor) -> str:

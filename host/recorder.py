@@ -21,7 +21,7 @@ import comfy.patcher_extension
 
 from ..hrv.recording import Recording, Run, fingerprints
 from .blocks import UnsupportedModel, layout_of
-from .capture import Capture
+from .capture import OUT_OF_MEMORY, Capture
 from .clip_trace import TextRegistry, trace
 
 KEY = "hrv_record"
@@ -47,7 +47,7 @@ def attach(model, clip, options: RecordOptions):
     traced = trace(clip, registry) if clip is not None else None
     model = model.clone()
     try:
-        layout = layout_of(model.get_model_object("diffusion_model"))
+        layout = layout_of(getattr(model.model, "diffusion_model", None))
     except UnsupportedModel as error:
         logging.warning("[HRV] %s The picture is made without a recording.", error)
         return model, traced, Recording(None, options.memory_limit, problem=str(error))
@@ -85,6 +85,7 @@ class Recorder:
         capture = Capture(run, self.registry, self.options)
         with capture.guarded("reading the prompts"):
             capture.open(executor.class_obj)
+            _go_innermost(executor.class_obj.model_options)
         self._capture = capture
         try:
             samples = executor(*args, **kwargs)
@@ -111,15 +112,33 @@ class Recorder:
         with self._capture.conditionings(conds, tuple(x_in.shape[-2:])):
             return executor(model, conds, x_in, *args, **kwargs)
 
-    def _diffusion_model(self, executor, x, timesteps, context=None, y=None, control=None, transformer_options=None, **kwargs):
+    def _diffusion_model(
+        self, executor, x, timesteps, context=None, y=None, control=None, transformer_options=None, **kwargs
+    ):
         transformer_options = {} if transformer_options is None else transformer_options
         capture, call = self._capture, None
         if capture is not None:
             with capture.guarded("matching rows with prompts"):
-                call = capture.begin_call(x, context, transformer_options)
+                call = capture.begin_call(executor.class_obj, x, context, transformer_options)
         if call is None:
             return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
-        output = executor(x, timesteps, context, y, control, call.options, **kwargs)
-        with capture.guarded("counting evaluations"):
-            capture.end_call(call)
-        return output
+        spare_control = control and {
+            part: list(signals) for part, signals in control.items()
+        }  # the UNet empties it
+        try:
+            output = executor(x, timesteps, context, y, control, call.options, **kwargs)
+        except OUT_OF_MEMORY as error:  # perhaps what is recorded fills it: once more without
+            capture.abandon("the model was running", error)
+        else:
+            with capture.guarded("counting evaluations"):
+                capture.end_call(call)
+            return output
+        return executor(x, timesteps, context, y, spare_control, transformer_options, **kwargs)
+
+
+def _go_innermost(model_options) -> None:
+    """Puts our wrapper of the UNet last in this sampling's own options, so that it sees what the wrappers of
+    other packs have put into transformer_options, and keeps it."""
+    kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
+    wrappers = model_options["transformer_options"]["wrappers"][kind]
+    wrappers[KEY] = wrappers.pop(KEY)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 
 from .recording import Entry, Run
 
@@ -40,7 +39,7 @@ class Accumulator:
         # the layer's grid may differ from the kept one: the kept one was pooled, or the layer's size changes
         # during the run (Deep Shrink)
         sums = entry.maps[block]
-        sums[:, time_bin] += resize_maps(probabilities, sums.shape[-2:])
+        sums[:, time_bin] += resize_maps(probabilities, sums.shape[-2:]).to(sums.device)
 
     def drop(self, entry: Entry, block: int) -> None:
         """Leaves a layer out of this run, what was summed so far included."""
@@ -59,7 +58,12 @@ class Accumulator:
     def _make_room(self) -> None:
         """Pools the largest maps until all fit, or nothing is left to pool."""
         while self._bytes_at_rest() > self.memory_limit:
-            kept = [(e, b, m) for e in self.run.entries for b, m in e.maps.items() if min(m.shape[-2:]) > SMALLEST_SIDE]
+            kept = [
+                (e, b, m)
+                for e in self.run.entries
+                for b, m in e.maps.items()
+                if min(m.shape[-2:]) > SMALLEST_SIDE
+            ]
             if not kept:
                 return
             side = max(m.shape[-2] * m.shape[-1] for _, _, m in kept)
@@ -77,17 +81,22 @@ class Accumulator:
 
 
 def resize_maps(maps: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:
-    """Maps (…, height, width) on another grid: area average where it shrinks, bilinear where it grows.
+    """Maps (…, height, width) on another grid: each new pixel is the average over the area it covers.
 
     The mean over the grid, and so the meaning of a value as a probability, stays."""
     if tuple(maps.shape[-2:]) == tuple(size):
         return maps
-    flat = maps.reshape(1, -1, *maps.shape[-2:])
-    if size[0] <= maps.shape[-2] and size[1] <= maps.shape[-1]:
-        resized = F.adaptive_avg_pool2d(flat, tuple(size))
-    else:
-        resized = F.interpolate(flat, size=tuple(size), mode="bilinear", align_corners=False)
-    return resized.reshape(*maps.shape[:-2], *size)
+    rows = _shares(maps.shape[-2], size[0], maps)
+    columns = _shares(maps.shape[-1], size[1], maps)
+    return rows @ maps @ columns.T
+
+
+def _shares(before: int, after: int, like: torch.Tensor) -> torch.Tensor:
+    """(after, before): how much of each new pixel each old one covers; rows sum to one."""
+    edges = torch.arange(after + 1, device=like.device, dtype=like.dtype) * (before / after)
+    pixels = torch.arange(before, device=like.device, dtype=like.dtype)
+    overlap = torch.minimum(edges[1:, None], pixels + 1) - torch.maximum(edges[:-1, None], pixels)
+    return overlap.clamp(min=0) * (after / before)
 
 
 def place_crop(maps: torch.Tensor, crop: tuple[int, int, int, int], latent: tuple[int, int]) -> torch.Tensor:
@@ -104,7 +113,8 @@ def place_crop(maps: torch.Tensor, crop: tuple[int, int, int, int], latent: tupl
     crop_h, crop_w = height, width
     while (crop_h, crop_w) != tuple(maps.shape[-2:]):
         if crop_h < maps.shape[-2] or crop_w < maps.shape[-1] or halvings > 8:
-            raise ValueError(f"a map of {tuple(maps.shape[-2:])} pixels does not fit an area of {height}×{width} latent pixels")
+            grid = "×".join(map(str, maps.shape[-2:]))
+            raise ValueError(f"a map of {grid} pixels does not fit an area of {height}×{width} latent pixels")
         crop_h, crop_w = -(-crop_h // 2), -(-crop_w // 2)
         full_h, full_w = -(-full_h // 2), -(-full_w // 2)
         halvings += 1

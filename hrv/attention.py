@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 
@@ -25,12 +26,14 @@ def column_probabilities(
     tokens = k.shape[1]
     repeats, rest = divmod(tokens, length)
     if rest or width % heads or k.shape != (rows, tokens, width):
-        raise ValueError(f"queries {tuple(q.shape)} and keys {tuple(k.shape)} do not fit {heads} heads and {length} columns")
+        raise ValueError(
+            f"queries {tuple(q.shape)} and keys {tuple(k.shape)} do not fit {heads} heads and {length} columns"
+        )
     d = width // heads
     # (row, head, token, d) and (row, head, d, pixel)
     keys = k.view(rows, tokens, heads, d).permute(0, 2, 1, 3)
     queries = q.view(rows, pixels, heads, d).permute(0, 2, 3, 1)
-    kept = torch.tensor([c + r * length for r in range(repeats) for c in columns], device=q.device)
+    kept = _kept(tuple(columns), repeats, length, q.device)
     out = q.new_empty((rows, heads, len(columns), pixels), dtype=torch.float32)
     step = max(1, LOGITS_BYTES // (rows * tokens * pixels * 4))
     for first in range(0, heads, step):
@@ -39,3 +42,9 @@ def column_probabilities(
         kept_columns = torch.softmax(logits, dim=-2).index_select(-2, kept)
         out[:, group] = kept_columns.unflatten(-2, (repeats, len(columns))).sum(dim=-3)
     return out
+
+
+@lru_cache(maxsize=64)
+def _kept(columns: tuple[int, ...], repeats: int, length: int, device: torch.device) -> torch.Tensor:
+    """Indices of the kept columns and their repeats; remembered, because sending them to a GPU waits for it."""
+    return torch.tensor([c + r * length for r in range(repeats) for c in columns], device=device)
