@@ -32,7 +32,7 @@ TINY_SDXL = {**SDXL, "model_channels": 32, "context_dim": 48, "adm_in_channels":
              "transformer_depth_output": [0, 0, 0, 1, 1, 1, 2, 2, 2]}  # fmt: skip
 
 
-def random_model(config: dict, dtype: torch.dtype = torch.float32, seed: int = 0):
+def random_model(config: dict, dtype: torch.dtype = torch.float32, shared: bool = False):
     """A ModelPatcher around a UNet of this configuration, with random weights of a sane size."""
     is_sdxl = config["adm_in_channels"] is not None
     cls = comfy.supported_models.SDXL if is_sdxl else comfy.supported_models.SD15
@@ -42,22 +42,29 @@ def random_model(config: dict, dtype: torch.dtype = torch.float32, seed: int = 0
     device = torch.device("cpu")
     base = comfy.model_base.SDXL if is_sdxl else comfy.model_base.BaseModel
     model = base(model_config, comfy.model_base.ModelType.EPS, device=device)
-    fill(model.diffusion_model, seed)
+    fill(model.diffusion_model, 0, shared)
     model.eval()
     return comfy.model_patcher.ModelPatcher(model, load_device=device, offload_device=device)
 
 
 @torch.no_grad()
-def fill(module: torch.nn.Module, seed: int) -> None:
-    """Uniform weights of variance 1/fan-in, norms near one."""
+def fill(module: torch.nn.Module, seed: int, shared: bool = False) -> None:
+    """Uniform weights of variance 1/fan-in, norms one, biases zero.
+
+    shared: weights of the same shape are one tensor, so that billions of them take seconds and little memory.
+    """
     generator = torch.Generator().manual_seed(seed)
+    known: dict[torch.Size, torch.Tensor] = {}
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(False)
         if parameter.ndim < 2:
             parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+        elif shared and parameter.shape in known:
+            parameter.data = known[parameter.shape]
         else:
             bound = (3.0 / parameter[0].numel()) ** 0.5
             parameter.uniform_(-bound, bound, generator=generator)
+            known[parameter.shape] = parameter.data
 
 
 def conditioning(length: int = 77, width: int = 24, seed: int = 0, pooled: int = 24):
@@ -76,7 +83,12 @@ def random_clip(width: int = 24, layers: int = 2, seed: int = 1):
         clip = comfy.sd1_clip.SD1ClipModel
         tokenizer = comfy.sd1_clip.SD1Tokenizer
 
-    config = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 4, "intermediate_size": 4 * width}
+    config = {
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "intermediate_size": 4 * width,
+    }
     clip = comfy.sd.CLIP(Target, model_options={"clip_l_model_config": config, "model_name": "clip_l"})
     fill(clip.cond_stage_model, seed)
     clip.tokenizer.clip_l.embedding_size = width
