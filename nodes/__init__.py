@@ -3,8 +3,9 @@
 from .demo_checkpoint import HRVDemoCheckpoint
 from .heatmap import HRVHeatmap
 from .record import HRVRecordAttention
+from .vectors import HRVLoadVectors, HRVMergeVectors, HRVSaveVectors
 
 
 def all_nodes() -> list[type]:
     """Every node class, in the order of the node menu."""
-    return [HRVRecordAttention, HRVHeatmap, HRVDemoCheckpoint]
+    return [HRVRecordAttention, HRVHeatmap, HRVLoadVectors, HRVSaveVectors, HRVMergeVectors, HRVDemoCheckpoint]

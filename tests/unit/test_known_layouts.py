@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from hrv_pack.hrv.known_layouts import SD1, SDXL, describe, head_index_sha256, head_labels, name_of
 from hrv_pack.hrv.layout import Block, Layout
 

@@ -7,11 +7,12 @@ import time
 
 import pytest
 import torch
+from safetensors import safe_open
+
 from hrv_pack.hrv import vector_files
 from hrv_pack.hrv.known_layouts import SD1
 from hrv_pack.hrv.vector_files import BadVectorFile, read, read_header, write
 from hrv_pack.hrv.vectors import HeadRelevance
-from safetensors import safe_open
 
 CONCEPTS = ("Animals", "Farbe – Café", "Time of Day")
 METADATA = {"model": "my.safetensors", "source": "here", "construction": '{"seed": 1}', "title": "Mine"}

@@ -1,0 +1,116 @@
+"""The head relevance vectors that an artist can choose from: files, and what can be downloaded."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from pathlib import Path
+
+import folder_paths
+
+from ..hrv import vector_files
+from ..hrv.catalogue import Entry, convert, convert_by_hand, read_catalogue
+from ..hrv.vectors import HeadRelevance
+from . import paths
+from .downloads import DownloadFailed, fetch
+from .progress import Progress
+
+_one_at_a_time = threading.Lock()  # a second request for the same file waits, and then finds it
+
+
+@functools.cache
+def catalogue() -> dict[str, Entry]:
+    """What can be downloaded, by label."""
+    return {entry.label: entry for entry in read_catalogue(paths.DATA / "catalogue.json")}
+
+
+def choices() -> list[str]:
+    """Labels of the catalogue, then files: .safetensors in any folder of `hrv`, and .npy files put there by hand."""
+    by_hand = {file.name for folder in paths.folders() for file in folder.glob("*.npy")}
+    by_hand = sorted(name for name in by_hand if not name.startswith("head_index_"))
+    return [*catalogue(), *folder_paths.get_filename_list(paths.KIND), *by_hand]
+
+
+def load(name: str, progress: Progress) -> HeadRelevance:
+    """The vectors of one of the `choices`; a catalogue label downloads its file if it is not there yet.
+
+    Raises ValueError or OSError in one line that names the file, or the address and the path to save it at.
+    """
+    entry = catalogue().get(name)
+    if entry is not None:
+        with _one_at_a_time:
+            return _published(entry, progress)
+    path = find(name)
+    if path is None:
+        raise ValueError(f"{name} is not in {paths.own_folder()} any more. Choose other vectors.")
+    if path.suffix == ".npy":
+        return convert_by_hand(path, tuple(catalogue().values()))
+    return vector_files.read(path)
+
+
+def find(name: str) -> Path | None:
+    """Where the file of a choice is; None when it is not there (yet)."""
+    entry = catalogue().get(name)
+    name = entry.file if entry else name
+    found = folder_paths.get_full_path(paths.KIND, name)
+    if found is None and entry:
+        found = folder_paths.get_full_path(paths.KIND, entry.original)
+    return Path(found) if found else None
+
+
+def stamp(name: str) -> str:
+    """Changes when the file of a choice is replaced by another."""
+    path = find(name)
+    if path is None:
+        return "not there"
+    status = path.stat()
+    return f"{path} {status.st_mtime_ns} {status.st_size}"
+
+
+def save(vectors: HeadRelevance, prefix: str) -> Path:
+    """Writes vectors into the user's folder under a new numbered name, and returns the file's path.
+
+    prefix: may name a subfolder with "/". Raises ValueError when it leads out of the folder.
+    """
+    folder = paths.own_folder()
+    if not prefix.strip() or not (folder / prefix).resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"filename_prefix is {prefix!r}; it must name a file inside {folder}.")
+    subfolder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, str(folder))
+    path = Path(subfolder) / f"{name}_{counter:05}_.safetensors"
+    _write(path, vectors)
+    return path
+
+
+def _published(entry: Entry, progress: Progress) -> HeadRelevance:
+    target = paths.own_folder() / entry.file
+    by_hand = paths.own_folder() / entry.original
+    there = find(entry.label)
+    if there is not None and there.suffix == ".safetensors":
+        return vector_files.read(there)
+    if there is not None:
+        by_hand = there
+        try:
+            vectors = convert(there.read_bytes(), entry)
+        except ValueError as error:
+            raise vector_files.BadVectorFile(
+                there, f"{error}. Delete it, or download it from {entry.address}"
+            ) from None
+    else:
+        try:
+            vectors = convert(fetch(entry.address, entry.size, entry.sha256, progress), entry)
+        except DownloadFailed as error:
+            raise ValueError(
+                f"The vectors could not be downloaded: {error}. You can fetch them yourself: save {entry.address} as "
+                f"{by_hand} and run again."
+            ) from None
+    _write(target, vectors)
+    return vectors
+
+
+def _write(path: Path, vectors: HeadRelevance) -> None:
+    try:
+        vector_files.write(path, vectors)
+    except OSError as error:
+        raise OSError(
+            f"{path} could not be written: {error.strerror or error}. Nothing was changed."
+        ) from None

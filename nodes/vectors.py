@@ -1,0 +1,97 @@
+"""Load, save and merge head relevance vectors."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..host import vector_store
+from ..host.progress import node_progress
+from ..hrv.vector_text import summary
+from ..hrv.vectors import merge
+from .sockets import Vectors
+
+
+class HRVLoadVectors(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HRVLoadVectors",
+            display_name="Load Head Relevance",
+            category="HRV",
+            description=(
+                "Loads head relevance vectors: numbers that say which attention heads of a model care about animals, "
+                "which about colour, and so on. The published ones for SD 1.x and SDXL are downloaded on first use."
+            ),
+            search_aliases=["HRV", "head relevance vectors", "concept heads"],
+            inputs=[
+                io.Combo.Input(
+                    "name", options=vector_store.choices(),
+                    tooltip="Vectors made for your kind of model. The published ones are downloaded into models/hrv the "
+                    "first time they run; your own files belong in the same folder.",
+                ),
+            ],
+            outputs=[
+                Vectors.Output(display_name="vectors", tooltip="For Select Heads by Concept and the other HRV nodes."),
+                io.String.Output(display_name="summary", tooltip="Model, concepts and origin in words."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def fingerprint_inputs(cls, name):
+        return vector_store.stamp(name)
+
+    @classmethod
+    def execute(cls, name) -> io.NodeOutput:
+        vectors = vector_store.load(name, node_progress())
+        return io.NodeOutput(vectors, summary(vectors), ui={"text": (summary(vectors),)})
+
+
+class HRVSaveVectors(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HRVSaveVectors",
+            display_name="Save Head Relevance",
+            category="HRV",
+            description="Saves head relevance vectors into models/hrv, where Load Head Relevance finds them.",
+            inputs=[
+                Vectors.Input("vectors", tooltip="Vectors that you built or merged."),
+                io.String.Input(
+                    "filename_prefix", default="head_relevance",
+                    tooltip="Name of the file; a number is added, so nothing is ever overwritten. A / makes a folder.",
+                ),
+            ],
+            outputs=[io.String.Output(display_name="path", tooltip="Where the file was saved.")],
+            is_output_node=True,
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, vectors, filename_prefix) -> io.NodeOutput:
+        path = vector_store.save(vectors, filename_prefix)
+        return io.NodeOutput(str(path), ui={"text": (f"Saved as {path}",)})
+
+
+class HRVMergeVectors(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HRVMergeVectors",
+            display_name="Merge Head Relevance",
+            category="HRV",
+            description=(
+                "Adds the votes of two files, built on two machines or in two nights for the same model and concepts, "
+                "into better vectors."
+            ),
+            inputs=[
+                Vectors.Input("vectors_a", tooltip="Vectors with votes (built, not published)."),
+                Vectors.Input(
+                    "vectors_b", tooltip="Vectors with votes, for the same model and the same concepts."
+                ),
+            ],
+            outputs=[Vectors.Output(display_name="vectors", tooltip="Vectors from all votes together.")],
+        )
+
+    @classmethod
+    def execute(cls, vectors_a, vectors_b) -> io.NodeOutput:
+        vectors = merge(vectors_a, vectors_b)
+        return io.NodeOutput(vectors, ui={"text": (summary(vectors),)})
