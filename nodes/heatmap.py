@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 
-import comfy.model_management
-import comfy.utils
 from comfy_api.latest import io, ui
 
 from ..host.clip_trace import tokenize_text
+from ..host.progress import node_progress
 from ..hrv.draw import COLORMAPS
 from ..hrv.heatmap import Style, heatmaps
 from ..hrv.maps import NORMALIZE
@@ -104,7 +103,7 @@ class HRVHeatmap(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         result = heatmaps(
             attention, latent["samples"], words, unit, image, heads, role,
-            Style(normalize, threshold, alpha, colormap, caption), prompt_text, tokenize_text, _progress(),
+            Style(normalize, threshold, alpha, colormap, caption), prompt_text, tokenize_text, node_progress(),
         )  # fmt: skip
         for warning in result.warnings:
             logging.warning("[HRV] %s", warning)
@@ -113,16 +112,3 @@ class HRVHeatmap(io.ComfyNode):
         return io.NodeOutput(
             result.overlay, result.heat, result.mask, result.words, ui={**shown, "text": (text,)}
         )
-
-
-def _progress():
-    """A callback that moves the node's progress bar and stops when the user cancels."""
-    bar = None
-
-    def report(done: int, total: int) -> None:
-        nonlocal bar
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        bar = bar or comfy.utils.ProgressBar(total)
-        bar.update_absolute(done, total)
-
-    return report
