@@ -1,0 +1,31 @@
+"""The files of concept words that an artist can choose from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..hrv import concepts
+from ..hrv.concepts import ConceptWords
+from . import paths
+
+
+def choices() -> list[str]:
+    """Names of the .json files in the user's models/hrv/concepts and in the pack, without their ending.
+
+    A file of the user hides one of the same name in the pack.
+    """
+    return sorted(_files())
+
+
+def load(name: str) -> ConceptWords:
+    """The words of one of the `choices`. Raises ValueError in one line that names the file."""
+    path = _files().get(name)
+    if path is None:
+        raise ValueError(
+            f"{name}.json is not in {paths.concept_folders()[0]} any more. Choose other concepts."
+        )
+    return concepts.read(path)
+
+
+def _files() -> dict[str, Path]:
+    return {file.stem: file for folder in reversed(paths.concept_folders()) for file in folder.glob("*.json")}

@@ -1,0 +1,27 @@
+"""Where concept words are found."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+def test_the_users_folder_adds_to_the_pack_and_hides_same_names(comfy):
+    from hrv_pack.host import concept_store
+
+    folder = Path(comfy.folder_paths.models_dir) / "hrv" / "concepts"
+    assert concept_store.choices() == ["demo", "general"]
+    folder.mkdir(parents=True)
+    words = {"format": "hrv-concepts", "format_version": 1, "concepts": {"A": ["x"], "B": ["y"]}}
+    try:
+        for name in ("demo", "mine"):
+            (folder / f"{name}.json").write_text(json.dumps(words))
+        assert concept_store.choices() == ["demo", "general", "mine"]
+        assert concept_store.load("demo").concepts == ("A", "B")
+        assert len(concept_store.load("general").concepts) == 34
+    finally:
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+    with pytest.raises(ValueError, match="mine.json is not in .*concepts any more"):
+        concept_store.load("mine")
