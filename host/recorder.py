@@ -94,7 +94,9 @@ class Recorder:
         with capture.guarded("keeping the recording"):
             capture.close()
         try:
-            run.fingerprints = fingerprints(samples.to(dtype=comfy.model_management.intermediate_dtype()))
+            # sampler nodes hand latents on in this type; older hosts leave them as they are
+            handed_on = getattr(comfy.model_management, "intermediate_dtype", lambda: samples.dtype)()
+            run.fingerprints = fingerprints(samples.to(dtype=handed_on))
         except Exception as error:  # e.g. nested latents; the newest run is then read
             logging.warning("[HRV] The latent of this run cannot be recognised later: %s", error)
         self.recording.add(run)
