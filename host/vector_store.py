@@ -31,6 +31,25 @@ def choices() -> list[str]:
     return [*catalogue(), *folder_paths.get_filename_list(paths.KIND), *by_hand]
 
 
+def concepts() -> list[str]:
+    """Concepts of all vectors that could be loaded: first those of the catalogue, then those of files."""
+    names = dict.fromkeys(concept for entry in catalogue().values() for concept in entry.concepts)
+    for name in folder_paths.get_filename_list(paths.KIND):
+        path = folder_paths.get_full_path(paths.KIND, name)
+        if path is not None:
+            names.update(dict.fromkeys(_concepts_of(path, stamp(name))))
+    return list(names)
+
+
+@functools.lru_cache(maxsize=1024)
+def _concepts_of(path: str, stamp: str) -> tuple[str, ...]:
+    """Concepts in a file's header; none when it is damaged, which loading it will say."""
+    try:
+        return vector_files.read_header(path).concepts
+    except vector_files.BadVectorFile:
+        return ()
+
+
 def load(name: str, progress: Progress) -> HeadRelevance:
     """The vectors of one of the `choices`; a catalogue label downloads its file if it is not there yet.
 

@@ -1,11 +1,22 @@
 """The pack's nodes: one module per job of the user."""
 
 from .demo_checkpoint import HRVDemoCheckpoint
+from .filter_heads import HRVFilterHeads
 from .heatmap import HRVHeatmap
 from .record import HRVRecordAttention
+from .select_heads import HRVSelectHeads
 from .vectors import HRVLoadVectors, HRVMergeVectors, HRVSaveVectors
 
 
 def all_nodes() -> list[type]:
     """Every node class, in the order of the node menu."""
-    return [HRVRecordAttention, HRVHeatmap, HRVLoadVectors, HRVSaveVectors, HRVMergeVectors, HRVDemoCheckpoint]
+    return [
+        HRVRecordAttention,
+        HRVHeatmap,
+        HRVLoadVectors,
+        HRVSelectHeads,
+        HRVFilterHeads,
+        HRVSaveVectors,
+        HRVMergeVectors,
+        HRVDemoCheckpoint,
+    ]

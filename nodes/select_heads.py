@@ -1,0 +1,59 @@
+"""Select Heads by Concept: the attention heads that care most about a concept."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io, ui
+
+from ..hrv.head_chart import head_chart
+from ..hrv.head_filter import describe
+from ..hrv.vectors import ORDERS, WEIGHTINGS
+from .concept_input import concept_input
+from .sockets import Heads, Vectors
+
+
+class HRVSelectHeads(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HRVSelectHeads",
+            display_name="Select Heads by Concept",
+            category="HRV",
+            description=(
+                "Chooses the attention heads that care most about a concept. Heatmaps of these heads show an animal, a "
+                "colour or a material more cleanly than all heads together."
+            ),
+            search_aliases=["HRV", "head relevance", "concept heads", "selective heatmap"],
+            inputs=[
+                Vectors.Input("vectors", tooltip="From Load Head Relevance; they must be made for your kind of model."),
+                concept_input(
+                    "concept", tooltip="What the word that you look at is about: Animals for a dog, Color for red."
+                ),
+                io.Float.Input(
+                    "percent", default=23.0, min=0.1, max=100.0, step=0.1,
+                    tooltip="How many of all heads to take. 23 % worked best in the paper; 100 % is DAAM.",
+                ),
+                io.Combo.Input(
+                    "order", options=list(ORDERS), default=ORDERS[0],
+                    tooltip="most relevant: the heads that care most. least relevant: those that care least, to compare.",
+                ),
+                io.Combo.Input(
+                    "weighting", options=list(WEIGHTINGS), default=WEIGHTINGS[0],
+                    tooltip="equal: every chosen head counts the same. relevance: heads count by how much they care.",
+                ),
+            ],
+            outputs=[
+                Heads.Output(display_name="heads", tooltip="For the `heads` input of Attention Heatmap."),
+                io.Image.Output(display_name="chart", tooltip="Where the chosen heads sit in the network."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def validate_inputs(cls, concept):
+        return True if concept is None or str(concept).strip() else "Choose or type a concept."
+
+    @classmethod
+    def execute(cls, vectors, concept, percent, order, weighting) -> io.NodeOutput:
+        heads = vectors.select(concept, percent, order, weighting)
+        chart = head_chart(heads, vectors.of(concept), f"{heads.label}: {describe(heads)}")[None]
+        shown = ui.PreviewImage(chart, cls=cls).as_dict()
+        return io.NodeOutput(heads, chart, ui={**shown, "text": (f"{heads.label}: {describe(heads)}",)})
