@@ -121,7 +121,7 @@ class ComfyServer:
         )
         self._cleanup.callback(end, self.process)
 
-    def wait_until_ready(self, timeout: float = 300) -> None:
+    def wait_until_ready(self, timeout: float = 600) -> None:
         """Return when the server answers; raise `ComfyError` with the end of its log when it does not."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline and self.process.poll() is None:

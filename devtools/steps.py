@@ -85,7 +85,7 @@ def runs(command: Sequence[str | Path]) -> bool:
     """True if the command starts and ends without an error."""
     try:
         parts = [str(part) for part in command]
-        done = subprocess.run(parts, capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+        done = subprocess.run(parts, capture_output=True, stdin=subprocess.DEVNULL, timeout=300)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
