@@ -78,12 +78,16 @@ def find(name: str) -> Path | None:
 
 
 def stamp(name: str) -> str:
-    """Changes when the file of a choice is replaced by another."""
+    """Changes when the file of a choice is replaced by another. Downloading does not change it: what comes is known."""
+    entry = catalogue().get(name)
+    if entry is not None:
+        return entry.sha256
     path = find(name)
-    if path is None:
-        return "not there"
-    status = path.stat()
-    return f"{path} {status.st_mtime_ns} {status.st_size}"
+    try:
+        status = path.stat() if path else None
+    except OSError:  # just removed
+        status = None
+    return f"{path} {status.st_mtime_ns} {status.st_size}" if status else "not there"
 
 
 def save(vectors: HeadRelevance, prefix: str) -> Path:

@@ -111,7 +111,8 @@ def test_the_first_use_downloads_and_the_second_does_not(comfy, store, web, tmp_
     by_file, _ = comfy.run_node("HRVLoadVectors", name="made_up.safetensors")
     assert torch.equal(again.relevance, by_file.relevance)
     assert web.requests == ["/made_up.npy"]
-    assert comfy.node_class("HRVLoadVectors").fingerprint_inputs(LABEL) != before
+    # the same fingerprint: what comes after this node need not run again because its file is now there
+    assert comfy.node_class("HRVLoadVectors").fingerprint_inputs(LABEL) == before
 
 
 @pytest.mark.parametrize("answer", [b"\0" * len(npy()), npy()[:-9], b""])
@@ -177,6 +178,19 @@ def test_a_full_disk_is_said_and_leaves_nothing(comfy, store, tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert files(tmp_path) == []
+
+
+def test_a_replaced_file_is_read_again(comfy, store, tmp_path):
+    from hrv_pack.hrv.vector_files import write
+
+    def fingerprint():
+        return comfy.node_class("HRVLoadVectors").fingerprint_inputs("mine.safetensors")
+
+    write(tmp_path / "mine.safetensors", built(0))
+    before = fingerprint()
+    assert fingerprint() == before
+    write(tmp_path / "mine.safetensors", built(1))
+    assert fingerprint() != before
 
 
 def test_a_file_that_went_away(comfy, store):
