@@ -43,7 +43,7 @@ def word_maps(
 ) -> torch.Tensor:
     """Heat of each target: the mean of its tokens' maps D_j (docs/formulas.md, "DAAM" and "Selective").
 
-    heads: None averages all recorded heads (Tang et al. 2022, arXiv 2210.04885, eq. 6); a selection averages
+    heads: None averages all recorded heads (Tang et al. 2022, arXiv 2210.04885); a selection averages
     its heads with its weights (Park et al. 2026, arXiv 2604.05906). time_bin: one part of the schedule.
     Returns float32 (target, height, width), in shares of attention from 0 to 1.
     Raises ColumnNotRecorded, NoRecording, and ValueError for heads of another model.
