@@ -1,7 +1,7 @@
 """What dev.py is made of.
 
 cli.py       the four commands
-releases.py  the ComfyUI releases the pack is tried on, and their pins
+releases.py  the ComfyUI releases the pack is tried on
 setup.py     makes .host/: one environment and one ComfyUI per release
 steps.py     long commands with progress, the lock, plain-word errors
 server.py    a real ComfyUI server with this pack in it, and its client (used by demo and by the tests)

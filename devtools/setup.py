@@ -56,7 +56,7 @@ def make_host(version: str) -> Host:
         name = "venv" if version == DEFAULT else f"venv-{version}"
         files = [*REQUIREMENTS, comfyui / "requirements.txt"]
         check = "import torch, numpy, aiohttp, safetensors, cv2, pytest"
-        python = ensure_venv(name, [*TORCH, *release.pins], files, check)
+        python = ensure_venv(name, list(TORCH), files, check)
     return Host(comfyui, python)
 
 

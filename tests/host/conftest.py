@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 import hrv_pack
 from devtools.releases import DEFAULT
@@ -41,6 +42,9 @@ def find_comfyui() -> None:
 
         comfy.options.enable_args_parsing()
         import comfy.cli_args  # reads sys.argv once, when it is imported
+        import utils.extra_config  # noqa: F401  before `nodes`, which up to 0.24 puts another `utils` first on sys.path
+
+        importlib.import_module("utils.extra_config")  # as main.py: `nodes` may put another `utils` in front
     finally:
         sys.argv = arguments
 
@@ -79,13 +83,15 @@ class Comfy:
             function = getattr(node.PREPARE_CLASS_CLONE(None), node.FUNCTION)
         else:
             function = getattr(node(), node.FUNCTION)
-        output = function(**inputs)
-        if inspect.isawaitable(output):
-            output = asyncio.run(output)
+        with torch.inference_mode():
+            output = function(**inputs)
+            if inspect.isawaitable(output):
+                output = asyncio.run(output)
         if isinstance(output, dict):
             return tuple(output.get("result", ())), output.get("ui", {})
         if hasattr(output, "result"):
-            return tuple(output.result or ()), output.ui or {}
+            ui = output.ui or {}
+            return tuple(output.result or ()), ui if isinstance(ui, dict) else ui.as_dict()
         return tuple(output or ()), {}
 
 
