@@ -43,7 +43,7 @@ class TextRegistry:
     def note_text(self, clip, text: str, tokens: dict[str, list], tokenize) -> None:
         """Called with what `clip.tokenize(text)` gave."""
         _remember(self._texts, _ids(tokens), text)
-        if not any(_vectors(tokens)):
+        if next(_vectors(tokens), None) is None:
             return
         for name in _EMBEDDING_NAME.findall(text):
             for vector in _vectors(tokenize(name)):

@@ -81,7 +81,7 @@ class Recorder:
             model.add_wrapper_with_key(kind, KEY, wrapper)
 
     def _outer_sample(self, executor, *args, **kwargs):
-        outer, run = self._capture, Run(self.recording.layout)
+        run = Run(self.recording.layout)
         capture = Capture(run, self.registry, self.options)
         with capture.guarded("reading the prompts"):
             capture.open(executor.class_obj)
@@ -90,7 +90,7 @@ class Recorder:
         try:
             samples = executor(*args, **kwargs)
         finally:
-            self._capture = outer
+            self._capture = None
         with capture.guarded("keeping the recording"):
             capture.close()
         try:

@@ -47,4 +47,6 @@ def column_probabilities(
 @lru_cache(maxsize=64)
 def _kept(columns: tuple[int, ...], repeats: int, length: int, device: torch.device) -> torch.Tensor:
     """Indices of the kept columns and their repeats; remembered, because sending them to a GPU waits for it."""
-    return torch.tensor([c + r * length for r in range(repeats) for c in columns], device=device)
+    return torch.tensor(
+        [c + r * length for r in range(repeats) for c in columns], device=device, dtype=torch.int64
+    )
