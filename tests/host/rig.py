@@ -83,7 +83,9 @@ class Studio:
 
 
 def studio(kind="sdxl", positive="a red cat on a mat", negative="ugly", model=None, **options) -> Studio:
-    """Everything for one recorded sampling; `options` are those of the recorder."""
+    """Everything for one recorded sampling; `options` are those of the recorder (`negative`: record_negative)."""
+    if "record_negative" in options:
+        options["negative"] = options.pop("record_negative")
     model = tiny(kind) if model is None else model
     recorded, traced, recording = attach(model, clip(kind), RecordOptions(**options))
     return Studio(model, recorded, traced, recording, encode(traced, positive), encode(traced, negative))
@@ -145,7 +147,9 @@ def expected(calls: list[Call], layout, embedding: torch.Tensor, columns) -> dic
     sums: dict[int, torch.Tensor] = {}
     length = embedding.shape[1]
     for call in calls:
-        repeats = call.context.shape[1] // length
+        repeats, rest = divmod(call.context.shape[1], length)
+        if rest:
+            continue  # conditionings of this length were not in the call
         same = (call.context == embedding.to(call.context).repeat(1, repeats, 1)).flatten(1).all(dim=1)
         if not same.any():
             continue

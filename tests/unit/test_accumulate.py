@@ -1,0 +1,143 @@
+"""Sums of maps over evaluations, the memory budget, and crops put back in their place."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hrv_pack.hrv.accumulate import SMALLEST_SIDE, Accumulator, place_crop, resize_maps
+from hrv_pack.hrv.layout import Block, Layout
+from hrv_pack.hrv.recording import Entry, Run
+
+LAYOUT = Layout(tuple(Block("input", n, 0, 2) for n in range(3)))
+
+
+def maps(*size: int, seed: int = 0) -> torch.Tensor:
+    """One evaluation of one layer: (batch 1, head 2, column 3, height, width)."""
+    return torch.rand((1, 2, 3, *size), generator=torch.Generator().manual_seed(seed))
+
+
+def start(limit: int = 2**20, bins: int = 1) -> tuple[Accumulator, Entry]:
+    entry = Entry("positive", 0, None, 3, (0, 1, 2), [0] * bins, 1)
+    return Accumulator(Run(LAYOUT, [entry]), bins, limit), entry
+
+
+def test_sums_over_evaluations_and_bins():
+    sums, entry = start(bins=2)
+    for time_bin, seed in ((0, 1), (0, 2), (1, 3)):
+        sums.add(entry, 0, time_bin, maps(4, 5, seed=seed))
+    assert entry.maps[0].shape == (1, 2, 2, 3, 4, 5) and entry.maps[0].dtype == torch.float32
+    assert torch.allclose(entry.maps[0][:, 0], maps(4, 5, seed=1) + maps(4, 5, seed=2))
+    assert torch.equal(entry.maps[0][:, 1], maps(4, 5, seed=3))
+
+
+def test_what_is_added_is_not_changed_later():
+    sums, entry = start()
+    first = maps(4, 4)
+    sums.add(entry, 0, 0, first)
+    sums.add(entry, 0, 0, maps(4, 4, seed=1))
+    assert torch.equal(first, maps(4, 4))
+
+
+def test_at_rest_in_half_precision():
+    sums, entry = start()
+    sums.add(entry, 0, 0, maps(4, 4))
+    sums.finish()
+    assert entry.maps[0].dtype == torch.float16
+    assert torch.allclose(entry.maps[0][:, 0].float(), maps(4, 4), rtol=2**-11)
+
+
+def test_a_dropped_layer_stays_out():
+    sums, entry = start()
+    sums.add(entry, 0, 0, maps(4, 4))
+    sums.add(entry, 1, 0, maps(4, 4))
+    sums.drop(entry, 0)
+    sums.add(entry, 0, 0, maps(4, 4))
+    assert set(entry.maps) == {1}
+
+
+def test_nothing_is_pooled_within_the_budget():
+    sums, entry = start(limit=2 * 6 * 32 * 32)
+    sums.add(entry, 0, 0, maps(32, 32))
+    assert entry.maps[0].shape[-2:] == (32, 32) and sums.pooled_blocks == 0
+
+
+def test_the_largest_maps_are_pooled_and_keep_their_mean():
+    sums, entry = start(limit=2 * 6 * (16 * 20 + 10 * 10))
+    sums.add(entry, 0, 0, maps(10, 10))
+    sums.add(entry, 1, 0, maps(32, 40))
+    assert [entry.maps[n].shape[-2:] for n in (0, 1)] == [(10, 10), (16, 20)] and sums.pooled_blocks == 1
+    sums.add(entry, 1, 0, maps(32, 40, seed=1))  # later evaluations come in full size
+    plain = (maps(32, 40) + maps(32, 40, seed=1)).unflatten(-1, (20, 2)).unflatten(-3, (16, 2)).mean((-1, -3))
+    assert torch.allclose(entry.maps[1][:, 0], plain, atol=1e-5)
+
+
+def test_all_runs_and_bins_count_for_the_budget():
+    sums, entry = start(limit=2 * 6 * 32 * 32, bins=4)
+    sums.add(entry, 0, 0, maps(32, 32))
+    assert entry.maps[0].shape[-2:] == (16, 16)
+
+
+def test_pooling_ends_where_maps_mean_nothing_any_more():
+    sums, entry = start(limit=1)
+    sums.add(entry, 0, 0, maps(64, 48))
+    assert min(entry.maps[0].shape[-2:]) <= SMALLEST_SIDE
+    assert min(entry.maps[0].shape[-2:]) * 2 > SMALLEST_SIDE
+
+
+def test_a_grid_that_changes_while_sampling():
+    """Deep Shrink: the sums stay on the first grid."""
+    sums, entry = start()
+    sums.add(entry, 0, 0, maps(4, 6))
+    sums.add(entry, 0, 0, torch.ones(1, 2, 3, 8, 12))
+    assert torch.allclose(entry.maps[0][:, 0], maps(4, 6) + 1)
+
+
+def plain_resize(values: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Every old pixel split into whole parts of the new ones, then averaged."""
+    h, w = values.shape
+    fine = values.repeat_interleave(size[0], 0).repeat_interleave(size[1], 1)
+    return fine.reshape(size[0], h, size[1], w).mean((1, 3))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 13), st.integers(1, 13), st.integers(1, 13), st.integers(1, 13))
+def test_resizing_averages_areas_and_keeps_the_mean(h, w, to_h, to_w):
+    values = torch.rand((2, 3, h, w), generator=torch.Generator().manual_seed(h * w))
+    found = resize_maps(values, (to_h, to_w))
+    assert found.shape == (2, 3, to_h, to_w)
+    assert torch.allclose(found[1, 2], plain_resize(values[1, 2], (to_h, to_w)), atol=1e-5)
+    assert torch.allclose(found.mean((-2, -1)), values.mean((-2, -1)), atol=1e-5)
+
+
+def halved(n: int, times: int) -> int:
+    for _ in range(times):
+        n = -(-n // 2)
+    return n
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 3])
+@pytest.mark.parametrize("crop", [(8, 16, 0, 0), (8, 16, 8, 16), (16, 8, 5, 9), (11, 13, 13, 19)], ids=str)
+def test_a_crop_is_put_where_its_area_lies(times, crop):
+    height, width, y, x = crop
+    latent = (24, 32)
+    values = torch.rand(2, 3, halved(height, times), halved(width, times)) + 0.1
+    placed = place_crop(values, crop, latent)
+    assert placed.shape == (2, 3, halved(24, times), halved(32, times))
+    inside = placed > 0
+    assert inside.sum() == values.numel()
+    ys, xs = (axis.unique() for axis in inside[0, 0].nonzero().T)
+    assert torch.equal(placed[..., ys[:, None], xs], values)
+    assert abs(ys[0].item() - y / 2**times) <= 0.5 + 1 and abs(xs[0].item() - x / 2**times) <= 0.5 + 1
+    if y % 2**times == 0 and x % 2**times == 0:
+        assert (ys[0], xs[0]) == (y // 2**times, x // 2**times)
+
+
+def test_the_whole_picture_is_no_crop():
+    values = torch.rand(2, 12, 16)
+    assert place_crop(values, (24, 32, 0, 0), (24, 32)) is values
+
+
+def test_a_map_that_does_not_fit_its_area_is_an_error():
+    with pytest.raises(ValueError, match="a map of 5×7 pixels does not fit an area of 8×16 latent pixels"):
+        place_crop(torch.zeros(5, 7), (8, 16, 0, 0), (24, 32))
