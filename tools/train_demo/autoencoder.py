@@ -1,0 +1,86 @@
+"""A narrow autoencoder that fits inside ComfyUI's TAESD shape.
+
+TAESD has 64 channels and up to three blocks a level. This one has WIDTH channels and fewer blocks; a block
+left out is a ReLU, which is what a TAESD block with zero weights does. `widen` pads it with zeros to the
+full shape, so that ComfyUI's own TAESD class computes exactly the same pictures. (ComfyUI's other picture
+autoencoder normalises in 32 groups: at small widths each channel loses its mean, and with it the colour.)
+"""
+
+import torch
+from torch import nn
+
+WIDTH = 32
+TAESD_WIDTH = 64
+# Trained blocks by their index in TAESD's Sequential; the other block indices are left out.
+ENCODER_BLOCKS, ENCODER_LEFT_OUT = (3, 7, 11, 12), (1, 4, 5, 8, 9, 13)
+DECODER_BLOCKS, DECODER_LEFT_OUT = (3, 4, 8, 9, 13), (5, 10, 14, 15, 18)
+
+
+class Clamp(nn.Module):
+    """TAESD's soft limit on latents."""
+
+    def forward(self, x):
+        return torch.tanh(x / 3) * 3
+
+
+class Block(nn.Module):
+    """Three convolutions and a skip; keys as TAESD's."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.conv = nn.Sequential(
+            _conv(width, width), nn.ReLU(), _conv(width, width), nn.ReLU(), _conv(width, width)
+        )
+        self.conv[4].weight.data.mul_(0.3)
+
+    def forward(self, x):
+        return torch.relu(self.conv(x) + x)
+
+
+def _conv(n_in: int, n_out: int, **options) -> nn.Conv2d:
+    conv = nn.Conv2d(n_in, n_out, 3, padding=1, **options)
+    nn.init.kaiming_normal_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv
+
+
+class Autoencoder(nn.Module):
+    """encoder: (picture, RGB 0..1, height, width) → white latents (picture, 4, height/8, width/8); decoder back."""
+
+    def __init__(self, width: int = WIDTH):
+        super().__init__()
+        encoder = {0: _conv(3, width), 14: _conv(width, 4)}
+        encoder |= {i: _conv(width, width, stride=2, bias=False) for i in (2, 6, 10)}
+        decoder = {0: Clamp(), 1: _conv(4, width), 2: nn.ReLU(), 19: _conv(width, 3)}
+        decoder |= {i: nn.Upsample(scale_factor=2) for i in (6, 11, 16)}
+        decoder |= {i: _conv(width, width, bias=False) for i in (7, 12, 17)}
+        encoder |= {i: Block(width) for i in ENCODER_BLOCKS} | {i: nn.ReLU() for i in ENCODER_LEFT_OUT}
+        decoder |= {i: Block(width) for i in DECODER_BLOCKS} | {i: nn.ReLU() for i in DECODER_LEFT_OUT}
+        decoder[19].weight.data.mul_(0.3)
+        nn.init.constant_(decoder[19].bias, 0.5)
+        self.taesd_encoder = nn.Sequential(*(encoder[i] for i in range(15)))
+        self.taesd_decoder = nn.Sequential(*(decoder[i] for i in range(20)))
+
+
+def widen(narrow: Autoencoder, latent_scale: float) -> dict[str, torch.Tensor]:
+    """State dict of ComfyUI's TAESD with the same function: new channels and left-out blocks are zero."""
+    out = {}
+    for key, weight in narrow.state_dict().items():
+        outputs = TAESD_WIDTH if weight.shape[0] == WIDTH else weight.shape[0]
+        if weight.ndim == 1:
+            wide = weight.new_zeros(outputs)
+            wide[: len(weight)] = weight
+        else:
+            inputs = TAESD_WIDTH if weight.shape[1] == WIDTH else weight.shape[1]
+            wide = weight.new_zeros(outputs, inputs, *weight.shape[2:])
+            wide[: weight.shape[0], : weight.shape[1]] = weight
+        out[key] = wide
+    for part, left_out in (("taesd_encoder", ENCODER_LEFT_OUT), ("taesd_decoder", DECODER_LEFT_OUT)):
+        for index in left_out:
+            for conv in (0, 2, 4):
+                name = f"{part}.{index}.conv.{conv}"
+                out[f"{name}.weight"] = torch.zeros(TAESD_WIDTH, TAESD_WIDTH, 3, 3)
+                out[f"{name}.bias"] = torch.zeros(TAESD_WIDTH)
+    out["vae_scale"], out["vae_shift"] = torch.tensor(latent_scale), torch.tensor(0.0)
+    return out

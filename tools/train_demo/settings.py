@@ -1,0 +1,82 @@
+"""Shapes of the demo networks, where things lie, and how ComfyUI's modules are reached."""
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+PACK = Path(__file__).resolve().parents[2]
+DEMO = PACK / "hrv_data" / "demo"
+CHECKPOINT = DEMO / "demo_checkpoint.safetensors"
+JUDGE = DEMO / "judge.safetensors"
+LATENT_SCALE = 0.13025  # SDXL's latent format
+
+# Both text encoders. SDXL reads the last layer but one and ComfyUI asks for three at least: the first is
+# trained, the others change nothing.
+TEXT = {
+    "hidden_size": 64,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "num_hidden_layers": 3,
+    "hidden_act": "gelu",
+    "max_position_embeddings": 77,
+    "eos_token_id": 49407,
+    "projection_dim": 64,
+}
+
+
+def comfy_path() -> Path:
+    """The ComfyUI checkout to train with: COMFYUI_PATH, else the newest one that dev.py unpacked."""
+    named = os.environ.get("COMFYUI_PATH")
+    found = [Path(named)] if named else sorted((PACK / ".host").glob("comfyui-*"))
+    if not found or not (found[-1] / "comfy").is_dir():
+        raise SystemExit(
+            "No ComfyUI found. Run `python3 dev.py test` once (it unpacks one into .host), "
+            "or let COMFYUI_PATH name a checkout."
+        )
+    return found[-1]
+
+
+def use_comfy(cpu: bool | None = None) -> None:
+    """Make `import comfy` work; ComfyUI reads its options from sys.argv, so hand it only its own."""
+    if str(comfy_path()) not in sys.path:
+        sys.path.insert(0, str(comfy_path()))
+    argv, sys.argv = sys.argv, sys.argv[:1]
+    if cpu if cpu is not None else not torch.cuda.is_available():
+        sys.argv.append("--cpu")
+    try:
+        from comfy import options
+
+        options.enable_args_parsing()
+        import comfy.cli_args  # noqa: F401
+    finally:
+        sys.argv = argv
+
+
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def unet_config() -> dict:
+    """Arguments of ComfyUI's UNetModel. Lists that UNetModel consumes are made anew for every call."""
+    return {
+        "image_size": 32,
+        "in_channels": 4,
+        "out_channels": 4,
+        "model_channels": 32,
+        "channel_mult": [1, 2, 4],
+        "num_res_blocks": [1, 2, 1],
+        "num_head_channels": 8,
+        "num_heads": -1,
+        "transformer_depth": [0, 1, 1, 1],
+        "transformer_depth_middle": 1,
+        "transformer_depth_output": [0, 0, 1, 1, 1, 0, 0],
+        "use_spatial_transformer": True,
+        "use_linear_in_transformer": True,
+        "legacy": False,
+        "use_temporal_attention": False,
+        "context_dim": 2 * TEXT["hidden_size"],
+        "num_classes": "sequential",
+        "adm_in_channels": TEXT["hidden_size"] + 6 * 256,
+    }

@@ -1,0 +1,119 @@
+"""Stage 3: the denoiser and the text encoders, trained together with v-prediction.
+
+The noise schedule is ComfyUI's own with zero terminal signal: at the first step the model sees noise alone
+and must take the whole scene from the words.
+"""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+
+from . import crew, networks, settings
+from .export import write_checkpoint
+from .latents import LatentSet
+from .world import caption
+
+MICRO_BATCH = 16
+PEAK_RATE = 1.5e-3
+BLANK_WEIGHT = 1.0  # how strongly positions behind the last word are held to those of an empty text
+UNKNOWN_WORDS = 0.04  # share of captions with a word that the world does not know
+
+
+class Batches:
+    """Noised scenes and captions, drawn by ticket number."""
+
+    def __init__(self, folder: Path, batch: int):
+        self.data, self.batch = LatentSet(folder), batch
+        self.tokens, self.sigmas = networks.Tokens(), networks.schedule()
+
+    def draw(self, ticket: int):
+        """x0, noise (picture, channel, height, width); timestep (picture,); word rows, one list each."""
+        rng = np.random.default_rng(ticket)
+        indices = rng.integers(len(self.data), size=self.batch)
+        rows = []
+        for i in indices:
+            words = self.tokens.rows(caption(self.data.scenes[i], rng))
+            if words and rng.random() < UNKNOWN_WORDS:
+                words.insert(int(rng.integers(len(words) + 1)), self.tokens.other)
+            rows.append(words)
+        x0 = self.data.latents(indices)
+        noise = torch.from_numpy(rng.standard_normal(x0.shape, dtype=np.float32))
+        # noisy timesteps more often: three in five above 500
+        timestep = torch.from_numpy((1000 * (1 - rng.random(self.batch) ** 1.5)).astype(np.int64)).clamp(
+            0, 999
+        )
+        return x0, noise, timestep, rows
+
+
+def encode_with_blank_ends(model: networks.DemoModel, tokens: networks.Tokens, rows, device):
+    """Context (text, token, width) whose ends are those of the empty text, and the loss that makes them so."""
+    ids_l, ids_g = (ids.to(device) for ids in tokens.batch([[], *rows]))
+    context = model.encode(ids_l, ids_g)
+    empty, context = context[:1], context[1:]
+    length = torch.tensor([len(words) for words in rows], device=device)
+    # blank: bool (text, token, 1), true from the end token on
+    blank = (torch.arange(networks.LENGTH, device=device)[None] > length[:, None])[..., None]
+    gap = (context - empty.detach()).square().mean(-1, keepdim=True)
+    loss = (gap * blank).sum() / blank.sum()
+    return torch.where(blank, empty, context), loss
+
+
+def train(work: Path, seconds: float, workers: int, batch: int = MICRO_BATCH, micro_batches: int = 2) -> None:
+    """Train for `seconds`, keeping state in `work`/unet_state.safetensors and the shipped file up to date."""
+    torch.manual_seed(0)
+    device = settings.device()
+    batches = Batches(work / "latents", batch)
+    model = networks.DemoModel(len(batches.tokens.ids) + 1).to(device)
+    sigmas = batches.sigmas.to(device)
+    state_path = work / "unet_state.safetensors"
+    state = load_file(state_path) if state_path.exists() else None
+
+    def loss_of(model, ticket: int) -> torch.Tensor:
+        x0, noise, timestep, rows = batches.draw(ticket)
+        x0, noise, timestep = x0.to(device), noise.to(device), timestep.to(device)
+        sigma = sigmas[timestep].view(-1, 1, 1, 1)
+        signal = (1 + sigma**2).rsqrt()
+        spread = sigma * signal
+        with torch.autocast(device.type, torch.bfloat16):
+            context, blank_loss = encode_with_blank_ends(model, batches.tokens, rows, device)
+            v = model.velocity(signal * x0 + spread * noise, timestep.float(), context)
+        return F.mse_loss(v.float(), signal * noise - spread * x0) + BLANK_WEIGHT * blank_loss.float()
+
+    def rate_of(step: int, share: float) -> float:
+        rise = min(1.0, (step + 1) / 150)
+        return PEAK_RATE * rise * min(1.0, max(0.02, (1 - share) / 0.6))  # flat, then straight down
+
+    start, saved = time.time(), [time.time()]
+
+    def save(optimizer: crew.Optimizer) -> None:
+        unfinished = state_path.with_suffix(".part")
+        save_file({k: v.cpu().contiguous() for k, v in optimizer.state().items()}, unfinished)
+        unfinished.rename(state_path)
+        write_checkpoint(
+            settings.CHECKPOINT,
+            work / "vae.safetensors",
+            model,
+            batches.tokens,
+            ema=optimizer.ema,
+            steps=optimizer.step_count,
+        )
+
+    def report(optimizer: crew.Optimizer, loss: float, step_seconds: float) -> None:
+        print(
+            f"unet step {optimizer.step_count}  {time.time() - start:.0f} s  loss {loss:.4f}  "
+            f"{step_seconds:.2f} s a step  {len(batches.data)} scenes",
+            flush=True,
+        )
+        batches.data.refresh()
+        if time.time() - saved[0] > 300:
+            save(optimizer)
+            saved[0] = time.time()
+
+    optimizer = crew.train(
+        model, loss_of, rate_of, seconds, micro_batches, workers, ema_decay=0.998, state=state, report=report
+    )
+    save(optimizer)
