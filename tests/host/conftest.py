@@ -43,8 +43,6 @@ def find_comfyui() -> None:
         comfy.options.enable_args_parsing()
         import comfy.cli_args  # reads sys.argv once, when it is imported
         import utils.extra_config  # noqa: F401  before `nodes`, which up to 0.24 puts another `utils` first on sys.path
-
-        importlib.import_module("utils.extra_config")  # as main.py: `nodes` may put another `utils` in front
     finally:
         sys.argv = arguments
 
