@@ -1,5 +1,7 @@
 """Select and filter heads in the real host, in process and over HTTP."""
 
+import math
+
 import pytest
 import torch
 
@@ -61,7 +63,7 @@ def test_selected_heads_give_the_heatmap_of_just_those_heads(comfy, sampled):
     )
     assert chart.ndim == 4 and chart.shape[0] == 1 and len(shown["images"]) == 1
     chosen = heads.weights.nonzero().flatten().tolist()
-    assert len(chosen) == max(1, int(layout.heads * 0.05 + 0.5))
+    assert len(chosen) == math.ceil(layout.heads * 0.05)
 
     def heat(heads):
         _, heat, _, _ = comfy.run_node(
