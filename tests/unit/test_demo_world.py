@@ -59,7 +59,7 @@ def test_the_mask_is_where_the_picture_differs_from_one_without_the_object(kind)
     background = np.array(BACKGROUNDS["grass"])
     picture, (mask,) = render(Scene((thing(kind=kind, colour="purple"),), "grass", 3))
     far = np.abs(picture.astype(int) - background).sum(axis=2) > 114  # half way to purple
-    assert (far & mask).sum() / (far | mask).sum() > 0.97
+    assert (far & mask).sum() / (far | mask).sum() > 0.95
 
 
 def test_every_object_is_whole_and_large_enough_to_see():

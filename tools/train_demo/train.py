@@ -4,12 +4,12 @@
     python tools/train_demo/train.py --stages unet evaluate  # go on training, measure again
 
 Every stage can be repeated. The denoiser goes on from its last saved state, latents that exist are kept, and
-the autoencoder is trained only if it does not exist yet (--again trains it further; latents and the denoiser
-then have to be made again, with another --work folder).
+the decoder is trained only if it does not exist yet (--again trains it further; the encoder is computed and
+stays, so latents and denoiser stay valid).
 
-Time on 2 CPU cores (AMD Zen 4 with bfloat16): autoencoder 6 minutes, 16 000 latents 6 minutes, denoiser
-78 minutes (--minutes), judge 10 minutes, figures 15 minutes. On a GPU (estimated, not measured): a quarter
-of an hour in all, most of it drawing the scenes on the CPU.
+Time on 2 CPU cores (AMD Zen 4 with bfloat16): decoder 6 minutes, 12 000 latents 2 minutes, denoiser 1 second
+a step (--minutes), judge 10 minutes, figures 15 minutes. On a GPU (estimated, not measured): a quarter of an
+hour in all, most of it drawing the scenes on the CPU.
 """
 
 import argparse
@@ -37,21 +37,23 @@ def main() -> None:
         default=settings.PACK / ".host" / "train_demo",
         help="folder for states and latents (default: .host/train_demo)",
     )
-    parser.add_argument("--minutes", type=float, default=78, help="how long the denoiser trains")
-    parser.add_argument("--vae-minutes", type=float, default=5.5, help="how long the autoencoder trains")
-    parser.add_argument("--latents", type=int, default=16_000, help="scenes to render and encode")
+    parser.add_argument("--minutes", type=float, default=80, help="how long the denoiser trains")
+    parser.add_argument("--vae-minutes", type=float, default=6, help="how long the decoder trains")
+    parser.add_argument("--latents", type=int, default=12_000, help="scenes to render and encode")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes on CPU cores")
     parser.add_argument(
         "--batch",
         type=int,
         default=train_unet.MICRO_BATCH,
-        help="scenes a micro-batch; a step is two of them",
+        help="scenes a micro-batch; a step is four of them",
     )
-    parser.add_argument("--again", action="store_true", help="train the autoencoder further though it exists")
+    parser.add_argument("--again", action="store_true", help="train the decoder further though it exists")
     arguments = parser.parse_args()
     work = arguments.work
     vae_path = work / "vae.safetensors"
     if "vae" in arguments.stages and (arguments.again or not vae_path.exists()):
+        if not vae_path.exists():
+            train_vae.make_encoder(vae_path, arguments.workers)
         train_vae.train(vae_path, arguments.vae_minutes * 60, arguments.workers)
     if "latents" in arguments.stages:
         latents.make(vae_path, work / "latents", -(-arguments.latents // latents.CHUNK), arguments.workers)

@@ -17,7 +17,7 @@ from .export import write_checkpoint
 from .latents import LatentSet
 from .world import caption
 
-MICRO_BATCH = 16
+MICRO_BATCH = 8
 PEAK_RATE = 1.5e-3
 BLANK_WEIGHT = 1.0  # how strongly positions behind the last word are held to those of an empty text
 UNKNOWN_WORDS = 0.04  # share of captions with a word that the world does not know
@@ -62,7 +62,7 @@ def encode_with_blank_ends(model: networks.DemoModel, tokens: networks.Tokens, r
     return torch.where(blank, empty, context), loss
 
 
-def train(work: Path, seconds: float, workers: int, batch: int = MICRO_BATCH, micro_batches: int = 2) -> None:
+def train(work: Path, seconds: float, workers: int, batch: int = MICRO_BATCH, micro_batches: int = 4) -> None:
     """Train for `seconds`, keeping state in `work`/unet_state.safetensors and the shipped file up to date."""
     torch.manual_seed(0)
     device = settings.device()
@@ -85,7 +85,7 @@ def train(work: Path, seconds: float, workers: int, batch: int = MICRO_BATCH, mi
 
     def rate_of(step: int, share: float) -> float:
         rise = min(1.0, (step + 1) / 150)
-        return PEAK_RATE * rise * min(1.0, max(0.02, (1 - share) / 0.6))  # flat, then straight down
+        return PEAK_RATE * rise * min(1.0, max(0.03, (1 - share) / 0.5))  # flat, then straight down
 
     start, saved = time.time(), [time.time()]
 
@@ -114,6 +114,6 @@ def train(work: Path, seconds: float, workers: int, batch: int = MICRO_BATCH, mi
             saved[0] = time.time()
 
     optimizer = crew.train(
-        model, loss_of, rate_of, seconds, micro_batches, workers, ema_decay=0.998, state=state, report=report
+        model, loss_of, rate_of, seconds, micro_batches, workers, ema_decay=0.995, state=state, report=report
     )
     save(optimizer)

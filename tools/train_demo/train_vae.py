@@ -1,10 +1,5 @@
-"""Stage 1: the picture autoencoder, trained on crops.
+"""Stage 1: the picture autoencoder. The encoder is computed, the decoder learned on crops."""
 
-First both halves, held to white latents (zero mean, unit covariance); then the latents are whitened exactly
-by a linear map folded into the encoder's last layer, and the decoder alone learns on.
-"""
-
-import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -14,7 +9,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from . import crew, settings
-from .autoencoder import Autoencoder
+from .autoencoder import Autoencoder, averages, fix_encoder
 from .world import render, sample_scene
 
 CROP = 64
@@ -57,84 +52,54 @@ def edge_loss(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     )
 
 
-def white_loss(z: torch.Tensor) -> torch.Tensor:
-    """How far latents (batch, channel, height, width) are from zero mean and unit covariance."""
-    flat = z.movedim(1, 0).flatten(1)
-    mean = flat.mean(1, keepdim=True)
-    covariance = (flat - mean) @ (flat - mean).T / flat.shape[1]
-    return (covariance - torch.eye(len(flat), device=z.device)).square().mean() + mean.square().mean()
+def make_encoder(path: Path, workers: int = 2, pictures: int = 400) -> None:
+    """Measure mean and covariance of the averages over new scenes, save an autoencoder with that encoder."""
+    pool = render_pool(pictures, seed=1, workers=workers)
+    flat = averages(to_tensor(pool, "cpu")).movedim(1, 0).flatten(1).double()
+    values, vectors = torch.linalg.eigh(torch.cov(flat))
+    matrix = vectors @ torch.diag(values.rsqrt()) @ vectors.T
+    torch.manual_seed(0)
+    vae = Autoencoder()
+    fix_encoder(vae, flat.mean(1).float(), matrix.float())
+    save(vae, path)
+
+
+def save(vae: Autoencoder, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".part")
+    save_file({k: v.detach().clone().contiguous() for k, v in vae.state_dict().items()}, unfinished)
+    unfinished.rename(path)
 
 
 def train(path: Path, seconds: float, workers: int = 2, pool_size: int = 2000, batch: int = 16) -> None:
-    """Train for `seconds` of wall clock, three fifths on both halves; save the narrow weights to `path`.
-
-    Goes on from `path` where it exists already.
-    """
-    torch.manual_seed(0)
+    """Train the decoder of the autoencoder at `path` for `seconds` of wall clock; it goes on from there."""
     device = settings.device()
-    vae = Autoencoder().to(device)
-    if path.exists():
-        vae.load_state_dict(load_file(path))
-    pool = render_pool(pool_size, seed=1, workers=workers)
+    vae = load(path, device)
+    vae.taesd_decoder.requires_grad_(True)
+    pool = render_pool(pool_size, seed=2, workers=workers)
 
     def loss_of(vae, ticket: int) -> torch.Tensor:
         torch.manual_seed(ticket)
         x = to_tensor(crops(pool, batch, CROP, np.random.default_rng(ticket)), device)
+        z = vae.taesd_encoder(x)
         with torch.autocast(device.type, torch.bfloat16):
-            z = vae.taesd_encoder(x)
             y = vae.taesd_decoder(z + LATENT_NOISE * torch.randn_like(z))
         y = y.float()
         # the squared error is what pulls colours apart: L1 alone settles on the commonest ones
-        fit = F.l1_loss(y, x) + 5 * F.mse_loss(y, x) + edge_loss(y, x)
-        return fit + 0.02 * white_loss(z.float())
+        return F.l1_loss(y, x) + 5 * F.mse_loss(y, x) + edge_loss(y, x)
 
-    for half, share in (("both halves", 0.6), ("decoder", 0.4)):
-        start = time.time()
-        peak = PEAK_RATE if half == "both halves" else 0.5 * PEAK_RATE
+    def rate_of(step: int, done: float) -> float:
+        return PEAK_RATE * min(1, (step + 1) / 30) * (0.5 + 0.5 * np.cos(np.pi * done)) + 2e-5
 
-        def rate_of(step: int, done: float, peak=peak) -> float:
-            return peak * min(1, (step + 1) / 50) * (0.5 + 0.5 * np.cos(np.pi * done)) + 2e-5
-
-        def report(optimizer, loss: float, step_seconds: float, half=half, start=start) -> None:
-            print(
-                f"vae {half} step {optimizer.step_count}  {time.time() - start:.0f} s  loss {loss:.4f}  "
-                f"{step_seconds:.2f} s a step",
-                flush=True,
-            )
-
-        optimizer = crew.train(
-            vae,
-            loss_of,
-            rate_of,
-            share * seconds,
-            micro_batches=2,
-            workers=workers,
-            ema_decay=0.98,
-            report=report,
-            report_every=100,
+    def report(optimizer, loss: float, step_seconds: float) -> None:
+        print(
+            f"decoder step {optimizer.step_count}  loss {loss:.4f}  {step_seconds:.2f} s a step", flush=True
         )
-        optimizer.weights.copy_(optimizer.ema)
-        if half == "both halves":
-            whiten(vae, pool[:200], device)
-            vae.taesd_encoder.requires_grad_(False)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.detach().clone().contiguous() for k, v in vae.state_dict().items()}, path)
 
-
-@torch.no_grad()
-def whiten(vae: Autoencoder, pictures: np.ndarray, device) -> None:
-    """Fold z → M (z - mean) into the encoder's last layer and, but for the soft limit, M⁻¹ into the decoder."""
-    parts = [vae.taesd_encoder(to_tensor(pictures[i : i + 8], device)) for i in range(0, len(pictures), 8)]
-    flat = torch.cat(parts).movedim(1, 0).flatten(1).double()
-    mean = flat.mean(1)
-    values, vectors = torch.linalg.eigh(torch.cov(flat))
-    matrix = vectors @ torch.diag(values.clamp(min=1e-6).rsqrt()) @ vectors.T
-    print("latent mean", mean.tolist(), "variances", values.tolist(), flush=True)
-    last, first = vae.taesd_encoder[14], vae.taesd_decoder[1]
-    last.weight.copy_(torch.einsum("ij,jkyx->ikyx", matrix, last.weight.double()))
-    last.bias.copy_(matrix @ (last.bias.double() - mean))
-    first.bias += torch.einsum("ojyx,j->o", first.weight.double(), mean).float()
-    first.weight.copy_(torch.einsum("ojyx,ji->oiyx", first.weight.double(), torch.linalg.inv(matrix)))
+    optimizer = crew.train(vae, loss_of, rate_of, seconds, micro_batches=2, workers=workers,
+                           ema_decay=0.98, report=report, report_every=50)  # fmt: skip
+    optimizer.weights.copy_(optimizer.ema)
+    save(vae, path)
 
 
 def load(path: Path, device) -> Autoencoder:
