@@ -37,6 +37,7 @@ def clip(kind: str):
     return models.random_clip(WIDTH[kind])
 
 
+@torch.inference_mode()
 def encode(clip, text: str) -> list:
     """What CLIPTextEncode gives; with a pooled output of the size that the small SDXL wants."""
     encoded = clip.encode_from_tokens_scheduled(clip.tokenize(text))
@@ -48,6 +49,7 @@ def empty(batch: int = 1, height: int = 16, width: int = 24) -> dict:
     return {"samples": torch.zeros(batch, 4, height, width)}
 
 
+@torch.inference_mode()  # as the host runs nodes
 def sample(
     model, positive, negative, latent=None, seed=5, steps=2, cfg=7.0, sampler="euler", **more
 ) -> torch.Tensor:
@@ -59,6 +61,7 @@ def sample(
     return out["samples"]
 
 
+@torch.inference_mode()
 def sample_custom(guider, latent=None, seed=5, steps=2, sampler="euler") -> torch.Tensor:
     """What node SamplerCustomAdvanced returns."""
     noise = nodes_custom_sampler.Noise_RandomNoise(seed)
@@ -141,15 +144,17 @@ def probabilities(call: Call, block: int, heads: int) -> torch.Tensor:
     return torch.softmax(q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5, dim=-1)
 
 
-def expected(calls: list[Call], layout, embedding: torch.Tensor, columns) -> dict[int, torch.Tensor]:
+def expected(
+    calls: list[Call], layout, embedding: torch.Tensor, columns, size: tuple[int, int] | None = None
+) -> dict[int, torch.Tensor]:
     """Block → Σ P over all calls, for the rows whose context is `embedding` (1, token, channel), repeated or not:
-    float64 (row, head, column, pixel)."""
+    float64 (row, head, column, pixel). size: only calls on a latent, or a crop of it, of this size."""
     sums: dict[int, torch.Tensor] = {}
     length = embedding.shape[1]
     for call in calls:
         repeats, rest = divmod(call.context.shape[1], length)
-        if rest:
-            continue  # conditionings of this length were not in the call
+        if rest or (size is not None and call.shape[-2:] != size):
+            continue
         same = (call.context == embedding.to(call.context).repeat(1, repeats, 1)).flatten(1).all(dim=1)
         if not same.any():
             continue
@@ -161,9 +166,11 @@ def expected(calls: list[Call], layout, embedding: torch.Tensor, columns) -> dic
     return sums
 
 
-def assert_maps(found, calls: list[Call], layout, embedding: torch.Tensor, tolerance: float) -> None:
+def assert_maps(
+    found, calls: list[Call], layout, embedding: torch.Tensor, tolerance: float, size=None
+) -> None:
     """Every block and head of an entry holds the expected Σ P (one time bin, no crop)."""
-    wanted = expected(calls, layout, embedding, found.columns)
+    wanted = expected(calls, layout, embedding, found.columns, size)
     assert set(found.maps) == set(wanted) == set(range(len(layout.blocks)))
     for number, block in enumerate(layout.blocks):
         maps = found.maps[number][:, 0].flatten(-2).double()

@@ -128,7 +128,7 @@ def test_6_any_list_of_prompts():
         ("negative", 1, "bad", [1]),
     ]
     for number, prompt in ((0, parts[0]), (2, parts[2]), (3, negative[:1]), (4, negative[1:])):
-        rig.assert_maps(run.entries[number], calls, run.layout, prompt[0][0], tolerance=1e-3)
+        rig.assert_maps(run.entries[number], calls, run.layout, prompt[0][0], tolerance=1e-3, size=(16, 24))
 
 
 def test_6_positive_maps_are_never_stored_as_negative():

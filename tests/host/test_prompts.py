@@ -20,9 +20,9 @@ def words_of(entry) -> list[str]:
     return [word.text for word in entry.prompt.words()]
 
 
-def check_maps(studio, entry, calls, conditioning) -> None:
+def check_maps(studio, entry, calls, conditioning, size=None) -> None:
     """The maps of an entry are Σ P of the rows that were really given this conditioning."""
-    rig.assert_maps(entry, calls, studio.recording.layout, conditioning[0][0], tolerance=2e-3)
+    rig.assert_maps(entry, calls, studio.recording.layout, conditioning[0][0], tolerance=2e-3, size=size)
 
 
 def test_plain():
@@ -184,6 +184,9 @@ def test_areas(crop_by):
     ]
     check_crop(studio, run.entries[0], calls, cat, crop=(8, 12, 4, 8))
     check_maps(studio, run.entries[1], calls, everything)
+    check_maps(
+        studio, run.entries[2], calls, studio.negative, size=(16, 24)
+    )  # not what the copy in its list made
 
 
 def test_area_that_leaves_the_picture():

@@ -111,7 +111,7 @@ def test_an_error_inside_attention_stays_the_samplers(studio):
     clone = studio.recorded.clone()
     clone.set_model_attn2_replace(lambda q, k, v, extra: explode(), "middle", 0, 0)
     with pytest.raises(RuntimeError, match="another pack's bug"):
-        draw(studio, clone)
+        draw(studio, clone, steps=1)
     assert studio.recording.runs == []
 
 
