@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import comfy.ldm.modules.attention
@@ -47,14 +47,13 @@ class _Row:
 
 @dataclass
 class _Call:
-    """One call of the UNet: what is recorded from it, and the options handed on."""
+    """One call of the UNet: what is recorded from it."""
 
     rows: list[_Row]
     time_bin: int
     batch: int
     tokens: int
     latent: tuple[int, int]
-    options: dict[str, Any] = field(default_factory=dict)
 
 
 class Capture:
@@ -159,8 +158,10 @@ class Capture:
         finally:
             self._conds, self._latent = before
 
-    def begin_call(self, unet, x: torch.Tensor, context, transformer_options: dict[str, Any]) -> _Call | None:
-        """Finds the rows to record in one call of the UNet; None when there are none.
+    def begin_call(
+        self, unet, x: torch.Tensor, context, transformer_options: dict[str, Any]
+    ) -> tuple[_Call, dict[str, Any]] | None:
+        """The rows to record in one call of the UNet, and the options to call it with; None for no rows.
 
         x: (chunk · batch, channel, height, width); context: (chunk · batch, token, channel).
         """
@@ -184,8 +185,7 @@ class Capture:
         if not rows:
             return None
         call = _Call(rows, self._time_bin, x.shape[0], context.shape[1], self._latent)
-        call.options = self._with_entries(unet, transformer_options, call)
-        return call
+        return call, self._with_entries(unet, transformer_options, call)
 
     def end_call(self, call: _Call) -> None:
         """Counts the evaluation, once all layers have run."""
@@ -266,7 +266,8 @@ class Capture:
     # -- layers -----------------------------------------------------------------------------------------------
 
     def _with_entries(self, unet, transformer_options: dict[str, Any], call: _Call) -> dict[str, Any]:
-        """A copy of the options with an entry for every cross-attention layer; dies with the call."""
+        """A copy of the options with an entry for every cross-attention layer. Nothing refers back to it: it dies
+        with the call."""
         replace = transformer_options.get("patches_replace", {})
         attn2 = dict(replace.get("attn2", {}))
         options = {**transformer_options, "patches_replace": {**replace, "attn2": attn2}}
@@ -279,10 +280,10 @@ class Capture:
                     cause="forward",
                 )
                 continue
-            attn2[block.key] = self._layer(number, call, options, occupant)
+            attn2[block.key] = self._layer(number, call, transformer_options, occupant)
         return options
 
-    def _layer(self, number: int, call: _Call, options: dict[str, Any], occupant):
+    def _layer(self, number: int, call: _Call, transformer_options: dict[str, Any], occupant):
         def replacement(q, k, v, extra_options):
             with self.guarded(f"reading layer {self.run.layout.blocks[number]}"):
                 self._record(number, call, q, k, tuple(extra_options["activations_shape"][-2:]))
@@ -295,7 +296,7 @@ class Capture:
                 v,
                 extra_options["n_heads"],
                 attn_precision=extra_options["attn_precision"],
-                transformer_options=options,
+                transformer_options={**transformer_options, **extra_options},
             )
 
         return replacement

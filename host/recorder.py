@@ -118,17 +118,17 @@ class Recorder:
         self, executor, x, timesteps, context=None, y=None, control=None, transformer_options=None, **kwargs
     ):
         transformer_options = {} if transformer_options is None else transformer_options
-        capture, call = self._capture, None
+        capture, recorded = self._capture, None
         if capture is not None:
             with capture.guarded("matching rows with prompts"):
-                call = capture.begin_call(executor.class_obj, x, context, transformer_options)
-        if call is None:
+                recorded = capture.begin_call(executor.class_obj, x, context, transformer_options)
+        if capture is None or recorded is None:
             return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
-        spare_control = control and {
-            part: list(signals) for part, signals in control.items()
-        }  # the UNet empties it
+        call, options = recorded
+        # the UNet empties the lists of control signals
+        spare_control = control and {part: list(signals) for part, signals in control.items()}
         try:
-            output = executor(x, timesteps, context, y, control, call.options, **kwargs)
+            output = executor(x, timesteps, context, y, control, options, **kwargs)
         except OUT_OF_MEMORY as error:  # perhaps what is recorded fills it: once more without
             capture.abandon("the model was running", error)
         else:

@@ -115,6 +115,17 @@ def test_an_error_inside_attention_stays_the_samplers(studio):
     assert studio.recording.runs == []
 
 
+def test_nothing_waits_for_the_garbage_collector(studio):
+    """What a sampling held is free as soon as it is over: no cycles around the maps."""
+    gc.collect()
+    gc.disable()
+    try:
+        draw(studio)
+        assert [o for o in gc.get_objects() if type(o) in (Capture, Accumulator)] == []
+    finally:
+        gc.enable()
+
+
 def resident_megabytes() -> float:
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
