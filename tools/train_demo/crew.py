@@ -11,12 +11,13 @@ from collections.abc import Callable
 import torch
 import torch.multiprocessing as multiprocessing
 
+MATRIX_SCALE = 4  # a matrix's update has singular values near this times the learning rate
+
 
 class Optimizer:
     """Muon for matrices, AdamW for the rest, over one flat tensor, with a moving average of the weights.
 
-    Muon (Jordan et al. 2024) orthogonalises the momentum of every weight matrix; updates are scaled to the
-    size of AdamW's (Liu et al. 2025, arXiv 2502.16982), so one learning rate serves both.
+    Muon (Jordan et al. 2024) orthogonalises the momentum of every weight matrix.
     All flat tensors: float32 (weight,).
     """
 
@@ -49,7 +50,7 @@ class Optimizer:
             parts = [slice(offset, offset + rows * columns) for offset in offsets]
             # momenta: (matrix, rows, columns), looking one step ahead (Nesterov)
             momenta = torch.stack([torch.lerp(grad[p], self.mean[p], b1) for p in parts])
-            flat = _orthogonal(momenta.view(-1, rows, columns)).flatten(1) * (0.2 * max(rows, columns) ** 0.5)
+            flat = _orthogonal(momenta.view(-1, rows, columns)).flatten(1) * MATRIX_SCALE
             for part, values in zip(parts, flat):
                 update[part] = values
         self.weights.mul_(1 - 0.01 * rate).add_(update, alpha=-rate)

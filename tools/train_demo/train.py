@@ -47,6 +47,12 @@ def main() -> None:
         default=train_unet.MICRO_BATCH,
         help="scenes a micro-batch; a step is four of them",
     )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        default=settings.CHECKPOINT,
+        help="where the denoiser goes, replaced every five minutes (default: the shipped file)",
+    )
     parser.add_argument("--again", action="store_true", help="train the decoder further though it exists")
     arguments = parser.parse_args()
     work = arguments.work
@@ -58,7 +64,9 @@ def main() -> None:
     if "latents" in arguments.stages:
         latents.make(vae_path, work / "latents", -(-arguments.latents // latents.CHUNK), arguments.workers)
     if "unet" in arguments.stages:
-        train_unet.train(work, arguments.minutes * 60, arguments.workers, arguments.batch)
+        train_unet.train(
+            work, arguments.minutes * 60, arguments.workers, arguments.batch, checkpoint=arguments.checkpoint
+        )
     if "judge" in arguments.stages:
         judge.train(settings.JUDGE, vae_path)
     if "evaluate" in arguments.stages:

@@ -18,7 +18,7 @@ from .latents import LatentSet
 from .world import caption
 
 MICRO_BATCH = 8
-PEAK_RATE = 1.5e-3
+PEAK_RATE = 8e-4
 BLANK_WEIGHT = 1.0  # how strongly positions behind the last word are held to those of an empty text
 UNKNOWN_WORDS = 0.04  # share of captions with a word that the world does not know
 
@@ -42,10 +42,8 @@ class Batches:
             rows.append(words)
         x0 = self.data.latents(indices)
         noise = torch.from_numpy(rng.standard_normal(x0.shape, dtype=np.float32))
-        # noisy timesteps more often: three in five above 500
-        timestep = torch.from_numpy((1000 * (1 - rng.random(self.batch) ** 1.5)).astype(np.int64)).clamp(
-            0, 999
-        )
+        # noisy timesteps more often: seven in ten above 500
+        timestep = torch.from_numpy((1000 * (1 - rng.random(self.batch) ** 2)).astype(np.int64)).clamp(0, 999)
         return x0, noise, timestep, rows
 
 
@@ -62,8 +60,15 @@ def encode_with_blank_ends(model: networks.DemoModel, tokens: networks.Tokens, r
     return torch.where(blank, empty, context), loss
 
 
-def train(work: Path, seconds: float, workers: int, batch: int = MICRO_BATCH, micro_batches: int = 4) -> None:
-    """Train for `seconds`, keeping state in `work`/unet_state.safetensors and the shipped file up to date."""
+def train(
+    work: Path,
+    seconds: float,
+    workers: int,
+    batch: int = MICRO_BATCH,
+    micro_batches: int = 4,
+    checkpoint: Path = settings.CHECKPOINT,
+) -> None:
+    """Train for `seconds`, keeping state in `work`/unet_state.safetensors and `checkpoint` up to date."""
     torch.manual_seed(0)
     device = settings.device()
     batches = Batches(work / "latents", batch)
@@ -85,7 +90,7 @@ def train(work: Path, seconds: float, workers: int, batch: int = MICRO_BATCH, mi
 
     def rate_of(step: int, share: float) -> float:
         rise = min(1.0, (step + 1) / 150)
-        return PEAK_RATE * rise * min(1.0, max(0.03, (1 - share) / 0.5))  # flat, then straight down
+        return PEAK_RATE * rise * min(1.0, max(0.03, (1 - share) / 0.7))  # flat, then straight down
 
     start, saved = time.time(), [time.time()]
 
@@ -94,7 +99,7 @@ def train(work: Path, seconds: float, workers: int, batch: int = MICRO_BATCH, mi
         save_file({k: v.cpu().contiguous() for k, v in optimizer.state().items()}, unfinished)
         unfinished.rename(state_path)
         write_checkpoint(
-            settings.CHECKPOINT,
+            checkpoint,
             work / "vae.safetensors",
             model,
             batches.tokens,
