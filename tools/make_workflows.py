@@ -28,7 +28,10 @@ SOCKETS = {
     ),
     "CLIPTextEncode": ("clip:CLIP", "CONDITIONING:CONDITIONING"),
     "EmptyLatentImage": ("", "LATENT:LATENT"),
-    "KSampler": ("model:MODEL positive:CONDITIONING negative:CONDITIONING latent_image:LATENT", "LATENT:LATENT"),
+    "KSampler": (
+        "model:MODEL positive:CONDITIONING negative:CONDITIONING latent_image:LATENT",
+        "LATENT:LATENT",
+    ),
     "VAEDecode": ("samples:LATENT vae:VAE", "IMAGE:IMAGE"),
     "SaveImage": ("images:IMAGE", ""),
     "MarkdownNote": ("", ""),
@@ -44,7 +47,17 @@ class Graph:
         self.nodes: dict[str, dict] = {}
         self.links: list[list] = []
 
-    def add(self, name: str, kind: str, pos: tuple[int, int], size: tuple[int, int], widgets=(), title=None, models=(), **sources):
+    def add(
+        self,
+        name: str,
+        kind: str,
+        pos: tuple[int, int],
+        size: tuple[int, int],
+        widgets=(),
+        title=None,
+        models=(),
+        **sources,
+    ):
         """Adds a node; `sources` maps input names to "node.output"."""
         inputs, outputs = ([s.split(":") for s in side.split()] for side in SOCKETS[kind])
         node = {
@@ -68,7 +81,9 @@ class Graph:
         out_slot = next(i for i, o in enumerate(origin["outputs"]) if o["name"] == output)
         in_slot = next(i for i, s in enumerate(node["inputs"]) if s["name"] == target)
         number = len(self.links) + 1
-        self.links.append([number, origin["id"], out_slot, node["id"], in_slot, origin["outputs"][out_slot]["type"]])
+        self.links.append(
+            [number, origin["id"], out_slot, node["id"], in_slot, origin["outputs"][out_slot]["type"]]
+        )
         origin["outputs"][out_slot]["links"].append(number)
         node["inputs"][in_slot]["link"] = number
 
@@ -88,7 +103,9 @@ def heatmap_widgets(words: str, threshold: float = 0.4) -> list:
     return [words, "auto", "positive", "shared", threshold, 0.6, "turbo", True, ""]
 
 
-def text_to_image(graph: Graph, prompt: str, side: int, seed: int, steps: int, cfg: float, loader: str, models=()) -> None:
+def text_to_image(
+    graph: Graph, prompt: str, side: int, seed: int, steps: int, cfg: float, loader: str, models=()
+) -> None:
     """Loader → Record Attention → text, sampler, decoder: the graph every artist has, with one node put in."""
     widgets = [models[0]["name"]] if models else []
     out = ("MODEL", "CLIP", "VAE") if models else ("model", "clip", "vae")
@@ -98,7 +115,9 @@ def text_to_image(graph: Graph, prompt: str, side: int, seed: int, steps: int, c
         model=f"loader.{out[0]}", clip=f"loader.{out[1]}",
     )  # fmt: skip
     graph.add("positive", "CLIPTextEncode", (390, 160), (340, 130), [prompt], "Prompt", clip="record.clip")
-    graph.add("negative", "CLIPTextEncode", (390, 340), (340, 100), [""], "Negative prompt", clip="record.clip")
+    graph.add(
+        "negative", "CLIPTextEncode", (390, 340), (340, 100), [""], "Negative prompt", clip="record.clip"
+    )
     graph.add("empty", "EmptyLatentImage", (390, 490), (340, 110), [side, side, 1])
     graph.add(
         "sampler", "KSampler", (780, 160), (300, 270), [seed, "fixed", steps, cfg, "euler", "normal", 1.0],
@@ -106,7 +125,9 @@ def text_to_image(graph: Graph, prompt: str, side: int, seed: int, steps: int, c
         latent_image="empty.LATENT",
     )  # fmt: skip
     graph.add("decode", "VAEDecode", (780, 480), (300, 50), samples="sampler.LATENT", vae=f"loader.{out[2]}")
-    graph.add("save", "SaveImage", (1130, 160), (300, 330), ["hrv/picture"], "The picture", images="decode.IMAGE")
+    graph.add(
+        "save", "SaveImage", (1130, 160), (300, 330), ["hrv/picture"], "The picture", images="decode.IMAGE"
+    )
 
 
 def which_word(name: str, note: str, prompt: str, words: str, **settings) -> None:
@@ -140,7 +161,15 @@ def repaint(name: str) -> None:
         latent_image="masked.LATENT",
     )  # fmt: skip
     graph.add("decode2", "VAEDecode", (1130, 1090), (300, 50), samples="repaint.LATENT", vae="loader.vae")
-    graph.add("save2", "SaveImage", (1480, 780), (360, 360), ["hrv/repainted"], "The repainted picture", images="decode2.IMAGE")
+    graph.add(
+        "save2",
+        "SaveImage",
+        (1480, 780),
+        (360, 360),
+        ["hrv/repainted"],
+        "The repainted picture",
+        images="decode2.IMAGE",
+    )
     note = (
         "**Mask a word and repaint it.** Attention Heatmap finds where *fish* was drawn. Its mask output goes through "
         "Grow Mask into Set Latent Noise Mask, and the second KSampler repaints only there.\n\n"

@@ -30,15 +30,27 @@ def options_of(model):
     return [look(v) for v in (model.model_options, model.wrappers, model.object_patches)] + [hooks]
 
 
+def alive() -> list:
+    """Captures and their sums that something still holds."""
+    return [o for o in gc.get_objects() if type(o) in (Capture, Accumulator)]
+
+
 @pytest.fixture
-def studio():
+def held_before() -> list:
+    """What other tests left behind: pytest keeps the log records, and so the tracebacks, of failures they cause."""
+    gc.collect()
+    return alive()
+
+
+@pytest.fixture
+def studio(held_before):
     studio = rig.studio()
     before = options_of(studio.model), options_of(studio.recorded)
     yield studio
     assert (options_of(studio.model), options_of(studio.recorded)) == before, "the model was left changed"
     assert "patches_replace" not in studio.recorded.model_options["transformer_options"]
     gc.collect()
-    assert [o for o in gc.get_objects() if type(o) in (Capture, Accumulator)] == []
+    assert [o for o in alive() if o not in held_before] == []
 
 
 def draw(studio, model=None, **options):
@@ -115,13 +127,13 @@ def test_an_error_inside_attention_stays_the_samplers(studio):
     assert studio.recording.runs == []
 
 
-def test_nothing_waits_for_the_garbage_collector(studio):
+def test_nothing_waits_for_the_garbage_collector(studio, held_before):
     """What a sampling held is free as soon as it is over: no cycles around the maps."""
     gc.collect()
     gc.disable()
     try:
         draw(studio)
-        assert [o for o in gc.get_objects() if type(o) in (Capture, Accumulator)] == []
+        assert [o for o in alive() if o not in held_before] == []
     finally:
         gc.enable()
 
