@@ -40,7 +40,7 @@ class TextRegistry:
         self._texts: OrderedDict[tuple, str] = OrderedDict()
         self._names: OrderedDict[str, str] = OrderedDict()
 
-    def note_text(self, clip, text: str, tokens: dict[str, list], tokenize) -> None:
+    def note_text(self, text: str, tokens: dict[str, list], tokenize) -> None:
         """Called with what `clip.tokenize(text)` gave."""
         _remember(self._texts, _ids(tokens), text)
         if next(_vectors(tokens), None) is None:
@@ -104,7 +104,7 @@ class _Tracing:
 
     def tokenize(self, text, *args, **kwargs):
         tokens = super().tokenize(text, *args, **kwargs)
-        self._each(lambda registry: registry.note_text(self, text, tokens, super(_Tracing, self).tokenize))
+        self._each(lambda registry: registry.note_text(text, tokens, super(_Tracing, self).tokenize))
         return tokens
 
     def encode_from_tokens(self, tokens, *args, **kwargs):

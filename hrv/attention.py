@@ -31,8 +31,8 @@ def column_probabilities(
         )
     d = width // heads
     # (row, head, token, d) and (row, head, d, pixel)
-    keys = k.view(rows, tokens, heads, d).permute(0, 2, 1, 3)
-    queries = q.view(rows, pixels, heads, d).permute(0, 2, 3, 1)
+    keys = k.reshape(rows, tokens, heads, d).permute(0, 2, 1, 3)
+    queries = q.reshape(rows, pixels, heads, d).permute(0, 2, 3, 1)
     kept = _kept(tuple(columns), repeats, length, q.device)
     out = q.new_empty((rows, heads, len(columns), pixels), dtype=torch.float32)
     step = max(1, LOGITS_BYTES // (rows * tokens * pixels * 4))
