@@ -12,16 +12,24 @@ import torch
 import torch.multiprocessing as multiprocessing
 
 MATRIX_SCALE = 4  # a matrix's update has singular values near this times the learning rate
+DECAY = 0.1  # weight decay, times the learning rate
 
 
 class Optimizer:
     """Muon for matrices, AdamW for the rest, over one flat tensor, with a moving average of the weights.
 
-    Muon (Jordan et al. 2024) orthogonalises the momentum of every weight matrix.
-    All flat tensors: float32 (weight,).
+    Muon (Jordan et al. 2024) orthogonalises the momentum of every weight matrix. `plain(name)` says which
+    weights AdamW takes all the same. All flat tensors: float32 (weight,).
     """
 
-    def __init__(self, model: torch.nn.Module, flat: torch.Tensor, ema_decay: float, betas=(0.95, 0.98)):
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        flat: torch.Tensor,
+        ema_decay: float,
+        plain: Callable[[str], bool],
+        betas=(0.95, 0.98),
+    ):
         self.weights, self.betas, self.ema_decay = flat, betas, ema_decay
         self.mean, self.square = torch.zeros_like(flat), torch.zeros_like(flat)
         self.ema, self.step_count = flat.clone(), 0
@@ -32,7 +40,7 @@ class Optimizer:
             if not weight.requires_grad:
                 continue
             shape = (weight.shape[0], weight[0].numel()) if weight.ndim > 1 else (1, 1)
-            if min(shape) >= 32 and "embedding" not in name:
+            if min(shape) >= 32 and not plain(name):
                 self.matrices.setdefault(shape, []).append(offset)
             offset += weight.numel()
 
@@ -53,7 +61,7 @@ class Optimizer:
             flat = _orthogonal(momenta.view(-1, rows, columns)).flatten(1) * MATRIX_SCALE
             for part, values in zip(parts, flat):
                 update[part] = values
-        self.weights.mul_(1 - 0.01 * rate).add_(update, alpha=-rate)
+        self.weights.mul_(1 - DECAY * rate).add_(update, alpha=-rate)
         decay = min(self.ema_decay, (1 + self.step_count) / (10 + self.step_count))
         self.ema.lerp_(self.weights, 1 - decay)
 
@@ -121,12 +129,14 @@ def train(
     state: dict[str, torch.Tensor] | None = None,
     report: Callable[[Optimizer, float, float], None] | None = None,
     report_every: int = 50,
+    plain: Callable[[str], bool] = lambda name: "embedding" in name,
 ) -> Optimizer:
     """Train for `seconds` of wall clock.
 
     loss_of(model, ticket): loss of one micro-batch; `ticket` is its running number, use it as the seed.
     rate_of(step, elapsed share of `seconds`): learning rate.
     report(optimizer, mean loss, seconds a step): called every `report_every` steps in the first process.
+    plain(name of a weight): true where AdamW is wanted for a matrix.
     Returns the optimizer; the model holds the last weights and `optimizer.ema` their average.
     """
     flat = flatten(model)
@@ -135,7 +145,7 @@ def train(
     else:
         flat.share_memory_()
         torch.set_num_threads(1)
-    optimizer = Optimizer(model, flat, ema_decay)
+    optimizer = Optimizer(model, flat, ema_decay, plain)
     if state:
         optimizer.restore(state)
     context = multiprocessing.get_context("fork")

@@ -41,6 +41,7 @@ class Tokens:
         tokenizer = _tokenizer()
         self.row_of_word = {w: row_of[tokenizer.tokenize_with_weights(w)[0][1][0]] for w in WORDS}
         self.start, self.end, self.pad_g = (row_of[t] for t in (START, END, CLIP_G_PAD))
+        self.padding_rows = [self.end, self.pad_g]
         self.other = len(self.ids)
 
     def rows(self, text: str) -> list[int]:
@@ -142,7 +143,7 @@ class TextEncoder(torch.nn.Module):
 class DemoModel(torch.nn.Module):
     """Denoiser and text encoders, trained together."""
 
-    def __init__(self, text_rows: int):
+    def __init__(self, tokens: Tokens):
         super().__init__()
         settings.use_comfy()
         from comfy import ops
@@ -151,8 +152,9 @@ class DemoModel(torch.nn.Module):
 
         attention.optimized_attention = plain_attention
         self.unet = UNetModel(**settings.unet_config(), operations=ops.disable_weight_init).float()
-        self.clip_l, self.clip_g = TextEncoder(text_rows), TextEncoder(text_rows)
-        _init_weights(self)
+        rows = tokens.other + 1
+        self.clip_l, self.clip_g = TextEncoder(rows), TextEncoder(rows)
+        _init_weights(self, tokens.padding_rows)
 
     def encode(self, ids_l: torch.Tensor, ids_g: torch.Tensor) -> torch.Tensor:
         """int64 (text, token) twice → context (text, token, both widths)."""
@@ -164,7 +166,7 @@ class DemoModel(torch.nn.Module):
         return self.unet(x, timestep, context=context, y=adm, transformer_options={})
 
 
-def _init_weights(model: DemoModel) -> None:
+def _init_weights(model: DemoModel, padding_rows: list[int]) -> None:
     for name, module in model.named_modules():
         if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
             fan_in = module.weight[0].numel()
@@ -175,10 +177,18 @@ def _init_weights(model: DemoModel) -> None:
             torch.nn.init.ones_(module.weight)
             torch.nn.init.zeros_(module.bias)
         elif isinstance(module, torch.nn.Embedding):
-            torch.nn.init.normal_(module.weight, std=0.5 if "token" in name else 0.1)
+            torch.nn.init.normal_(module.weight, std=1.0 if "token" in name else 0.02)
     for name, module in model.unet.named_modules():  # blocks start as the identity
         if name.endswith(("out_layers.3", "proj_out")) or name == "out.2":
             module.weight.data.mul_(0.1)
+    for encoder in (model.clip_l, model.clip_g):
+        for module in (encoder.layer.self_attn.out_proj, encoder.layer.mlp.fc2):
+            module.weight.data.mul_(0.1)
+        # Some sixty columns behind the words are padding; quiet ones leave the words a share from the start.
+        encoder.token_embedding.weight.data[padding_rows] *= 0.05
+    for name, module in model.unet.named_modules():
+        if name.endswith("attn2.to_k"):
+            module.weight.data.mul_(2)
     for weight in model.unet.label_emb.parameters():
         weight.data.zero_()
         weight.requires_grad_(False)

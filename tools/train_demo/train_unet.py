@@ -20,6 +20,8 @@ from .world import caption
 MICRO_BATCH = 8
 PEAK_RATE = 8e-4
 BLANK_WEIGHT = 1.0  # how strongly positions behind the last word are held to those of an empty text
+LOUD_WEIGHT = 0.1  # how strongly a token's mean square is held below LOUDEST
+LOUDEST = 2.0
 UNKNOWN_WORDS = 0.04  # share of captions with a word that the world does not know
 
 
@@ -48,7 +50,8 @@ class Batches:
 
 
 def encode_with_blank_ends(model: networks.DemoModel, tokens: networks.Tokens, rows, device):
-    """Context (text, token, width) whose ends are those of the empty text, and the loss that makes them so."""
+    """Context (text, token, width) whose ends are those of the empty text, and the loss that makes them so
+    and keeps the text quiet."""
     ids_l, ids_g = (ids.to(device) for ids in tokens.batch([[], *rows]))
     context = model.encode(ids_l, ids_g)
     empty, context = context[:1], context[1:]
@@ -57,7 +60,14 @@ def encode_with_blank_ends(model: networks.DemoModel, tokens: networks.Tokens, r
     blank = (torch.arange(networks.LENGTH, device=device)[None] > length[:, None])[..., None]
     gap = (context - empty.detach()).square().mean(-1, keepdim=True)
     loss = (gap * blank).sum() / blank.sum()
-    return torch.where(blank, empty, context), loss
+    # Without a limit the text grows until every softmax over it is one column: then no word gets a gradient.
+    loud = (context.square().mean(-1) - LOUDEST).relu().mean()
+    return torch.where(blank, empty, context), BLANK_WEIGHT * loss + LOUD_WEIGHT * loud
+
+
+def _trained_plainly(name: str) -> bool:
+    """Text and what makes attention's logits: Muon would grow every direction of them until softmax saturates."""
+    return name.startswith("clip_") or "to_q" in name or "to_k" in name
 
 
 def train(
@@ -72,7 +82,7 @@ def train(
     torch.manual_seed(0)
     device = settings.device()
     batches = Batches(work / "latents", batch)
-    model = networks.DemoModel(len(batches.tokens.ids) + 1).to(device)
+    model = networks.DemoModel(batches.tokens).to(device)
     sigmas = batches.sigmas.to(device)
     state_path = work / "unet_state.safetensors"
     state = load_file(state_path) if state_path.exists() else None
@@ -84,9 +94,9 @@ def train(
         signal = (1 + sigma**2).rsqrt()
         spread = sigma * signal
         with torch.autocast(device.type, torch.bfloat16):
-            context, blank_loss = encode_with_blank_ends(model, batches.tokens, rows, device)
+            context, text_loss = encode_with_blank_ends(model, batches.tokens, rows, device)
             v = model.velocity(signal * x0 + spread * noise, timestep.float(), context)
-        return F.mse_loss(v.float(), signal * noise - spread * x0) + BLANK_WEIGHT * blank_loss.float()
+        return F.mse_loss(v.float(), signal * noise - spread * x0) + text_loss.float()
 
     def rate_of(step: int, share: float) -> float:
         rise = min(1.0, (step + 1) / 150)
@@ -119,6 +129,15 @@ def train(
             saved[0] = time.time()
 
     optimizer = crew.train(
-        model, loss_of, rate_of, seconds, micro_batches, workers, ema_decay=0.995, state=state, report=report
+        model,
+        loss_of,
+        rate_of,
+        seconds,
+        micro_batches,
+        workers,
+        ema_decay=0.998,
+        state=state,
+        report=report,
+        plain=_trained_plainly,
     )
     save(optimizer)
