@@ -5,17 +5,17 @@ Order of everything that comes out: picture 0 with all its words, then picture 1
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from .draw import Caption, as_rgb, caption_strips, overlay, share
+from .draw import Caption, caption_strips, overlay, share
 from .heads import HeadSelection
-from .maps import Target, normalize_maps, recorded_heads, resize, threshold_mask, word_maps
+from .maps import Target, normalize_maps, resize, threshold_mask, word_maps
 from .prompt import Prompt, WordNotFound, split_names
-from .recording import Entry, Match, NoRecording, Recording
+from .reading import find_word, heads_text, pair, prompts_of, targets_of_unit, warnings_of
+from .recording import Entry, Match, Recording
 
 LATENT_PIXEL = 8  # pixels of the picture per latent pixel, along each axis, in SD1 and SDXL
 
@@ -68,7 +68,7 @@ def heatmaps(
     conditioning is not known. progress(done, total) is called before each word and may raise to stop.
     Raises NoRecording, WordNotFound, ValueError.
     """
-    matches, pictures = _pair(recording.match(latent), image)
+    matches, pictures = pair(recording.match(latent), image)
     size = (
         tuple(image.shape[1:3]) if image is not None else tuple(n * LATENT_PIXEL for n in latent.shape[-2:])
     )
@@ -80,13 +80,13 @@ def heatmaps(
         progress(0, total)
         maps = word_maps(match, list(plan.targets.values()), heads)
         row = {name: row for row, name in enumerate(plan.targets)}
-        source = _source(match, plan.entries[0], heads) + (
+        source = heads_text(match, plan.entries[0], heads) + (
             f" · picture {number + 1}" if len(plans) > 1 else ""
         )
         jobs.extend(_Job(name, maps[row[name]], float(maps.max()), picture, source) for name in plan.shown)
     overlays, heat, mask = _draw(jobs, size, style, progress)
     shown = [job.name for job in jobs]
-    return Heatmaps(overlays, heat, mask, shown, _summary(matches, plans, heads), _warnings(matches))
+    return Heatmaps(overlays, heat, mask, shown, _summary(matches, plans, heads), warnings_of(matches))
 
 
 @dataclass(frozen=True)
@@ -133,87 +133,14 @@ class _Plan:
 
 def _plan(match: Match, role: str, names: list[str], unit: str, prompt_text: str, tokenize) -> _Plan:
     entries = match.run.of_role(role)
-    prompts = [_prompt_of(entry, prompt_text, tokenize) for entry in entries]
-    if not any(prompts):
-        raise NoRecording(
-            f"The words of the {role} prompt are not known, because its CLIP does not come from Record Attention. "
-            "Connect CLIP through Record Attention and run again, or type the prompt into prompt_text."
-        )
-    targets = _targets_of_unit(entries, prompts, unit)
+    prompts = prompts_of(entries, role, prompt_text, tokenize)
+    targets = targets_of_unit(entries, prompts, unit)
     if not targets and not names:
         raise WordNotFound(f"The {role} prompt is empty: it has no words to show.")
     shown = names or list(targets)
     for name in names:
-        targets[name] = _find(name, entries, prompts)
+        targets[name] = find_word(name, entries, prompts)
     return _Plan(entries, shown, targets)
-
-
-def _prompt_of(entry: Entry, prompt_text: str, tokenize) -> Prompt | None:
-    if entry.prompt is not None or not prompt_text.strip() or tokenize is None:
-        return entry.prompt
-    prompt = tokenize(prompt_text)
-    if prompt.length > entry.length:
-        raise ValueError(
-            f"The text in prompt_text makes {prompt.length} tokens, but the conditioning that was sampled has "
-            f"{entry.length}. Type the text that was encoded, and nothing else."
-        )
-    return prompt
-
-
-def _targets_of_unit(entries: list[Entry], prompts: list[Prompt | None], unit: str) -> dict[str, Target]:
-    """Every entry of all prompts in reading order. What occurs twice in one prompt is told apart by `#1`, `#2`;
-    what occurs in several prompts is one entry."""
-    lists = [prompt.entries(unit) if prompt is not None else [] for prompt in prompts]
-    repeated = {
-        text for words in lists for text, n in Counter(w.text.lower() for w in words).items() if n > 1
-    }
-    places: dict[str, list] = {}
-    spelled: dict[str, str] = {}
-    for entry, words in zip(entries, lists, strict=True):
-        seen: Counter[str] = Counter()
-        for word in words:
-            key = word.text.lower()
-            seen[key] += 1
-            suffix = f"#{seen[key]}" if key in repeated else ""
-            spelled.setdefault(key + suffix, word.text + suffix)
-            places.setdefault(key + suffix, []).append((entry, word.columns))
-    return {spelled[key]: Target(tuple(found)) for key, found in places.items()}
-
-
-def _find(name: str, entries: list[Entry], prompts: list[Prompt | None]) -> Target:
-    """The word in every conditioning of the role that has it. Raises WordNotFound."""
-    found, failure = [], None
-    for entry, prompt in zip(entries, prompts, strict=True):
-        if prompt is None:
-            continue
-        try:
-            found.append((entry, prompt.find(name).columns))
-        except WordNotFound as error:
-            failure = failure or error
-    if not found:
-        raise failure or WordNotFound(f"“{name}” is not in the prompt.")
-    return Target(tuple(found))
-
-
-def _pair(matches: list[Match], image: torch.Tensor | None) -> tuple[list[Match], list[torch.Tensor | None]]:
-    """One match and one picture for each of the pictures to draw: equal batches, or one of them repeated."""
-    if image is None:
-        return matches, [None] * len(matches)
-    if image.ndim != 4:
-        raise ValueError(
-            f"The image must be (batch, height, width, channel); this one is {tuple(image.shape)}."
-        )
-    pictures = list(as_rgb(image))
-    if len(pictures) == len(matches):
-        return matches, pictures
-    if len(pictures) == 1:
-        return matches, pictures * len(matches)
-    if len(matches) == 1:
-        return matches * len(pictures), pictures
-    raise ValueError(
-        f"The image batch has {len(pictures)} pictures, the latent batch {len(matches)}. Connect the picture that "
-        "was decoded from this latent, or pick one with Get Image from Batch."
-    )
 
 
 def _caption(job: _Job, normalize: str) -> Caption:
@@ -224,35 +151,12 @@ def _caption(job: _Job, normalize: str) -> Caption:
     return Caption(job.name, low, high, None, "each word has its own scale", job.source)
 
 
-def _source(match: Match, entry: Entry, heads: HeadSelection | None) -> str:
-    count = recorded_heads(entry, match.run.layout, heads)
-    if heads is None:
-        return (
-            f"all {count} heads (DAAM)"
-            if count == match.run.layout.heads
-            else f"{count} recorded heads (DAAM)"
-        )
-    return f"{heads.label} ({count} heads)" if heads.label else f"{count} chosen heads"
-
-
 def _summary(matches: list[Match], plans: list[_Plan], heads: HeadSelection | None) -> str:
     run, entry = matches[0].run, plans[0].entries[0]
     words = len(plans[0].shown)
     pictures = f" × {len(plans)} pictures" if len(plans) > 1 else ""
     height, width = run.grid
     return (
-        f"{words} {'word' if words == 1 else 'words'}{pictures} · {_source(matches[0], entry, heads)} · "
+        f"{words} {'word' if words == 1 else 'words'}{pictures} · {heads_text(matches[0], entry, heads)} · "
         f"grid {width}×{height} · {entry.count()} model evaluations"
     )
-
-
-def _warnings(matches: list[Match]) -> list[str]:
-    warnings = []
-    if not all(match.exact for match in matches):
-        warnings.append(
-            "This latent was not made by a sampler that the recording saw, so the newest run is shown instead. "
-            "Connect the latent that comes out of the sampler; its noise must not have been changed since."
-        )
-    for match in matches:
-        warnings.extend(w for w in match.run.warnings if w not in warnings)
-    return warnings
