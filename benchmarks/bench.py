@@ -1,0 +1,98 @@
+"""What every benchmark needs: ComfyUI with the pack in this process, paired timing, rows of one table.
+
+bench.start_host()                                  # then `import rig, models`, `import comfy…`, `import hrv_pack…`
+ratio = bench.paired(plain, recorded, pairs=7)      # medians of pairs that ran in turn
+rows.append(ratio.row("recording", target=0.20))
+"""
+
+import importlib.util
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure. target: the largest value that is still good, None where there is none."""
+
+    name: str
+    value: float
+    unit: str = ""
+    target: float | None = None
+    spread: tuple[float, float] | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """plain, changed: seconds of each pair, in the order in which they ran."""
+
+    plain: list[float]
+    changed: list[float]
+
+    @property
+    def ratios(self) -> list[float]:
+        return [b / a for a, b in zip(self.plain, self.changed, strict=True)]
+
+    def row(self, name: str, target: float | None, note: str = "", less: float = 0.0) -> Row:
+        """Median of changed / plain, minus `less` (1: the added share), with its quartiles."""
+        values = sorted(ratio - less for ratio in self.ratios)
+        quarter = len(values) // 4
+        spread = (values[quarter], values[-1 - quarter])
+        seconds = f"{statistics.median(self.plain):.3g} s → {statistics.median(self.changed):.3g} s"
+        text = "; ".join(part for part in (f"{len(values)} pairs, {seconds}", note) if part)
+        return Row(name, statistics.median(values), "×", target, spread, text)
+
+
+def paired(plain: Callable, changed: Callable, pairs: int) -> Paired:
+    """Time both in turn, the order changing from pair to pair, after one run of each that does not count."""
+    first, second = [], []
+    plain(), changed()
+    for number in range(pairs):
+        for run, times in ((plain, first), (changed, second))[:: 1 if number % 2 else -1]:
+            times.append(seconds(run))
+    return Paired(first, second)
+
+
+def seconds(run: Callable) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def median_ms(run: Callable, times: int) -> float:
+    run()
+    return 1000 * statistics.median(seconds(run) for _ in range(times))
+
+
+def start_host() -> None:
+    """Make ComfyUI, the pack (as `hrv_pack`) and the tests' rig (`rig`, `models`, `synthetic`) importable."""
+    if "hrv_conftest" in sys.modules:
+        return
+    sys.path[:0] = [str(ROOT / "tests" / "host"), str(ROOT / "tests" / "unit")]
+    sys.path.append(str(ROOT))
+    _load("hrv_conftest", ROOT / "tests" / "conftest.py")
+    _load("hrv_host_conftest", ROOT / "tests" / "host" / "conftest.py")
+
+
+def _load(name: str, path: Path) -> None:
+    spec = importlib.util.spec_from_file_location(name, path)
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+
+
+def table(rows: list[Row]) -> str:
+    """All rows as Markdown."""
+    lines = ["| what | measured | target | spread | how |", "|---|---|---|---|---|"]
+    for row in rows:
+        unit = f" {row.unit}" if row.unit and row.unit != "×" else ""
+        target = "" if row.target is None else f"≤ {row.target:g}{unit}"
+        mark = "" if row.target is None else (" ✓" if row.value <= row.target else " ✗")
+        spread = f"{row.spread[0]:.3g} – {row.spread[1]:.3g}" if row.spread else ""
+        lines.append(f"| {row.name} | {row.value:.3g}{unit}{mark} | {target} | {spread} | {row.note} |")
+    return "\n".join(lines)

@@ -1,0 +1,65 @@
+"""How the cost of recording grows: one layer of SDXL's larger grid, and whole samplings of a small model."""
+
+import bench
+
+HEADS, WIDTH = 10, 64
+
+
+def measure(quick: bool) -> list[bench.Row]:
+    times = 3 if quick else 15
+    rows = []
+    for name, variants in (
+        ("recorded tokens", {n: {"columns": n, "tokens": 77 * -(-n // 75)} for n in (20, 75, 150, 225)}),
+        ("picture side", {n: {"side": n} for n in (512, 1024, 1536, 2048)}),
+        ("batch", {n: {"batch": n} for n in (1, 2, 4, 8)}),
+    ):
+        base = None
+        for value, options in variants.items():
+            time, work = _layer(times, **options)
+            base = base or (time, work)
+            growth = f"{time / base[0]:.1f} × the time for {work / base[1]:.1f} × the logits" if base else ""
+            rows.append(bench.Row(f"one layer, {name} {value}", time, "ms", note=growth))
+    return rows + _conditionings(quick)
+
+
+def _layer(
+    times: int, columns: int = 20, tokens: int = 77, side: int = 1024, batch: int = 1
+) -> tuple[float, int]:
+    """Milliseconds to record one layer once, and how many logits that is."""
+    import torch
+
+    from hrv_pack.hrv.attention import column_probabilities
+
+    generator = torch.Generator().manual_seed(0)
+    pixels = (side // 16) ** 2
+    q = torch.randn(batch, pixels, HEADS * WIDTH, generator=generator)
+    k = torch.randn(batch, tokens, HEADS * WIDTH, generator=generator)
+    kept = tuple(range(columns))
+    with torch.inference_mode():
+        time = bench.median_ms(lambda: column_probabilities(q, k, HEADS, kept, tokens), times)
+    return time, batch * pixels * tokens * HEADS
+
+
+def _conditionings(quick: bool) -> list[bench.Row]:
+    """Added milliseconds a step for one to six combined prompts, on the demo checkpoint."""
+    import rig
+    import torch
+
+    from hrv_pack.host import demo_checkpoint
+
+    model, clip, _ = demo_checkpoint.load()
+    recorded, traced, _ = rig.attach(model, clip, rig.RecordOptions())
+    negative, latent = rig.encode(traced, ""), {"samples": torch.zeros(1, 4, 32, 32)}
+    kinds = ("star", "fish", "bird", "house", "mug", "boat")
+    rows, steps = [], 4
+    for count in (1, 2, 4, 6):
+        positive = [cond for kind in kinds[:count] for cond in rig.encode(traced, f"a red {kind} on grass")]
+        found = bench.paired(
+            lambda: rig.sample(model, positive, negative, latent, steps=steps),
+            lambda: rig.sample(recorded, positive, negative, latent, steps=steps),
+            2 if quick else 7,
+        )
+        rows.append(
+            found.row(f"whole run, {count} combined prompts", None, f"demo checkpoint, {steps} steps")
+        )
+    return rows

@@ -1,0 +1,58 @@
+"""Measures how fast and how good the pack is: `python3 dev.py bench [--suite NAME] [--json FILE]`.
+
+    dev.py bench                       speed: everything below in one table with its targets
+    dev.py bench --only recording      some of it
+    dev.py bench --quick               fewer repeats, to see that it runs
+    dev.py bench --suite truth …       heatmaps against exactly known masks (benchmarks/truth.py --help)
+
+Times are medians of pairs that run in turn in this process, so that a ratio means something on a busy machine too.
+"""
+
+import argparse
+import dataclasses
+import importlib
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import bench  # noqa: E402
+
+PARTS = ("recording", "runs", "memory", "answers", "growth", "startup", "voting", "steering")
+SUITES = ("truth", "report", "weakening")  # each has its own options
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--suite", choices=("speed", *SUITES), default="speed")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts of the suite speed")
+    parser.add_argument("--quick", action="store_true", help="few repeats: shows that it runs, not how fast")
+    parser.add_argument("--json", type=Path, help="write all rows here as well")
+    arguments, rest = parser.parse_known_args()
+    if arguments.suite != "speed":
+        passed = [*rest, *(["--json", str(arguments.json)] if arguments.json else [])]
+        importlib.import_module(arguments.suite).main([*passed, *(["--quick"] if arguments.quick else [])])
+        return 0
+    if rest:
+        parser.error(f"unknown options: {' '.join(rest)}")
+    bench.start_host()
+    rows: list[bench.Row] = []
+    for part in arguments.only:
+        print(f"{part} …", file=sys.stderr, flush=True)
+        rows += importlib.import_module(part).measure(arguments.quick)
+    import torch
+
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
+    print(f"\n{machine}\n\n{bench.table(rows)}")
+    if arguments.json:
+        report = {"machine": machine, "rows": [dataclasses.asdict(row) for row in rows]}
+        arguments.json.write_text(json.dumps(report, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
