@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from hrv_pack.hrv import vector_files
+from hrv_pack.hrv import tensor_files
 from hrv_pack.hrv.known_layouts import SD1
 from hrv_pack.hrv.vector_files import BadVectorFile, read, read_header, write
 from hrv_pack.hrv.vectors import HeadRelevance
@@ -233,7 +233,7 @@ def test_an_interrupted_replace_leaves_nothing_behind(path, vectors, monkeypatch
     def interrupt(source, target):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vector_files.os, "replace", interrupt)
+    monkeypatch.setattr(tensor_files.os, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write(path, vectors)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
