@@ -1,5 +1,6 @@
 """The pack's nodes: one module per job of the user."""
 
+from .auto_heads import HRVAutoHeads
 from .demo_checkpoint import HRVDemoCheckpoint
 from .filter_heads import HRVFilterHeads
 from .heatmap import HRVHeatmap
@@ -15,6 +16,7 @@ def all_nodes() -> list[type]:
         HRVHeatmap,
         HRVLoadVectors,
         HRVSelectHeads,
+        HRVAutoHeads,
         HRVFilterHeads,
         HRVSaveVectors,
         HRVMergeVectors,

@@ -1,0 +1,100 @@
+"""Choosing heads for one word from the recording alone, without head relevance vectors.
+
+Formula: docs/formulas.md, "Heads for a word". How it was chosen, and what it is worth: docs/results.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from .accumulate import resize_maps
+from .head_maps import HeadMaps, head_maps
+from .head_scores import LOWEST, agreement, compactness, low_entropy, rank_share
+from .heads import HeadSelection
+from .prompt import Prompt
+from .reading import find_word, prompts_of
+from .recording import Match
+from .vectors import heads_of_percent
+
+REFERENCE_PERCENT = 10.0
+SCORED_SIDE = 32  # maps are averaged down to this before they are compared; weights use them as they are
+
+
+@dataclass(frozen=True)
+class WordHeads:
+    """heads: the choice. score: float32 (head,), agreement with the reference, −1 to 1; −inf for heads that were
+    not recorded or look everywhere alike."""
+
+    heads: HeadSelection
+    score: torch.Tensor
+
+    @property
+    def relevance(self) -> torch.Tensor:
+        """The scores above zero, scaled to a mean of 1, as charts draw relevance: float32 (head,)."""
+        positive = self.score.clamp(min=0)
+        return positive * len(positive) / positive.sum().clamp(min=torch.finfo(torch.float32).tiny)
+
+
+def choose_heads(
+    matches: Sequence[Match],
+    word: str,
+    percent: float,
+    prompt_text: str = "",
+    tokenize: Callable[[str], Prompt] | None = None,
+) -> WordHeads:
+    """The `percent` of heads that found the word's thing best, and their weights.
+
+    matches: one or several pictures, of the same model; scores and ranges are means over them. prompt_text, read by
+    `tokenize`, stands in where the text of a conditioning is not known.
+    Raises NoRecording, WordNotFound, and ValueError when no head tells any place from another.
+    """
+    pictures = {(id(match.run), match.element): match for match in matches}.values()
+    found = []
+    for match in pictures:
+        entries = match.run.of_role("positive")
+        prompts = prompts_of(entries, "positive", prompt_text, tokenize)
+        found.append(head_maps(match, find_word(word, entries, prompts)))
+    layout = matches[0].run.layout
+    score = torch.stack([_score_recorded(maps) for maps in found]).mean(0)
+    spread = torch.stack([maps.maps.amax((1, 2)) - maps.maps.amin((1, 2)) for maps in found]).mean(0)
+    if not (score > LOWEST).any():
+        raise ValueError(
+            f"Every head looks for “{word}” everywhere alike, so none can be preferred. Choose heads by concept instead."
+        )
+    order = torch.sort(score, descending=True, stable=True).indices
+    chosen = order[: heads_of_percent(percent, layout.heads)]
+    chosen = chosen[score[chosen] > LOWEST]
+    weights = torch.zeros(layout.heads)
+    weights[chosen] = 1 / spread[chosen]
+    weights[chosen] /= weights[chosen].mean()
+    label = f"heads for {' '.join(word.split())}, best {percent:g} %"
+    return WordHeads(HeadSelection(layout, weights, label), score)
+
+
+def agreement_with_the_focused(maps: torch.Tensor) -> torch.Tensor:
+    """Score of each head: correlation of its map with the mean map of the most focused heads.
+
+    maps: (head, height, width). A head's map counts from 0 at its lowest to 1 at its highest place, squared. The most
+    focused tenth of the heads has the largest sum of ranks by compactness and by low entropy. Returns float32 (head,).
+    """
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    tiny = torch.finfo(torch.float32).tiny
+    squared = ((maps - low) / (high - low).clamp(min=tiny)).square_()
+    compact = compactness(maps)
+    focus = torch.where(compact > LOWEST, rank_share(compact) + rank_share(low_entropy(maps)), LOWEST)
+    most = focus.topk(heads_of_percent(REFERENCE_PERCENT, len(maps))).indices
+    return agreement(squared, squared[most[focus[most] > LOWEST]].mean(0))
+
+
+def _score_recorded(found: HeadMaps) -> torch.Tensor:
+    """Scores of all heads of one picture; those that were not recorded get the lowest."""
+    score = torch.full((len(found.maps),), LOWEST)
+    maps = found.maps if bool(found.recorded.all()) else found.maps[found.recorded]
+    height, width = maps.shape[1:]
+    scale = min(1.0, SCORED_SIDE / max(height, width))
+    small = resize_maps(maps, (max(1, round(height * scale)), max(1, round(width * scale))))
+    score[found.recorded] = agreement_with_the_focused(small)
+    return score

@@ -1,0 +1,56 @@
+"""Maps of every single head for one word of a recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from .maps import ColumnNotRecorded, Target, resize
+from .recording import Match, NoRecording
+
+
+@dataclass(frozen=True)
+class HeadMaps:
+    """maps: float32 (head, height, width) on the working grid, in shares of attention. recorded: bool (head,);
+    the map of a head that was not recorded is 0."""
+
+    maps: torch.Tensor
+    recorded: torch.Tensor
+
+
+def head_maps(match: Match, target: Target) -> HeadMaps:
+    """Mean over the word's tokens of M_{n,j} for every head n (docs/formulas.md, "Head map").
+
+    A head counts as recorded if it was in every conditioning that has the word. The mean of these maps over all
+    heads is the word's DAAM map. Raises ColumnNotRecorded and NoRecording.
+    """
+    layout, grid = match.run.layout, match.run.grid
+    total = torch.zeros(layout.heads, *grid)
+    recorded = torch.ones(layout.heads, dtype=torch.bool)
+    tokens = sum(len(columns) for _, columns in target.places)
+    if not tokens:
+        raise ValueError("A word without tokens has no map.")
+    for entry, columns in target.places:
+        if not 0 <= match.element < entry.batch or entry.count() < 1:
+            raise NoRecording(
+                f"Picture {match.element + 1} was asked for, but this recording of the {entry.role} prompt holds "
+                f"{entry.batch}."
+            )
+        missing = [column for column in columns if column not in entry.columns]
+        if missing:
+            raise ColumnNotRecorded(f"Token {missing[0]} of the {entry.role} prompt was not recorded.")
+        for number in range(len(layout.blocks)):
+            span = layout.span(number)
+            if number not in entry.maps:
+                recorded[span] = False
+                continue
+            for column in columns:
+                # (bin, head, h, w), summed over the parts of the schedule
+                sums = entry.maps[number][match.element, :, :, entry.columns.index(column)]
+                own = sums.sum(0, dtype=torch.float32) if len(sums) > 1 else sums[0].float()
+                total[span] += resize(own, grid).clamp(min=0) / (tokens * entry.count())
+    total[~recorded] = 0
+    if not recorded.any():
+        raise NoRecording("No head was recorded in all of the prompts that have this word.")
+    return HeadMaps(total, recorded)

@@ -1,0 +1,68 @@
+"""Select Heads for a Word: no vectors needed."""
+
+from __future__ import annotations
+
+import logging
+
+from comfy_api.latest import io, ui
+
+from ..host.clip_trace import tokenize_text
+from ..hrv.auto_heads import choose_heads
+from ..hrv.head_chart import head_chart
+from ..hrv.head_filter import describe
+from ..hrv.reading import warnings_of
+from .sockets import Attention, Heads
+
+
+class HRVAutoHeads(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HRVAutoHeads",
+            display_name="Select Heads for a Word",
+            category="HRV",
+            description=(
+                "Chooses the attention heads that found a word's thing best, from the recording alone: no head relevance "
+                "vectors are needed, so it works with every model. Heatmaps and masks of these heads are much cleaner."
+            ),
+            search_aliases=["HRV", "auto heads", "best heads", "selective heatmap", "clean mask"],
+            inputs=[
+                Attention.Input("attention", tooltip="From Record Attention."),
+                io.Latent.Input(
+                    "latent", tooltip="Straight from the sampler. It tells which run the heads are chosen in."
+                ),
+                io.String.Input(
+                    "word", default="", placeholder="cat",
+                    tooltip="A word or phrase of the prompt that names a thing. cat#2 is the second cat.",
+                ),
+                io.Float.Input(
+                    "percent", default=23.0, min=0.1, max=100.0, step=0.1,
+                    tooltip="How many of all heads to take. Fewer are cleaner, more are steadier.",
+                ),
+                io.String.Input(
+                    "prompt_text", default="", multiline=True, optional=True, advanced=True,
+                    tooltip="Only needed when your CLIP does not go through Record Attention: the prompt as you typed it.",
+                ),
+            ],
+            outputs=[
+                Heads.Output(display_name="heads", tooltip="For the `heads` input of Attention Heatmap, with the same word."),
+                io.Image.Output(display_name="chart", tooltip="Where the chosen heads sit in the network."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def validate_inputs(cls, word):
+        return True if word is None or str(word).strip() else "Type a word of the prompt into `word`."
+
+    @classmethod
+    def execute(cls, attention, latent, word, percent, prompt_text="") -> io.NodeOutput:
+        matches = attention.match(latent["samples"])
+        found = choose_heads(matches, word, percent, prompt_text, tokenize_text)
+        warnings = warnings_of(matches)
+        for warning in warnings:
+            logging.warning("[HRV] %s", warning)
+        title = f"{found.heads.label}: {describe(found.heads)}"
+        chart = head_chart(found.heads, found.relevance, title)[None]
+        shown = ui.PreviewImage(chart, cls=cls).as_dict()
+        text = "\n".join([title, *(f"⚠ {warning}" for warning in warnings)])
+        return io.NodeOutput(found.heads, chart, ui={**shown, "text": (text,)})

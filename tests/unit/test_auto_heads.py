@@ -1,0 +1,213 @@
+"""Scores of single heads against the plainest loops, and the choice of heads for a word."""
+
+import math
+
+import pytest
+import torch
+from prompts import prompt
+from synthetic import GRIDS, LAYOUT, entry, match, plain_map
+
+from hrv_pack.hrv import head_scores
+from hrv_pack.hrv.auto_heads import agreement_with_the_focused, choose_heads
+from hrv_pack.hrv.head_maps import head_maps
+from hrv_pack.hrv.layout import Block, Layout
+from hrv_pack.hrv.maps import ColumnNotRecorded, Target, word_maps
+from hrv_pack.hrv.prompt import WordNotFound
+from hrv_pack.hrv.recording import Entry, Match, NoRecording, Run
+
+PROMPT = prompt("a cow|boy hat and a cat")
+GRID = (8, 12)
+ONE = Layout((Block("input", 1, 0, 10),))
+
+
+def random_maps(heads=7, height=5, width=8, seed=0):
+    return torch.rand(heads, height, width, generator=torch.Generator().manual_seed(seed)) ** 4
+
+
+def plain_compactness(one) -> float:
+    height, width = one.shape
+    low, side = float(one.min()), max(height, width)
+    places = [(y, x, (float(one[y, x]) - low) ** 2) for y in range(height) for x in range(width)]
+    total = sum(u for _, _, u in places)
+    middle_y, middle_x = sum(y * u for y, _, u in places) / total, sum(x * u for _, x, u in places) / total
+    return -sum(((y - middle_y) ** 2 + (x - middle_x) ** 2) * u for y, x, u in places) / total / side**2
+
+
+def plain_agreement(one, reference) -> float:
+    a, b = one.flatten().tolist(), reference.flatten().tolist()
+    mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
+    together = sum((x - mean_a) * (y - mean_b) for x, y in zip(a, b, strict=True))
+    return together / math.sqrt(sum((x - mean_a) ** 2 for x in a) * sum((y - mean_b) ** 2 for y in b))
+
+
+def plain_entropy(one) -> float:
+    low = float(one.min())
+    shares = [float(v) - low for v in one.flatten()]
+    total = sum(shares)
+    return sum(s / total * math.log(s / total) for s in shares if s > 0)
+
+
+def test_scores_are_what_their_formulas_say():
+    maps = random_maps()
+    mean = sum(maps) / len(maps)
+    for score, plain in (
+        (head_scores.compactness(maps), plain_compactness),
+        (head_scores.low_entropy(maps), plain_entropy),
+        (head_scores.agreement(maps), lambda one: plain_agreement(one, mean)),
+        (head_scores.agreement(maps, maps[2]), lambda one: plain_agreement(one, maps[2])),
+        (head_scores.peak_over_mean(maps), lambda one: float(one.max() / one.mean())),
+    ):
+        assert score.tolist() == pytest.approx([plain(one) for one in maps], abs=1e-5)
+
+
+def test_the_score_of_a_head_is_its_agreement_with_the_most_focused():
+    maps = random_maps(heads=20, seed=3)
+
+    def places(values):  # 0 for the worst … 1 for the best
+        return [sum(v < value for v in values) / (len(values) - 1) for value in values]
+
+    focus = [
+        c + e
+        for c, e in zip(
+            places([plain_compactness(one) for one in maps]),
+            places([plain_entropy(one) for one in maps]),
+            strict=True,
+        )
+    ]
+    most = sorted(range(20), key=lambda n: -focus[n])[:2]
+    squared = [((one - one.min()) / (one.max() - one.min())) ** 2 for one in maps]
+    reference = (squared[most[0]] + squared[most[1]]) / 2
+    expected = [plain_agreement(one, reference) for one in squared]
+    assert agreement_with_the_focused(maps).tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_flat_maps_get_the_lowest_score_and_numbers_stay_finite():
+    maps = random_maps()
+    maps[3], maps[5] = 0.2, 0.0
+    scores = [
+        head_scores.compactness(maps),
+        head_scores.agreement(maps),
+        head_scores.low_entropy(maps),
+        head_scores.peak_over_mean(maps),
+        agreement_with_the_focused(maps),
+    ]
+    for score in scores:
+        assert (score == head_scores.LOWEST).nonzero().flatten().tolist() == [3, 5]
+        assert score[[0, 1, 2, 4, 6]].isfinite().all()
+
+
+def test_scores_do_not_depend_on_how_much_attention_there_is():
+    maps = random_maps(heads=12)
+    for factor in (1e-6, 1e3):
+        for score in (head_scores.compactness, head_scores.low_entropy, agreement_with_the_focused):
+            assert torch.allclose(score(maps * factor), score(maps), atol=1e-4)
+
+
+def test_rank_share_goes_from_worst_to_best():
+    assert head_scores.rank_share(torch.tensor([3.0, 9.0, -1.0])).tolist() == [0.5, 1.0, 0.0]
+    assert head_scores.rank_share(torch.tensor([5.0])).tolist() == [1.0]
+
+
+def test_maps_of_single_heads_average_to_daam_and_each_is_the_plain_one():
+    e = entry(PROMPT, counts=(3, 2))
+    target = Target(((e, PROMPT.find("cowboy hat").columns),))
+    found = head_maps(match(e), target)
+    assert found.maps.shape == (LAYOUT.heads, *GRID) and found.recorded.all()
+    assert (found.maps.mean(0) - word_maps(match(e), [target])[0]).abs().max() < 1e-6
+    for head in (0, 4, 8, 11):
+        weights = torch.zeros(LAYOUT.heads)
+        weights[head] = 1
+        plain = plain_map(e, target.places[0][1], GRID, weights=weights)
+        assert (found.maps[head] - plain).abs().max() < 1e-6
+
+
+def test_a_layer_that_was_not_recorded_is_never_chosen():
+    e = entry(PROMPT)
+    del e.maps[2]
+    found = choose_heads([match(e)], "cat", 100.0)
+    assert found.heads.weights[LAYOUT.span(2)].sum() == 0
+    assert (found.heads.weights > 0).sum() == LAYOUT.heads - LAYOUT.blocks[2].heads
+    assert (found.score[LAYOUT.span(2)] == head_scores.LOWEST).all()
+
+
+def blob(y: int, x: int, width=16.0, side=16):
+    grid = torch.arange(side).float()
+    return torch.exp(-((grid[:, None] - y) ** 2 + (grid[None] - x) ** 2) / width)
+
+
+def recorded(maps: torch.Tensor, layout=ONE, batch=1) -> Entry:
+    """An entry whose column of “cat” holds these maps, (head, h, w), in every other column noise."""
+    p = prompt("a cat")
+    columns = p.recorded_columns
+    kept = torch.rand(
+        batch, 1, len(maps), len(columns), *maps.shape[1:], generator=torch.Generator().manual_seed(1)
+    )
+    kept[:, 0, :, columns.index(p.find("cat").columns[0])] = maps
+    return Entry("positive", 0, p, p.length, columns, [1], batch, {0: kept.half()})
+
+
+def test_heads_that_look_at_the_thing_are_chosen_and_count_alike():
+    layout = Layout((Block("input", 1, 0, 40), Block("output", 5, 0, 20)))
+    maps = 0.05 + torch.rand(60, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.01
+    good = [2, 5, 7, 23, 24, 44, 45, 51, 59]
+    for number in good:
+        maps[number] += (0.05 + 0.015 * number) * blob(5, 10)
+    maps[8] += blob(14, 1, width=2.0)  # more focused, but alone
+    e = recorded(maps)
+    e.maps = {0: e.maps[0][:, :, :40], 1: e.maps[0][:, :, 40:]}
+    found = choose_heads([match(e, layout=layout)], "cat", 15.0)
+    assert found.heads.weights.nonzero().flatten().tolist() == good
+    weighted = found.heads.weights[:, None, None] * maps
+    ranges = (weighted.amax((1, 2)) - weighted.amin((1, 2)))[good]
+    assert ranges.max() / ranges.min() < 1.01
+    assert found.heads.weights.sum() == pytest.approx(len(good))
+    assert found.heads.label == "heads for cat, best 15 %"
+    assert found.relevance.mean() == pytest.approx(1) and (found.relevance >= 0).all()
+
+
+def test_of_a_batch_the_heads_that_serve_all_pictures():
+    first, second = (0.05 + 0.01 * torch.rand(10, 16, 16) for _ in range(2))
+    for number in (1, 2, 3):
+        first[number] += blob(4, 4)
+    for number in (2, 3, 4):
+        second[number] += blob(11, 9)
+    e = recorded(first, batch=2)
+    e.maps[0][1] = recorded(second).maps[0][0]
+    run = Run(ONE, [e])
+    matches = [Match(run, 0, True), Match(run, 1, True)]
+    assert choose_heads(matches, "cat", 20.0).heads.weights.nonzero().flatten().tolist() == [2, 3]
+    alone = choose_heads(matches[:1], "cat", 30.0)
+    assert alone.heads.weights.nonzero().flatten().tolist() == [1, 2, 3]
+    assert torch.equal(choose_heads(matches[:1] * 3, "cat", 30.0).heads.weights, alone.heads.weights)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 3), (70, 41)])
+def test_tiny_and_large_grids(size):
+    maps = torch.rand(10, *size, generator=torch.Generator().manual_seed(2))
+    e = recorded(maps)
+    if size == (1, 1):
+        with pytest.raises(ValueError, match="looks for “cat” everywhere alike.*Choose heads by concept"):
+            choose_heads([match(e, layout=ONE)], "cat", 23.0)
+    else:
+        found = choose_heads([match(e, layout=ONE)], "cat", 23.0)
+        assert (found.heads.weights > 0).sum() == 3 and found.heads.weights.isfinite().all()
+
+
+def test_a_phrase_and_several_prompts():
+    first, second = entry(PROMPT, seed=1), entry(prompt("cat"), seed=2, index=1)
+    both = choose_heads([match(first, second)], "cat", 23.0)
+    assert not torch.equal(both.score, choose_heads([match(first)], "cat", 23.0).score)
+    assert (choose_heads([match(first, second)], "cowboy hat", 100.0).heads.weights > 0).all()
+
+
+def test_what_cannot_be_answered_says_why():
+    e = entry(PROMPT)
+    with pytest.raises(WordNotFound, match="“dog” is not in the prompt"):
+        choose_heads([match(e)], "dog", 23.0)
+    with pytest.raises(NoRecording, match="its CLIP does not come from Record Attention"):
+        choose_heads([match(entry(None))], "cat", 23.0)
+    with pytest.raises(ColumnNotRecorded, match="Token 50"):
+        head_maps(match(e), Target(((e, (50,)),)))
+    with pytest.raises(NoRecording, match="Picture 3"):
+        head_maps(match(e, element=2), Target(((e, (1,)),)))
+    assert len(GRIDS) == len(e.maps)
