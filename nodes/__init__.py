@@ -1,9 +1,11 @@
 """The pack's nodes: one module per job of the user."""
 
+from .attention_files import HRVLoadAttention, HRVSaveAttention
 from .auto_heads import HRVAutoHeads
 from .demo_checkpoint import HRVDemoCheckpoint
 from .filter_heads import HRVFilterHeads
 from .heatmap import HRVHeatmap
+from .mask_iou import HRVMaskIoU
 from .record import HRVRecordAttention
 from .select_heads import HRVSelectHeads
 from .vectors import HRVLoadVectors, HRVMergeVectors, HRVSaveVectors
@@ -20,5 +22,8 @@ def all_nodes() -> list[type]:
         HRVFilterHeads,
         HRVSaveVectors,
         HRVMergeVectors,
+        HRVMaskIoU,
+        HRVSaveAttention,
+        HRVLoadAttention,
         HRVDemoCheckpoint,
     ]

@@ -1,0 +1,117 @@
+"""Recordings kept as files: saved into ComfyUI's output folder, found again there and in its input folder."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+import folder_paths
+import torch
+
+from ..hrv import attention_files
+from ..hrv.heatmap import LATENT_PIXEL
+from ..hrv.reading import warnings_of
+from ..hrv.recording import Recording
+
+SUFFIX = ".safetensors"
+OUTPUT = " [output]"  # ComfyUI's own mark for a file of the output folder; without one it is the input folder
+
+
+def choices() -> list[str]:
+    """Attention files in the output folder, newest first, then those in the input folder; subfolders too."""
+    found = []
+    for folder, mark in ((_output(), OUTPUT), (_input(), "")):
+        files = [(time, name) for name, path, time, size in _files(folder) if _is_ours(path, time, size)]
+        found.extend(name + mark for _, name in sorted(files, reverse=True))
+    return found
+
+
+def find(name: str) -> Path | None:
+    """The file of a choice; None when it is not there, or the name leads out of its folder."""
+    folder, name = (_output(), name.removesuffix(OUTPUT)) if name.endswith(OUTPUT) else (_input(), name)
+    path = Path(os.path.abspath(folder / name))
+    try:
+        inside = path.is_relative_to(os.path.abspath(folder)) and path.suffix == SUFFIX
+        return path if inside and path.is_file() else None
+    except (OSError, ValueError):  # e.g. a name that is too long, or with a zero character
+        return None
+
+
+def missing(name: str) -> str:
+    """What to say when `find` finds nothing."""
+    return (
+        f"{name!r:.200} is not in ComfyUI's output or input folder. Choose another recording, or save one with Save "
+        "Attention."
+    )
+
+
+def stamp(name: str) -> str:
+    """Changes when the file of a choice is replaced by another."""
+    path = find(name)
+    try:
+        status = path.stat() if path else None
+    except OSError:  # just removed
+        status = None
+    return f"{path} {status.st_mtime_ns} {status.st_size}" if status else "not there"
+
+
+def load(name: str) -> tuple[Recording, torch.Tensor]:
+    """The recording and the latent of one of the `choices`. Raises ValueError in one line that names the file."""
+    path = find(name)
+    if path is None:
+        raise ValueError(missing(name))
+    return attention_files.read(path)
+
+
+def save(recording: Recording, latent: torch.Tensor, prefix: str) -> tuple[Path, list[str]]:
+    """Writes the runs of a latent into the output folder under a new numbered name.
+
+    prefix: may name a subfolder with "/", and hold %date% marks as in Save Image. Returns the file's path and
+    what the artist must know of the recording. Raises ValueError, NoRecording and OSError in one line.
+    """
+    folder = _output()
+    if (
+        not prefix.strip()
+        or "\0" in prefix
+        or not (folder / prefix).resolve().is_relative_to(folder.resolve())
+    ):
+        raise ValueError(f"filename_prefix is {prefix!r}; it must name a file inside {folder}.")
+    height, width = (side * LATENT_PIXEL for side in latent.shape[-2:])
+    try:
+        subfolder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, str(folder), width, height)
+        path = Path(subfolder) / f"{name}_{counter:05}_{SUFFIX}"
+        matches = attention_files.write(path, recording, latent)
+    except OSError as error:
+        raise OSError(
+            f"The attention could not be saved in {folder}: {error.strerror or error}. Nothing was changed."
+        ) from None
+    return path, warnings_of(matches)
+
+
+def _output() -> Path:
+    return Path(folder_paths.get_output_directory())
+
+
+def _input() -> Path:
+    return Path(folder_paths.get_input_directory())
+
+
+def _files(folder: Path):
+    """(name inside the folder with "/", path, time of change in ns, bytes) of each .safetensors file."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(SUFFIX):
+                path = os.path.join(parent, name)
+                try:
+                    status = os.stat(path)
+                except OSError:  # removed meanwhile
+                    continue
+                inside = Path(path).relative_to(folder).as_posix()
+                yield inside, path, status.st_mtime_ns, status.st_size
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_ours(path: str, time: int, size: int) -> bool:
+    """Whether a file is an attention file; asked once for each state of a file, since lists are made often."""
+    return attention_files.is_attention_file(path)

@@ -1,0 +1,160 @@
+"""What an attention file says in words: runs, conditionings, tokens. docs/file_formats.md has the keys.
+
+Every value is a string of JSON. Reading trusts none of them, and bounds every number before it is used.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from . import tensor_files
+from .layout import Layout
+from .prompt import EMBEDDING, END, PAD, START, TEXT, Prompt, Token
+from .recording import MAX_RUNS, Entry, Run
+
+FORMAT, VERSION, KIND = "hrv_attention", "1", "attention file"
+MAX_TOKENS = 77 * 100
+MAX_PICTURES, MAX_BINS, MAX_CONDITIONINGS = 4096, 1000, 1000
+MAX_COUNT = 10**6
+KINDS = {START, END, PAD, TEXT, EMBEDDING}
+
+
+def metadata_of(runs: list[Run]) -> dict[str, str]:
+    """The metadata of a file that holds these runs, which have one layout. Raises NoRecording for a run without maps."""
+    entries = [(number, entry) for number, run in enumerate(runs) for entry in run.entries]
+    values = {
+        "conditionings": [
+            {
+                "run": number, "role": entry.role, "index": entry.index, "pictures": entry.batch,
+                "length": entry.length, "columns": list(entry.columns),
+            }
+            for number, entry in entries
+        ],
+        "count": [entry.counts for _, entry in entries],
+        "prompt": [entry.prompt.text if entry.prompt else None for _, entry in entries],
+        "tokens": [_tokens_to_json(entry.prompt) for _, entry in entries],
+        "grid": [list(run.grid) for run in runs],
+        "fingerprints": [run.fingerprints for run in runs],
+        "warnings": [run.warnings for run in runs],
+    }  # fmt: skip
+    texts = {key: json.dumps(value) for key, value in values.items()}
+    return {"format": FORMAT, "format_version": VERSION, "layout": runs[0].layout.to_json(), **texts}
+
+
+def _tokens_to_json(prompt: Prompt | None) -> dict | None:
+    if prompt is None:
+        return None
+    second = prompt.second
+    return {
+        "first": [[token.kind, token.piece, token.weight] for token in prompt.tokens],
+        "second": [[token.kind, token.piece, token.weight] for token in second.tokens] if second else None,
+        "second_text": second.text if second else None,
+    }
+
+
+def runs_of(metadata: dict[str, str]) -> tuple[list[Run], list[Entry]]:
+    """The runs that metadata describe, and all their entries in the file's order; these hold no maps yet.
+
+    Raises ValueError in one line."""
+    tensor_files.check_format(metadata, FORMAT, VERSION, f"an {KIND}")
+    layout = Layout.from_json(metadata.get("layout", ""))
+    if len({block.key for block in layout.blocks}) != len(layout.blocks):
+        raise ValueError("its head layout names a layer twice")
+    runs = _runs(metadata, layout)
+    entries = _entries(metadata, len(runs))
+    for number, entry in entries:
+        runs[number].entries.append(entry)
+    return runs, [entry for _, entry in entries]
+
+
+def _runs(metadata: dict[str, str], layout: Layout) -> list[Run]:
+    prints, warnings = (_list(metadata, key, (1, MAX_RUNS)) for key in ("fingerprints", "warnings"))
+    for names in prints:
+        if not _is_list_of(names, lambda name: isinstance(name, str) and re.fullmatch(r"[0-9a-f]{64}", name)):
+            raise ValueError("its fingerprints are not SHA-256 sums")
+    if len(prints) != len(warnings) or not all(_is_list_of(texts, _is_text) for texts in warnings):
+        raise ValueError("its warnings are not one list of texts for each run")
+    return [Run(layout, [], names, texts) for names, texts in zip(prints, warnings, strict=True)]
+
+
+def _entries(metadata: dict[str, str], runs: int) -> list[tuple[int, Entry]]:
+    """(number of its run, entry without maps) of each conditioning."""
+    keys = ("conditionings", "count", "prompt", "tokens")
+    lists = [_list(metadata, key, (1, MAX_CONDITIONINGS)) for key in keys]
+    if len({len(values) for values in lists}) != 1:
+        raise ValueError(f"its {', '.join(keys)} are not lists of one length")
+    entries = []
+    for number, (facts, counts, text, tokens) in enumerate(zip(*lists, strict=True)):
+        try:
+            _check_number("run", facts["run"], 0, runs - 1)
+            entries.append((facts["run"], _entry(facts, counts, text, tokens)))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            fault = error if type(error) is ValueError else "something is missing or of the wrong kind"
+            raise ValueError(f"its conditioning {number} is wrong: {fault}") from None
+    return entries
+
+
+def _entry(facts, counts, text, tokens) -> Entry:
+    role, index, pictures, length, columns = (
+        facts[key] for key in ("role", "index", "pictures", "length", "columns")
+    )
+    if not (_is_text(role) and 0 < len(role) <= 100 and role.isprintable()):
+        raise ValueError(f"its role is {role!r:.40}")
+    _check_number("index", index, 0, MAX_CONDITIONINGS)
+    _check_number("number of pictures", pictures, 0, MAX_PICTURES)
+    _check_number("length", length, 1, MAX_TOKENS)
+    if not tensor_files.is_whole(columns) or columns != sorted(set(columns)):
+        raise ValueError("its columns are not whole numbers in ascending order")
+    if not columns or columns[-1] >= length:
+        raise ValueError(f"its columns must be some of its {length} tokens")
+    if not tensor_files.is_whole(counts) or not 0 < len(counts) <= MAX_BINS or max(counts) > MAX_COUNT:
+        raise ValueError("its counts are not whole numbers, one for each part of the schedule")
+    prompt = None
+    if tokens is not None:
+        second = tokens["second"]
+        second = None if second is None else Prompt(_tokens(second), _text(tokens["second_text"]))
+        prompt = Prompt(_tokens(tokens["first"]), _text(text), second)
+        if prompt.length != length:
+            raise ValueError(f"it has {length} columns and {prompt.length} tokens")
+    return Entry(role, index, prompt, length, tuple(columns), counts, pictures)
+
+
+def _tokens(rows) -> tuple[Token, ...]:
+    if not isinstance(rows, list) or len(rows) > MAX_TOKENS:
+        raise ValueError("its tokens are not a list")
+    for row in rows:
+        if not isinstance(row, list) or len(row) != 3 or row[0] not in KINDS or not _is_text(row[1]):
+            raise ValueError(f"a token must be [kind, piece, weight], found {row!r:.60}")
+        if type(row[2]) not in (int, float):
+            raise ValueError(f"a token's weight is {row[2]!r:.40}")
+    return tuple(Token(column, *row[:2], float(row[2])) for column, row in enumerate(rows))
+
+
+def _text(text) -> str | None:
+    if text is not None and not isinstance(text, str):
+        raise ValueError("its text is not a text")
+    return text
+
+
+def _check_number(name: str, value, low: int, high: int) -> None:
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"its {name} is {value!r:.40}; it must be {low} to {high}")
+
+
+def _list(metadata: dict[str, str], key: str, length: tuple[int, int]) -> list:
+    try:
+        values = json.loads(metadata.get(key, ""))
+    except (ValueError, RecursionError):
+        raise ValueError(f"its metadata {key} is missing or not JSON") from None
+    if not isinstance(values, list) or not length[0] <= len(values) <= length[1]:
+        raise ValueError(f"its {key} must be a list of {length[0]} to {length[1]}")
+    return values
+
+
+def _is_list_of(values, test) -> bool:
+    return isinstance(values, list) and all(test(value) for value in values)
+
+
+def _is_text(value) -> bool:
+    return isinstance(value, str)

@@ -1,0 +1,154 @@
+"""Save and Load Attention in the real host: names, folders, faults, and the same heatmaps in a fresh ComfyUI."""
+
+import os
+import resource
+from pathlib import Path
+
+import pytest
+import rig
+import torch
+
+DEFAULT = "attention/ComfyUI"
+
+
+@pytest.fixture
+def folders(comfy, tmp_path, monkeypatch):
+    """Empty output and input folders, (output, input)."""
+    made = tmp_path / "output", tmp_path / "input"
+    for folder, setting in zip(made, ("output_directory", "input_directory"), strict=True):
+        folder.mkdir()
+        monkeypatch.setattr(comfy.folder_paths, setting, str(folder))
+    return made
+
+
+@pytest.fixture(scope="module")
+def recorded(comfy):
+    """(studio, latent) of one sampling of two pictures with both roles and two time bins."""
+    studio = rig.studio(
+        positive="a (red:1.3) cat, cowboy hat", negative="ugly dog", record_negative=True, time_bins=2
+    )
+    latent = rig.sample(studio.recorded, studio.positive, studio.negative, rig.empty(2))
+    return studio.recording, {"samples": latent}
+
+
+def choices(comfy) -> list[str]:
+    return comfy.node_class("HRVLoadAttention").INPUT_TYPES()["required"]["name"][1]["options"]
+
+
+def save(comfy, recorded, prefix=DEFAULT) -> tuple[Path, str]:
+    (path,), shown = comfy.run_node_ui(
+        "HRVSaveAttention", attention=recorded[0], latent=recorded[1], filename_prefix=prefix
+    )
+    return Path(path), shown["text"][0]
+
+
+def test_save_and_load_again(comfy, folders, recorded):
+    assert choices(comfy) == []
+    path, shown = save(comfy, recorded)
+    assert path == folders[0] / "attention" / "ComfyUI_00001_.safetensors" and str(path) in shown
+    assert save(comfy, recorded)[0].name == "ComfyUI_00002_.safetensors"
+    newest, name = choices(comfy)
+    assert (newest, name) == tuple(f"attention/ComfyUI_0000{n}_.safetensors [output]" for n in (2, 1))
+    assert comfy.node_class("HRVLoadAttention").validate_inputs(name) is True
+    (attention, latent), shown = comfy.run_node_ui("HRVLoadAttention", name=name)
+    assert torch.equal(latent["samples"], recorded[1]["samples"])
+    assert "2 pictures" in shown["text"][0] and "cowboy hat" in shown["text"][0]
+    for more in ({}, {"role": "negative"}, {"words": "cowboy hat, red", "normalize": "per word"}):
+        before = comfy.run_node("HRVHeatmap", attention=recorded[0], latent=recorded[1], **more)
+        after = comfy.run_node("HRVHeatmap", attention=attention, latent=latent, **more)
+        assert before[3] == after[3]
+        for a, b in zip(before[:3], after[:3], strict=True):
+            assert torch.equal(a, b)
+
+
+def test_a_file_in_the_input_folder_or_below(comfy, folders, recorded):
+    path, _ = save(comfy, recorded)
+    (folders[1] / "from a friend").mkdir()
+    path.rename(folders[1] / "from a friend" / "mine.safetensors")
+    (folders[1] / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    (folders[1] / "picture.png").write_bytes(b"hrv_attention")
+    assert choices(comfy) == ["from a friend/mine.safetensors"]
+    attention, latent = comfy.run_node("HRVLoadAttention", name="from a friend/mine.safetensors")
+    assert attention.match(latent["samples"])[0].exact
+
+
+def test_a_replaced_file_is_read_again(comfy, folders, recorded):
+    path, _ = save(comfy, recorded)
+    node, (name,) = comfy.node_class("HRVLoadAttention"), choices(comfy)
+    before = node.fingerprint_inputs(name)
+    assert node.fingerprint_inputs(name) == before
+    path.write_bytes(path.read_bytes())
+    os.utime(path, ns=(1, 1))
+    assert node.fingerprint_inputs(name) != before
+    path.write_bytes(b"something else")
+    assert choices(comfy) == []
+    with pytest.raises(ValueError, match="ComfyUI_00001_.safetensors: its header is longer"):
+        comfy.run_node("HRVLoadAttention", name=name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gone.safetensors",
+        "../secret.safetensors",
+        "../secret.safetensors [output]",
+        "/etc/passwd",
+        "..\\secret.safetensors",
+        "a\0b.safetensors",
+        "x" * 5000 + ".safetensors",
+        "",
+        " [output]",
+        ".safetensors",
+    ],
+)
+def test_names_that_lead_nowhere_or_out_of_the_folder(comfy, folders, recorded, name):
+    path, _ = save(comfy, recorded)
+    path.rename(folders[0].parent / "secret.safetensors")
+    node = comfy.node_class("HRVLoadAttention")
+    assert "is not in ComfyUI's output or input folder" in node.validate_inputs(name)
+    assert node.fingerprint_inputs(name) == "not there"
+    with pytest.raises(ValueError, match="is not in ComfyUI's output or input folder") as error:
+        comfy.run_node("HRVLoadAttention", name=name)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize("prefix", ["../out", "/etc/out", " ", "a\0b", "x/../../out"])
+def test_saving_stays_inside_the_folder(comfy, folders, recorded, prefix):
+    with pytest.raises(ValueError, match="filename_prefix"):
+        save(comfy, recorded, prefix)
+    assert list(folders[0].rglob("*")) == []
+
+
+def test_marks_in_the_prefix_are_those_of_save_image(comfy, folders, recorded):
+    path, _ = save(comfy, recorded, "size %width%x%height%")
+    assert path.name == "size 192x128_00001_.safetensors"
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(comfy, folders, recorded):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(OSError, match="could not be saved in .*Nothing was changed") as error:
+            save(comfy, recorded)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(error.value)
+    assert [p for p in folders[0].rglob("*") if p.is_file()] == []
+
+
+def test_a_latent_of_no_known_run_is_saved_with_the_newest_and_a_warning(comfy, folders, recorded, caplog):
+    changed = recorded[0], {"samples": recorded[1]["samples"] * 0.5}
+    path, shown = save(comfy, changed)
+    assert "was not made by a sampler that the recording saw" in shown
+    assert sum("was not made by a sampler" in r.message for r in caplog.records) == 1
+    attention, latent = comfy.run_node("HRVLoadAttention", name=choices(comfy)[0])
+    before = comfy.run_node("HRVHeatmap", attention=changed[0], latent=changed[1])
+    after = comfy.run_node("HRVHeatmap", attention=attention, latent=latent)
+    assert torch.equal(before[0], after[0])
+
+
+def test_nothing_recorded(comfy, folders):
+    studio = rig.studio()
+    with pytest.raises(ValueError, match="Nothing has been recorded yet"):
+        save(comfy, (studio.recording, rig.empty()))
+    assert [p for p in folders[0].rglob("*") if p.is_file()] == []
