@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+import comfy.ldm.modules.attention
+import torch
 from comfy.ldm.modules.attention import CrossAttention, SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
@@ -13,7 +16,7 @@ SUPPORTED = "Stable Diffusion 1.x and 2.x, SDXL, and models derived from them (P
 
 
 class UnsupportedModel(ValueError):
-    """The model has no cross-attention of the kind this pack records."""
+    """The model has no cross-attention of the kind this pack works with."""
 
 
 def layout_of(diffusion_model) -> Layout:
@@ -24,7 +27,7 @@ def layout_of(diffusion_model) -> Layout:
     """
     if not isinstance(diffusion_model, UNetModel):
         raise UnsupportedModel(
-            f"This model ({type(diffusion_model).__name__}) has no cross-attention layers that can be recorded. "
+            f"This model ({type(diffusion_model).__name__}) has no cross-attention layers that can be recorded or steered. "
             f"Supported are {SUPPORTED}."
         )
     blocks = tuple(block for block, _ in cross_attention_layers(diffusion_model))
@@ -51,3 +54,26 @@ def cross_attention_layers(unet: UNetModel) -> Iterator[tuple[Block, CrossAttent
 def has_foreign_forward(attn2: CrossAttention) -> bool:
     """Whether another pack has put its own `forward` on the layer. An attn2 replacement would silence it."""
     return attn2.forward.__module__ != CrossAttention.__module__
+
+
+def attend(
+    occupant,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    extra_options: dict[str, Any],
+    options: dict[str, Any],
+) -> torch.Tensor:
+    """What the layer would do without our entry: the replacement that was there before (`occupant`), or the host's
+    attention. q, k, v: (row, pixel or token, heads · d); options: the UNet's transformer_options."""
+    if occupant is not None:
+        return occupant(q, k, v, extra_options)
+    # looked up now, as CrossAttention.forward does: other packs put their own in its place
+    return comfy.ldm.modules.attention.optimized_attention(
+        q,
+        k,
+        v,
+        extra_options["n_heads"],
+        attn_precision=extra_options["attn_precision"],
+        transformer_options={**options, **extra_options},
+    )

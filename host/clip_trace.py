@@ -3,7 +3,9 @@
 `trace(clip, registry)` gives a clone of a CLIP. Whatever it (or a clone of it) encodes leaves two keys that
 lead back from a sampled row to its words: a fingerprint of each 77-token chunk of the embedding, kept in the
 registry, which survives nodes that rebuild conditionings; and a tag in the conditioning dict, which survives
-nodes that change the numbers.
+nodes that change the numbers. The dict also leads to the registry, for readers that have none of their own:
+
+    prompt, warning = find_prompt(cond, registries_of(conds))
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import functools
 import logging
 import re
 from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import comfy.sd1_clip
@@ -21,14 +24,18 @@ from ..hrv.prompt import PAD, Prompt, Token, concatenate, parse_chunks
 from ..hrv.recording import fingerprints
 
 TAG = "hrv_prompt"
+SOURCE = "hrv_texts"
 CHUNK = 77
 ENCODERS = ("l", "g", "h")
 KEPT = 1024
 CHANGED = (
-    "Another node has changed the numbers of the prompt (ConditioningAverage and the like). The words shown are those "
-    "of its first text; each column may hold a part of another one."
+    "Another node has changed the numbers of the prompt (ConditioningAverage and the like). Its words are those of its "
+    "first text; each column may hold a part of another one."
 )
-PARTLY_KNOWN = "A part of the prompt was not encoded by the CLIP that comes out of Record Attention; its words are not known."
+PARTLY_KNOWN = (
+    "A part of the prompt was not encoded by the CLIP that comes out of Record Attention (or of a steering node); its words "
+    "are not known."
+)
 _EMBEDDING_NAME = re.compile(r"embedding:[^\s,:()<\[\]]+", re.IGNORECASE)
 
 
@@ -39,6 +46,10 @@ class TextRegistry:
         self._chunks: OrderedDict[str, tuple[Token, ...]] = OrderedDict()
         self._texts: OrderedDict[tuple, str] = OrderedDict()
         self._names: OrderedDict[str, str] = OrderedDict()
+
+    def __deepcopy__(self, memo) -> TextRegistry:
+        """Conditionings that are copied deeply still lead here."""
+        return self
 
     def note_text(self, text: str, tokens: dict[str, list], tokenize) -> None:
         """Called with what `clip.tokenize(text)` gave."""
@@ -112,7 +123,7 @@ class _Tracing:
         embedding = out["cond"] if isinstance(out, dict) else out[0] if isinstance(out, tuple) else out
         prompt = self._note(tokens, [embedding])
         if isinstance(out, dict) and prompt is not None:
-            out[TAG] = prompt
+            out.update(self._keys(prompt))
         return out
 
     def encode_from_tokens_scheduled(self, tokens, *args, **kwargs):
@@ -120,8 +131,11 @@ class _Tracing:
         prompt = self._note(tokens, [embedding for embedding, _ in out])
         if prompt is not None:
             for _, values in out:
-                values[TAG] = prompt
+                values.update(self._keys(prompt))
         return out
+
+    def _keys(self, prompt: Prompt) -> dict[str, Any]:
+        return {TAG: prompt, SOURCE: self.hrv_registries[0]}
 
     def _note(self, tokens, embeddings: list[torch.Tensor]) -> Prompt | None:
         prompts = []
@@ -149,6 +163,20 @@ class _Tracing:
 def trace(clip, registry: TextRegistry):
     """A clone of `clip` whose encodings are noted in `registry`; the original is left alone."""
     return _adopt(clip.clone(), (*getattr(clip, "hrv_registries", ()), registry))
+
+
+def registries_of(conds: Iterable[dict[str, Any]]) -> list[TextRegistry]:
+    """The registries that the conditionings of a sampling lead to, each once."""
+    found = [cond[SOURCE] for cond in conds if isinstance(cond.get(SOURCE), TextRegistry)]
+    return list(dict.fromkeys(found))
+
+
+def find_prompt(cond: dict[str, Any], registries: Sequence[TextRegistry]) -> tuple[Prompt | None, str | None]:
+    """`TextRegistry.prompt_of` by the first registry that knows the conditioning as a whole, else by the first that knows
+    a part of it."""
+    answers = [registry.prompt_of(cond) for registry in registries or [TextRegistry()]]
+    known = [answer for answer in answers if answer[0] is not None]
+    return min(known, key=lambda answer: answer[1] == PARTLY_KNOWN, default=(None, None))
 
 
 def tokenize_text(text: str) -> Prompt:

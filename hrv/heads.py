@@ -24,6 +24,6 @@ class HeadSelection:
         """Raises ValueError unless the selection was made for a network of this layout."""
         if self.layout != layout:
             raise ValueError(
-                f"These heads were chosen for a model with {self.layout.heads} heads; this recording comes from a "
-                f"model with {layout.heads}. Choose the heads with vectors made for this model."
+                f"These heads were chosen for a model with {self.layout.heads} heads; this model has "
+                f"{layout.heads}. Choose the heads with vectors made for this model."
             )

@@ -42,7 +42,7 @@ def test_combinations():
     assert combine(first, second, "only in the first").weights.tolist() == [1, 0, 0, 0, 0, 0, 0]
     assert combine(first, second, "in either").label == "A or B"
     with pytest.raises(
-        ValueError, match="128 heads; this recording comes from a model with 7|chosen for a model"
+        ValueError, match="chosen for a model with 128 heads; this model has 7|chosen for a model"
     ):
         combine(first, all_heads(SD1), "in either")
 

@@ -1,0 +1,79 @@
+"""Which rows of the UNet's batch belong to which conditioning of the guider.
+
+ComfyUI concatenates chunks, one for each conditioning: row = chunk · batch + picture. A chunk is known by the uuid of its
+conditioning and by the number of the list it came from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.patcher_extension
+
+POSITIVE, NEGATIVE = "positive", "negative"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The conditioning a uuid stands for: the guider's name for its list, and its place among those of its role.
+
+    role: `negative` for every list that pushes away, `positive` for every list that pulls. cond: as the guider holds it.
+    """
+
+    guider_role: str
+    role: str
+    index: int
+    cond: dict[str, Any]
+
+
+class Conditionings:
+    """The conditionings of one sampling."""
+
+    def __init__(self, guider):
+        self._owners: dict[Any, Owner] = {}
+        self._lists: list[list[dict[str, Any]] | None] = []
+        places: Counter[str] = Counter()
+        for guider_role, conds in guider.conds.items():
+            role = NEGATIVE if NEGATIVE in guider_role else POSITIVE
+            for cond in conds or ():
+                self._owners[cond["uuid"]] = Owner(guider_role, role, places[role], cond)
+                places[role] += 1
+
+    def __iter__(self):
+        return iter(self._owners.values())
+
+    @contextlib.contextmanager
+    def evaluated(self, lists):
+        """The lists that `cond_or_uncond` points into, for as long as they are evaluated."""
+        before, self._lists = self._lists, lists
+        try:
+            yield
+        finally:
+            self._lists = before
+
+    def cond(self, uuid, number: int) -> dict[str, Any] | None:
+        """The conditioning of a chunk as it is evaluated, of list `number`."""
+        listed = self._lists[number] if number < len(self._lists) else None
+        return next((c for c in listed or () if c["uuid"] == uuid), None)
+
+    def owner(self, uuid, number: int) -> Owner | None:
+        """Whose a chunk is; None when that cannot be told, or when it is a copy in a list of another role.
+
+        ComfyUI copies a positive conditioning with an area, uuid and all, into the negative list, with the negative text.
+        """
+        owner = self._owners.get(uuid)
+        if owner is None or self.cond(uuid, number) is None:
+            return None
+        first = self._owners.get(self._lists[number][0]["uuid"])
+        return owner if first is not None and first.guider_role == owner.guider_role else None
+
+
+def go_innermost(model_options: dict[str, Any], key: str) -> None:
+    """Puts our wrapper of the UNet last in this sampling's own options, so that it sees what the wrappers of other
+    packs have put into transformer_options, and keeps it."""
+    kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
+    wrappers = model_options["transformer_options"]["wrappers"][kind]
+    wrappers[key] = wrappers.pop(key)

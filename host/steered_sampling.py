@@ -1,0 +1,250 @@
+"""The steering of one sampling while it runs: which rows and tokens are steered, and by how much."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..hrv.layout import Layout
+from ..hrv.prompt import Prompt
+from ..hrv.steering import Steering, TokenFactors, missing_words, scale_values, token_factors
+from .blocks import attend, cross_attention_layers, has_foreign_forward
+from .clip_trace import TextRegistry, find_prompt, registries_of
+from .rows import POSITIVE, Conditionings, Owner
+
+STEERED_ROWS = "hrv_steered_rows"
+"""Where transformer_options hold the `SteeredRows` of a call, for a recorder that wants them."""
+UNKNOWN_WORDS = (
+    "Nothing was steered in a prompt whose words are not known: its text node uses a CLIP that was not traced. Connect that "
+    "CLIP through Record Attention, or through the clip input and output of the steering node."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class SteeredRows:
+    """Rows of one call that are steered. tokens: factors of one copy of the prompt, on the CPU.
+
+    columns: int64 (column,), all repeats of the prompt included; factors: float32 (column, head); on the device.
+    """
+
+    rows: slice
+    tokens: TokenFactors
+    columns: torch.Tensor
+    factors: torch.Tensor
+
+
+class SteeredSampling:
+    """Follows one sampling. `open`, `options_for` and what happens in layers may raise; callers wrap them in `guarded`."""
+
+    def __init__(self, layout: Layout, steerings: Sequence[Steering], registries: Sequence[TextRegistry]):
+        self.layout = layout
+        self.steerings = steerings
+        self.registries = registries
+        self.conditionings: Conditionings | None = None
+        self._prompts: dict[int, Prompt] = {}  # by id of the owner
+        self._ranges: list[tuple[float, float]] = []
+        self._rows: dict[tuple, SteeredRows | None] = {}
+        self._lock = threading.RLock()  # several GPUs run their chunks in threads
+        self._warned: set[str] = set()
+        self._failed = False
+        self._calls = 0
+
+    @contextlib.contextmanager
+    def guarded(self, doing: str):
+        """An error inside ends the steering with one warning, and lets the sampling go on."""
+        try:
+            yield
+        except Exception as error:
+            with self._lock:
+                if not self._failed:
+                    self._failed = True
+                    cause = f"{type(error).__name__}: {error}"
+                    self.warn(f"Steering stopped while {doing} ({cause}). The picture is made without it.")
+                    logging.debug("[HRV] steering stopped", exc_info=error)
+
+    def warn(self, message: str, cause: str | None = None) -> None:
+        """Says it in the log, once for each cause (the message itself if not given)."""
+        with self._lock:
+            if (cause or message) not in self._warned:
+                self._warned.add(cause or message)
+                logging.warning("[HRV] %s", message)
+
+    def open(self, guider) -> None:
+        """Finds the words in the positive prompts, and where in the schedule each steering acts."""
+        self.conditionings = Conditionings(guider)
+        registries = [*registries_of(owner.cond for owner in self.conditionings), *self.registries]
+        for owner in self.conditionings:
+            if owner.role != POSITIVE:
+                continue
+            prompt, warning = find_prompt(owner.cond, registries)
+            if warning:
+                self.warn(warning)
+            if prompt is None:
+                self.warn(UNKNOWN_WORDS)
+            else:
+                self._prompts[id(owner)] = prompt
+        prompts = list(self._prompts.values())
+        for steering in self.steerings if prompts else ():
+            for complaint in missing_words(steering, prompts):
+                self.warn(f"{steering.name}: {complaint}")
+        to_sigma = guider.model_patcher.get_model_object("model_sampling").percent_to_sigma
+        self._ranges = [
+            (float(to_sigma(s.end_percent)), float(to_sigma(s.start_percent))) for s in self.steerings
+        ]
+
+    def close(self) -> None:
+        """Says so when nothing was steered and no reason has been given yet."""
+        if not self._calls and not self._warned and not self._failed:
+            names = " and ".join(dict.fromkeys(steering.name for steering in self.steerings))
+            self.warn(
+                f"{names} changed nothing in this picture: no step of the sampler lies between start_percent and end_percent, "
+                "or another node runs the model in a way that cannot be followed."
+            )
+
+    # -- one call of the UNet ---------------------------------------------------------------------------------
+
+    def options_for(
+        self, unet, x: torch.Tensor, context, transformer_options: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The options to call the UNet with: the same object when there is nothing to steer.
+
+        x: (chunk · batch, channel, height, width); context: (chunk · batch, token, channel).
+        """
+        if self._failed or self.conditionings is None or context is None:
+            return transformer_options
+        active = self._active(transformer_options)
+        uuids, lists = transformer_options["uuids"], transformer_options["cond_or_uncond"]
+        batch, rest = divmod(x.shape[0], len(uuids))
+        if rest:
+            self.warn(
+                f"The batch of {x.shape[0]} rows does not divide into {len(uuids)} prompts, because another node "
+                "multiplies rows. Those steps were not steered.",
+                cause="rows",
+            )
+            return transformer_options
+        steered = []
+        for chunk, (uuid, number) in enumerate(zip(uuids, lists, strict=True)):
+            owner = self.conditionings.owner(uuid, number)
+            if not active or owner is None or owner.role != POSITIVE:
+                continue
+            length = self.conditionings.cond(uuid, number)["model_conds"]["c_crossattn"].cond.shape[1]
+            rows = slice(chunk * batch, (chunk + 1) * batch)
+            found = self._steered_rows(owner, active, rows, length, context.shape[1], x.device)
+            if found is not None:
+                steered.append(found)
+        if not steered:
+            return transformer_options
+        self._calls += 1
+        return self._with_entries(unet, transformer_options, steered, active, x.shape[0], context.shape[1])
+
+    def _active(self, transformer_options: dict[str, Any]) -> tuple[int, ...]:
+        """Numbers of the steerings that act now. Reading sigma waits for a GPU, so only done where it matters."""
+        whole = [s.start_percent <= 0.0 and s.end_percent >= 1.0 for s in self.steerings]
+        if all(whole):
+            return tuple(range(len(whole)))
+        sigma = float(transformer_options["sigmas"].flatten()[0])
+        return tuple(
+            number for number, (low, high) in enumerate(self._ranges) if whole[number] or low <= sigma <= high
+        )
+
+    def _steered_rows(
+        self,
+        owner: Owner,
+        active: tuple[int, ...],
+        rows: slice,
+        length: int,
+        tokens: int,
+        device: torch.device,
+    ) -> SteeredRows | None:
+        """The rows of one chunk with their factors; None when there is nothing to steer in them."""
+        prompt = self._prompts.get(id(owner))
+        if prompt is None:
+            return None
+        if prompt.length != length or tokens % length:
+            self.warn(
+                f"A prompt of {prompt.length} tokens reached the model with {tokens}, because another node changes prompts "
+                "(NegPip, attention couple and the like). Those steps were not steered.",
+                cause="prompt",
+            )
+            return None
+        key = (id(owner), active, rows.start, rows.stop, tokens, device)
+        if key not in self._rows:
+            factors = token_factors([self.steerings[n] for n in active], prompt, self.layout.heads)
+            repeats = tokens // length  # the host pads a prompt by repeating it
+            columns = [column + repeat * length for repeat in range(repeats) for column in factors.columns]
+            self._rows[key] = (
+                SteeredRows(
+                    rows,
+                    factors,
+                    torch.tensor(columns, dtype=torch.int64, device=device),
+                    factors.factors.repeat(repeats, 1).to(device),
+                )
+                if columns
+                else None
+            )
+        return self._rows[key]
+
+    def _with_entries(
+        self,
+        unet,
+        transformer_options: dict[str, Any],
+        steered: list[SteeredRows],
+        active: tuple[int, ...],
+        rows: int,
+        tokens: int,
+    ) -> dict[str, Any]:
+        """A copy of the options with an entry for every layer that has a head to steer; it dies with the call."""
+        replace = transformer_options.get("patches_replace", {})
+        attn2 = dict(replace.get("attn2", {}))
+        options = {
+            **transformer_options,
+            "patches_replace": {**replace, "attn2": attn2},
+            STEERED_ROWS: steered,
+        }
+        changed = torch.stack([self.steerings[n].factors != 1 for n in active]).any(0)
+        for number, (block, module) in enumerate(cross_attention_layers(unet)):
+            if not changed[self.layout.span(number)].any():
+                continue
+            occupant = attn2.get(block.key, attn2.get(block.key[:2]))
+            if occupant is None and has_foreign_forward(module):
+                self.warn(
+                    "Another pack has replaced the cross-attention of this model (NAG and the like). Those layers were not "
+                    "steered.",
+                    cause="forward",
+                )
+                continue
+            attn2[block.key] = self._layer(number, steered, transformer_options, occupant, rows, tokens)
+        return options
+
+    def _layer(self, number: int, steered, transformer_options, occupant, rows: int, tokens: int):
+        def replacement(q, k, v, extra_options):
+            with self.guarded(f"steering layer {self.layout.blocks[number]}"):
+                v = self._steered_values(number, steered, v, rows, tokens)
+            return attend(occupant, q, k, v, extra_options, transformer_options)
+
+        return replacement
+
+    def _steered_values(
+        self, number: int, steered: list[SteeredRows], v: torch.Tensor, rows: int, tokens: int
+    ) -> torch.Tensor:
+        """v: (row, token, heads · d). The same, or a copy with the words' values multiplied."""
+        if self._failed:
+            return v
+        if v.shape[:2] != (rows, tokens):
+            self.warn(
+                "Another node changes rows or tokens inside the model (NegPip, attention couple and the like): layer "
+                f"{self.layout.blocks[number]} had {v.shape[0]} rows of {v.shape[1]} tokens where {rows} of {tokens} were "
+                "expected. Such layers were not steered.",
+                cause="layer",
+            )
+            return v
+        v = v.clone()
+        for part in steered:
+            scale_values(v, part.rows, part.columns, part.factors[:, self.layout.span(number)])
+        return v
