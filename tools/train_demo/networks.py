@@ -90,6 +90,32 @@ class _AttentionByPicture(torch.autograd.Function):
         return dq, dk, dv
 
 
+class WordCost:
+    """How much attention words get, summed over the cross-attention layers of one pass, for the loss.
+
+    A head that looks at a word where it does not help costs a little, so heads learn to rest on the start
+    token and the padding. No mask of any object is involved.
+    """
+
+    def __init__(self):
+        self.words: torch.Tensor | None = None  # (picture, token), 1 at words
+        self.shares: list[torch.Tensor] = []
+
+    def note(self, probs: torch.Tensor) -> None:
+        """probs: (picture, head, pixel, token)."""
+        if self.words is not None:
+            self.shares.append((probs @ self.words[:, None, :, None].to(probs.dtype)).float().mean())
+
+    def take(self) -> torch.Tensor:
+        """Mean share of attention on words since the last call."""
+        total = torch.stack(self.shares).mean()
+        self.shares, self.words = [], None
+        return total
+
+
+word_cost = WordCost()
+
+
 def plain_attention(q, k, v, heads, mask=None, **_):
     """Stands in for ComfyUI's optimized_attention: (picture, token, head · channel) in and out."""
     # → (picture, head, token, channel)
@@ -97,9 +123,12 @@ def plain_attention(q, k, v, heads, mask=None, **_):
     if q.device.type == "cpu" and k.shape[2] >= 256:
         with torch.autocast("cpu", enabled=False):
             out = _AttentionByPicture.apply(q, k, v)
-    elif q.device.type == "cpu":
-        with torch.autocast("cpu", enabled=False):
-            out = torch.softmax(q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2), -1) @ v
+    elif q.device.type == "cpu" or k.shape[2] == LENGTH:
+        with torch.autocast(q.device.type, enabled=False):
+            probs = torch.softmax(q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2), -1)
+            if k.shape[2] == LENGTH:
+                word_cost.note(probs)
+            out = probs @ v
     else:
         out = torch.nn.functional.scaled_dot_product_attention(q, k, v)
     return out.transpose(1, 2).flatten(2)

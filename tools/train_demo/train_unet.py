@@ -22,6 +22,7 @@ PEAK_RATE = 8e-4
 BLANK_WEIGHT = 1.0  # how strongly positions behind the last word are held to those of an empty text
 LOUD_WEIGHT = 0.1  # how strongly a token's mean square is held below LOUDEST
 LOUDEST = 2.0
+WORD_WEIGHT = 0.03  # how strongly attention is kept from words that do not help; see networks.WordCost
 UNKNOWN_WORDS = 0.04  # share of captions with a word that the world does not know
 
 
@@ -50,8 +51,8 @@ class Batches:
 
 
 def encode_with_blank_ends(model: networks.DemoModel, tokens: networks.Tokens, rows, device):
-    """Context (text, token, width) whose ends are those of the empty text, and the loss that makes them so
-    and keeps the text quiet."""
+    """Context (text, token, width) whose ends are those of the empty text, where words are (text, token), and
+    the loss that makes the ends so and keeps the text quiet."""
     ids_l, ids_g = (ids.to(device) for ids in tokens.batch([[], *rows]))
     context = model.encode(ids_l, ids_g)
     empty, context = context[:1], context[1:]
@@ -62,7 +63,9 @@ def encode_with_blank_ends(model: networks.DemoModel, tokens: networks.Tokens, r
     loss = (gap * blank).sum() / blank.sum()
     # Without a limit the text grows until every softmax over it is one column: then no word gets a gradient.
     loud = (context.square().mean(-1) - LOUDEST).relu().mean()
-    return torch.where(blank, empty, context), BLANK_WEIGHT * loss + LOUD_WEIGHT * loud
+    is_word = ~blank[..., 0]
+    is_word[:, 0] = False
+    return torch.where(blank, empty, context), is_word, BLANK_WEIGHT * loss + LOUD_WEIGHT * loud
 
 
 def _trained_plainly(name: str) -> bool:
@@ -94,9 +97,11 @@ def train(
         signal = (1 + sigma**2).rsqrt()
         spread = sigma * signal
         with torch.autocast(device.type, torch.bfloat16):
-            context, text_loss = encode_with_blank_ends(model, batches.tokens, rows, device)
+            context, is_word, text_loss = encode_with_blank_ends(model, batches.tokens, rows, device)
+            networks.word_cost.words = is_word.to(context.dtype)
             v = model.velocity(signal * x0 + spread * noise, timestep.float(), context)
-        return F.mse_loss(v.float(), signal * noise - spread * x0) + text_loss.float()
+        loss = F.mse_loss(v.float(), signal * noise - spread * x0)
+        return loss + text_loss.float() + WORD_WEIGHT * networks.word_cost.take()
 
     def rate_of(step: int, share: float) -> float:
         rise = min(1.0, (step + 1) / 150)
