@@ -16,8 +16,7 @@ def measure(quick: bool) -> list[bench.Row]:
     from hrv_pack.hrv.heads import HeadSelection
     from hrv_pack.hrv.heatmap import heatmaps
     from hrv_pack.hrv.known_layouts import SDXL
-    from hrv_pack.hrv.maps import word_maps
-    from hrv_pack.hrv.maps import Target
+    from hrv_pack.hrv.maps import Target, word_maps
 
     latent, recording = recordings.sdxl(WORDS)
     (match,) = recording.match(latent)

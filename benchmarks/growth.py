@@ -52,13 +52,13 @@ def _conditionings(quick: bool) -> list[bench.Row]:
     negative, latent = rig.encode(traced, ""), {"samples": torch.zeros(1, 4, 32, 32)}
     kinds = ("star", "fish", "bird", "house", "mug", "boat")
     rows, steps = [], 4
+
+    def sampling(one, positive):
+        return lambda: rig.sample(one, positive, negative, latent, steps=steps)
+
     for count in (1, 2, 4, 6):
         positive = [cond for kind in kinds[:count] for cond in rig.encode(traced, f"a red {kind} on grass")]
-        found = bench.paired(
-            lambda: rig.sample(model, positive, negative, latent, steps=steps),
-            lambda: rig.sample(recorded, positive, negative, latent, steps=steps),
-            2 if quick else 7,
-        )
+        found = bench.paired(sampling(model, positive), sampling(recorded, positive), 2 if quick else 7)
         rows.append(
             found.row(f"whole run, {count} combined prompts", None, f"demo checkpoint, {steps} steps")
         )
