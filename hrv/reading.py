@@ -28,7 +28,8 @@ def prompts_of(
     if not any(prompts):
         raise NoRecording(
             f"The words of the {role} prompt are not known, because its CLIP does not come from Record Attention. "
-            "Connect CLIP through Record Attention and run again, or type the prompt into prompt_text."
+            "Connect CLIP through Record Attention and run again"
+            + (", or type the prompt into prompt_text." if tokenize is not None else ".")
         )
     return prompts
 

@@ -20,6 +20,18 @@ def width(words: str, size: int) -> int:
     return round(_font_for(words, size).getlength(words))
 
 
+def wrap(words: str, size: int, room: int) -> list[str]:
+    """The text in lines of at most `room` pixels, parted at spaces; a longer word keeps a line of its own."""
+    lines: list[str] = []
+    for word in _one_line(words).split(" "):
+        joined = f"{lines[-1]} {word}" if lines else word
+        if lines and width(joined, size) <= room:
+            lines[-1] = joined
+        else:
+            lines.append(word)
+    return lines
+
+
 def write(
     pen: ImageDraw.ImageDraw,
     position: tuple[int, int],

@@ -1,0 +1,241 @@
+"""What went wrong with a prompt, in an artist's words, each with one thing to try.
+
+Every rule compares words of one prompt with each other; docs/formulas.md, "Prompt report", says how and why, and
+benchmarks/report.py measures how often a finding is right.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from dataclasses import dataclass, field
+
+from .draw import share
+from .evidence import Evidence, WordFacts
+
+MOST_ALIKE = (
+    0.95  # nouns that agree more are treated as if they agreed by this: their difference is mostly noise
+)
+APART = (
+    "Say where each is (“on the left”, “on the right”), or give each its own area: Conditioning (Set Area) on two prompts, "
+    "then Conditioning (Combine)."
+)
+KINDS = ("ignored", "shared place", "wrong noun", "doubtful sense", "late part")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where findings begin. Chosen on one set of judged pictures and measured on another (benchmarks/report.py).
+
+    ignored_strength, ignored_gathering: a word is ignored below these parts of what filler words get.
+    lone_strength, lone_gathering: the same against the other words, where a prompt has no filler words.
+    even: a map that gathers less than this counts as even, whatever filler words do.
+    shared_nouns, shared_modifiers: correlation of two maps from which on they lie in one place. margin: by how much a
+    modifier must lie better on another noun.
+    late: strength of a later part against the first.
+    """
+
+    ignored_strength: float = 0.8
+    ignored_gathering: float = 0.8
+    lone_strength: float = 0.5
+    lone_gathering: float = 0.5
+    even: float = 0.1
+    shared_nouns: float = 0.85
+    shared_modifiers: float = 0.85
+    margin: float = 0.25
+    late: float = 0.5
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """kind: one of KINDS. words: the words it is about, the most concerned one first. text: what was seen; tip: one
+    thing to try. numbers: what the text rests on, for scripts."""
+
+    kind: str
+    words: tuple[str, ...]
+    text: str
+    tip: str
+    numbers: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def headline(self) -> str:
+        """The finding in a few words."""
+        first, *others = self.words
+        if self.kind == "wrong noun":
+            return f"“{first}” sits on “{others[1]}”, not on “{others[0]}”"
+        if self.kind == "shared place":
+            return f"“{first}” and “{others[0]}” share one place"
+        if self.kind == "late part":
+            return f"words from “{first}” on came late and got little"
+        return f"“{first}” was ignored" if self.kind == "ignored" else f"“{first}”: sense in doubt"
+
+    def mark(self, word: str) -> str:
+        """What stands beside a word that the finding names: one or two words."""
+        other = next((w for w in self.words if w != word), "")
+        marks = {"shared place": f"with {other}", "wrong noun": f"on {self.words[-1]}"}
+        marks |= {"doubtful sense": "which sense?", "late part": "late"}
+        return marks.get(self.kind, self.kind)
+
+
+@dataclass(frozen=True)
+class Bond:
+    """Where one modifier lies: correlation of its map with its own noun's and with each other noun's.
+
+    holder: the noun on which it lies best, its own unless another is better by the margin."""
+
+    modifier: str
+    noun: str
+    holder: str
+    own: float
+    others: dict[str, float]
+
+
+def find(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
+    """All findings of one picture but those that need head relevance, the gravest kinds first."""
+    return [
+        *ignored_words(evidence, limits),
+        *shared_places(evidence, limits),
+        *wrong_nouns(bonds(evidence, limits)),
+        *late_parts(evidence, limits),
+    ]
+
+
+def filler_level(evidence: Evidence) -> tuple[float, float] | None:
+    """(strength, gathering) that filler words and punctuation get: medians. None where the prompt has none."""
+    if not evidence.fillers:
+        return None
+    return (
+        statistics.median(f.strength for f in evidence.fillers),
+        statistics.median(f.gathering for f in evidence.fillers),
+    )
+
+
+def ignored_words(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
+    """Content words that were looked at less than filler words, and whose attention gathers less than theirs."""
+    level, against = filler_level(evidence), "filler words"
+    factors = (limits.ignored_strength, limits.ignored_gathering)
+    if level is None:
+        if len(evidence.content) < 3:
+            return []  # nothing to compare with
+        factors, against = (limits.lone_strength, limits.lone_gathering), "the other words"
+        level = (
+            statistics.median(w.strength for w in evidence.content),
+            statistics.median(w.gathering for w in evidence.content),
+        )
+    found = []
+    for word in evidence.content:
+        if word.strength < factors[0] * level[0] and word.gathering < max(limits.even, factors[1] * level[1]):
+            text = (
+                f"“{word.name}” was hardly looked at: {share(word.strength)} of the attention where it gets most, "
+                f"against {share(level[0])} for {against}, and its attention gathers in no place."
+            )
+            numbers = {"strength": word.strength, "filler_strength": level[0]}
+            numbers |= {"gathering": word.gathering, "filler_gathering": level[1]}
+            found.append(Finding("ignored", (word.name,), text, _louder(word), numbers))
+    return found
+
+
+def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
+    """Pairs of nouns, and pairs of modifiers of different nouns, whose maps are almost the same."""
+    nouns = [noun.name for noun in evidence.nouns]
+    modifiers = {m: p.noun for p in evidence.phrases for m in p.modifiers if m not in nouns}
+    found = []
+    for first, second in itertools.combinations(nouns, 2):
+        alike = evidence.agreement(first, second)
+        if alike >= limits.shared_nouns:
+            text = (
+                f"“{first}” and “{second}” were drawn in one place (their maps agree by {alike:.2f} of 1). If they are two "
+                "things, one of them is missing or they were mixed; if one is a part of the other, all is well."
+            )
+            found.append(Finding("shared place", (first, second), text, APART, {"agreement": alike}))
+    for first, second in itertools.combinations(modifiers, 2):
+        alike = evidence.agreement(first, second)
+        if modifiers[first] != modifiers[second] and alike >= limits.shared_modifiers:
+            text = (
+                f"“{first}” and “{second}” sit in one place (their maps agree by {alike:.2f} of 1), though one belongs to "
+                f"“{modifiers[first]}” and the other to “{modifiers[second]}”: these may be mixed, or one of them missing."
+            )
+            found.append(Finding("shared place", (first, second), text, APART, {"agreement": alike}))
+    return found
+
+
+def bonds(evidence: Evidence, limits: Limits = LIMITS) -> list[Bond]:
+    """Where each modifier lies, for prompts with at least two nouns."""
+    nouns = [noun.name for noun in evidence.nouns]
+    if len(nouns) < 2:
+        return []
+    found = []
+    for phrase in evidence.phrases:
+        for name in phrase.modifiers:
+            own = evidence.agreement(name, phrase.noun)
+            others = {n: evidence.agreement(name, n) for n in nouns if n not in (phrase.noun, name)}
+            leads = {n: _lead(away, own, evidence.agreement(n, phrase.noun)) for n, away in others.items()}
+            best = max(leads, key=leads.__getitem__, default=phrase.noun)
+            moved = best in leads and leads[best] >= limits.margin and others[best] > 0
+            found.append(Bond(name, phrase.noun, best if moved else phrase.noun, own, others))
+    return found
+
+
+def _lead(away: float, own: float, alike: float) -> float:
+    """Correlation of a modifier with the difference of two nouns' standardised maps: what both have in common, such as
+    standing out from the background, does not count."""
+    return (away - own) / (2 - 2 * min(alike, MOST_ALIKE)) ** 0.5
+
+
+def wrong_nouns(found: list[Bond]) -> list[Finding]:
+    """Modifiers that lie on another noun than the one they stand before."""
+    findings = []
+    for bond in found:
+        if bond.holder == bond.noun:
+            continue
+        away = bond.others[bond.holder]
+        text = (
+            f"“{bond.modifier}” was meant for “{bond.noun}” but sits on “{bond.holder}” "
+            f"(agreement {away:.2f} of 1, against {bond.own:.2f} with its own noun)."
+        )
+        tip = (
+            f"Part the two things with a comma and repeat the noun: “{bond.modifier} {bond.noun}, …”; or run Strengthen "
+            f"Concept on the words “{bond.modifier}, {bond.noun}” with the concept of “{bond.modifier}”, such as Color."
+        )
+        numbers = {"own": bond.own, "other": away}
+        findings.append(Finding("wrong noun", (bond.modifier, bond.noun, bond.holder), text, tip, numbers))
+    return findings
+
+
+def late_parts(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
+    """Parts of the prompt beyond the first 77 tokens whose words were looked at much less than those of the first."""
+    strengths: dict[int, list[WordFacts]] = {}
+    for word in evidence.content:
+        strengths.setdefault(word.chunk, []).append(word)
+    if 1 not in strengths:
+        return []
+    level = {chunk: statistics.median(w.strength for w in words) for chunk, words in strengths.items()}
+    found = []
+    for chunk in sorted(level):
+        if chunk == 1 or level[chunk] >= limits.late * level[1]:
+            continue
+        words = [w.name for w in strengths[chunk]]
+        named = ", ".join(f"“{name}”" for name in words[:6]) + (" …" if len(words) > 6 else "")
+        text = (
+            f"The words after token {77 * (chunk - 1)} got little: {share(level[chunk])} of the attention in the middle "
+            f"of them, against {share(level[1])} in the first part. They are: {named}."
+        )
+        tip = "Move what matters most into the first 75 tokens, and take away words that change nothing."
+        numbers = {"part": float(chunk), "strength": level[chunk], "first_strength": level[1]}
+        found.append(Finding("late part", tuple(words), text, tip, numbers))
+    return found
+
+
+def _louder(word: WordFacts) -> str:
+    name = word.name.partition("#")[0]
+    if word.weight < 1:
+        return f"Its weight is {word.weight:g}: raise it, for instance `({name}:1.2)`."
+    if word.weight < 1.3:
+        return f"Give it more weight: `({name}:{word.weight + 0.3:.1f})`; or name it first in the prompt."
+    return (
+        f"It has the weight {word.weight:g} already. Name it first in the prompt and take other words away, or run "
+        f"Strengthen Concept on “{name}”."
+    )
