@@ -2,6 +2,7 @@
 
 from .attention_files import HRVLoadAttention, HRVSaveAttention
 from .auto_heads import HRVAutoHeads
+from .compare_concepts import HRVCompareConcepts
 from .demo_checkpoint import HRVDemoCheckpoint
 from .filter_heads import HRVFilterHeads
 from .heatmap import HRVHeatmap
@@ -20,6 +21,7 @@ def all_nodes() -> list[type]:
         HRVSelectHeads,
         HRVAutoHeads,
         HRVFilterHeads,
+        HRVCompareConcepts,
         HRVSaveVectors,
         HRVMergeVectors,
         HRVMaskIoU,

@@ -1,0 +1,80 @@
+"""Compare Concepts: which sense of a word the model took."""
+
+from __future__ import annotations
+
+import logging
+
+from comfy_api.latest import io, ui
+
+from ..host.clip_trace import tokenize_text
+from ..hrv.compare import compare
+from .sockets import Attention, Vectors
+
+
+class HRVCompareConcepts(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HRVCompareConcepts",
+            display_name="Compare Concepts",
+            category="HRV",
+            description=(
+                "Shows one word through the attention heads of two or more concepts, side by side, and says which of them "
+                "the model drew it as: the mouse as an animal, or as electronics."
+            ),
+            search_aliases=["HRV", "ambiguous word", "which mouse", "word sense", "homonym"],
+            inputs=[
+                Attention.Input("attention", tooltip="From Record Attention."),
+                io.Latent.Input(
+                    "latent", tooltip="Straight from the sampler. It tells which run the word is looked at in."
+                ),
+                io.String.Input(
+                    "word", default="", placeholder="mouse",
+                    tooltip="A word or phrase of the prompt with more than one meaning. mouse#2 is the second mouse.",
+                ),
+                Vectors.Input("vectors", tooltip="From Load Head Relevance; they must be made for your kind of model."),
+                io.String.Input(
+                    "concepts", default="", placeholder="Animals, Electronics", multiline=True,
+                    tooltip="Two or more concepts of the vectors, separated by commas or lines. Empty: all of them.",
+                ),
+                io.Float.Input(
+                    "percent", default=23.0, min=0.1, max=100.0, step=0.1,
+                    tooltip="How many of all heads stand for each concept. 23 % worked best in the paper.",
+                ),
+                io.Image.Input(
+                    "image", optional=True,
+                    tooltip="The picture to draw on, of any size. Without it you get the bare heat.",
+                ),
+                io.String.Input(
+                    "prompt_text", default="", multiline=True, optional=True, advanced=True,
+                    tooltip="Only needed when your CLIP does not go through Record Attention: the prompt as you typed it.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    display_name="grid", tooltip="All heads, then each concept: its heat, what its mask keeps, its share."
+                ),
+                io.Mask.Output(
+                    display_name="masks", tooltip="One mask per concept, in the order of `concepts`; then the next picture's."
+                ),
+                io.String.Output(display_name="verdict", tooltip="The shares and what they mean, one line per picture."),
+            ],
+            is_output_node=True,
+        )  # fmt: skip
+
+    @classmethod
+    def validate_inputs(cls, word):
+        return True if word is None or str(word).strip() else "Type a word of the prompt into `word`."
+
+    @classmethod
+    def execute(
+        cls, attention, latent, word, vectors, concepts, percent, image=None, prompt_text=""
+    ) -> io.NodeOutput:
+        found = compare(
+            attention, latent["samples"], word, vectors, concepts, percent, image, prompt_text, tokenize_text
+        )
+        for warning in found.warnings:
+            logging.warning("[HRV] %s", warning)
+        shown = ui.PreviewImage(found.grid, cls=cls).as_dict()
+        text = "\n".join([found.verdict, *(f"⚠ {warning}" for warning in found.warnings)])
+        return io.NodeOutput(found.grid, found.masks, found.verdict, ui={**shown, "text": (text,)})
