@@ -68,3 +68,16 @@ def plain_map(
                 total += weight * large.clamp(min=0).double()
                 weight_sum += weight
     return (total / weight_sum).float()
+
+
+def same_run(found: Run, expected: Run) -> None:
+    """Asserts that two runs are equal to the last bit."""
+    for name in ("layout", "fingerprints", "warnings"):
+        assert getattr(found, name) == getattr(expected, name), name
+    assert len(found.entries) == len(expected.entries)
+    for a, b in zip(found.entries, expected.entries, strict=True):
+        for name in ("role", "index", "prompt", "length", "columns", "counts", "batch"):
+            assert getattr(a, name) == getattr(b, name), name
+        assert a.maps.keys() == b.maps.keys()
+        for block, maps in a.maps.items():
+            assert maps.dtype == b.maps[block].dtype and torch.equal(maps, b.maps[block])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from prompts import Vector, prompt
 from safetensors import safe_open
-from synthetic import GRIDS, LAYOUT, entry, plain_map, run_of
+from synthetic import GRIDS, LAYOUT, entry, plain_map, run_of, same_run
 from test_vector_files import edited, metadata, mutate, tensor
 
 from hrv_pack.hrv import tensor_files
@@ -58,28 +58,6 @@ def rich_run(batch=2, seed=0) -> tuple[Run, torch.Tensor]:
     ]
     del entries[1].maps[2]
     return run_of(latent, *entries, warnings=["A layer was “left out”.", "Another\nwarning."]), latent
-
-
-def same_run(found: Run, expected: Run) -> None:
-    assert (found.layout, found.fingerprints, found.warnings) == (
-        expected.layout,
-        expected.fingerprints,
-        expected.warnings,
-    )
-    assert len(found.entries) == len(expected.entries)
-    for a, b in zip(found.entries, expected.entries, strict=True):
-        assert (a.role, a.index, a.prompt, a.length, a.columns, a.counts, a.batch) == (
-            b.role,
-            b.index,
-            b.prompt,
-            b.length,
-            b.columns,
-            b.counts,
-            b.batch,
-        )
-        assert a.maps.keys() == b.maps.keys()
-        for block, maps in a.maps.items():
-            assert maps.dtype == torch.float16 and torch.equal(maps, b.maps[block])
 
 
 @pytest.fixture
