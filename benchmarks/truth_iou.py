@@ -1,0 +1,151 @@
+"""Masks of an object's word against the exact ones, for several choices of heads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import truth_scenes
+from truth_scenes import THRESHOLDS
+
+PERCENT = 23.0
+SHARES = tuple(range(5, 101, 5))
+DRAWS = 10
+
+
+@dataclass
+class Results:
+    """rows: name → IoU (object, threshold); curves: name → share of heads → mean IoU (threshold); kept: share of
+    objects that the judge still finds in the redrawn picture."""
+
+    rows: dict[str, list] = field(default_factory=dict)
+    curves: dict[str, dict[int, list]] = field(default_factory=dict)
+    kept: list[bool] = field(default_factory=list)
+
+    def add(self, name: str, value: list[float]) -> None:
+        self.rows.setdefault(name, []).append(value)
+
+    def add_share(self, name: str, share: int, value: list[float]) -> None:
+        self.curves.setdefault(name, {}).setdefault(share, []).append(value)
+
+    def table(self) -> list[dict]:
+        """One entry for each row: mean and standard deviation at each threshold, and the mean gain over DAAM with half
+        the width of its 95 % interval (paired, over objects)."""
+        daam = np.array(self.rows[NAMES["daam"]])
+        out = []
+        for name, values in self.rows.items():
+            v = np.array(values)
+            gain = v - daam
+            half = 1.96 * gain.std(0, ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else gain[0] * 0
+            out.append({"name": name, "mean": v.mean(0).tolist(), "std": v.std(0).tolist(),
+                        "gain": gain.mean(0).tolist(), "gain_95": half.tolist()})  # fmt: skip
+        return out
+
+
+NAMES = {
+    "daam": "DAAM (all heads)",
+    "most": "Objects, 23 % most relevant by votes",
+    "least": "Objects, 23 % least relevant by votes",
+    "random": f"random 23 % (mean of {DRAWS} draws)",
+    "auto": "Select Heads for a Word, 23 %",
+    "plain": "the same heads, equally weighted",
+    "agree_most": "Objects, 23 % most relevant by agreement",
+    "agree_least": "Objects, 23 % least relevant by agreement",
+    "best": "best 23 % by the masks themselves (not possible without masks)",
+}
+
+
+def measure(studio, count: int, seed: int, relevance: dict, progress: Callable[[int], None]) -> Results:
+    """relevance: {"": vectors from votes or absent, "agree_": by agreement or absent}."""
+    results = Results()
+    generator = torch.Generator().manual_seed(seed)
+    for number, scene in enumerate(truth_scenes.scenes(count, seed)):
+        for seen in studio.redraw(scene, seed + number):
+            results.kept.append(seen.stayed)
+            _one(results, seen, relevance, generator)
+        progress(number + 1)
+    return results
+
+
+def _one(results: Results, seen, relevance: dict, generator: torch.Generator) -> None:
+    from hrv_pack.hrv import head_scores
+    from hrv_pack.hrv.auto_heads import choose_heads
+    from hrv_pack.hrv.head_maps import head_maps
+    from hrv_pack.hrv.reading import find_word
+    from hrv_pack.hrv.vectors import heads_of_percent
+
+    match = seen.match
+    entries = match.run.of_role("positive")
+    maps = head_maps(match, find_word(seen.word, entries, [e.prompt for e in entries])).maps
+    total = len(maps)
+    count = heads_of_percent(PERCENT, total)
+
+    def of(weights: torch.Tensor) -> list[float]:
+        heat = (weights @ maps.flatten(1) / weights.sum()).view(maps.shape[1:])
+        return truth_scenes.iou(heat, seen.mask)
+
+    def equal(heads: torch.Tensor) -> torch.Tensor:
+        weights = torch.zeros(total)
+        weights[heads] = 1.0
+        return weights
+
+    results.add(NAMES["daam"], of(torch.ones(total)))
+    for prefix, vectors in relevance.items():
+        for order in ("most", "least"):
+            weights = vectors.select("Objects", PERCENT, f"{order} relevant").weights
+            results.add(NAMES[f"{prefix}{order}"], of(weights))
+        for share in SHARES:
+            name = NAMES[f"{prefix}most"].replace(", 23 %", ",")
+            results.add_share(name, share, of(vectors.select("Objects", share).weights))
+    draws = [torch.randperm(total, generator=generator)[:count] for _ in range(DRAWS)]
+    results.add(NAMES["random"], np.mean([of(equal(heads)) for heads in draws], axis=0).tolist())
+    auto = choose_heads([match], seen.word, PERCENT)
+    results.add(NAMES["auto"], of(auto.heads.weights))
+    results.add(NAMES["plain"], of((auto.heads.weights > 0).float()))
+    for name, score in (
+        ("by compactness", head_scores.compactness(maps)),
+        ("by agreement with the mean of all heads", head_scores.agreement(maps)),
+        ("by low entropy", head_scores.low_entropy(maps)),
+        ("by maximum over mean", head_scores.peak_over_mean(maps)),
+    ):
+        results.add(f"best 23 % {name}", of(equal(score.topk(count).indices)))
+    single = torch.tensor([truth_scenes.iou(one, seen.mask) for one in maps]).mean(1)
+    results.add(NAMES["best"], of(equal(single.topk(count).indices)))
+    for share in SHARES:
+        chosen = choose_heads([match], seen.word, share).heads.weights
+        results.add_share("Select Heads for a Word", share, of(chosen))
+        some = torch.randperm(total, generator=generator)[: heads_of_percent(share, total)]
+        results.add_share("random", share, of(equal(some)))
+
+
+def agreement_vectors(studio, count: int, seed: int):
+    """Head relevance by agreement (hrv/agreement_relevance.py), from scenes that are not reported on."""
+    from hrv_pack.hrv.agreement_relevance import agreement_relevance
+    from hrv_pack.hrv.auto_heads import choose_heads
+
+    scores: dict[str, list] = {}
+    for number, scene in enumerate(truth_scenes.scenes(count, seed)):
+        for seen in studio.redraw(scene, seed + number):
+            for concept, words in seen.words.items():
+                for word in words:
+                    scores.setdefault(concept, []).append(choose_heads([seen.match], word, PERCENT).score)
+    return agreement_relevance(scores, studio.layout)
+
+
+def markdown(results: Results, scenes: int) -> str:
+    """The table of all rows."""
+    lines = [
+        f"{len(results.kept)} objects in {scenes} scenes; after redrawing, the judge still names "
+        f"{np.mean(results.kept):.0%} of them rightly (none is left out).",
+        "",
+        "| heads | " + " | ".join(f"IoU at {t}" for t in THRESHOLDS) + " | over DAAM, 95 % interval |",
+        "|---|" + "---|" * (len(THRESHOLDS) + 1),
+    ]
+    for row in results.table():
+        cells = [f"{m:.3f} ± {s:.3f}" for m, s in zip(row["mean"], row["std"])]
+        gains = " / ".join(f"{g:+.3f} ± {h:.3f}" for g, h in zip(row["gain"], row["gain_95"]))
+        lines.append(f"| {row['name']} | " + " | ".join(cells) + f" | {gains} |")
+    lines += ["", "± in the columns of IoU is the standard deviation over objects."]
+    return "\n".join(lines)

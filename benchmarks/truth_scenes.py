@@ -1,0 +1,131 @@
+"""Rendered scenes with exactly known masks, redrawn by the demo model while Record Attention records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+STEPS, CFG, DENOISE = 10, 4.5, 0.5
+THRESHOLDS = (0.3, 0.4, 0.5)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One object of a scene after sampling.
+
+    word: its noun in the prompt; words: concept → the object's words of that concept; match: the run of its picture;
+    mask: bool (height, width), of the rendered scene; stayed: whether the judge still finds the noun in the picture.
+    """
+
+    word: str
+    words: dict[str, list[str]]
+    match: object
+    mask: torch.Tensor
+    stayed: bool
+
+
+class Studio:
+    """The demo model behind Record Attention, and the nodes that a graph would have."""
+
+    def __init__(self, checkpoint):
+        import nodes
+
+        from hrv_pack.host import demo_checkpoint
+        from hrv_pack.nodes.record import HRVRecordAttention
+        from hrv_pack.tools.train_demo import judge
+
+        self.nodes, self.record = nodes, HRVRecordAttention
+        self.model, self.clip, self.vae = demo_checkpoint.load(checkpoint)
+        self.judge, self.ask = judge.load(), judge
+        self.layout = self.recorder()[2].layout
+
+    def recorder(self):
+        """(model, clip, recording) of a fresh Record Attention node."""
+        return self.record.execute(self.model, 0.0, 1.0, 1, False, 512, self.clip).result
+
+    @torch.inference_mode()
+    def draw(self, text: str, latent: dict, seed: int, steps: int = STEPS, denoise: float = DENOISE):
+        """(pictures uint8 (batch, height, width, 3), matches): KSampler's result, decoded, and its recording."""
+        model, clip, recording = self.recorder()
+        encode = self.nodes.CLIPTextEncode().encode
+        (sampled,) = self.nodes.KSampler().sample(
+            model,
+            seed,
+            steps,
+            CFG,
+            "euler",
+            "normal",
+            encode(clip, text)[0],
+            encode(clip, "")[0],
+            latent,
+            denoise,
+        )
+        pictures = self.nodes.VAEDecode().decode(self.vae, sampled)[0]
+        matches = recording.match(sampled["samples"])
+        if not all(match.exact for match in matches):
+            raise SystemExit("The recording does not know the latent that the sampler gave.")
+        return (pictures.clamp(0, 1) * 255).round().byte().numpy(), matches
+
+    @torch.inference_mode()
+    def redraw(self, scene, seed: int) -> list[Seen]:
+        """The scene's objects after encoding its picture and sampling at moderate denoise with its full caption."""
+        from hrv_pack.tools.train_demo.world import full_caption, render
+
+        picture, masks = render(scene)
+        (latent,) = self.nodes.VAEEncode().encode(self.vae, torch.from_numpy(picture)[None].float() / 255)
+        text = full_caption(scene)
+        (drawn,), (match,) = self.draw(text, latent, seed)
+        views = self.ask.halves(drawn) if len(scene.things) > 1 else [drawn]
+        answers = self.ask.ask(self.judge, list(views))
+        return [
+            Seen(
+                noun_of(text, index),
+                concept_words(scene, index, text),
+                match,
+                torch.from_numpy(masks[index]),
+                answers[index]["kind"] == thing.kind,
+            )
+            for index, thing in enumerate(scene.things)
+        ]
+
+
+def numbered(text: str, position: int) -> str:
+    """The word at this place of the text, as reading nodes know it: `star#2` is the second star."""
+    words = text.split()
+    return f"{words[position]}#{words[: position + 1].count(words[position])}"
+
+
+def noun_of(text: str, index: int) -> str:
+    """ "a large striped red star and a small plain blue fish on grass": the 5th and the 11th word."""
+    return numbered(text, 4 + 6 * index)
+
+
+def concept_words(scene, index: int, text: str) -> dict[str, list[str]]:
+    """The words of one object's phrase by their concept in hrv_data/concepts/demo.json, and the place's noun."""
+    first = 6 * index
+    return {
+        "Objects": [numbered(text, first + 4)],
+        "Colours": [numbered(text, first + 3)],
+        "Patterns": [numbered(text, first + 2)],
+        "Sizes": [numbered(text, first + 1)],
+        "Backgrounds": [numbered(text, len(text.split()) - 1)],
+    }
+
+
+def scenes(count: int, seed: int):
+    """`count` scenes of the demo world."""
+    from hrv_pack.tools.train_demo.world import sample_scene
+
+    rng = np.random.default_rng(seed)
+    return [sample_scene(rng) for _ in range(count)]
+
+
+def iou(heat: torch.Tensor, mask: torch.Tensor) -> list[float]:
+    """Intersection over union of the word's mask at each threshold, as Attention Heatmap cuts it."""
+    from hrv_pack.hrv.maps import resize, threshold_mask
+
+    large = resize(heat[None], tuple(mask.shape))
+    found = [threshold_mask(large, threshold)[0] > 0 for threshold in THRESHOLDS]
+    return [float((one & mask).sum() / (one | mask).sum()) for one in found]
