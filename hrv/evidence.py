@@ -10,13 +10,14 @@ from functools import cached_property
 
 import torch
 
-from .maps import Target, word_maps
+from .maps import Target, threshold_mask, word_maps
 from .phrases import chunk_of, filler_columns, is_filler, phrases_of
 from .prompt import Prompt
 from .reading import targets_of_unit
 from .recording import Entry, Match
 
 TOP = 0.1  # share of the picture that counts as the place where a word is looked at most
+MASK_THRESHOLD = 0.4
 FLAT, EVEN = 1e-12, 1e-5  # below these, of a map or of its largest value, differences are rounding
 
 
@@ -78,6 +79,13 @@ class Evidence:
         """Correlation over pixels of the maps of two words, −1 to 1; 0 when one of them is even."""
         rows, matrix = self._agreements
         return matrix[rows[first]][rows[second]]
+
+    def iou(self, first: str, second: str) -> float:
+        """Intersection over union of the masks of two words (docs/formulas.md, "Mask") on the working grid."""
+        maps = torch.stack([self.words[first].map, self.words[second].map])
+        a, b = threshold_mask(maps, MASK_THRESHOLD).bool()
+        union = int((a | b).sum())
+        return int((a & b).sum()) / union if union else 0.0
 
     @property
     def nouns(self) -> tuple[WordFacts, ...]:

@@ -84,11 +84,12 @@ class Finding:
 class Bond:
     """Where one modifier lies: correlation of its map with its own noun's and with each other noun's.
 
-    holder: the noun on which it lies best, its own unless another is better by the margin."""
+    holder: the noun on which it lies, its own unless another is better by the margin; None where it agrees with no noun.
+    """
 
     modifier: str
     noun: str
-    holder: str
+    holder: str | None
     own: float
     others: dict[str, float]
 
@@ -101,6 +102,12 @@ def find(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
         *wrong_nouns(bonds(evidence, limits)),
         *late_parts(evidence, limits),
     ]
+
+
+def gathers(evidence: Evidence, word: WordFacts, limits: Limits = LIMITS) -> bool:
+    """Whether a word has a place at all: its map gathers more than filler words' do, and is not even."""
+    level = filler_level(evidence)
+    return word.gathering >= max(limits.even, limits.ignored_gathering * level[1] if level else 0.0)
 
 
 def filler_level(evidence: Evidence) -> tuple[float, float] | None:
@@ -142,23 +149,23 @@ def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
     """Pairs of nouns, and pairs of modifiers of different nouns, whose maps are almost the same."""
     nouns = [noun.name for noun in evidence.nouns]
     modifiers = {m: p.noun for p in evidence.phrases for m in p.modifiers if m not in nouns}
-    found = []
-    for first, second in itertools.combinations(nouns, 2):
-        alike = evidence.agreement(first, second)
-        if alike >= limits.shared_nouns:
-            text = (
-                f"“{first}” and “{second}” were drawn in one place (their maps agree by {alike:.2f} of 1). If they are two "
-                "things, one of them is missing or they were mixed; if one is a part of the other, all is well."
-            )
-            found.append(Finding("shared place", (first, second), text, APART, {"agreement": alike}))
+    pairs = [(*pair, "", limits.shared_nouns) for pair in itertools.combinations(nouns, 2)]
     for first, second in itertools.combinations(modifiers, 2):
+        if modifiers[first] != modifiers[second]:
+            whose = f", though they belong to “{modifiers[first]}” and to “{modifiers[second]}”"
+            pairs.append((first, second, whose, limits.shared_modifiers))
+    found = []
+    for first, second, whose, limit in pairs:
         alike = evidence.agreement(first, second)
-        if modifiers[first] != modifiers[second] and alike >= limits.shared_modifiers:
-            text = (
-                f"“{first}” and “{second}” sit in one place (their maps agree by {alike:.2f} of 1), though one belongs to "
-                f"“{modifiers[first]}” and the other to “{modifiers[second]}”: these may be mixed, or one of them missing."
-            )
-            found.append(Finding("shared place", (first, second), text, APART, {"agreement": alike}))
+        if alike < limit:
+            continue
+        numbers = {"agreement": alike, "iou": evidence.iou(first, second)}
+        text = (
+            f"“{first}” and “{second}” share one place{whose} (their maps agree by {alike:.2f} of 1, and {numbers['iou']:.0%} "
+            "of the place is the same). If two things are meant, one is missing or they were mixed; if one is a part of the "
+            "other, all is well."
+        )
+        found.append(Finding("shared place", (first, second), text, APART, numbers))
     return found
 
 
@@ -175,7 +182,9 @@ def bonds(evidence: Evidence, limits: Limits = LIMITS) -> list[Bond]:
             leads = {n: _lead(away, own, evidence.agreement(n, phrase.noun)) for n, away in others.items()}
             best = max(leads, key=leads.__getitem__, default=phrase.noun)
             moved = best in leads and leads[best] >= limits.margin and others[best] > 0
-            found.append(Bond(name, phrase.noun, best if moved else phrase.noun, own, others))
+            holder = best if moved else phrase.noun
+            placed = max([own, *others.values()]) > 0
+            found.append(Bond(name, phrase.noun, holder if placed else None, own, others))
     return found
 
 
@@ -189,7 +198,7 @@ def wrong_nouns(found: list[Bond]) -> list[Finding]:
     """Modifiers that lie on another noun than the one they stand before."""
     findings = []
     for bond in found:
-        if bond.holder == bond.noun:
+        if bond.holder is None or bond.holder == bond.noun:
             continue
         away = bond.others[bond.holder]
         text = (
@@ -197,8 +206,8 @@ def wrong_nouns(found: list[Bond]) -> list[Finding]:
             f"(agreement {away:.2f} of 1, against {bond.own:.2f} with its own noun)."
         )
         tip = (
-            f"Part the two things with a comma and repeat the noun: “{bond.modifier} {bond.noun}, …”; or run Strengthen "
-            f"Concept on the words “{bond.modifier}, {bond.noun}” with the concept of “{bond.modifier}”, such as Color."
+            f"Part the things with a comma and name each with its own word, “{bond.modifier} {bond.noun}, …”; or run "
+            f"Strengthen Concept on “{bond.modifier}”, with the concept it belongs to (Color for a colour)."
         )
         numbers = {"own": bond.own, "other": away}
         findings.append(Finding("wrong noun", (bond.modifier, bond.noun, bond.holder), text, tip, numbers))

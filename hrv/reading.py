@@ -19,8 +19,10 @@ def prompts_of(
     role: str,
     prompt_text: str = "",
     tokenize: Callable[[str], Prompt] | None = None,
+    has_field: bool = True,
 ) -> list[Prompt | None]:
     """The prompt of each conditioning; `prompt_text`, read by `tokenize`, stands in where the text is not known.
+    has_field: whether the node has such an input, for the error to name it.
 
     Raises NoRecording when no prompt is known, ValueError when the text is longer than what was sampled.
     """
@@ -29,7 +31,7 @@ def prompts_of(
         raise NoRecording(
             f"The words of the {role} prompt are not known, because its CLIP does not come from Record Attention. "
             "Connect CLIP through Record Attention and run again"
-            + (", or type the prompt into prompt_text." if tokenize is not None else ".")
+            + (", or type the prompt into prompt_text." if has_field else ".")
         )
     return prompts
 

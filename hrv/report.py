@@ -90,7 +90,7 @@ def report(
 
 def _read(number: int, match: Match, unit: str, vectors: HeadRelevance | None, limits: Limits) -> _Picture:
     entries = match.run.of_role("positive")
-    prompts = prompts_of(entries, "positive")
+    prompts = prompts_of(entries, "positive", has_field=False)
     evidence = examine(match, entries, prompts, unit)
     senses = senses_of(match, evidence, vectors) if vectors is not None else []
     findings = [*find(evidence, limits), *doubtful_senses(senses)]
@@ -110,7 +110,7 @@ def _page(one: _Picture, picture: torch.Tensor) -> Page:
     evaluations = one.match.run.of_role("positive")[0].count()
     return Page(
         picture, one.evidence, one.findings, one.bonds, peak, level and level[0], title,
-        f"{one.source} · {evaluations} model evaluations",
+        f"{one.source} · {evaluations} model evaluation{'' if evaluations == 1 else 's'}",
     )  # fmt: skip
 
 
@@ -172,9 +172,10 @@ def _bond_table(one: _Picture) -> str:
         "|---|---|---|---:|---:|",
     ]
     for b in one.bonds:
-        holder = _plain(b.holder) if b.holder == b.noun else f"**{_plain(b.holder)}**"
-        value = b.own if b.holder == b.noun else b.others[b.holder]
-        lines.append(f"| {_plain(b.modifier)} | {_plain(b.noun)} | {holder} | {value:.2f} | {b.own:.2f} |")
+        holder = "(no noun)" if b.holder is None else _plain(b.holder)
+        moved = holder if b.holder == b.noun else f"**{holder}**"
+        value = b.own if b.holder in (b.noun, None) else b.others[b.holder]
+        lines.append(f"| {_plain(b.modifier)} | {_plain(b.noun)} | {moved} | {value:.2f} | {b.own:.2f} |")
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from . import text
 from .draw import BACKGROUND, INK, QUIET_INK, color_table, overlay, share
 from .evidence import Evidence, WordFacts
-from .findings import Bond, Finding
+from .findings import Bond, Finding, gathers
 from .maps import normalize_maps, resize, threshold_mask
 
 WIDTH = 1280
@@ -143,7 +143,7 @@ def _band(page: Page):
     scale = min(BAND_WIDTH / width, BAND_HEIGHT / height)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     picture, nouns = _fit(page.picture, size), _outlined(page)
-    pictures = [picture, *([_outlines(picture, nouns)] if len(nouns) > 1 else [])]
+    pictures = [picture, *([_outlines(picture, nouns, page.evidence)] if len(nouns) > 1 else [])]
     left = PAD + len(pictures) * (size[1] + GAP)
     column = _lines(page, nouns if len(nouns) > 1 else [], WIDTH - PAD - left)
 
@@ -191,14 +191,9 @@ def _lines(page: Page, nouns: list[WordFacts], room: int) -> list[_Line]:
     for noun, colour in zip(nouns, COLOURS, strict=False):
         said = [bond.modifier for bond in page.bonds if bond.holder == noun.name]
         strangers = {bond.modifier for bond in page.bonds if bond.holder == noun.name != bond.noun}
-        lines.append(
-            _Line(
-                f"{noun.name}" + (f": {', '.join(said)}" if said else ""),
-                BODY,
-                ALARM if strangers else INK,
-                colour,
-            )
-        )
+        place = "" if gathers(page.evidence, noun) else " (gathers nowhere)"
+        words = noun.name + place + (f": {', '.join(said)}" if said else "")
+        lines.append(_Line(words, BODY, ALARM if strangers or place else INK, colour))
     return lines
 
 
@@ -211,12 +206,14 @@ def _outlined(page: Page) -> list[WordFacts]:
     return [noun for noun in page.evidence.nouns if noun.name in chosen]
 
 
-def _outlines(picture: torch.Tensor, nouns: list[WordFacts]) -> torch.Tensor:
+def _outlines(picture: torch.Tensor, nouns: list[WordFacts], evidence: Evidence) -> torch.Tensor:
     """The picture, paler, with a line around the place of each noun."""
     import cv2
 
     paper = np.ascontiguousarray(((0.45 * picture + 0.55) * 255).round().to(torch.uint8).numpy())
     for noun, colour in zip(nouns, COLOURS, strict=False):
+        if not gathers(evidence, noun):
+            continue
         mask = threshold_mask(resize(noun.map[None], tuple(picture.shape[:2])), OUTLINE)[0]
         lines, _ = cv2.findContours(mask.to(torch.uint8).numpy(), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(paper, lines, -1, colour, 3, cv2.LINE_AA)

@@ -1,6 +1,6 @@
-"""In which sense a word was taken: which concepts' heads look at it more than at the other words.
+"""In which sense each word of a prompt was taken: Compare Concepts' shares, for all words at once.
 
-Formula: docs/formulas.md, "Prompt report". Needs head relevance vectors of the model (hrv/vectors.py).
+Formula: docs/formulas.md, "Which concept". Needs head relevance vectors of the model (hrv/vectors.py).
 """
 
 from __future__ import annotations
@@ -10,67 +10,66 @@ from dataclasses import dataclass
 
 import torch
 
+from .compare import shares_of
+from .concept_scores import WordEvidence, preference
 from .evidence import Evidence
 from .findings import Finding
 from .maps import Target
 from .recording import Match
 from .vectors import HeadRelevance
 
-DOUBT = 0.85  # a second concept is a rival from this part of the first's share on
+PERCENT = 23.0  # of the heads stand for a concept, as in Park et al. 2026
 SHOWN = 5
+EVEN = 0.55  # below this part of the two largest shares, neither is the sense
+RIVAL = 1.25  # the second must take so much more than the third: two senses, not many vague ones
 
 
 @dataclass(frozen=True)
 class Sense:
-    """shares: the concepts that stand out for a word, largest first, of the sum over all concepts that do."""
+    """shares: the SHOWN concepts that take most of a word, largest first; all concepts together have 1. noun: whether
+    the word is one that other words describe."""
 
     word: str
     shares: dict[str, float]
+    noun: bool
 
 
 def senses_of(match: Match, evidence: Evidence, vectors: HeadRelevance) -> list[Sense]:
     """The concepts of every content word of a picture, in the order of the prompt.
 
-    Raises ValueError for vectors of another model. A prompt of one word has nothing to compare with: no senses.
+    Raises ValueError for vectors of another model. Empty where there is nothing to compare: a prompt of one word, or
+    vectors of one concept.
     """
     vectors.check(match.run.layout)
-    activity = {name: _activity(match, target) for name, target in evidence.targets.items()}
-    if len(activity) < 2:
+    if len(evidence.targets) < 2 or len(vectors.concepts) < 2:
         return []
-    usual = torch.stack(list(activity.values())).mean(0)
-    return [
-        Sense(word.name, concept_shares(activity[word.name], usual, vectors))
-        for word in evidence.words.values()
-        if not word.filler
-    ]
-
-
-def concept_shares(activity: torch.Tensor, usual: torch.Tensor, vectors: HeadRelevance) -> dict[str, float]:
-    """How much the heads of each concept look at a word more than heads do in general.
-
-    activity, usual: mean attention of each head to the word, and to the prompt's words on average, (head,).
-    r_n = activity_n / usual_n; score_c = Σ_n h_c[n] · r_n / Σ_n r_n, which is 1 where a concept's heads do as all do;
-    share_c = max(0, score_c − 1) / Σ_c max(0, score_c − 1). Returns the largest SHOWN shares above zero.
-    """
-    ratio = torch.where(usual > 0, activity / usual.clamp(min=torch.finfo(torch.float32).tiny), 0.0)
-    if not ratio.sum() > 0:
-        return {}
-    excess = (vectors.relevance @ ratio / ratio.sum() - 1).clamp(min=0)
-    if not excess.sum() > 0:
-        return {}
-    shares = (excess / excess.sum()).tolist()
-    order = sorted(range(len(shares)), key=lambda c: -shares[c])[:SHOWN]
-    return {vectors.concepts[c]: shares[c] for c in order if shares[c] > 0}
+    activity = {name: _activity(match, target) for name, target in evidence.targets.items()}
+    tokens = {name: sum(len(c) for _, c in target.places) for name, target in evidence.targets.items()}
+    usual = sum(activity[name] * tokens[name] for name in activity) / sum(tokens.values())
+    recorded = usual > 0
+    chosen = torch.stack([vectors.select(name, PERCENT).weights for name in vectors.concepts]) * recorded
+    chosen = chosen / chosen.sum(1, keepdim=True).clamp(min=1)
+    nouns = {noun.name for noun in evidence.nouns}
+    found = []
+    for word in evidence.words.values():
+        if word.filler or not recorded.any():
+            continue
+        # the score reads nothing but means over pixels, so maps of one pixel will do
+        one = WordEvidence(activity[word.name][:, None, None], usual[:, None, None], chosen, recorded)
+        shares = shares_of(preference(one))
+        order = sorted(range(len(shares)), key=lambda concept: -shares[concept])[:SHOWN]
+        concepts = {vectors.concepts[concept]: shares[concept] for concept in order}
+        found.append(Sense(word.name, concepts, word.name in nouns))
+    return found
 
 
 def doubtful_senses(senses: Sequence[Sense]) -> list[Finding]:
-    """Words whose two strongest concepts come near each other."""
+    """Nouns of which two concepts take nearly the same, and clearly more than any other."""
     found = []
     for sense in senses:
-        if len(sense.shares) < 2:
-            continue
-        (first, most), (second, next_most) = list(sense.shares.items())[:2]
-        if next_most < DOUBT * most:
+        (first, most), (second, next_most), *others = sense.shares.items()
+        is_even = most < EVEN * (most + next_most)
+        if not sense.noun or not is_even or (others and next_most < RIVAL * others[0][1]):
             continue
         text = (
             f"“{sense.word}” was taken for {first} ({most:.0%}) and for {second} ({next_most:.0%}) at once."

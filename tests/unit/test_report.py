@@ -1,20 +1,17 @@
 """Prompt Report on recordings whose maps are known: what is measured, what is found, what is said."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from planted import FAINT, FLAT, LEFT, MIDDLE, RIGHT, blob, entry, planted, recording
 from prompts import Vector, prompt
-from synthetic import LAYOUT
 
 from hrv_pack.hrv.evidence import agreements, examine, measure
-from hrv_pack.hrv.findings import KINDS, find
-from hrv_pack.hrv.known_layouts import SD1
+from hrv_pack.hrv.findings import KINDS, LIMITS, find, gathers
 from hrv_pack.hrv.recording import NoRecording
 from hrv_pack.hrv.report import report
-from hrv_pack.hrv.senses import concept_shares
-from hrv_pack.hrv.vectors import HeadRelevance
 
 FISH_AND_CAR = "a red fish and a blue car"
 SOUND = {"red": LEFT, "fish": LEFT, "blue": RIGHT, "car": RIGHT}
@@ -40,6 +37,18 @@ def test_strength_mean_and_gathering_by_hand():
     dot = torch.zeros(10, 10)
     dot[3, 4] = 1
     assert measure("dot", dot).gathering == pytest.approx(0.9)
+
+
+def test_a_noun_without_a_place_is_not_outlined():
+    """Outlines of an even map would be rounding drawn large."""
+    kept, latent, image = planted("a fish and a car", {"fish": LEFT, "car": FLAT})
+    (match,) = kept.match(latent)
+    entries = match.run.of_role("positive")
+    evidence = examine(match, entries, [entries[0].prompt], "words")
+    assert [gathers(evidence, noun) for noun in evidence.nouns] == [True, False]
+    page = report(kept, latent, image).grid[0, :400, 400:780]
+    orange = torch.tensor((213, 94, 0)) / 255
+    assert not ((page - orange).abs() < 0.01).all(-1).any()
 
 
 def test_agreement_is_the_correlation_over_pixels():
@@ -89,6 +98,15 @@ def test_two_things_in_one_place():
     assert found[0].numbers["agreement"] == pytest.approx(1, abs=1e-3) and "Set Area" in found[0].tip
 
 
+def test_how_much_of_the_place_is_the_same():
+    """Two squares of 5 × 5 pixels that are 3 columns apart share 2 columns: 10 of 40 pixels."""
+    kept, latent, _ = planted("a fish and a car", {"fish": blob(8, 5), "car": blob(8, 8)})
+    (match,) = kept.match(latent)
+    entries = match.run.of_role("positive")
+    evidence = examine(match, entries, [entries[0].prompt], "words")
+    assert evidence.iou("fish", "car") == pytest.approx(10 / 40) and evidence.iou("fish", "fish") == 1
+
+
 def test_adjectives_of_two_nouns_in_one_place():
     found = findings(FISH_AND_CAR, {**SOUND, "blue": LEFT})
     assert ("shared place", "red", "blue") in kinds(found) and ("wrong noun", "blue", "car", "fish") in kinds(
@@ -111,6 +129,13 @@ def test_who_got_what_is_in_the_data():
     ]
     assert picture["modifiers"][0]["agreement"]["car"] == pytest.approx(1, abs=1e-3)
     assert "| red | fish | **car** |" in found.markdown
+
+
+def test_an_adjective_that_lies_on_no_noun():
+    found = report(*planted(FISH_AND_CAR, {**SOUND, "red": blob(1, 8)}))
+    red = json.loads(found.data)["pictures"][0]["modifiers"][0]
+    assert red["sits_on"] is None and "| red | fish | **(no noun)** |" in found.markdown
+    assert found.findings == [[]]
 
 
 def test_a_part_beyond_77_tokens_that_got_little():
@@ -216,41 +241,14 @@ def test_findings_know_their_kind():
         assert all(finding.mark(word) for word in finding.words)
 
 
-def relevance(rows) -> HeadRelevance:
-    rows = torch.tensor(rows)
-    names = ("Animals", "Vehicles", "Color")[: len(rows)]
-    return HeadRelevance(names, rows * rows.shape[1] / rows.sum(1, keepdim=True), LAYOUT)
-
-
-def test_concept_shares_by_hand():
-    vectors = relevance([[4.0] * 6 + [0.0] * 6, [1.0] * 12, [0.0] * 6 + [4.0] * 6])
-    activity = torch.tensor([0.3] * 6 + [0.1] * 6)
-    usual = torch.full((12,), 0.1)
-    ratio = activity / usual
-    score = [float((vectors.of(c) * ratio).sum() / ratio.sum()) for c in vectors.concepts]
-    assert score == pytest.approx([1.5, 1.0, 0.5])
-    assert concept_shares(activity, usual, vectors) == {"Animals": pytest.approx(1)}
-    assert concept_shares(torch.zeros(12), usual, vectors) == {}
-
-
-def test_a_word_of_doubtful_sense():
-    """Of twelve heads the first four stand for Animals, the next four for Vehicles."""
-    kept = planted("a mouse and a car", {"mouse": LEFT, "car": RIGHT})
-    e = kept[0].runs[0].entries[0]
-    mouse, car = (e.prompt.recorded_columns.index(e.prompt.find(w).columns[0]) for w in ("mouse", "car"))
-    for number, maps in e.maps.items():
-        first = LAYOUT.offsets[number]
-        for head in range(maps.shape[2]):
-            maps[:, :, head, mouse] *= 2 if first + head < 8 else 0.5
-            maps[:, :, head, car] *= 2 if 4 <= first + head < 8 else 0.5
-    vectors = relevance([[1.0] * 4 + [0.1] * 8, [0.1] * 4 + [1.0] * 4 + [0.1] * 4, [0.1] * 8 + [1.0] * 4])
-    found = report(*kept, vectors=vectors)
-    senses = {s["word"]: s["concepts"] for s in json.loads(found.data)["pictures"][0]["senses"]}
-    assert next(iter(senses["car"])) == "Vehicles" and set(senses["mouse"]) == {"Animals", "Vehicles"}
-    assert "What each word was taken for" in found.markdown
-
-
-def test_vectors_of_another_model_are_an_error():
-    other = HeadRelevance(("A",), torch.ones(1, SD1.heads), SD1)
-    with pytest.raises(ValueError, match="128"):
-        report(*planted("a cat", {}), vectors=other)
+def test_the_documented_limits_are_those_in_use():
+    text = (Path(__file__).parents[2] / "docs" / "formulas.md").read_text(encoding="utf-8")
+    for said in (
+        f"strength < {LIMITS.ignored_strength:g} · f_s and gathering < max({LIMITS.even:g}, {LIMITS.ignored_gathering:g} · f_g)",
+        f"the factors {LIMITS.lone_strength:g} and {LIMITS.lone_gathering:g}",
+        f"two nouns with agreement ≥ {LIMITS.shared_nouns:g}",
+        f"modifiers of two different nouns with agreement ≥ {LIMITS.shared_modifiers:g}",
+        f"is the largest, at least {LIMITS.margin:g},",
+        f"is below {LIMITS.late:g} of the first",
+    ):
+        assert said in text, said
