@@ -15,6 +15,7 @@ import torch
 from ..hrv.accumulate import Accumulator, place_crop
 from ..hrv.attention import column_probabilities
 from ..hrv.recording import Entry, Run
+from ..hrv.votes import VoteCounter
 from .blocks import cross_attention_layers, has_foreign_forward
 
 POSITIVE, NEGATIVE = "positive", "negative"
@@ -73,6 +74,8 @@ class Capture:
         self._lock = threading.RLock()  # several GPUs run their chunks in threads
         self._warned: set[str] = set()
         self._failed = False
+        self._votes: VoteCounter | None = None
+        self._evaluation = 0
 
     # -- lifecycle ----------------------------------------------------------------------------------------
 
@@ -84,6 +87,20 @@ class Capture:
         except Exception as error:
             self.abandon(doing, error)
 
+    @contextlib.contextmanager
+    def _voting(self):
+        """An error inside ends the counting of votes with one warning; recording and sampling go on."""
+        try:
+            yield
+        except Exception as error:
+            self._votes = None
+            self.warn(
+                f"Votes for head relevance were not counted in this run ({_cause(error)}). The picture and the recording are "
+                "not affected.",
+                cause="votes",
+            )
+            logging.debug("[HRV] voting stopped", exc_info=error)
+
     def abandon(self, doing: str, error: Exception) -> None:
         """Ends the recording, frees what it took, and says why. The first reason counts."""
         with self._lock:
@@ -92,10 +109,7 @@ class Capture:
             self._failed = True
             for entry in self.run.entries:
                 entry.maps.clear()
-            cause = (
-                "memory ran out" if isinstance(error, OUT_OF_MEMORY) else f"{type(error).__name__}: {error}"
-            )
-            self.warn(f"Recording stopped while {doing} ({cause}). The picture is not affected.")
+            self.warn(f"Recording stopped while {doing} ({_cause(error)}). The picture is not affected.")
             logging.debug("[HRV] recording stopped", exc_info=error)
 
     def open(self, guider) -> None:
@@ -110,6 +124,9 @@ class Capture:
         if start > 0.0 or end < 1.0 or bins > 1:
             to_sigma = guider.model_patcher.get_model_object("model_sampling").percent_to_sigma
             self._edges = [float(to_sigma(start + (end - start) * i / bins)) for i in range(bins + 1)]
+        if self.options.votes is not None:
+            with self._voting():
+                self._votes = self.options.votes.begin(guider)
 
     def close(self) -> None:
         """Brings the maps to rest on the CPU, entries in the order of the guider, positive ones first."""
@@ -117,6 +134,9 @@ class Capture:
         self.run.entries = sorted(recorded, key=lambda entry: entry.role != POSITIVE)
         if self._failed:
             return
+        if self._votes is not None:
+            with self._voting():
+                self.options.votes.end(self._votes)
         self._sums.finish()
         if self._sums.pooled_blocks:
             limit = self.options.memory_limit // 2**20
@@ -139,6 +159,7 @@ class Capture:
     def begin_evaluation(self, timestep: torch.Tensor) -> None:
         """timestep: (batch,) sigma. Reading it waits for a GPU, so only done where the schedule matters."""
         self._seen = set()
+        self._evaluation += 1
         if self._edges is None:
             return
         sigma = float(timestep.flatten()[0])
@@ -280,13 +301,13 @@ class Capture:
                     cause="forward",
                 )
                 continue
-            attn2[block.key] = self._layer(number, call, transformer_options, occupant)
+            attn2[block.key] = self._layer(number, module, call, transformer_options, occupant)
         return options
 
-    def _layer(self, number: int, call: _Call, transformer_options: dict[str, Any], occupant):
+    def _layer(self, number: int, module, call: _Call, transformer_options: dict[str, Any], occupant):
         def replacement(q, k, v, extra_options):
             with self.guarded(f"reading layer {self.run.layout.blocks[number]}"):
-                self._record(number, call, q, k, tuple(extra_options["activations_shape"][-2:]))
+                self._record(number, module, call, q, k, tuple(extra_options["activations_shape"][-2:]))
             if occupant is not None:
                 return occupant(q, k, v, extra_options)
             # looked up now, as CrossAttention.forward does: other packs put their own in its place
@@ -302,9 +323,9 @@ class Capture:
         return replacement
 
     def _record(
-        self, number: int, call: _Call, q: torch.Tensor, k: torch.Tensor, grid: tuple[int, int]
+        self, number: int, module, call: _Call, q: torch.Tensor, k: torch.Tensor, grid: tuple[int, int]
     ) -> None:
-        """q: (row, pixel, heads · d); k: (row, token, heads · d); grid: height and width of the layer."""
+        """module: the layer; q: (row, pixel, heads · d); k: (row, token, heads · d); grid: height and width of the layer."""
         if self._failed:
             return
         fits = (
@@ -323,8 +344,18 @@ class Capture:
                 with self._lock:
                     self._sums.drop(row.entry, number)
                 continue
+            if self._votes is not None and row.entry.role == POSITIVE:
+                with self._voting():
+                    draw_key = (self._evaluation, row.entry.index)
+                    self._votes.add(number, module.to_k, q[row.rows], draw_key)
+            if not self.options.keep_maps:
+                continue
             heads = self.run.layout.blocks[number].heads
             maps = column_probabilities(q[row.rows], k[row.rows], heads, row.entry.columns, row.entry.length)
             maps = place_crop(maps.unflatten(-1, grid), row.crop, call.latent)
             with self._lock:
                 self._sums.add(row.entry, number, call.time_bin, maps)
+
+
+def _cause(error: Exception) -> str:
+    return "memory ran out" if isinstance(error, OUT_OF_MEMORY) else f"{type(error).__name__}: {error}"

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Protocol
 
 import comfy.model_management
 import comfy.patcher_extension
 
 from ..hrv.recording import Recording, Run, fingerprints
+from ..hrv.votes import VoteCounter
 from .blocks import UnsupportedModel, layout_of
 from .capture import OUT_OF_MEMORY, Capture
 from .clip_trace import TextRegistry, trace
@@ -27,15 +29,30 @@ from .clip_trace import TextRegistry, trace
 KEY = "hrv_record"
 
 
+class VoteKeeper(Protocol):
+    """Who wants votes. What it raises ends the voting of that sampling, nothing else."""
+
+    def begin(self, guider) -> VoteCounter | None:
+        """A sampling begins; returns the counter that its heads vote into, or None for no votes."""
+
+    def end(self, counter: VoteCounter) -> None:
+        """The sampling is done, and everything was counted. Not called after an error or a cancel."""
+
+
 @dataclass(frozen=True)
 class RecordOptions:
-    """What to record. Percentages are parts of the schedule (0 noise … 1 picture); bytes in memory_limit."""
+    """What to record. Percentages are parts of the schedule (0 noise … 1 picture); bytes in memory_limit.
+
+    votes: counts votes for head relevance as well (None: none). keep_maps: False keeps nothing but those votes.
+    """
 
     start_percent: float = 0.0
     end_percent: float = 1.0
     time_bins: int = 1
     negative: bool = False
     memory_limit: int = 512 * 2**20
+    votes: VoteKeeper | None = None
+    keep_maps: bool = True
 
 
 def attach(model, clip, options: RecordOptions):
