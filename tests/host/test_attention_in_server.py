@@ -1,0 +1,63 @@
+"""A recording saved in this process, read by a real server that never sampled it: the same pictures."""
+
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import torch
+
+from devtools.server import ROOT
+from hrv_pack.hrv.known_layouts import SDXL
+from hrv_pack.hrv.recording import Recording
+
+sys.path.append(str(ROOT / "tests" / "unit"))
+from prompts import prompt  # noqa: E402
+from synthetic import entry, run_of  # noqa: E402
+
+
+def pixels(overlay: torch.Tensor) -> np.ndarray:
+    """As PreviewImage writes them."""
+    return np.clip(255.0 * overlay.numpy(), 0, 255).astype(np.uint8)
+
+
+def test_a_recording_of_sdxl_is_read_by_a_fresh_comfyui(comfy, server, monkeypatch):
+    """1024 × 1024, 20 tokens (start and end among them), 1300 heads."""
+    grids = [(64, 64) if block.heads == 10 else (32, 32) for block in SDXL.blocks]
+    latent = {"samples": torch.randn(1, 4, 128, 128, generator=torch.Generator().manual_seed(0))}
+    words = prompt(" ".join(f"w{i}" for i in range(18)), text="made up")
+    made = entry(words, columns=range(20), counts=(25,), grids=grids, layout=SDXL)
+    recording = Recording(SDXL, 2**30)
+    recording.add(run_of(latent["samples"], made, layout=SDXL))
+
+    monkeypatch.setattr(comfy.folder_paths, "output_directory", str(server.base / "output"))
+    (path,) = comfy.run_node(
+        "HRVSaveAttention", attention=recording, latent=latent, filename_prefix="hrv/sdxl"
+    )
+    assert Path(path).stat().st_size <= 70e6
+    name = "hrv/sdxl_00001_.safetensors [output]"
+    try:
+        listed = server.get("/object_info/HRVLoadAttention")["HRVLoadAttention"]["input"]["required"]["name"]
+        assert name in listed[1]["options"]
+        heatmap = {"attention": ["load", 0], "latent": ["load", 1], "words": "w3, w7", "unit": "words"}
+        heatmap |= {"role": "positive", "normalize": "shared", "threshold": 0.4, "alpha": 0.6}
+        result = server.run(
+            {
+                "load": {"class_type": "HRVLoadAttention", "inputs": {"name": name}},
+                "heatmap": {
+                    "class_type": "HRVHeatmap",
+                    "inputs": {**heatmap, "colormap": "turbo", "caption": True},
+                },
+                "preview": {"class_type": "PreviewImage", "inputs": {"images": ["heatmap", 0]}},
+            }
+        )
+    finally:
+        Path(path).unlink()
+    overlay, *_ = comfy.run_node(
+        "HRVHeatmap", attention=recording, latent=latent, words="w3, w7", unit="words"
+    )
+    assert len(result.images["preview"]) == len(overlay) == 2
+    for image, expected in zip(result.images["preview"], pixels(overlay), strict=True):
+        found = np.asarray(PIL.Image.open(io.BytesIO(image.data)).convert("RGB"))
+        assert np.array_equal(found, expected)
