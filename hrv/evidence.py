@@ -42,10 +42,11 @@ class WordFacts:
 
 @dataclass(frozen=True)
 class NounPhrase:
-    """Names of a noun and of the words before it that describe it."""
+    """Names of a noun and of the words before it that describe it; is_place: as in `hrv/phrases.py`."""
 
     noun: str
     modifiers: tuple[str, ...]
+    is_place: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,11 @@ def _phrases(
     """The phrases of all prompts, each once, with the words under their names."""
     names = {(id(entry), columns): name for name, target in words.items() for entry, columns in target.places}
     found = [
-        NounPhrase(names[id(entry), p.noun.columns], tuple(names[id(entry), m.columns] for m in p.modifiers))
+        NounPhrase(
+            names[id(entry), p.noun.columns],
+            tuple(names[id(entry), m.columns] for m in p.modifiers),
+            p.is_place,
+        )
         for entry, prompt in zip(entries, prompts, strict=True)
         if prompt is not None
         for p in phrases_of(prompt)

@@ -170,7 +170,9 @@ def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
 
 
 def bonds(evidence: Evidence, limits: Limits = LIMITS) -> list[Bond]:
-    """Where each modifier lies, for prompts with at least two nouns."""
+    """Where each modifier lies, for prompts with at least two nouns. A bare place (“on grass”) takes no modifiers, and a
+    modifier that gathers nowhere sits on no other noun."""
+    places = {phrase.noun for phrase in evidence.phrases if phrase.is_place}
     nouns = [noun.name for noun in evidence.nouns]
     if len(nouns) < 2:
         return []
@@ -178,10 +180,15 @@ def bonds(evidence: Evidence, limits: Limits = LIMITS) -> list[Bond]:
     for phrase in evidence.phrases:
         for name in phrase.modifiers:
             own = evidence.agreement(name, phrase.noun)
-            others = {n: evidence.agreement(name, n) for n in nouns if n not in (phrase.noun, name)}
+            others = {
+                n: evidence.agreement(name, n)
+                for n in nouns
+                if n not in (phrase.noun, name) and n not in places
+            }
             leads = {n: _lead(away, own, evidence.agreement(n, phrase.noun)) for n, away in others.items()}
             best = max(leads, key=leads.__getitem__, default=phrase.noun)
-            moved = best in leads and leads[best] >= limits.margin and others[best] > 0
+            is_somewhere = gathers(evidence, evidence.words[name], limits)
+            moved = is_somewhere and best in leads and leads[best] >= limits.margin and others[best] > 0
             holder = best if moved else phrase.noun
             placed = max([own, *others.values()]) > 0
             found.append(Bond(name, phrase.noun, holder if placed else None, own, others))

@@ -35,12 +35,23 @@ VERBS = frozenset(
 )
 
 
+# Prepositions after which a place is named, and the words that may stand between them and its name.
+PLACES = frozenset(
+    """on in at under over above below beneath near inside outside behind before against across along through around by
+    between among""".split()
+)
+ARTICLES = frozenset("a an the this that these those my your his her its our their some".split())
+
+
 @dataclass(frozen=True)
 class Phrase:
-    """A noun and the words before it that describe it, as they stand in one prompt."""
+    """A noun and the words before it that describe it, as they stand in one prompt.
+
+    is_place: it is a bare noun that says where the rest is, as in “on grass”."""
 
     noun: Word
     modifiers: tuple[Word, ...]
+    is_place: bool = False
 
 
 def is_filler(word: str) -> bool:
@@ -53,18 +64,24 @@ def phrases_of(prompt: Prompt) -> list[Phrase]:
     phrases: list[Phrase] = []
     current: list[Word] = []
 
-    def close() -> None:
-        if current:
-            phrases.append(Phrase(current[-1], tuple(current[:-1])))
-            current.clear()
+    end, after_preposition = None, False
 
-    end = None
+    def close() -> None:
+        nonlocal after_preposition
+        if current:
+            is_place = after_preposition and len(current) == 1
+            phrases.append(Phrase(current[-1], tuple(current[:-1]), is_place))
+            current.clear()
+            after_preposition = False
+
     for word in prompt.words():
         if end is not None and word.columns[0] != end + 1:  # punctuation or the end of a chunk lies between
             close()
         end = word.columns[-1]
         if is_filler(word.text) or _is_verb(word.text, bool(current)):
             close()
+            if word.text.lower() not in ARTICLES:
+                after_preposition = word.text.lower() in PLACES
         else:
             current.append(word)
     close()

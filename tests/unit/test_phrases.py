@@ -42,3 +42,10 @@ def test_filler_columns_are_those_of_filler_words_and_punctuation():
 def test_chunks_are_counted_from_one():
     p = prompt("a b", "c")
     assert [chunk_of(p, column) for column in (0, 1, 76, 77, 78)] == [1, 1, 1, 2, 2]
+
+
+def test_bare_places_are_told_from_things():
+    places = {
+        p.noun.text: p.is_place for p in phrases_of(prompt("a red fish in the snow on a green car , sand"))
+    }
+    assert places == {"fish": False, "snow": True, "car": False, "sand": False}

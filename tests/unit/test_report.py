@@ -131,6 +131,13 @@ def test_who_got_what_is_in_the_data():
     assert "| red | fish | **car** |" in found.markdown
 
 
+def test_a_bare_place_takes_no_adjectives():
+    text = "a red fish and a blue car on grass"
+    found = report(*planted(text, {**SOUND, "blue": 1 - RIGHT, "car": RIGHT, "grass": 1 - RIGHT}))
+    assert not [f for f in found.findings[0] if f.kind == "wrong noun"]
+    assert "grass" not in json.loads(found.data)["pictures"][0]["modifiers"][1]["agreement"]
+
+
 def test_an_adjective_that_lies_on_no_noun():
     found = report(*planted(FISH_AND_CAR, {**SOUND, "red": blob(1, 8)}))
     red = json.loads(found.data)["pictures"][0]["modifiers"][0]
