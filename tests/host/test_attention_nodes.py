@@ -2,11 +2,23 @@
 
 import os
 import resource
+import sys
 from pathlib import Path
 
 import pytest
 import rig
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from devtools.server import ROOT
+from hrv_pack.hrv.layout import PARTS, Block, Layout
+from hrv_pack.hrv.prompt import Prompt
+from hrv_pack.hrv.recording import Recording
+
+sys.path.append(str(ROOT / "tests" / "unit"))
+from prompts import prompt  # noqa: E402
+from synthetic import entry, run_of, same_run  # noqa: E402
 
 DEFAULT = "attention/ComfyUI"
 
@@ -152,3 +164,56 @@ def test_nothing_recorded(comfy, folders):
     with pytest.raises(ValueError, match="Nothing has been recorded yet"):
         save(comfy, (studio.recording, rig.empty()))
     assert [p for p in folders[0].rglob("*") if p.is_file()] == []
+
+
+@st.composite
+def recordings(draw):
+    """(recording, latent) of one run with any layout, prompts, batch, bins, grids, and layers left out."""
+    count, batch, bins = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    keys = draw(
+        st.lists(
+            st.tuples(st.sampled_from(PARTS), st.integers(0, 11), st.integers(0, 9)),
+            min_size=count, max_size=count, unique=True,
+        )
+    )  # fmt: skip
+    layout = Layout(tuple(Block(*key, draw(st.integers(1, 5))) for key in keys))
+    grids = [(draw(st.integers(1, 6)), draw(st.integers(1, 6))) for _ in keys]
+    sides = draw(st.tuples(st.integers(1, 8), st.integers(1, 8)))
+    latent = torch.randn(
+        (batch, 4, *sides), generator=torch.Generator().manual_seed(draw(st.integers(0, 99)))
+    )
+    entries = []
+    for index in range(draw(st.integers(1, 3))):
+        words = draw(st.lists(st.text("abcé|#'", min_size=1, max_size=5), max_size=4))
+        weighted = [(word, draw(st.floats())) for word in words]
+        known = prompt(weighted, width=8)
+        known = Prompt(known.tokens, draw(st.none() | st.text(max_size=9)), draw(st.none() | st.just(known)))
+        if not all(token.weight == token.weight for token in known.tokens):
+            known = None  # not a number is not equal to itself
+        counts = draw(st.lists(st.integers(0, 50), min_size=bins, max_size=bins))
+        made = entry(
+            known,
+            (0, 3, 5),
+            draw(st.sampled_from(["positive", "negative"])),
+            index,
+            batch,
+            counts,
+            grids,
+            layout,
+        )
+        for block in draw(st.sets(st.integers(1, count))) - {count}:
+            del made.maps[block]
+        entries.append(made)
+    warnings = draw(st.lists(st.text(max_size=9), max_size=2))
+    recording = Recording(layout, 2**30)
+    recording.add(run_of(latent, *entries, warnings=warnings, layout=layout))
+    return recording, {"samples": latent}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(recordings())
+def test_any_recording_comes_back_to_the_last_bit(comfy, folders, made):
+    path, _ = save(comfy, made)
+    attention, latent = comfy.run_node("HRVLoadAttention", name=f"attention/{path.name} [output]")
+    assert torch.equal(latent["samples"], made[1]["samples"])
+    same_run(attention.runs[0], made[0].runs[0])
