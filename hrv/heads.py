@@ -11,7 +11,8 @@ from .layout import Layout
 
 @dataclass(frozen=True)
 class HeadSelection:
-    """Heads to average. weights: float32 (heads,), not negative, not all zero; 1 for a plain mean.
+    """Heads to average. weights: float32 (heads,), not negative; 1 for a plain mean. All zero is no head at all,
+    which only steering has a use for.
 
     label: a few words for captions, such as "Animals 23 %".
     """

@@ -9,7 +9,9 @@ from .heatmap import HRVHeatmap
 from .mask_iou import HRVMaskIoU
 from .record import HRVRecordAttention
 from .select_heads import HRVSelectHeads
+from .steering import HRVAdjustConcept, HRVScaleHeads, HRVStrengthenConcept
 from .vectors import HRVLoadVectors, HRVMergeVectors, HRVSaveVectors
+from .weakening import HRVHeadSweep, HRVWeakeningCurve
 
 
 def all_nodes() -> list[type]:
@@ -24,6 +26,11 @@ def all_nodes() -> list[type]:
         HRVCompareConcepts,
         HRVSaveVectors,
         HRVMergeVectors,
+        HRVStrengthenConcept,
+        HRVAdjustConcept,
+        HRVScaleHeads,
+        HRVHeadSweep,
+        HRVWeakeningCurve,
         HRVMaskIoU,
         HRVSaveAttention,
         HRVLoadAttention,
