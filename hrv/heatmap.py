@@ -1,6 +1,7 @@
 """What Attention Heatmap does: from a recording and a latent to overlays, heat, masks and their words.
 
-Order of everything that comes out: picture 0 with all its words, then picture 1 with all its words, and so on.
+Order of everything that comes out: picture 0 with all its words, then picture 1 with all its words, and so on; with
+a timeline, every word with its parts of the schedule, first to last.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from .maps import Target, normalize_maps, resize, threshold_mask, word_maps
 from .prompt import Prompt, WordNotFound, split_names
 from .reading import find_word, heads_text, pair, prompts_of, targets_of_unit, warnings_of
 from .recording import Entry, Match, Recording
+from .timeline import ONE_PART, recorded_parts, timeline_maps
 
 LATENT_PIXEL = 8  # pixels of the picture per latent pixel, along each axis, in SD1 and SDXL
 
@@ -29,11 +31,12 @@ class Style:
     alpha: float = 0.6
     colormap: str = "turbo"
     caption: bool = True
+    timeline: bool = False
 
 
 @dataclass(frozen=True)
 class Heatmaps:
-    """n = Σ over pictures of their words.
+    """n = Σ over pictures of their words, times the parts of a timeline.
 
     overlay: (n, height + strip, width, 3); heat and mask: (n, height, width), 0 to 1; words: n; summary: one
     line for the node; warnings: in plain words.
@@ -76,47 +79,61 @@ def heatmaps(
     plans = [_plan(match, role, names, unit, prompt_text, tokenize) for match in matches]
     total = sum(len(plan.shown) for plan in plans)
     jobs: list[_Job] = []
+    warnings = warnings_of(matches)
     for number, (match, picture, plan) in enumerate(zip(matches, pictures, plans, strict=True)):
         progress(0, total)
-        maps = word_maps(match, list(plan.targets.values()), heads)
+        targets = list(plan.targets.values())
+        if style.timeline:
+            parts = recorded_parts(plan.entries)
+            maps = timeline_maps(match, targets, parts, heads)  # (part, word, height, width)
+            if match.run.bins == 1 and ONE_PART not in warnings:
+                warnings.append(ONE_PART)
+        else:
+            maps = word_maps(match, targets, heads)[None]
         row = {name: row for row, name in enumerate(plan.targets)}
         source = heads_text(match, plan.entries[0], heads) + (
             f" · picture {number + 1}" if len(plans) > 1 else ""
         )
-        jobs.extend(_Job(name, maps[row[name]], float(maps.max()), picture, source) for name in plan.shown)
+        jobs.extend(_Job(name, maps[:, row[name]], float(maps.max()), picture, source) for name in plan.shown)
     overlays, heat, mask = _draw(jobs, size, style, progress)
-    shown = [job.name for job in jobs]
-    return Heatmaps(overlays, heat, mask, shown, _summary(matches, plans, heads), warnings_of(matches))
+    shown = [job.name for job in jobs for _ in job.maps]
+    return Heatmaps(overlays, heat, mask, shown, _summary(matches, plans, heads), warnings)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One word over one picture: its map on the working grid, and the largest value of the prompt."""
+    """One word over one picture: its maps on the working grid, (part, height, width), one part without a timeline;
+    peak: the largest value of the prompt, in any part."""
 
     name: str
-    map: torch.Tensor
+    maps: torch.Tensor
     peak: float
     picture: torch.Tensor | None
     source: str
 
 
 def _draw(jobs: list[_Job], size: tuple[int, int], style: Style, progress) -> tuple[torch.Tensor, ...]:
-    """(overlays with their strips, heat, mask), in the order of the jobs."""
+    """(overlays with their strips, heat, mask), in the order of the jobs and of their parts."""
     strips = None
     if style.caption:
-        captions = [_caption(job, style.normalize) for job in jobs]
+        captions = [caption for job in jobs for caption in _captions(job, style.normalize)]
         strips = caption_strips(captions, size, style.colormap)
-    height = size[0]
-    overlays = torch.empty(len(jobs), height + (0 if strips is None else strips.shape[1]), size[1], 3)
-    heat, mask = torch.empty(len(jobs), *size), torch.empty(len(jobs), *size)
-    for row, job in enumerate(jobs):
-        progress(row, len(jobs))
-        large = resize(job.map[None], size)
-        heat[row] = normalize_maps(large, style.normalize, job.peak)[0]
-        mask[row] = threshold_mask(large, style.threshold)[0]
-        overlays[row, :height] = overlay(job.picture, heat[row], style.alpha, style.colormap)
-        if strips is not None:
-            overlays[row, height:] = strips[row]
+    height, total = size[0], sum(len(job.maps) for job in jobs)
+    overlays = torch.empty(total, height + (0 if strips is None else strips.shape[1]), size[1], 3)
+    heat, mask = torch.empty(total, *size), torch.empty(total, *size)
+    first = 0
+    for number, job in enumerate(jobs):
+        progress(number, len(jobs))
+        rows = range(first, first + len(job.maps))
+        first = rows.stop
+        # one above the other, so that all parts of a word have one range
+        large = resize(job.maps, size).view(1, -1, size[1])
+        heat[rows.start : rows.stop] = normalize_maps(large, style.normalize, job.peak).view(-1, *size)
+        mask[rows.start : rows.stop] = threshold_mask(large, style.threshold).view(-1, *size)
+        for row in rows:
+            overlays[row, :height] = overlay(job.picture, heat[row], style.alpha, style.colormap)
+            if strips is not None:
+                overlays[row, height:] = strips[row]
     progress(len(jobs), len(jobs))
     return overlays, heat, mask
 
@@ -143,12 +160,20 @@ def _plan(match: Match, role: str, names: list[str], unit: str, prompt_text: str
     return _Plan(entries, shown, targets)
 
 
-def _caption(job: _Job, normalize: str) -> Caption:
-    low, high = float(job.map.min()), float(job.map.max())
-    if normalize == "shared":
-        note = f"this word: up to {share(high)} · one scale for all words"
-        return Caption(job.name, 0.0, job.peak, high, note, job.source)
-    return Caption(job.name, low, high, None, "each word has its own scale", job.source)
+def _captions(job: _Job, normalize: str) -> list[Caption]:
+    low, count = float(job.maps.min()), len(job.maps)
+    captions = []
+    for part, one in enumerate(job.maps, start=1):
+        source = job.source + (f" · part {part} of {count}" if count > 1 else "")
+        high = float(one.max())
+        if normalize == "shared":
+            note = f"this word: up to {share(high)} · one scale for all words"
+            captions.append(Caption(job.name, 0.0, job.peak, high, note, source))
+        else:
+            captions.append(
+                Caption(job.name, low, float(job.maps.max()), None, "each word has its own scale", source)
+            )
+    return captions
 
 
 def _summary(matches: list[Match], plans: list[_Plan], heads: HeadSelection | None) -> str:

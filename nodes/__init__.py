@@ -8,6 +8,7 @@ from .filter_heads import HRVFilterHeads
 from .heatmap import HRVHeatmap
 from .mask_iou import HRVMaskIoU
 from .record import HRVRecordAttention
+from .report import HRVPromptReport
 from .select_heads import HRVSelectHeads
 from .steering import HRVAdjustConcept, HRVScaleHeads, HRVStrengthenConcept
 from .vectors import HRVLoadVectors, HRVMergeVectors, HRVSaveVectors
@@ -19,6 +20,7 @@ def all_nodes() -> list[type]:
     return [
         HRVRecordAttention,
         HRVHeatmap,
+        HRVPromptReport,
         HRVLoadVectors,
         HRVSelectHeads,
         HRVAutoHeads,

@@ -83,6 +83,11 @@ class HRVHeatmap(io.ComfyNode):
                     "prompt_text", default="", multiline=True, optional=True, advanced=True,
                     tooltip="Only needed when your CLIP does not go through Record Attention: the prompt as you typed it.",
                 ),
+                io.Boolean.Input(
+                    "timeline", default=False, optional=True, advanced=True,
+                    tooltip="One overlay for each part of the schedule, first to last, for animation and video nodes. "
+                    "Needs `time_bins` above 1 in Record Attention.",
+                ),
             ],
             outputs=[
                 io.Image.Output(
@@ -99,11 +104,11 @@ class HRVHeatmap(io.ComfyNode):
     @classmethod
     def execute(
         cls, attention, latent, words, unit, role, normalize, threshold, alpha, colormap, caption,
-        image=None, heads=None, prompt_text="",
+        image=None, heads=None, prompt_text="", timeline=False,
     ) -> io.NodeOutput:  # fmt: skip
         result = heatmaps(
             attention, latent["samples"], words, unit, image, heads, role,
-            Style(normalize, threshold, alpha, colormap, caption), prompt_text, tokenize_text, node_progress(),
+            Style(normalize, threshold, alpha, colormap, caption, timeline), prompt_text, tokenize_text, node_progress(),
         )  # fmt: skip
         for warning in result.warnings:
             logging.warning("[HRV] %s", warning)

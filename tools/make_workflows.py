@@ -26,6 +26,11 @@ SOCKETS = {
         "attention:HRV_ATTENTION latent:LATENT image:IMAGE heads:HRV_HEADS",
         "overlay:IMAGE heat:MASK mask:MASK words:STRING",
     ),
+    "HRVPromptReport": (
+        "attention:HRV_ATTENTION latent:LATENT image:IMAGE vectors:HRV_VECTORS",
+        "grid:IMAGE report:STRING data:STRING",
+    ),
+    "PreviewAny": ("source:*", "STRING:STRING"),
     "CLIPTextEncode": ("clip:CLIP", "CONDITIONING:CONDITIONING"),
     "EmptyLatentImage": ("", "LATENT:LATENT"),
     "KSampler": (
@@ -179,6 +184,27 @@ def repaint(name: str) -> None:
     graph.save(name)
 
 
+def report(name: str) -> None:
+    graph = Graph()
+    text_to_image(
+        graph, "a purple cat and a white mug at night", 256, 21, 20, 4.5, "HRVDemoCheckpoint"
+    )  # fmt: skip
+    graph.add(
+        "report", "HRVPromptReport", (1480, 160), (480, 620), ["auto"],
+        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
+    )  # fmt: skip
+    graph.add(
+        "text", "PreviewAny", (2000, 160), (440, 620), title="The report as text", source="report.report"
+    )
+    note = (
+        "**Why did my prompt go wrong?** Prompt Report reads what Record Attention remembered: words that were ignored, "
+        "things drawn in one place, adjectives on the wrong noun. For each it says one thing to try.\n\n"
+        "Change the prompt or the seed in KSampler and run again. All words on the page share one scale."
+    )
+    graph.add("note", "MarkdownNote", (40, -80), (690, 190), [note], "How to read this")
+    graph.save(name)
+
+
 def main() -> None:
     which_word(
         "01_which_word_drew_what",
@@ -197,6 +223,7 @@ def main() -> None:
         side=1024, seed=7, steps=25, cfg=7.0, loader="CheckpointLoaderSimple", models=(SDXL,),
     )  # fmt: skip
     repaint("03_mask_a_word_and_repaint_it")
+    report("09_why_did_my_prompt_go_wrong")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,90 @@
+"""Prompt Report in the real host: from sampling with a small random model to pages, text and data."""
+
+import json
+
+import pytest
+import torch
+
+INPUTS = [
+    ("attention", "HRV_ATTENTION", None),
+    ("latent", "LATENT", None),
+    ("image", "IMAGE", None),
+    ("unit", ["auto", "words", "tags"], "auto"),
+    ("vectors", "HRV_VECTORS", None),
+]
+OUTPUTS = ["grid", "report", "data"]
+
+
+@pytest.fixture(scope="module")
+def rig(comfy):
+    import rig
+
+    return rig
+
+
+@pytest.fixture(scope="module")
+def sampled(rig):
+    studio = rig.studio("sdxl", "a red cat and a blue dog, (café:1.3) 😀")
+    latent = {"samples": rig.sample(studio.recorded, studio.positive, studio.negative, rig.empty(2))}
+    return studio, latent
+
+
+def run(comfy, sampled, **more):
+    studio, latent = sampled
+    image = torch.rand(2, 128, 192, 3, generator=torch.Generator().manual_seed(0))
+    return comfy.run_node_ui(
+        "HRVPromptReport", attention=studio.recording, latent=latent, image=image, **more
+    )
+
+
+def test_the_sockets_are_those_of_the_contract(comfy):
+    schema = comfy.node_class("HRVPromptReport").GET_SCHEMA()
+    found = [
+        (i.id, getattr(i, "options", None) or i.get_io_type(), getattr(i, "default", None))
+        for i in schema.inputs
+    ]
+    assert found == INPUTS
+    assert [i.id for i in schema.inputs if i.optional] == ["vectors"]
+    assert [o.display_name for o in schema.outputs] == OUTPUTS and schema.is_output_node
+
+
+def test_pages_text_and_data_of_a_batch(comfy, sampled):
+    (grid, text, data), shown = run(comfy, sampled)
+    assert grid.shape[0] == 2 and grid.shape[3] == 3 and grid.dtype == torch.float32
+    assert text.startswith("# Prompt report") and "## Picture 2" in text
+    found = json.loads(data)
+    words = [w["word"] for w in found["pictures"][1]["words"] if not w["filler"]]
+    assert words == ["red", "cat", "blue", "dog", "café", "😀"]
+    assert found["pictures"][0]["words"][-2]["weight"] == pytest.approx(1.3)
+    assert [p["run_found"] for p in found["pictures"]] == [True, True]
+    assert len(shown["images"]) == 2 and shown["text"][0].startswith("Picture 1: ")
+
+
+def test_with_vectors_of_this_model_and_of_another(comfy, sampled):
+    from hrv_pack.hrv.known_layouts import SD1
+    from hrv_pack.hrv.vectors import HeadRelevance
+
+    layout = sampled[0].recording.layout
+    votes = torch.randint(1, 9, (3, layout.heads), generator=torch.Generator().manual_seed(0))
+    vectors = HeadRelevance.from_votes(("Animals", "Color", "Places"), votes, layout, {})
+    (_, _, data), _ = run(comfy, sampled, vectors=vectors)
+    senses = {s["word"]: s["concepts"] for s in json.loads(data)["pictures"][0]["senses"]}
+    assert set(senses) == {"red", "cat", "blue", "dog", "café", "😀"}
+    assert all(0 < share <= 1 for concepts in senses.values() for share in concepts.values())
+    other = HeadRelevance(("A",), torch.ones(1, SD1.heads), SD1)
+    with pytest.raises(ValueError, match="this model has"):
+        run(comfy, sampled, vectors=other)
+
+
+def test_a_latent_of_another_run_is_answered_with_a_warning(comfy, sampled):
+    studio, latent = sampled
+    _, shown = run(comfy, (studio, {"samples": latent["samples"] + 1}))
+    assert "newest run is shown" in shown["text"][0]
+
+
+def test_an_untraced_clip_is_an_error_that_says_what_to_do(comfy, rig):
+    studio = rig.studio("sdxl")
+    positive = rig.encode(rig.clip("sdxl"), "two dogs")
+    latent = {"samples": rig.sample(studio.recorded, positive, studio.negative, rig.empty(2))}
+    with pytest.raises(ValueError, match="Connect CLIP through Record Attention and run again.$"):
+        run(comfy, (studio, latent))
