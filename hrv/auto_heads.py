@@ -12,14 +12,14 @@ import torch
 
 from .accumulate import resize_maps
 from .head_maps import HeadMaps, head_maps
-from .head_scores import LOWEST, agreement, compactness, low_entropy, rank_share
+from .head_scores import LOWEST, agreement, compactness
 from .heads import HeadSelection
 from .prompt import Prompt
 from .reading import find_word, prompts_of
 from .recording import Match
 from .vectors import heads_of_percent
 
-REFERENCE_PERCENT = 10.0
+COMPACT_PERCENT, REFERENCE_PERCENT = 35.0, 10.0
 SCORED_SIDE = 32  # maps are averaged down to this before they are compared; weights use them as they are
 
 
@@ -64,29 +64,34 @@ def choose_heads(
         raise ValueError(
             f"Every head looks for “{word}” everywhere alike, so none can be preferred. Choose heads by concept instead."
         )
-    order = torch.sort(score, descending=True, stable=True).indices
-    chosen = order[: heads_of_percent(percent, layout.heads)]
-    chosen = chosen[score[chosen] > LOWEST]
+    chosen = _best(score, percent, layout.heads)
     weights = torch.zeros(layout.heads)
-    weights[chosen] = 1 / spread[chosen]
+    weights[chosen] = spread[chosen].rsqrt()
     weights[chosen] /= weights[chosen].mean()
     label = f"heads for {' '.join(word.split())}, best {percent:g} %"
     return WordHeads(HeadSelection(layout, weights, label), score)
 
 
-def agreement_with_the_focused(maps: torch.Tensor) -> torch.Tensor:
-    """Score of each head: correlation of its map with the mean map of the most focused heads.
+def agreement_with_the_compact(maps: torch.Tensor) -> torch.Tensor:
+    """Score of each head: correlation of its map with the mean map of compact heads that agree with each other.
 
-    maps: (head, height, width). A head's map counts from 0 at its lowest to 1 at its highest place, squared. The most
-    focused tenth of the heads has the largest sum of ranks by compactness and by low entropy. Returns float32 (head,).
+    maps: (head, height, width). A head's map counts from 0 at its lowest to 1 at its highest place, squared. Of the
+    third of the heads whose maps are most compact, those (a tenth of all heads) that agree best with the mean of that
+    third make the reference. Returns float32 (head,).
     """
     low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-    tiny = torch.finfo(torch.float32).tiny
-    squared = ((maps - low) / (high - low).clamp(min=tiny)).square_()
-    compact = compactness(maps)
-    focus = torch.where(compact > LOWEST, rank_share(compact) + rank_share(low_entropy(maps)), LOWEST)
-    most = focus.topk(heads_of_percent(REFERENCE_PERCENT, len(maps))).indices
-    return agreement(squared, squared[most[focus[most] > LOWEST]].mean(0))
+    squared = ((maps - low) / (high - low).clamp(min=torch.finfo(torch.float32).tiny)).square_()
+    compact = _best(compactness(maps), COMPACT_PERCENT, len(maps))
+    among = agreement(squared[compact], squared[compact].mean(0))
+    reference = compact[_best(among, REFERENCE_PERCENT, len(maps))]
+    return agreement(squared, squared[reference].mean(0))
+
+
+def _best(score: torch.Tensor, percent: float, heads: int) -> torch.Tensor:
+    """Numbers of the heads with the largest scores: so many percent of all `heads`, but none with the lowest score."""
+    count = min(len(score), heads_of_percent(percent, heads))
+    best = torch.sort(score, descending=True, stable=True).indices[:count]
+    return best[score[best] > LOWEST]
 
 
 def _score_recorded(found: HeadMaps) -> torch.Tensor:
@@ -96,5 +101,5 @@ def _score_recorded(found: HeadMaps) -> torch.Tensor:
     height, width = maps.shape[1:]
     scale = min(1.0, SCORED_SIDE / max(height, width))
     small = resize_maps(maps, (max(1, round(height * scale)), max(1, round(width * scale))))
-    score[found.recorded] = agreement_with_the_focused(small)
+    score[found.recorded] = agreement_with_the_compact(small)
     return score

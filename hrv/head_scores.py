@@ -58,14 +58,6 @@ def peak_over_mean(maps: torch.Tensor) -> torch.Tensor:
     return torch.where(high > low, high / mean.clamp(min=torch.finfo(torch.float32).tiny), LOWEST)
 
 
-def rank_share(score: torch.Tensor) -> torch.Tensor:
-    """Place of each head among all: 0 for the worst, 1 for the best; equal scores keep the order of the heads."""
-    order = torch.sort(score, descending=True, stable=True).indices
-    places = torch.empty_like(score)
-    places[order] = torch.linspace(1, 0, len(score)) if len(score) > 1 else torch.ones(1)
-    return places
-
-
 def _from_minimum(maps: torch.Tensor) -> torch.Tensor:
     """M − min M, (head, pixel)."""
     flat = maps.flatten(1)

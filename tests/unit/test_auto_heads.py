@@ -8,7 +8,7 @@ from prompts import prompt
 from synthetic import GRIDS, LAYOUT, entry, match, plain_map
 
 from hrv_pack.hrv import head_scores
-from hrv_pack.hrv.auto_heads import agreement_with_the_focused, choose_heads
+from hrv_pack.hrv.auto_heads import agreement_with_the_compact, choose_heads
 from hrv_pack.hrv.head_maps import head_maps
 from hrv_pack.hrv.layout import Block, Layout
 from hrv_pack.hrv.maps import ColumnNotRecorded, Target, word_maps
@@ -60,25 +60,16 @@ def test_scores_are_what_their_formulas_say():
         assert score.tolist() == pytest.approx([plain(one) for one in maps], abs=1e-5)
 
 
-def test_the_score_of_a_head_is_its_agreement_with_the_most_focused():
+def test_the_score_of_a_head_is_its_agreement_with_compact_heads_that_agree():
     maps = random_maps(heads=20, seed=3)
-
-    def places(values):  # 0 for the worst … 1 for the best
-        return [sum(v < value for v in values) / (len(values) - 1) for value in values]
-
-    focus = [
-        c + e
-        for c, e in zip(
-            places([plain_compactness(one) for one in maps]),
-            places([plain_entropy(one) for one in maps]),
-            strict=True,
-        )
-    ]
-    most = sorted(range(20), key=lambda n: -focus[n])[:2]
+    compact = [plain_compactness(one) for one in maps]
+    third = sorted(range(20), key=lambda n: -compact[n])[:7]  # 35 % of 20
     squared = [((one - one.min()) / (one.max() - one.min())) ** 2 for one in maps]
-    reference = (squared[most[0]] + squared[most[1]]) / 2
+    middle = sum(squared[n] for n in third) / 7
+    agreeing = sorted(third, key=lambda n: -plain_agreement(squared[n], middle))[:2]  # 10 % of 20
+    reference = (squared[agreeing[0]] + squared[agreeing[1]]) / 2
     expected = [plain_agreement(one, reference) for one in squared]
-    assert agreement_with_the_focused(maps).tolist() == pytest.approx(expected, abs=1e-5)
+    assert agreement_with_the_compact(maps).tolist() == pytest.approx(expected, abs=1e-5)
 
 
 def test_flat_maps_get_the_lowest_score_and_numbers_stay_finite():
@@ -89,7 +80,7 @@ def test_flat_maps_get_the_lowest_score_and_numbers_stay_finite():
         head_scores.agreement(maps),
         head_scores.low_entropy(maps),
         head_scores.peak_over_mean(maps),
-        agreement_with_the_focused(maps),
+        agreement_with_the_compact(maps),
     ]
     for score in scores:
         assert (score == head_scores.LOWEST).nonzero().flatten().tolist() == [3, 5]
@@ -99,13 +90,8 @@ def test_flat_maps_get_the_lowest_score_and_numbers_stay_finite():
 def test_scores_do_not_depend_on_how_much_attention_there_is():
     maps = random_maps(heads=12)
     for factor in (1e-6, 1e3):
-        for score in (head_scores.compactness, head_scores.low_entropy, agreement_with_the_focused):
+        for score in (head_scores.compactness, head_scores.low_entropy, agreement_with_the_compact):
             assert torch.allclose(score(maps * factor), score(maps), atol=1e-4)
-
-
-def test_rank_share_goes_from_worst_to_best():
-    assert head_scores.rank_share(torch.tensor([3.0, 9.0, -1.0])).tolist() == [0.5, 1.0, 0.0]
-    assert head_scores.rank_share(torch.tensor([5.0])).tolist() == [1.0]
 
 
 def test_maps_of_single_heads_average_to_daam_and_each_is_the_plain_one():
@@ -146,7 +132,7 @@ def recorded(maps: torch.Tensor, layout=ONE, batch=1) -> Entry:
     return Entry("positive", 0, p, p.length, columns, [1], batch, {0: kept.half()})
 
 
-def test_heads_that_look_at_the_thing_are_chosen_and_count_alike():
+def test_heads_that_look_at_the_thing_are_chosen():
     layout = Layout((Block("input", 1, 0, 40), Block("output", 5, 0, 20)))
     maps = 0.05 + torch.rand(60, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.01
     good = [2, 5, 7, 23, 24, 44, 45, 51, 59]
@@ -157,9 +143,9 @@ def test_heads_that_look_at_the_thing_are_chosen_and_count_alike():
     e.maps = {0: e.maps[0][:, :, :40], 1: e.maps[0][:, :, 40:]}
     found = choose_heads([match(e, layout=layout)], "cat", 15.0)
     assert found.heads.weights.nonzero().flatten().tolist() == good
-    weighted = found.heads.weights[:, None, None] * maps
-    ranges = (weighted.amax((1, 2)) - weighted.amin((1, 2)))[good]
-    assert ranges.max() / ranges.min() < 1.01
+    ranges = (maps.amax((1, 2)) - maps.amin((1, 2)))[good]
+    weights = found.heads.weights[good]
+    assert torch.allclose(weights, ranges.rsqrt() * (weights[0] / ranges[0].rsqrt()), rtol=0.01)
     assert found.heads.weights.sum() == pytest.approx(len(good))
     assert found.heads.label == "heads for cat, best 15 %"
     assert found.relevance.mean() == pytest.approx(1) and (found.relevance >= 0).all()
