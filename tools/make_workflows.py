@@ -31,6 +31,12 @@ SOCKETS = {
         "grid:IMAGE report:STRING data:STRING",
     ),
     "PreviewAny": ("source:*", "STRING:STRING"),
+    "HRVAutoHeads": ("attention:HRV_ATTENTION latent:LATENT", "heads:HRV_HEADS chart:IMAGE"),
+    "HRVCompareConcepts": (
+        "attention:HRV_ATTENTION latent:LATENT vectors:HRV_VECTORS image:IMAGE",
+        "grid:IMAGE masks:MASK verdict:STRING",
+    ),
+    "HRVLoadVectors": ("", "vectors:HRV_VECTORS summary:STRING"),
     "CLIPTextEncode": ("clip:CLIP", "CONDITIONING:CONDITIONING"),
     "EmptyLatentImage": ("", "LATENT:LATENT"),
     "KSampler": (
@@ -39,6 +45,7 @@ SOCKETS = {
     ),
     "VAEDecode": ("samples:LATENT vae:VAE", "IMAGE:IMAGE"),
     "SaveImage": ("images:IMAGE", ""),
+    "PreviewImage": ("images:IMAGE", ""),
     "MarkdownNote": ("", ""),
     "GrowMask": ("mask:MASK", "MASK:MASK"),
     "SetLatentNoiseMask": ("samples:LATENT mask:MASK", "LATENT:LATENT"),
@@ -205,6 +212,54 @@ def report(name: str) -> None:
     graph.save(name)
 
 
+def heads_without_vectors(name: str) -> None:
+    graph = Graph()
+    text_to_image(graph, "a red star and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
+    graph.add(
+        "auto", "HRVAutoHeads", (1130, 540), (300, 230), ["fish", 23.0, ""],
+        attention="record.attention", latent="sampler.LATENT",
+    )  # fmt: skip
+    graph.add(
+        "heatmap", "HRVHeatmap", (1480, 160), (360, 560), heatmap_widgets("fish"), "Fish, by the heads that found it",
+        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE", heads="auto.heads",
+    )  # fmt: skip
+    graph.add(
+        "daam", "HRVHeatmap", (1890, 160), (360, 560), heatmap_widgets("fish"), "Fish, by all heads",
+        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
+    )  # fmt: skip
+    graph.add(
+        "chart", "PreviewImage", (780, 820), (650, 340), title="Where these heads are", images="auto.chart"
+    )
+    note = (
+        "**Select heads without vectors.** Most attention heads look past the thing that a word names. Select Heads for a Word "
+        "finds those that found it, from the recording alone, and the left heatmap averages only these. The right one averages "
+        "all heads (DAAM).\n\n"
+        "It works with every SD1 and SDXL checkpoint. For another word type it into both nodes; nothing is sampled again."
+    )
+    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
+    graph.save(name)
+
+
+def which_mouse(name: str) -> None:
+    graph = Graph()
+    prompt = "photo of a small mouse beside a keyboard on a wooden desk"
+    text_to_image(graph, prompt, 1024, 7, 25, 7.0, "CheckpointLoaderSimple", models=(SDXL,))
+    published = "SDXL: 34 published concepts (downloads 177 kB once)"
+    graph.add("vectors", "HRVLoadVectors", (780, 600), (300, 110), [published])
+    graph.add(
+        "compare", "HRVCompareConcepts", (1480, 160), (640, 620), ["mouse", "Animals, Electronics", 23.0, ""],
+        attention="record.attention", latent="sampler.LATENT", vectors="vectors.vectors", image="decode.IMAGE",
+    )  # fmt: skip
+    note = (
+        "**Which mouse?** *mouse* is an animal or a device. Compare Concepts looks at the word through the heads that care about "
+        "animals and through those that care about electronics, shows both side by side, and says which one the model drew.\n\n"
+        "Needs `sd_xl_base_1.0.safetensors`; any SDXL checkpoint works. Load Head Relevance downloads 177 kB once. Try other "
+        "words with two meanings: *crane*, *bat*, *orange*."
+    )
+    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
+    graph.save(name)
+
+
 def main() -> None:
     which_word(
         "01_which_word_drew_what",
@@ -224,6 +279,8 @@ def main() -> None:
     )  # fmt: skip
     repaint("03_mask_a_word_and_repaint_it")
     report("09_why_did_my_prompt_go_wrong")
+    heads_without_vectors("06_select_heads_without_vectors")
+    which_mouse("07_which_mouse_sdxl")
 
 
 if __name__ == "__main__":
