@@ -25,7 +25,7 @@ KINDS = ("ignored", "shared place", "wrong noun", "doubtful sense", "late part")
 
 @dataclass(frozen=True)
 class Limits:
-    """Where findings begin. Chosen on one set of judged pictures and measured on another (benchmarks/report.py).
+    """Where findings begin; benchmarks/report.py measures how often they are right, and can choose them.
 
     ignored_strength, ignored_gathering: a word is ignored below these parts of what filler words get.
     lone_strength, lone_gathering: the same against the other words, where a prompt has no filler words.
@@ -41,8 +41,8 @@ class Limits:
     lone_gathering: float = 0.5
     even: float = 0.1
     shared_nouns: float = 0.85
-    shared_modifiers: float = 0.85
-    margin: float = 0.25
+    shared_modifiers: float = 0.8
+    margin: float = 0.5
     late: float = 0.5
 
 
@@ -146,18 +146,24 @@ def ignored_words(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
 
 
 def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
-    """Pairs of nouns, and pairs of modifiers of different nouns, whose maps are almost the same."""
-    nouns = [noun.name for noun in evidence.nouns]
+    """Pairs of nouns, and pairs of modifiers of different nouns, that have a place and whose maps are almost the same.
+
+    Bare places (“on grass”) do not count: things lie in them.
+    """
+    places = {phrase.noun for phrase in evidence.phrases if phrase.is_place}
+    nouns = [noun.name for noun in evidence.nouns if noun.name not in places]
     modifiers = {m: p.noun for p in evidence.phrases for m in p.modifiers if m not in nouns}
     pairs = [(*pair, "", limits.shared_nouns) for pair in itertools.combinations(nouns, 2)]
     for first, second in itertools.combinations(modifiers, 2):
-        if modifiers[first] != modifiers[second]:
+        is_same_word = first.partition("#")[0] == second.partition("#")[0]
+        if modifiers[first] != modifiers[second] and not is_same_word:
             whose = f", though they belong to “{modifiers[first]}” and to “{modifiers[second]}”"
             pairs.append((first, second, whose, limits.shared_modifiers))
     found = []
     for first, second, whose, limit in pairs:
         alike = evidence.agreement(first, second)
-        if alike < limit:
+        has_place = (gathers(evidence, evidence.words[word], limits) for word in (first, second))
+        if alike < limit or not all(has_place):
             continue
         numbers = {"agreement": alike, "iou": evidence.iou(first, second)}
         text = (

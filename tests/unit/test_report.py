@@ -98,6 +98,12 @@ def test_two_things_in_one_place():
     assert found[0].numbers["agreement"] == pytest.approx(1, abs=1e-3) and "Set Area" in found[0].tip
 
 
+def test_the_same_adjective_twice_and_things_in_their_place_are_no_fault():
+    heats = {"red#1": MIDDLE, "fish": LEFT, "red#2": MIDDLE, "car": RIGHT, "grass": LEFT}
+    found = findings("a red fish and a red car on grass", heats)
+    assert not [f for f in found if f.kind == "shared place"]
+
+
 def test_how_much_of_the_place_is_the_same():
     """Two squares of 5 × 5 pixels that are 3 columns apart share 2 columns: 10 of 40 pixels."""
     kept, latent, _ = planted("a fish and a car", {"fish": blob(8, 5), "car": blob(8, 8)})

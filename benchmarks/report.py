@@ -1,0 +1,183 @@
+"""How often Prompt Report is right: pictures of two objects by the demo model, judged by the judge network.
+
+    dev.py bench --suite report                          the measuring set, with the limits that the pack ships
+    dev.py bench --suite report --tune                   search limits on the choosing set first, print them, measure both
+    dev.py bench --suite report --pictures 200 --checkpoint FILE
+
+A picture counts as flagged when its report has any finding. Faulty: an object is missing, or the two colours are
+exchanged; faultless: both objects there in their own colours (benchmarks/report_pictures.py). Limits are chosen on one
+set of prompts and measured on another. Pictures are made once for each checkpoint and kept in /tmp.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import json
+import math
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import bench  # noqa: E402
+from report_pictures import Album  # noqa: E402
+
+CHOOSING, MEASURING = 11, 12  # seeds of the two sets of prompts
+PICTURES, QUICK = 200, 10
+CHECKPOINT = bench.ROOT / "hrv_data" / "demo" / "demo_checkpoint.safetensors"
+MOST_FALSE = 0.15
+SEARCHED = {
+    "ignored_strength": (0.6, 0.8, 1.0, 1.2),
+    "ignored_gathering": (0.3, 0.4, 0.6, 0.8, 1.0),
+    "shared_nouns": (0.6, 0.7, 0.8, 0.9, 2.0),
+    "shared_modifiers": (0.5, 0.6, 0.7, 0.8, 0.9, 2.0),
+    "margin": (0.2, 0.3, 0.4, 0.5, 0.7, 2.0),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """flagged and total count pictures; by_fault: fault → (flagged, total); kinds: how often each kind was found."""
+
+    by_fault: dict[str, tuple[int, int]]
+    by_plan: dict[str, tuple[int, int]]
+    kinds: dict[str, int]
+
+    def share(self, *faults: str) -> tuple[float, int]:
+        """(share that was flagged, number of pictures) of these verdicts together."""
+        flagged, total = (sum(self.by_fault.get(f, (0, 0))[i] for f in faults) for i in (0, 1))
+        return (flagged / total if total else math.nan), total
+
+
+def measure(quick: bool) -> list[bench.Row]:
+    """Rows for the table of `dev.py bench`."""
+    return rows_of(score(evidence_of(CHECKPOINT, MEASURING, QUICK if quick else PICTURES)))
+
+
+def evidence_of(checkpoint: Path, seed: int, pictures: int) -> list:
+    """(case, evidence) of each picture of a set."""
+    import torch
+
+    from hrv_pack.hrv.evidence import examine
+
+    torch.set_num_threads(1)
+    album, found, start = Album(checkpoint, seed), [], time.time()
+    for number in range(pictures):
+        case, recording, latent, _ = album.get(number)
+        (match,) = recording.match(latent)
+        entries = match.run.of_role("positive")
+        found.append((case, examine(match, entries, [entry.prompt for entry in entries], "auto")))
+        if number % 20 == 19:
+            print(f"{number + 1} pictures, {time.time() - start:.0f} s", file=sys.stderr, flush=True)
+    return found
+
+
+def score(cases: list, limits=None) -> Score:
+    """What the report says of these pictures, against the judge."""
+    from hrv_pack.hrv.findings import LIMITS, find
+
+    by_fault, by_plan, kinds = {}, {}, Counter()
+    for case, evidence in cases:
+        findings = find(evidence, limits or LIMITS)
+        for table, key in ((by_fault, case.fault), (by_plan, f"{case.plan}, {case.fault}")):
+            flagged, total = table.get(key, (0, 0))
+            table[key] = (flagged + bool(findings), total + 1)
+        kinds.update({f"{kind}, {case.fault}" for kind in {f.kind for f in findings}})
+    return Score(by_fault, by_plan, dict(kinds))
+
+
+def tuned(cases: list):
+    """The limits with the most faults flagged among those that flag at most MOST_FALSE of the faultless pictures.
+
+    Of equal ones those that flag fewer faultless pictures, then fewer of all. Each rule is asked once for each of its own limits; the
+    flags of all pictures are the bits of one number.
+    """
+    from hrv_pack.hrv.findings import LIMITS, bonds, ignored_words, shared_places, wrong_nouns
+
+    rules = (
+        (ignored_words, ("ignored_strength", "ignored_gathering")),
+        (shared_places, ("shared_nouns", "shared_modifiers")),
+        (lambda evidence, limits: wrong_nouns(bonds(evidence, limits)), ("ignored_gathering", "margin")),
+    )
+    flags: list[dict[tuple, int]] = []
+    for rule, names in rules:
+        flags.append({})
+        for values in itertools.product(*(SEARCHED[name] for name in names)):
+            limits = dataclasses.replace(LIMITS, **dict(zip(names, values, strict=True)))
+            flags[-1][values] = _bits(bool(rule(evidence, limits)) for _, evidence in cases)
+    faulty = _bits(case.fault in ("missing", "swapped") for case, _ in cases)
+    faultless = _bits(case.fault == "none" for case, _ in cases)
+    best, best_value = LIMITS, (-1, 0, 0)
+    for values in itertools.product(*SEARCHED.values()):
+        chosen = dict(zip(SEARCHED, values, strict=True))
+        flagged = 0
+        for found, (_, names) in zip(flags, rules, strict=True):
+            flagged |= found[tuple(chosen[name] for name in names)]
+        caught, false = (flagged & faulty).bit_count(), (flagged & faultless).bit_count()
+        value = (caught, -false, -flagged.bit_count())
+        if false <= MOST_FALSE * faultless.bit_count() and value > best_value:
+            best, best_value = dataclasses.replace(LIMITS, **chosen), value
+    return best
+
+
+def _bits(flags) -> int:
+    return sum(flag << place for place, flag in enumerate(flags))
+
+
+def rows_of(found: Score) -> list[bench.Row]:
+    caught, faulty = found.share("missing", "swapped")
+    false, faultless = found.share("none")
+    return [
+        bench.Row("faulty pictures that the report misses", 1 - caught, "", 0.2, interval(1 - caught, faulty),
+                  f"{faulty} pictures with an object missing or colours exchanged; spread: 95 % interval"),
+        bench.Row("faultless pictures that it flags", false, "", MOST_FALSE, interval(false, faultless),
+                  f"{faultless} pictures"),
+    ]  # fmt: skip
+
+
+def interval(share: float, total: int) -> tuple[float, float]:
+    """95 % confidence interval of a share (Wilson 1927)."""
+    if not total:
+        return (0.0, 1.0)
+    z = 1.96
+    middle = share + z * z / (2 * total)
+    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    return (max(0.0, (middle - half) / (1 + z * z / total)), min(1.0, (middle + half) / (1 + z * z / total)))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
+    parser.add_argument("--pictures", type=int, help=f"in each set; {PICTURES} unless told")
+    parser.add_argument("--tune", action="store_true", help="search limits on the choosing set first")
+    parser.add_argument("--quick", action="store_true", help="few pictures: shows that it runs")
+    parser.add_argument("--json", type=Path, help="write all figures here as well")
+    options = parser.parse_args(arguments)
+    pictures = options.pictures or (QUICK if options.quick else PICTURES)
+    bench.start_host()
+    figures: dict = {"checkpoint": str(options.checkpoint), "pictures": pictures}
+    limits = None
+    if options.tune:
+        choosing = evidence_of(options.checkpoint, CHOOSING, pictures)
+        limits = tuned(choosing)
+        figures["limits"] = dataclasses.asdict(limits)
+        print(f"limits chosen: {figures['limits']}")
+        _tell("choosing set", score(choosing, limits), figures)
+    _tell("measuring set", score(evidence_of(options.checkpoint, MEASURING, pictures), limits), figures)
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
+
+
+def _tell(name: str, found: Score, figures: dict) -> None:
+    print(f"\n{name}\n\n{bench.table(rows_of(found))}\n")
+    for title, table in (("by verdict", found.by_fault), ("by plan and verdict", found.by_plan)):
+        print(f"flagged {title}: " + "; ".join(f"{k} {f}/{n}" for k, (f, n) in sorted(table.items())))
+    print("pictures with a finding: " + "; ".join(f"{k} {n}" for k, n in sorted(found.kinds.items())))
+    figures[name] = {**dataclasses.asdict(found), "rows": [dataclasses.asdict(row) for row in rows_of(found)]}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Pictures of two objects with and without faults, judged, each with its recording; made once and kept.
+
+Four sorts, told apart by `Case.plan`:
+    text      text-to-image: whatever the demo model makes of the prompt
+    faithful  img2img from a drawing that shows what the prompt says
+    swapped   img2img from the drawing with the two colours exchanged
+    missing   img2img from the drawing with one of the two objects left out
+For the last three the sampler starts half-way from the drawing, so a planted fault mostly stays in the picture while
+the prompt asks for something else. What the picture really shows, the judge network says (tools/train_demo/judge.py),
+never the plan.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+PLANS = ("text", "faithful", "swapped", "missing", "faithful")
+STEPS, CFG = 12, 4.5
+HALF_WAY = {"steps": 6, "denoise": 0.5}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture. asked: (kind, colour) of the left and the right object; seen: what the judge says of the left and
+    the right half."""
+
+    number: int
+    plan: str
+    prompt: str
+    asked: tuple[tuple[str, str], ...]
+    seen: tuple[tuple[str, str], ...]
+
+    @property
+    def fault(self) -> str:
+        """missing: a kind that was asked for is in neither half; swapped: both are there, each in the other's colour;
+        none: both in their own colours; other: a wrong colour that is not an exchange (counted, not scored)."""
+        kinds = [kind for kind, _ in self.seen]
+        if any(kind not in kinds for kind, _ in self.asked):
+            return "missing"
+        colours = dict(self.seen)
+        (first, colour), (second, other) = self.asked
+        if colours[first] == other and colours[second] == colour:
+            return "swapped"
+        return "none" if colours[first] == colour and colours[second] == other else "other"
+
+
+def plan_case(number: int, seed: int):
+    """(plan, scene as asked, scene to start from or None, prompt): the same for the same number and seed."""
+    import numpy as np
+
+    from tools.train_demo.world import PLACES, TWO_SENSE, full_caption, sample_scene
+
+    rng = np.random.default_rng((seed, number))
+    plan = PLANS[number % len(PLANS)]
+    while True:
+        scene = sample_scene(rng, two_objects=1.0)
+        left, right = scene.things
+        words = {left.kind, left.colour, right.kind, right.colour}
+        if len(words) == 4 and not words & set(TWO_SENSE):
+            break
+    things = [f"a {t.colour} {t.kind}".replace("a orange", "an orange") for t in scene.things]
+    short = f"{' and '.join(things)} {PLACES[scene.background]}"
+    prompt = full_caption(scene) if rng.random() < 0.5 else short
+    start = None if plan == "text" else scene
+    if plan == "swapped":
+        left, right = (dataclasses.replace(a, colour=b.colour) for a, b in ((left, right), (right, left)))
+        start = dataclasses.replace(scene, things=(left, right))
+    elif plan == "missing":
+        start = dataclasses.replace(scene, things=(scene.things[int(rng.integers(2))],))
+    return plan, scene, start, prompt
+
+
+class Album:
+    """Cases with their recordings, in a folder of /tmp that belongs to these weights and this seed."""
+
+    def __init__(self, checkpoint: Path, seed: int):
+        digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12]
+        self.checkpoint, self.seed = checkpoint, seed
+        self.folder = Path("/tmp/hrv_report_pictures") / f"{digest}_{seed}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._studio = None
+
+    def get(self, number: int):
+        """(case, recording, latent, image), made now if it is not there yet."""
+        path = self.folder / f"{number:05}.safetensors"
+        if not path.is_file():
+            self._make(number, path)
+        return _read(path)
+
+    def _make(self, number: int, path: Path) -> None:
+        import numpy as np
+        import rig
+        import torch
+        from safetensors.torch import save_file
+
+        from tools.train_demo import judge
+        from tools.train_demo.world import render
+
+        plan, scene, start, prompt = plan_case(number, self.seed)
+        model, traced, recording, vae, referee = self._open()
+        latent, how = torch.zeros(1, 4, 32, 32), {"steps": STEPS}
+        with torch.inference_mode():
+            if start is not None:
+                latent = vae.encode(torch.from_numpy(render(start)[0]).float().div(255)[None])
+                how = HALF_WAY
+            positive, negative = (
+                traced.encode_from_tokens_scheduled(traced.tokenize(t)) for t in (prompt, "")
+            )
+            made = rig.sample(model, positive, negative, {"samples": latent}, seed=number, cfg=CFG, **how)
+            image = vae.decode(made).clamp(0, 1)
+        picture = (image[0] * 255).round().byte().numpy()
+        seen = [
+            (said["kind"], said["colour"])
+            for said in judge.ask(referee, [np.asarray(h) for h in judge.halves(picture)])
+        ]
+        case = Case(number, plan, prompt, tuple((t.kind, t.colour) for t in scene.things), tuple(seen))
+        (entry,) = recording.runs[-1].of_role("positive")
+        tensors = {f"maps.{block}": maps.contiguous() for block, maps in entry.maps.items()}
+        tensors |= {"latent": made.contiguous(), "image": image.contiguous()}
+        facts = {"case": json.dumps(dataclasses.asdict(case)), "counts": json.dumps(entry.counts)}
+        facts |= {"columns": json.dumps(entry.columns), "layout": recording.layout.to_json()}
+        partial = path.with_suffix(".partial")
+        save_file(tensors, partial, facts)
+        partial.replace(path)
+
+    def _open(self):
+        """(recording model, traced CLIP, recording, VAE, judge), loaded once."""
+        if self._studio is None:
+            import rig
+
+            from hrv_pack.host.demo_checkpoint import load
+            from tools.train_demo import judge
+
+            model, clip, vae = load(self.checkpoint)
+            self._studio = (*rig.attach(model, clip, rig.RecordOptions()), vae, judge.load())
+        return self._studio
+
+
+def _read(path: Path):
+    from safetensors import safe_open
+
+    from hrv_pack.host.clip_trace import tokenize_text
+    from hrv_pack.hrv.layout import Layout
+    from hrv_pack.hrv.recording import Entry, Recording, Run, fingerprints
+
+    with safe_open(path, framework="pt") as file:
+        facts = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    case = json.loads(facts["case"])
+    pairs = {key: tuple(map(tuple, case[key])) for key in ("asked", "seen")}
+    case = Case(case["number"], case["plan"], case["prompt"], **pairs)
+    prompt = tokenize_text(case.prompt)
+    maps = {int(name.split(".")[1]): t for name, t in tensors.items() if name.startswith("maps.")}
+    counts = json.loads(facts["counts"])
+    entry = Entry("positive", 0, prompt, prompt.length, tuple(json.loads(facts["columns"])), counts, 1, maps)
+    run = Run(Layout.from_json(facts["layout"]), [entry], fingerprints(tensors["latent"]))
+    recording = Recording(run.layout, 2**40)
+    recording.add(run)
+    return case, recording, tensors["latent"], tensors["image"]
