@@ -41,8 +41,8 @@ def main(arguments: list[str]) -> None:
     votes = load_vectors(options.vectors, studio.layout)
     relevance = {"": votes} if votes is not None else {}
     if options.tuning_scenes:
-        say(f"relevance by agreement from {options.tuning_scenes} other scenes …")
-        relevance["agree_"] = truth_iou.agreement_vectors(studio, options.tuning_scenes, TUNING_SEED)
+        say(f"relevance by agreement and by preference from {options.tuning_scenes} other scenes …")
+        relevance |= truth_iou.other_vectors(studio, options.tuning_scenes, TUNING_SEED)
     figures: dict = {
         "seed": options.seed,
         "checkpoint": str(options.checkpoint),
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> None:
         if not options.no_write:
             draw_figure(curves, results)
     if "ambiguity" in options.parts:
-        named = {"": "votes", "agree_": "agreement"}
+        named = {"": "votes", "agree_": "agreement", "prefer_": "preference"}
         found = truth_ambiguity.measure(
             studio, options.pictures, options.seed, {named[k]: v for k, v in relevance.items()},
             counter("pictures", options.pictures),
@@ -91,7 +91,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--pictures", type=int, default=200, help="pictures of a two-sense word whose sense can be told"
     )
     parser.add_argument(
-        "--tuning-scenes", type=int, default=100, help="other scenes, for relevance by agreement (0: none)"
+        "--tuning-scenes",
+        type=int,
+        default=100,
+        help="other scenes, for relevance by agreement and preference (0: none)",
     )
     parser.add_argument("--seed", type=int, default=REPORT_SEED)
     parser.add_argument("--checkpoint", type=Path, default=demo)

@@ -15,7 +15,7 @@ import truth_figure  # noqa: E402
 import truth_iou  # noqa: E402
 import truth_scenes  # noqa: E402
 
-from hrv_pack.hrv.agreement_relevance import agreement_relevance  # noqa: E402
+from hrv_pack.hrv.agreement_relevance import agreement_relevance, preference_relevance  # noqa: E402
 from hrv_pack.hrv.layout import Block, Layout  # noqa: E402
 from hrv_pack.tools.train_demo.world import TWO_SENSE, full_caption  # noqa: E402
 
@@ -118,3 +118,22 @@ def test_relevance_by_agreement_is_the_mean_of_positive_scores():
     assert vectors.of("Colours").tolist() == [1.0, 1.0, 1.0]
     with pytest.raises(ValueError, match="No word of Sizes was seen"):
         agreement_relevance({**scores, "Sizes": []}, layout)
+
+
+def test_relevance_by_preference_is_the_votes_formula_with_shares():
+    layout = Layout((Block("input", 1, 0, 2),))
+    ratios = {
+        "Objects": [torch.tensor([3.0, 1.0]), torch.tensor([1.0, 1.0])],
+        "Colours": [torch.tensor([2.0, 3.0])],
+    }
+    vectors = preference_relevance(ratios, layout)
+    first, second = 2 / (2 + 2), 1 / (1 + 3)  # share of Objects in each head
+    assert vectors.of("Objects").tolist() == pytest.approx(
+        [2 * first / (first + second), 2 * second / (first + second)]
+    )
+    first, second = 2 / 4, 3 / 4
+    assert vectors.of("Colours").tolist() == pytest.approx(
+        [2 * first / (first + second), 2 * second / (first + second)]
+    )
+    with pytest.raises(ValueError, match="No word of Sizes was seen"):
+        preference_relevance({**ratios, "Sizes": []}, layout)
