@@ -17,6 +17,7 @@ from ..hrv.attention import column_probabilities
 from ..hrv.recording import Entry, Run
 from ..hrv.votes import VoteCounter
 from .blocks import cross_attention_layers, has_foreign_forward
+from .steered_sampling import as_recorded
 
 POSITIVE, NEGATIVE = "positive", "negative"
 OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
@@ -307,7 +308,7 @@ class Capture:
     def _layer(self, number: int, module, call: _Call, transformer_options: dict[str, Any], occupant):
         def replacement(q, k, v, extra_options):
             with self.guarded(f"reading layer {self.run.layout.blocks[number]}"):
-                self._record(number, module, call, q, k, tuple(extra_options["activations_shape"][-2:]))
+                self._record(number, module, call, q, k, extra_options)
             if occupant is not None:
                 return occupant(q, k, v, extra_options)
             # looked up now, as CrossAttention.forward does: other packs put their own in its place
@@ -323,11 +324,18 @@ class Capture:
         return replacement
 
     def _record(
-        self, number: int, module, call: _Call, q: torch.Tensor, k: torch.Tensor, grid: tuple[int, int]
+        self,
+        number: int,
+        module,
+        call: _Call,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        extra_options: dict[str, Any],
     ) -> None:
-        """module: the layer; q: (row, pixel, heads · d); k: (row, token, heads · d); grid: height and width of the layer."""
+        """module: the layer; q: (row, pixel, heads · d); k: (row, token, heads · d)."""
         if self._failed:
             return
+        grid = tuple(extra_options["activations_shape"][-2:])  # height and width of the layer
         fits = (
             q.shape[0] == k.shape[0] == call.batch
             and q.shape[1] == grid[0] * grid[1]
@@ -352,6 +360,8 @@ class Capture:
                 continue
             heads = self.run.layout.blocks[number].heads
             maps = column_probabilities(q[row.rows], k[row.rows], heads, row.entry.columns, row.entry.length)
+            span = self.run.layout.span(number)
+            maps = as_recorded(maps, row.rows, row.entry.columns, span, extra_options)
             maps = place_crop(maps.unflatten(-1, grid), row.crop, call.latent)
             with self._lock:
                 self._sums.add(row.entry, number, call.time_bin, maps)

@@ -28,15 +28,26 @@ UNKNOWN_WORDS = (
 
 @dataclass(frozen=True, eq=False)
 class SteeredRows:
-    """Rows of one call that are steered. tokens: factors of one copy of the prompt, on the CPU.
+    """Rows of one call that are steered. recorded: factors, for one copy of the prompt, that a recorder is to apply.
 
     columns: int64 (column,), all repeats of the prompt included; factors: float32 (column, head); on the device.
     """
 
     rows: slice
-    tokens: TokenFactors
+    recorded: TokenFactors
     columns: torch.Tensor
     factors: torch.Tensor
+
+
+def as_recorded(
+    maps: torch.Tensor, rows: slice, columns: Sequence[int], heads: slice, options: dict[str, Any]
+) -> torch.Tensor:
+    """A recorder's maps (row, head, column, pixel) of these batch rows, as the steering of the call wants them recorded:
+    unsteered, unless a steering node says otherwise. options: what the layer was called with."""
+    for part in options.get(STEERED_ROWS, ()):
+        if part.rows == rows and part.recorded.columns:
+            maps = maps * part.recorded.of(columns, heads).T[None, :, :, None].to(maps.device)
+    return maps
 
 
 class SteeredSampling:
@@ -175,13 +186,15 @@ class SteeredSampling:
             return None
         key = (id(owner), active, rows.start, rows.stop, tokens, device)
         if key not in self._rows:
-            factors = token_factors([self.steerings[n] for n in active], prompt, self.layout.heads)
+            acting = [self.steerings[n] for n in active]
+            factors = token_factors(acting, prompt, self.layout.heads)
+            recorded = token_factors([s for s in acting if s.recorded], prompt, self.layout.heads)
             repeats = tokens // length  # the host pads a prompt by repeating it
             columns = [column + repeat * length for repeat in range(repeats) for column in factors.columns]
             self._rows[key] = (
                 SteeredRows(
                     rows,
-                    factors,
+                    recorded,
                     torch.tensor(columns, dtype=torch.int64, device=device),
                     factors.factors.repeat(repeats, 1).to(device),
                 )

@@ -26,7 +26,8 @@ class Steering:
 
     name: the node's title, for messages. factors: float32 (head,), r_n; 1 leaves a head as it is. words: words and
     phrases of the prompt; none means every word. Percentages are parts of the schedule (0 noise … 1 picture).
-    made_from: the vectors or heads that the factors follow from; they know which model they fit.
+    made_from: the vectors or heads that the factors follow from; they know which model they fit. recorded: whether
+    Record Attention keeps the attention after the multiplication.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Steering:
     words: tuple[str, ...] = ()
     start_percent: float = 0.0
     end_percent: float = 1.0
+    recorded: bool = False
 
     @property
     def acts(self) -> bool:
@@ -53,6 +55,7 @@ class Where:
     words: str = ""
     start_percent: float = 0.0
     end_percent: float = 1.0
+    recorded: bool = False
 
     def steering(self, name: str, factors: torch.Tensor, made_from) -> Steering:
         """Raises ValueError for an empty part of the schedule."""
@@ -62,7 +65,7 @@ class Where:
                 f"({self.end_percent:g})."
             )
         words = tuple(split_names(self.words))
-        return Steering(name, factors, made_from, words, self.start_percent, self.end_percent)
+        return Steering(name, factors, made_from, words, self.start_percent, self.end_percent, self.recorded)
 
 
 def strengthen(vectors: HeadRelevance, concept: str, strength: float, clamp: float, where: Where) -> Steering:
@@ -100,6 +103,14 @@ class TokenFactors:
 
     columns: tuple[int, ...]
     factors: torch.Tensor
+
+    def of(self, columns: Sequence[int], heads: slice) -> torch.Tensor:
+        """float32 (column, head) of some columns and heads."""
+        table = torch.ones(len(columns), self.factors.shape[1])
+        for row, column in enumerate(columns):
+            if column in self.columns:
+                table[row] = self.factors[self.columns.index(column)]
+        return table[:, heads]
 
 
 def token_factors(steerings: Sequence[Steering], prompt: Prompt, heads: int) -> TokenFactors:

@@ -36,6 +36,10 @@ CLIP = io.Clip.Input(
     tooltip="Only needed when the CLIP of your text nodes does not come from Record Attention: connect it through here, so "
     "that the words are known.",
 )  # fmt: skip
+RECORDED = io.Boolean.Input(
+    "record_steered", default=False, optional=True, advanced=True,
+    tooltip="Record Attention shows what the model looked at. On: it shows that multiplied as this node does.",
+)  # fmt: skip
 OUTPUTS = (
     io.Model.Output(display_name="model", tooltip="The same model, steered. Connect it to the sampler."),
     io.Clip.Output(
@@ -85,6 +89,7 @@ class HRVStrengthenConcept(io.ComfyNode):
                 CLAMP,
                 *WHEN,
                 CLIP,
+                RECORDED,
             ],
             outputs=list(OUTPUTS),
         )
@@ -95,9 +100,19 @@ class HRVStrengthenConcept(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, vectors, concept, words, strength, clamp, start_percent, end_percent, clip=None
+        cls,
+        model,
+        vectors,
+        concept,
+        words,
+        strength,
+        clamp,
+        start_percent,
+        end_percent,
+        clip=None,
+        record_steered=False,
     ) -> io.NodeOutput:
-        where = Where(words, start_percent, end_percent)
+        where = Where(words, start_percent, end_percent, record_steered)
         return io.NodeOutput(*steer(model, clip, strengthen(vectors, concept, strength, clamp, where)))
 
 
@@ -125,6 +140,7 @@ class HRVAdjustConcept(io.ComfyNode):
                 CLAMP,
                 *WHEN,
                 CLIP,
+                RECORDED,
             ],
             outputs=list(OUTPUTS),
         )  # fmt: skip
@@ -135,9 +151,20 @@ class HRVAdjustConcept(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, vectors, wanted, unwanted, words, strength, clamp, start_percent, end_percent, clip=None
+        cls,
+        model,
+        vectors,
+        wanted,
+        unwanted,
+        words,
+        strength,
+        clamp,
+        start_percent,
+        end_percent,
+        clip=None,
+        record_steered=False,
     ) -> io.NodeOutput:
-        where = Where(words, start_percent, end_percent)
+        where = Where(words, start_percent, end_percent, record_steered)
         return io.NodeOutput(*steer(model, clip, adjust(vectors, wanted, unwanted, strength, clamp, where)))
 
 
@@ -164,12 +191,14 @@ class HRVScaleHeads(io.ComfyNode):
                 ),
                 *WHEN,
                 CLIP,
+                RECORDED,
             ],
             outputs=list(OUTPUTS),
         )  # fmt: skip
 
     @classmethod
-    def execute(cls, model, heads, words, factor, start_percent, end_percent, clip=None) -> io.NodeOutput:
-        return io.NodeOutput(
-            *steer(model, clip, scale(heads, factor, Where(words, start_percent, end_percent)))
-        )
+    def execute(
+        cls, model, heads, words, factor, start_percent, end_percent, clip=None, record_steered=False
+    ) -> io.NodeOutput:
+        where = Where(words, start_percent, end_percent, record_steered)
+        return io.NodeOutput(*steer(model, clip, scale(heads, factor, where)))

@@ -30,7 +30,7 @@ def test_the_contract_of_the_graph(comfy):
         schema = comfy.node_class(node_id).GET_SCHEMA()
         return [i.id for i in schema.inputs], [o.io_type for o in schema.outputs]
 
-    last = ["start_percent", "end_percent", "clip"]
+    last = ["start_percent", "end_percent", "clip", "record_steered"]
     assert ports("HRVStrengthenConcept") == (
         ["model", "vectors", "concept", "words", "strength", "clamp", *last], ["MODEL", "CLIP"],
     )  # fmt: skip

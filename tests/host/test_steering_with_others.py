@@ -64,6 +64,26 @@ def test_steering_between_two_recorders(studio, steering):
         assert torch.equal(maps, rig.entry(second).maps[number])
 
 
+def test_the_steered_attention_can_be_recorded(studio):
+    """P · r for the node that asks for it, P for the other; the latent is the same."""
+    layout = studio.recording.layout
+    shown = steered.scaling(layout, "cat", recorded=True)
+    hidden = steered.scaling(layout, "cat, mat", factor=3.0)
+    both, _ = steer(steer(studio.recorded, None, shown)[0], None, hidden)
+    latent = steered.draw(both, studio)
+    found = {number: maps.float() for number, maps in rig.entry(studio.recording).maps.items()}
+    unshown = steered.scaling(layout, "cat")
+    plainly, _ = steer(steer(studio.recorded, None, unshown)[0], None, hidden)
+    assert torch.equal(steered.draw(plainly, studio), latent)
+    prompt = studio.positive[0][1]["hrv_prompt"]
+    (cat,) = prompt.find("cat").columns
+    for number, maps in rig.entry(studio.recording).maps.items():
+        wanted = maps.float().clone()  # (batch, bin, head, column, height, width)
+        wanted[:, :, :, cat] *= shown.factors[layout.span(number)][None, None, :, None, None]
+        assert torch.allclose(found[number], wanted, atol=2e-3)
+    assert min(maps.min() for maps in found.values()) < 0
+
+
 # -- other packs ----------------------------------------------------------------------------------------------------
 
 
