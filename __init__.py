@@ -2,6 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .host.routes import register as register_routes
 from .nodes import all_nodes
 
 WEB_DIRECTORY = "./js"
@@ -9,6 +10,9 @@ WEB_DIRECTORY = "./js"
 
 class HRVExtension(ComfyExtension):
     """What ComfyUI asks for when it loads the pack."""
+
+    async def on_load(self) -> None:
+        register_routes()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return all_nodes()

@@ -6,6 +6,7 @@ from .compare_concepts import HRVCompareConcepts
 from .demo_checkpoint import HRVDemoCheckpoint
 from .filter_heads import HRVFilterHeads
 from .heatmap import HRVHeatmap
+from .lens import HRVLens
 from .mask_iou import HRVMaskIoU
 from .record import HRVRecordAttention
 from .report import HRVPromptReport
@@ -20,6 +21,7 @@ def all_nodes() -> list[type]:
     return [
         HRVRecordAttention,
         HRVHeatmap,
+        HRVLens,
         HRVPromptReport,
         HRVLoadVectors,
         HRVSelectHeads,

@@ -37,6 +37,10 @@ SOCKETS = {
         "grid:IMAGE masks:MASK verdict:STRING",
     ),
     "HRVLoadVectors": ("", "vectors:HRV_VECTORS summary:STRING"),
+    "HRVLens": (
+        "attention:HRV_ATTENTION latent:LATENT image:IMAGE vectors:HRV_VECTORS",
+        "overlay:IMAGE mask:MASK",
+    ),
     "CLIPTextEncode": ("clip:CLIP", "CONDITIONING:CONDITIONING"),
     "EmptyLatentImage": ("", "LATENT:LATENT"),
     "KSampler": (
@@ -47,6 +51,7 @@ SOCKETS = {
     "SaveImage": ("images:IMAGE", ""),
     "PreviewImage": ("images:IMAGE", ""),
     "MarkdownNote": ("", ""),
+    "MaskPreview": ("mask:MASK", ""),
     "GrowMask": ("mask:MASK", "MASK:MASK"),
     "SetLatentNoiseMask": ("samples:LATENT mask:MASK", "LATENT:LATENT"),
 }
@@ -260,6 +265,27 @@ def which_mouse(name: str) -> None:
     graph.save(name)
 
 
+def lens(name: str) -> None:
+    graph = Graph()
+    text_to_image(graph, "a red star and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
+    graph.nodes["record"]["widgets_values"][2] = 4
+    graph.add(
+        "lens", "HRVLens", (1480, 60), (460, 900), ["auto", "fish", 0.4, "", 23.0],
+        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
+    )  # fmt: skip
+    graph.add(
+        "mask", "MaskPreview", (1130, 540), (300, 330), title="The mask of the pinned word", mask="lens.mask"
+    )
+    note = (
+        "**Look into a picture.** Run, then point at a word in Attention Lens to see where the model looked for it, and "
+        "at the picture to see which words drew that place.\n\n"
+        "Click words to pin them: each pinned word gives an overlay and a mask. The step slider is there because "
+        "`time_bins` in Record Attention is 4."
+    )
+    graph.add("note", "MarkdownNote", (40, -80), (690, 190), [note], "How to read this")
+    graph.save(name)
+
+
 def main() -> None:
     which_word(
         "01_which_word_drew_what",
@@ -278,6 +304,7 @@ def main() -> None:
         side=1024, seed=7, steps=25, cfg=7.0, loader="CheckpointLoaderSimple", models=(SDXL,),
     )  # fmt: skip
     repaint("03_mask_a_word_and_repaint_it")
+    lens("05_look_into_the_picture")
     report("09_why_did_my_prompt_go_wrong")
     heads_without_vectors("06_select_heads_without_vectors")
     which_mouse("07_which_mouse_sdxl")

@@ -1,0 +1,132 @@
+// Attention Lens in ComfyUI's page: ties a lens (js/lens/view.js) to a node.
+
+import { api } from "../../scripts/api.js";
+import { app } from "../../scripts/app.js";
+import { LensView } from "./lens/view.js";
+
+const NODE = "HRVLens";
+const OUTPUT = "hrv_lens";
+const MAPS = "/hrv/lens/maps";
+const DRIVEN = ["threshold", "concept", "percent"]; // inputs that the lens has controls for
+const LEAST_HEIGHT = 380;
+const FIRST_SIZE = [440, 760];
+
+const lenses = new Map(); // node → its view
+
+const style = document.createElement("link");
+style.rel = "stylesheet";
+style.href = new URL("./lens/lens.css", import.meta.url).href;
+document.head.append(style);
+
+async function ask(question) {
+  let answer, body;
+  try {
+    answer = await api.fetchApi(MAPS, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(question),
+    });
+    body = await answer.json();
+  } catch {
+    throw new Error("ComfyUI does not answer. Is it still running?");
+  }
+  if (!answer.ok) throw new Error(body.error ?? `ComfyUI answered ${answer.status}.`);
+  return body;
+}
+
+function pictureAddress({ filename, subfolder, type }) {
+  return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
+}
+
+/** What the lens needs of its node. */
+function hostOf(node) {
+  const widget = (name) => node.widgets.find((w) => w.name === name);
+  return {
+    get: (name) => widget(name)?.value,
+    set: (name, value) => {
+      const target = widget(name);
+      if (!target || target.value === value) return;
+      target.value = value;
+      target.callback?.(value);
+      node.graph?.setDirtyCanvas(true, true);
+    },
+    // the page takes a step for undo where a change begins and ends
+    settled: () => {
+      app.canvas?.emitBeforeChange?.();
+      app.canvas?.emitAfterChange?.();
+    },
+    locked: (name) => node.inputs?.some((input) => input.name === name && input.link != null) ?? false,
+    look: () => node.properties.hrv_lens,
+    setLook: (look) => (node.properties.hrv_lens = look),
+    ask,
+    pictureAddress,
+  };
+}
+
+/** Calls `after` once `object[name]` has done what it did before. */
+function chain(object, name, after) {
+  const before = object[name];
+  object[name] = function (...values) {
+    const result = before?.apply(this, values);
+    after.apply(this, values);
+    return result;
+  };
+}
+
+function show(node, output) {
+  const payload = output?.[OUTPUT]?.[0];
+  if (!payload || payload.version !== 1 || payload === lenses.get(node)?.shownPayload) return;
+  const view = lenses.get(node);
+  if (!view) return;
+  view.shownPayload = payload;
+  view.show({ ...payload, frames: payload.frames.map((frame) => ({ ...frame })) });
+}
+
+/** Shows again what the page remembers of an earlier run, after undo, or when a tab comes back. */
+function recall(outputs = app.nodeOutputs ?? {}) {
+  for (const node of lenses.keys()) {
+    const nested = node.graph && node.graph !== (app.rootGraph ?? app.graph);
+    show(node, outputs[nested ? `${node.graph.id}:${node.id}` : String(node.id)]);
+  }
+}
+
+app.registerExtension({
+  name: "HRV.Lens",
+
+  nodeCreated(node) {
+    if (node.comfyClass !== NODE) return;
+    for (const name of DRIVEN) {
+      const widget = node.widgets.find((w) => w.name === name);
+      if (widget) widget.hidden = true;
+    }
+    const view = new LensView(hostOf(node));
+    lenses.set(node, view);
+    const widget = node.addDOMWidget("lens", "hrv_lens", view.element, {
+      serialize: false,
+      hideOnZoom: false,
+      getMinHeight: () => LEAST_HEIGHT,
+      getValue: () => "",
+      setValue: () => {},
+    });
+    widget.serialize = false;
+    for (const name of ["words", ...DRIVEN]) {
+      const source = node.widgets.find((w) => w.name === name);
+      if (source) chain(source, "callback", () => queueMicrotask(() => lenses.has(node) && view.update()));
+    }
+    chain(node, "onExecuted", (output) => show(node, output));
+    chain(node, "onConfigure", () => lenses.has(node) && view.update());
+    chain(node, "onRemoved", () => {
+      view.close();
+      lenses.delete(node);
+    });
+    node.setSize([Math.max(node.size[0], FIRST_SIZE[0]), Math.max(node.size[1], FIRST_SIZE[1])]);
+  },
+
+  loadedGraphNode(node) {
+    if (node.comfyClass === NODE) setTimeout(recall, 0);
+  },
+
+  onNodeOutputsUpdated(outputs) {
+    recall(outputs);
+  },
+});

@@ -1,0 +1,80 @@
+// Everything that can be set in the lens: how heat is shown, whose heads, which picture, which part of the schedule.
+
+import { COLORMAPS } from "./colormaps.js";
+import { choice, make, slider } from "./dom.js";
+
+const percent = (value) => `${Math.round(value)} %`;
+
+/** on: {look(changes), threshold(value), heads(concept, share), picture(step), bin(value), settled(), save(), clear()} */
+export class Controls {
+  constructor(on) {
+    const settled = () => on.settled();
+    const set = (name) => (value) => on.look({ [name]: value });
+    const kept = (name) => (value) => {
+      on.look({ [name]: value });
+      on.settled();
+    };
+    this.view = choice("View", "heat: colours over the picture. reveal: only the place that the word drew stays lit.",
+      [["heat", "heat"], ["reveal", "reveal"]], kept("view"));
+    this.scale = choice("Scale", "shared: one scale for all words, so an ignored word stays dark. per word: each word stretched to its own lowest and highest value.",
+      [["shared", "shared"], ["per word", "per word"]], kept("scale"));
+    this.colormap = choice("Colours", "viridis and inferno are safe for colour-blind eyes.",
+      COLORMAPS.map((name) => [name, name]), kept("colormap"));
+    this.opacity = slider("Opacity", "How strongly the heat covers the picture.",
+      { min: 0, max: 1, step: 0.01, text: (v) => percent(100 * v) }, set("opacity"), settled);
+    this.smoothing = slider("Smoothing", "Softens the heat you see. The mask is never smoothed.",
+      { min: 0, max: 3, step: 0.1, text: (v) => (v ? v.toFixed(1) : "off") }, set("smoothing"), settled);
+    this.threshold = slider("Threshold", "Where the mask begins, between the word's lowest and highest heat. The mask output uses it.",
+      { min: 0, max: 1, step: 0.01, text: (v) => v.toFixed(2) }, (v) => on.threshold(v), settled);
+    this.outline = make("input", { type: "checkbox", "aria-label": "Outline", onchange: () => kept("outline")(this.outline.checked) });
+    const outline = make("label", { class: "hrv-control hrv-check", title: "Draws the border of the mask." }, this.outline, make("span", {}, "Outline"));
+
+    const heads = () => on.heads(this.concept.input.value, this.share.input.valueAsNumber);
+    this.concept = choice("Heads", "Whose attention: of all heads (DAAM), or only of those that care most about a concept. The outputs follow.",
+      [], () => (heads(), on.settled()));
+    this.share = slider("Share of heads", "How many of all heads the concept takes. 23 % worked best in the paper.",
+      { min: 1, max: 100, step: 1, text: percent }, heads, settled);
+    this.headsRow = make("div", { class: "hrv-row" }, this.concept.element, this.share.element);
+
+    this.bins = 1;
+    this.step = slider("Steps", "Which part of the schedule: from noise to the finished picture.",
+      { min: 0, max: 1, step: 1, text: (v) => (v ? `${v} of ${this.bins}` : "all") }, (v) => on.bin(v ? v - 1 : null));
+    const arrow = (text, by, hint) => make("button", { type: "button", title: hint, "aria-label": hint, onclick: () => on.picture(by) }, text);
+    this.number = make("span", { class: "hrv-value" });
+    this.batch = make("span", { class: "hrv-control hrv-batch" }, arrow("◀", -1, "Previous picture"), this.number, arrow("▶", 1, "Next picture"));
+    this.timeRow = make("div", { class: "hrv-row" }, this.step.element, this.batch);
+
+    this.clear = make("button", { type: "button", title: "Unpins all words (Esc).", onclick: () => on.clear() }, "Unpin all");
+    this.save = make("button", { type: "button", title: "Saves the shown maps, all in one picture, with their numbers inside the file.", onclick: () => on.save() }, "Save picture");
+
+    this.element = make("div", { class: "hrv-controls" },
+      this.timeRow, this.headsRow,
+      make("div", { class: "hrv-row" }, this.view.element, this.scale.element, this.colormap.element),
+      make("div", { class: "hrv-row" }, this.threshold.element, outline),
+      make("div", { class: "hrv-row" }, this.opacity.element, this.smoothing.element));
+  }
+
+  /** What the data has: its concepts, parts of the schedule and pictures. */
+  offer({ concepts, bins, pictures }) {
+    this.concept.fill([["", "all heads (DAAM)"], ...concepts.map((name) => [name, name])]);
+    this.headsRow.hidden = !concepts.length;
+    this.bins = bins;
+    this.step.input.max = bins;
+    this.step.element.hidden = bins < 2;
+    this.batch.hidden = pictures < 2;
+    this.timeRow.hidden = bins < 2 && pictures < 2;
+  }
+
+  /** Shows the values that are set. */
+  show({ look, threshold, concept, share, bin, picture, pictures }) {
+    for (const name of ["view", "scale", "colormap", "opacity", "smoothing"]) this[name].set(look[name]);
+    this.outline.checked = look.outline;
+    this.threshold.set(threshold);
+    this.concept.set(concept);
+    this.share.set(share);
+    this.share.input.disabled = !concept;
+    this.step.set(bin === null ? 0 : bin + 1);
+    this.number.textContent = `${picture + 1} / ${pictures}`;
+    this.colormap.input.disabled = look.view === "reveal";
+  }
+}

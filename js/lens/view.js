@@ -1,0 +1,329 @@
+// The lens: puts picture, words and controls together. Knows nothing of ComfyUI; what it needs of it is `host`.
+
+import { Chips, plain } from "./chips.js";
+import { Controls } from "./controls.js";
+import { make } from "./dom.js";
+import { Frames } from "./frames.js";
+import { sharesAt } from "./maps.js";
+import { saveMaps } from "./save.js";
+import { shareText } from "./shares.js";
+import { Stage } from "./stage.js";
+
+const LOOK = { view: "heat", scale: "shared", colormap: "turbo", opacity: 0.6, smoothing: 0, outline: true };
+const RANKED = 7;
+const PAUSE = 40; // milliseconds to wait for a slider to rest before the server is asked
+
+/** Names in a words field, split at commas and line ends. */
+export const splitNames = (text) => text.split(/[,\n]/).map((name) => name.trim()).filter(Boolean);
+
+/** host: {get(name), set(name, value), settled(), locked(name), look(), setLook(look), ask(question),
+ *  pictureAddress(reference)}; names are the node's inputs words, threshold, concept, percent. */
+export class LensView {
+  constructor(host) {
+    this.host = host;
+    this.frames = null;
+    this.picture = 0;
+    this.bin = null;
+    this.active = null;
+    this.point = null;
+    this.build();
+    this.observer = new ResizeObserver(() => this.refresh());
+    this.observer.observe(this.box);
+  }
+
+  build() {
+    this.canvas = make("canvas", { class: "hrv-canvas", role: "img", "aria-label": "The picture with its attention" });
+    this.rank = make("ol", { class: "hrv-rank", hidden: true });
+    this.rows = Array.from({ length: RANKED }, () => {
+      const [name, value] = [make("span"), make("span", { class: "hrv-value" })];
+      return { element: this.rank.appendChild(make("li", {}, name, value)), name, value };
+    });
+    this.empty = make("p", { class: "hrv-empty" }, "Run the graph to look into its picture.");
+    this.box = make("div", { class: "hrv-stage" }, this.canvas, this.rank, this.empty);
+    this.status = make("p", { class: "hrv-status", role: "status" });
+    this.chips = new Chips({
+      point: (index) => ((this.active = index), this.refresh()),
+      pin: (name) => this.toggle(name),
+      clear: () => this.pin([]),
+    });
+    this.controls = new Controls({
+      look: (changes) => (this.host.setLook({ ...this.look, ...changes }), this.update()),
+      threshold: (value) => (this.host.set("threshold", value), this.refresh()),
+      heads: (concept, share) => {
+        this.host.set("concept", concept);
+        this.host.set("percent", share);
+        this.update();
+      },
+      picture: (step) => this.turn(step),
+      bin: (value) => ((this.bin = value), this.update()),
+      settled: () => this.host.settled(),
+      save: () => this.save(),
+      clear: () => this.pin([]),
+    });
+    const words = make("div", { class: "hrv-row hrv-wordbar" }, this.chips.search, this.controls.clear, this.controls.save);
+    this.element = make("div", { class: "hrv-lens" }, this.box, this.status, words, this.chips.list, this.controls.element);
+    this.element.lens = this;
+    this.canvas.addEventListener("pointermove", (event) => this.hover(event));
+    this.canvas.addEventListener("pointerleave", () => ((this.point = null), this.refresh()));
+    this.canvas.addEventListener("click", (event) => this.take(event));
+    this.controls.offer({ concepts: [], bins: 1, pictures: 1 });
+    this.update();
+  }
+
+  // Data
+
+  /** Shows what the node sent after a run. */
+  show(payload) {
+    this.frames?.close();
+    this.frames = new Frames(payload, (question) => this.host.ask(question));
+    this.picture = Math.min(this.picture, payload.frames.length - 1);
+    this.offer();
+  }
+
+  offer() {
+    const { payload } = this.frames;
+    const bins = this.frame.bins;
+    if (this.bin !== null && this.bin >= bins) this.bin = null;
+    this.controls.offer({ concepts: payload.concepts, bins, pictures: payload.frames.length });
+    this.empty.hidden = true;
+    this.named = null;
+    this.load(payload.pictures[this.picture], payload.size);
+    this.update();
+  }
+
+  load(reference, size) {
+    const image = new Image();
+    this.loading = image;
+    this.stage ??= new Stage(this.canvas);
+    this.canvas.style.aspectRatio = `${size[1]} / ${size[0]}`;
+    this.canvas.style.setProperty("--hrv-ratio", size[1] / size[0]);
+    image.onload = () => {
+      if (this.loading !== image) return;
+      this.stage.setPicture(image, size);
+      this.scene = null;
+      this.refresh();
+    };
+    image.onerror = () => this.say("The picture is no longer there. Run the graph again.");
+    this.stage.setPicture(null, size);
+    this.scene = null;
+    image.src = this.host.pictureAddress(reference);
+  }
+
+  get frame() {
+    return this.frames.frame(this.picture);
+  }
+
+  get look() {
+    return { ...LOOK, ...this.host.look() };
+  }
+
+  get choice() {
+    const known = this.frames.payload.concepts.includes(this.host.get("concept"));
+    return {
+      picture: this.picture,
+      concept: known ? this.host.get("concept") : "",
+      percent: this.host.get("percent"),
+      bin: this.bin,
+    };
+  }
+
+  /** Brings everything in line with the settings, and asks for maps that are missing. */
+  update() {
+    const pictures = this.frames?.payload.frames.length ?? 1;
+    this.controls.show({
+      look: this.look,
+      threshold: this.host.get("threshold"),
+      concept: this.frames ? this.choice.concept : "",
+      share: this.host.get("percent"),
+      bin: this.bin,
+      picture: this.picture,
+      pictures,
+    });
+    if (this.frames) {
+      this.set = this.frames.set(this.choice);
+      clearTimeout(this.timer);
+      this.frames.stop();
+      if (!this.set.complete) this.timer = setTimeout(() => this.request(), this.set.words.some(Boolean) ? 0 : PAUSE);
+      this.syncWords();
+    }
+    this.say("");
+    this.refresh();
+  }
+
+  async request() {
+    const set = this.set;
+    try {
+      await this.frames.complete(this.choice, this.shown(), () => {
+        this.rescore();
+        this.refresh();
+      });
+    } catch (error) {
+      if (set === this.set) this.say(error.message);
+    }
+  }
+
+  // Words
+
+  get pinned() {
+    return splitNames(String(this.host.get("words") ?? ""));
+  }
+
+  toggle(name) {
+    const rest = this.pinned.filter((other) => plain(other) !== plain(name));
+    this.pin(rest.length < this.pinned.length ? rest : [...rest, name]);
+  }
+
+  pin(names) {
+    if (this.host.locked("words")) return this.say("`words` comes from another node here, so words cannot be pinned.");
+    this.host.set("words", names.join(", "));
+    this.host.settled();
+    this.syncWords();
+    this.refresh();
+  }
+
+  /** Chips for the frame's words, and for pinned words that it does not have; called when the words field changed. */
+  syncWords() {
+    if (!this.frames) return;
+    const { names } = this.frame;
+    const known = new Set(names.map(plain));
+    const missing = this.pinned.filter((name) => !known.has(plain(name)));
+    const wanted = JSON.stringify([names, missing]);
+    if (this.named !== wanted) {
+      this.named = wanted;
+      this.chips.show(names, missing);
+    }
+    this.rescore();
+    this.chips.mark(new Set(this.pinned.map(plain)));
+    this.controls.clear.disabled = !this.pinned.length;
+  }
+
+  rescore() {
+    this.chips.score(this.set.words.map((word) => word?.score));
+  }
+
+  /** Places of the words whose heat is shown: the one that is pointed at, else the pinned ones. */
+  shown() {
+    if (this.active !== null) return [this.active];
+    const places = new Map(this.frame.names.map((name, i) => [plain(name), i]));
+    return [...new Set(this.pinned.map((name) => places.get(plain(name))).filter((i) => i !== undefined))];
+  }
+
+  // Pointing at the picture
+
+  place(event) {
+    const box = this.canvas.getBoundingClientRect();
+    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+  }
+
+  hover(event) {
+    this.point = this.frames ? this.place(event) : null;
+    this.refresh();
+  }
+
+  take(event) {
+    const shares = this.frames && this.shares(this.place(event));
+    if (!shares) return;
+    const name = this.frame.names[shares.indexOf(Math.max(...shares))];
+    if (event.ctrlKey || event.metaKey || event.shiftKey) this.toggle(name);
+    else this.pin([name]);
+  }
+
+  shares([x, y]) {
+    return sharesAt(this.set.words.map((word) => word?.map), ...this.frame.grid, x, y);
+  }
+
+  ranking() {
+    const shares = this.point && this.shares(this.point);
+    this.rank.hidden = !shares;
+    if (!shares) return this.chips.bars(null);
+    const order = [...shares.keys()].sort((a, b) => shares[b] - shares[a]).slice(0, RANKED);
+    this.chips.bars(shares, order[0]);
+    this.rows.forEach(({ element, name, value }, i) => {
+      element.hidden = i >= order.length;
+      if (element.hidden) return;
+      name.textContent = this.frame.names[order[i]];
+      value.textContent = shareText(shares[order[i]]);
+    });
+    this.rank.classList.toggle("hrv-right", this.point[0] < 0.5);
+  }
+
+  // Drawing
+
+  refresh() {
+    this.drawing ??= requestAnimationFrame(() => {
+      this.drawing = null;
+      this.draw();
+    });
+  }
+
+  draw() {
+    if (!this.stage || !this.frames || !this.set) return;
+    const shown = this.shown().filter((i) => this.set.words[i]);
+    this.stage.fit();
+    const scene = JSON.stringify([shown, this.choice, this.set.peak, this.look, this.level(), this.canvas.width, this.canvas.height]);
+    if (scene !== this.scene) {
+      this.stage.draw(shown.map((i) => this.set.words[i]), this.frame.grid, this.set.peak, this.look, this.level());
+      this.scene = scene;
+    }
+    this.ranking();
+    if (!this.complaint) this.status.textContent = this.sentence(shown);
+  }
+
+  level() {
+    return this.look.outline ? Number(this.host.get("threshold")) : null;
+  }
+
+  sentence(shown) {
+    const source = this.set.source || "reading the recording …";
+    const name = (i) => this.frame.names[i];
+    const word = shown.length === 1 ? this.set.words[shown[0]] : null;
+    if (word) return `${name(shown[0])}: up to ${shareText(word.high)} · gathers ${Math.round(word.score)} of 100 · ${source}`;
+    if (shown.length) return `${shown.length} pinned words · ${source}`;
+    return [`Point at a word or at the picture · ${source}`, ...this.frames.payload.warnings].join(" · ⚠ ");
+  }
+
+  say(text) {
+    this.complaint = text;
+    if (text) this.status.textContent = text;
+    this.status.classList.toggle("hrv-complaint", Boolean(text));
+  }
+
+  turn(step) {
+    const count = this.frames.payload.frames.length;
+    this.picture = (this.picture + step + count) % count;
+    this.active = null;
+    this.offer();
+  }
+
+  // Saving
+
+  /** The shown words, or all where none is shown, as one picture file. */
+  async save() {
+    if (!this.frames) return this.say("Run the graph first.");
+    const shown = this.shown().filter((i) => this.set.words[i]);
+    const places = shown.length ? shown : [...this.set.words.keys()].filter((i) => this.set.words[i]);
+    await saveMaps({
+      words: places.map((i) => ({ name: this.frame.names[i], ...this.set.words[i] })),
+      grid: this.frame.grid,
+      picture: this.stage.picture,
+      size: this.stage.size,
+      peak: this.set.peak,
+      source: this.set.source,
+      look: this.look,
+      level: this.level(),
+    });
+  }
+
+  /** Lets go of everything; the view cannot be used afterwards. */
+  close() {
+    this.observer.disconnect();
+    cancelAnimationFrame(this.drawing);
+    clearTimeout(this.timer);
+    this.frames?.close();
+    this.stage?.forget();
+    this.frames = this.set = this.stage = this.loading = null;
+    this.canvas.width = this.canvas.height = 0;
+    this.element.replaceChildren();
+    this.element.lens = null;
+  }
+}

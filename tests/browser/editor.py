@@ -1,0 +1,96 @@
+"""ComfyUI's page, driven as a user would: open a graph, run it, point and click in the lens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from devtools.server import ComfyServer
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-sync",
+]
+SETTINGS = {
+    "Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False, "Comfy.Graph.CanvasInfo": False,
+    "Comfy.Workflow.ShowMissingModelsWarning": False,
+}  # fmt: skip
+READY = "() => window.app && window.app.graph && window.app.canvas"
+CENTRE = """([type, scale]) => {
+    const node = window.app.canvas.graph._nodes.find((n) => n.type === type);
+    const { ds, canvas } = window.app.canvas;
+    const ratio = window.devicePixelRatio;
+    ds.scale = scale;
+    ds.offset = [canvas.width / ratio / scale / 2 - node.pos[0] - node.size[0] / 2,
+                 canvas.height / ratio / scale / 2 - node.pos[1] - node.size[1] / 2 + 15];
+    window.app.canvas.setDirty(true, true);
+}"""
+
+
+class Editor:
+    """One page. `complaints` are errors of the pack's scripts, and whatever was thrown in the page."""
+
+    def __init__(self, page, server: ComfyServer):
+        self.page, self.server, self.complaints = page, server, []
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.complaints.append(f"thrown: {error}"))
+
+    def _heard(self, message) -> None:
+        if message.type == "error" and (
+            "hrv" in message.text.lower() or "hrv" in str(message.location).lower()
+        ):
+            self.complaints.append(message.text)
+
+    def open(self) -> None:
+        self.page.goto(f"http://{self.server.address}/")
+        self.page.wait_for_function(READY, timeout=180_000)
+        self.page.wait_for_timeout(3000)
+        self.page.add_style_tag(
+            content=".p-dialog-mask, .p-toast, [class*=side-tool-bar] { display: none !important }"
+        )
+
+    def load(self, workflow: Path | dict) -> None:
+        """Opens a graph, as dropping its file on the page would."""
+        graph = json.loads(workflow.read_text("utf-8")) if isinstance(workflow, Path) else workflow
+        self.page.evaluate("graph => window.app.loadGraphData(graph)", graph)
+        self.page.wait_for_timeout(1500)
+
+    def saved(self) -> dict:
+        """The graph as the page would save it."""
+        return self.page.evaluate("() => JSON.parse(JSON.stringify(window.app.graph.serialize()))")
+
+    def run(self) -> dict:
+        """Runs the graph to its end; returns the history entry."""
+        before = set(self.server.get("/history"))
+        self.page.evaluate("() => window.app.queuePrompt(0)")
+        for _ in range(1200):
+            self.page.wait_for_timeout(250)
+            fresh = set(self.server.get("/history")) - before
+            if fresh:
+                self.page.wait_for_timeout(1000)
+                return self.server.get("/history")[fresh.pop()]
+        raise TimeoutError("the graph did not end")
+
+    def centre(self, node_type: str, scale: float = 1.0) -> None:
+        """Brings a node into the middle of the page, at this zoom."""
+        self.page.evaluate(CENTRE, [node_type, scale])
+        self.page.wait_for_timeout(800)
+
+    def widget(self, node_type: str, name: str):
+        return self.page.evaluate(
+            "([type, name]) => window.app.canvas.graph._nodes.find((n) => n.type === type)"
+            ".widgets.find((w) => w.name === name).value",
+            [node_type, name],
+        )
+
+    def lens(self, script: str):
+        """Evaluates `script` with `lens`, the view of the first lens on the page."""
+        return self.page.evaluate(
+            f"() => {{ const lens = [...document.querySelectorAll('.hrv-lens')].map((e) => e.lens).find(Boolean); return {script}; }}"
+        )
+
+    def chip(self, name: str):
+        return self.page.locator(".hrv-chip").filter(has_text=name).first

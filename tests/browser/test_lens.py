@@ -1,0 +1,216 @@
+"""Attention Lens in ComfyUI's own page: point, pin, undo, save, copy; with the canvas and with Nodes 2.0."""
+
+import copy
+import json
+import zlib
+
+import pytest
+import torch
+
+from devtools.server import ROOT
+from hrv_pack.hrv.draw import COLORMAPS, color_table
+from hrv_pack.hrv.lens import pack
+from hrv_pack.hrv.maps import resize
+
+EXAMPLE = json.loads((ROOT / "example_workflows" / "05_look_into_the_picture.json").read_text("utf-8"))
+LENS = "HRVLens"
+MODULE = "await import('/extensions/ComfyUI-HRV/lens/{}.js')"
+SCRIPT_A_MOVE = 8  # milliseconds: half of a frame at 60 a second
+
+
+def quick(workflow: dict) -> dict:
+    """The graph with few steps, and nothing pinned."""
+    workflow = copy.deepcopy(workflow)
+    for node in workflow["nodes"]:
+        if node["type"] == "KSampler":
+            node["widgets_values"][2] = 4
+        if node["type"] == LENS:
+            node["widgets_values"][1] = ""
+    return workflow
+
+
+@pytest.fixture
+def lens(editor):
+    """The page after the example has run, the lens in its middle."""
+    editor.load(quick(EXAMPLE))
+    assert editor.run()["status"]["status_str"] == "success"
+    editor.page.wait_for_function("() => document.querySelector('.hrv-chip')", timeout=60_000)
+    editor.centre(LENS)
+    return editor
+
+
+def move_over_picture(editor, x: float, y: float) -> None:
+    box = editor.page.locator(".hrv-canvas").bounding_box()
+    editor.page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    editor.page.wait_for_timeout(300)
+
+
+def test_pointing_pinning_undo_saving_and_copying(lens):
+    names = ["a#1", "red", "star", "and", "a#2", "blue", "fish", "on", "sand"]
+    assert lens.lens("lens.frame.names") == names
+    lens.chip("fish").hover()
+    lens.page.wait_for_timeout(300)
+    assert "fish: up to" in lens.lens("lens.status.textContent")
+    move_over_picture(lens, 0.3, 0.6)
+    shares = lens.lens("lens.shares(lens.point)")
+    leading = names[shares.index(max(shares))]
+    assert lens.page.locator(".hrv-rank li").first.inner_text().startswith(leading)
+    assert abs(sum(shares) - 1) < 1e-6
+
+    lens.chip("fish").click()
+    lens.page.wait_for_timeout(500)
+    lens.chip("star").click()
+    lens.page.wait_for_timeout(500)
+    assert lens.widget(LENS, "words") == "fish, star"
+    saved = lens.saved()
+    (node,) = [n for n in saved["nodes"] if n["type"] == LENS]
+    assert node["widgets_values"] == ["auto", "fish, star", 0.4, "", 23]
+    lens.page.keyboard.press("Control+z")
+    lens.page.wait_for_timeout(2500)
+    assert lens.widget(LENS, "words") == "fish"
+    assert lens.lens("lens.frame.names") == names, "what was shown is shown again after undo"
+
+    lens.load(saved)
+    assert lens.widget(LENS, "words") == "fish, star"
+    assert lens.run()["status"]["status_str"] == "success"
+    assert lens.lens("lens.shown().length") == 2
+    count = "() => window.app.canvas.graph._nodes.filter((n) => n.type === 'HRVLens').length"
+    copied = """() => {
+        const canvas = window.app.canvas;
+        canvas.selectItems([canvas.graph._nodes.find((n) => n.type === 'HRVLens')]);
+        canvas.copyToClipboard();
+        canvas.pasteFromClipboard();
+    }"""
+    lens.page.evaluate(copied)
+    lens.page.wait_for_timeout(1000)
+    assert lens.page.evaluate(count) == 2
+    views = "() => [...document.querySelectorAll('.hrv-lens')].filter((e) => e.lens).length"
+    assert lens.page.evaluate(views) == 2
+    lens.page.evaluate("() => window.app.graph.clear()")
+    lens.page.wait_for_timeout(1000)
+    assert lens.page.evaluate(views) == 0, "what a lens holds is freed with its node"
+
+
+def test_keys_picture_clicks_steps_and_zoom(lens):
+    lens.page.locator(".hrv-chips").focus()
+    for key in ("ArrowRight", "ArrowRight", "Enter"):
+        lens.page.keyboard.press(key)
+    lens.page.wait_for_timeout(300)
+    assert lens.widget(LENS, "words") == "red"
+    lens.page.keyboard.press("Escape")
+    assert lens.widget(LENS, "words") == ""
+    move_over_picture(lens, 0.5, 0.5)
+    shares, names = lens.lens("lens.shares(lens.point)"), lens.lens("lens.frame.names")
+    lens.page.locator(".hrv-canvas").click()
+    lens.page.wait_for_timeout(300)
+    assert lens.widget(LENS, "words") == names[shares.index(max(shares))]
+
+    whole = lens.lens("Array.from(lens.set.words[6].map)")
+    lens.page.get_by_label("Steps").fill("2")
+    lens.page.wait_for_function(
+        "() => [...document.querySelectorAll('.hrv-lens')].find((e) => e.lens).lens.set.complete",
+        timeout=60_000,
+    )
+    assert lens.lens("lens.bin") == 1
+    assert lens.lens("Array.from(lens.set.words[6].map)") != whole
+    lens.page.get_by_label("Threshold").fill("0.7")
+    assert lens.widget(LENS, "threshold") == 0.7
+    for scale in (0.5, 2.0):
+        lens.centre(LENS, scale)
+        move_over_picture(lens, 0.25, 0.5)
+        x, y = lens.lens("lens.point")
+        assert abs(x - 0.25) < 0.02 and abs(y - 0.5) < 0.02
+    with lens.page.expect_download() as download:
+        lens.page.evaluate(
+            "() => [...document.querySelectorAll('.hrv-lens')].find((e) => e.lens).lens.save()"
+        )
+    data = download.value.path().read_bytes()
+    assert text_of(data)["format"] == "hrv-lens" and text_of(data)["words"]
+
+
+def text_of(png: bytes) -> dict:
+    """The JSON in the file, every chunk's checksum checked."""
+    place, found = 8, None
+    while place < len(png):
+        length = int.from_bytes(png[place : place + 4], "big")
+        kind, body = png[place + 4 : place + 8], png[place + 8 : place + 8 + length]
+        assert zlib.crc32(kind + body) == int.from_bytes(png[place + 8 + length : place + 12 + length], "big")
+        if kind == b"iTXt":
+            found = json.loads(body.split(b"\0\0\0\0\0", 1)[1])
+        place += 12 + length
+    return found
+
+
+def payload(names: list[str], maps: torch.Tensor, picture: dict) -> dict:
+    grid = tuple(maps.shape[1:])
+    frame = {"names": names, "grid": list(grid), "bins": 1, "heads": 1300, "source": "all 1300 heads (DAAM)",
+             "evaluations": 20, **pack(maps, grid)}  # fmt: skip
+    return {"version": 1, "id": "0" * 32, "pictures": [picture], "frames": [frame], "size": [1024, 1024],
+            "concepts": [], "warnings": []}  # fmt: skip
+
+
+def test_forty_words_at_sixty_frames_a_second(editor):
+    """Script time of a move over 40 words and over the picture, maps of SDXL's size."""
+    node = next(n for n in EXAMPLE["nodes"] if n["type"] == LENS)
+    alone = {**node, "inputs": [{**i, "link": None} for i in node["inputs"]],
+             "outputs": [{**o, "links": []} for o in node["outputs"]]}  # fmt: skip
+    editor.load({**EXAMPLE, "nodes": [alone], "links": []})
+    editor.centre(LENS)
+    maps = torch.rand(40, 64, 64, generator=torch.Generator().manual_seed(0))
+    sent = payload(
+        [f"word{i}" for i in range(40)], maps, {"filename": "none.png", "subfolder": "", "type": "temp"}
+    )
+    show = "p => [...document.querySelectorAll('.hrv-lens')].map((e) => e.lens).find(Boolean).show(p)"
+    editor.page.evaluate(show, sent)
+    editor.page.wait_for_timeout(500)
+    measured = editor.page.evaluate("""async () => {
+        const lens = [...document.querySelectorAll('.hrv-lens')].map((e) => e.lens).find(Boolean);
+        const frame = () => new Promise((done) => requestAnimationFrame(done));
+        const times = { words: [], picture: [] };
+        for (let round = 0; round < 2; round++) {
+            for (let i = 0; i < 40; i++) {
+                const start = performance.now();
+                lens.chips.point(i);
+                lens.draw();
+                if (round) times.words.push(performance.now() - start);
+                await frame();
+            }
+        }
+        lens.chips.point(null);
+        const box = lens.canvas.getBoundingClientRect();
+        for (let i = 0; i < 60; i++) {
+            const [x, y] = [box.left + (box.width * (i + 0.5)) / 60, box.top + box.height * 0.4];
+            const start = performance.now();
+            lens.hover({ clientX: x, clientY: y });
+            lens.draw();
+            times.picture.push(performance.now() - start);
+            await frame();
+        }
+        const middle = (list) => list.sort((a, b) => a - b)[list.length >> 1];
+        return { words: middle(times.words), picture: middle(times.picture) };
+    }""")
+    print(f"script a move, median: words {measured['words']:.2f} ms, picture {measured['picture']:.2f} ms")
+    assert measured["words"] <= SCRIPT_A_MOVE and measured["picture"] <= SCRIPT_A_MOVE
+
+
+def test_the_pages_arithmetic_is_that_of_the_pack(browser, server):
+    page = browser.new_page()
+    page.goto(f"http://{server.address}/system_stats")
+    grid = torch.rand(1, 8, 12, generator=torch.Generator().manual_seed(1)) ** 4
+    enlarged = page.evaluate(
+        f"async (map) => Array.from(({MODULE.format('maps')}).enlarge(Float32Array.from(map), 8, 12, 100, 150))",
+        grid.flatten().tolist(),
+    )
+    assert torch.allclose(torch.tensor(enlarged), resize(grid, (100, 150)).flatten(), atol=2e-6)
+    for name in COLORMAPS:
+        found = page.evaluate(
+            f"async (name) => Array.from(({MODULE.format('colormaps')}).colorTable(name))", name
+        )
+        bytes_ = torch.tensor([[c & 255, c >> 8 & 255, c >> 16 & 255] for c in found])
+        assert torch.equal(bytes_, (color_table(name) * 255).round().long())
+    packed = pack(grid, (8, 12))
+    unpacked = page.evaluate(
+        f"async (p) => ({MODULE.format('frames')}).unpack(p, 8, 12).map((w) => Array.from(w.map))", packed
+    )
+    assert torch.allclose(torch.tensor(unpacked[0]), grid.flatten(), atol=0.51 / 255)
+    page.close()
