@@ -55,6 +55,7 @@ def main(arguments: list[str]) -> None:
         text = truth_iou.markdown(results, options.scenes)
         if votes is None:
             text += "\n\nNo file with voted head relevance was given, so rows by votes are left out."
+        text += f"\n\n![Mean IoU at threshold 0.4 against the share of heads]({FIGURE.name})"
         figures["iou"] = {"rows": results.rows, "curves": results.curves, "kept": results.kept}
         publish("iou", text, options, arguments)
         curves = {

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-WIDTH, HEIGHT, SCALE = 860, 480, 2  # drawn twice as large, then made smaller: smooth lines
-LEFT, RIGHT, TOP, BOTTOM = 70, 250, 56, 60
+WIDTH, HEIGHT, SCALE = 900, 480, 2  # drawn twice as large, then made smaller: smooth lines
+LEFT, RIGHT, TOP, BOTTOM = 70, 290, 56, 60
 # colours that colour-blind eyes can tell apart (Okabe & Ito), one for each line
 COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (90, 90, 96))
 
@@ -47,16 +47,17 @@ def draw(curves: dict[str, dict[int, float]], daam: float, title: str, path: Pat
     write((x_of(0) + x_of(100)) / 2, y_of(low) + 30 * SCALE, "share of heads, %", 14, INK, 300, "center")
     for start in range(0, 100, 2):
         pen.line((x_of(start), y_of(daam), x_of(start + 1), y_of(daam)), fill=INK, width=2 * SCALE)
-    labels = [(daam, "DAAM (all heads)", INK)]
+    legend = [("DAAM (all heads)", INK)]
     for (name, curve), colour in zip(curves.items(), COLOURS, strict=False):
         points = [(x_of(share), y_of(curve[share])) for share in shares if share in curve]
         pen.line(points, fill=colour, width=3 * SCALE, joint="curve")
         for x, y in points:
             pen.ellipse((x - 3 * SCALE, y - 3 * SCALE, x + 3 * SCALE, y + 3 * SCALE), fill=colour)
-        labels.append((curve[max(curve)], name, colour))
-    # names beside the ends of their lines, pushed apart where these meet
-    y = -1e9
-    for value, name, colour in sorted(labels, key=lambda label: -label[0]):
-        y = max(y + 22 * SCALE, y_of(value) - 9 * SCALE)
-        write(x_of(100) + 14 * SCALE, y, name, 14, colour, RIGHT - 24)
+        legend.append((name, colour))
+    left = x_of(100) + 16 * SCALE
+    for number, (name, colour) in enumerate(legend):
+        y = SCALE * (TOP + 10 + 26 * number)
+        for start, end in ((0, 8), (12, 20)) if number == 0 else ((0, 20),):
+            pen.line((left + start * SCALE, y, left + end * SCALE, y), fill=colour, width=3 * SCALE)
+        write(left + 28 * SCALE, y - 9 * SCALE, name, 14, INK, RIGHT - 54)
     picture.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS).save(path)
