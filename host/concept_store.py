@@ -29,3 +29,15 @@ def load(name: str) -> ConceptWords:
 
 def _files() -> dict[str, Path]:
     return {file.stem: file for folder in reversed(paths.concept_folders()) for file in folder.glob("*.json")}
+
+
+def prompts_for(name: str) -> str:
+    """The text of the prompts that go with a set of concepts: a file of that name in the folders `prompts` beside
+    `concepts`, else the pack's general list."""
+    folders = [folder.parent / "prompts" for folder in paths.concept_folders()]
+    files = [*(folder / f"{name}.txt" for folder in folders), paths.DATA / "prompts" / "general.txt"]
+    path = next(file for file in files if file.is_file())
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}.") from None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import comfy.model_management
 import comfy.utils
+from comfy_execution.utils import get_executing_context
+from server import PromptServer
 
 Progress = Callable[[int, int], None]
+SECONDS_BETWEEN_LINES = 1.0
 
 
 def node_progress() -> Progress:
@@ -21,3 +25,35 @@ def node_progress() -> Progress:
         bar.update_absolute(done, total)
 
     return report
+
+
+class LongWork:
+    """Bar, preview and a line with the time left, on the node that is running.
+
+    work = LongWork(400, lambda done, left: f"{done} of 400")
+    work.step(1, preview)      # preview: what ComfyUI's previewers give, or None
+    """
+
+    def __init__(self, total: int, text: Callable[[int, float | None], str]):
+        """text: what the line says, given what is done and the seconds that are left (None: not known yet)."""
+        self._bar = comfy.utils.ProgressBar(total)
+        self._total, self._text, self._said = total, text, 0.0
+        self._start = time.monotonic()
+
+    def step(self, done: int, preview=None) -> None:
+        """`done` of the total are done. Raises ComfyUI's own exception once the user cancels."""
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        self._bar.update_absolute(done, self._total, preview)
+        now = time.monotonic()
+        if now - self._said >= SECONDS_BETWEEN_LINES or done == self._total:
+            self._said = now
+            left = (now - self._start) / done * (self._total - done) if done else None
+            say(self._text(done, left))
+
+
+def say(text: str) -> None:
+    """Shows a line on the node that is running, where the host can."""
+    context = get_executing_context()
+    server = getattr(PromptServer, "instance", None)
+    if context is not None and server is not None:
+        server.send_progress_text(text, context.node_id)

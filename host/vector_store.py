@@ -95,13 +95,18 @@ def save(vectors: HeadRelevance, prefix: str) -> Path:
 
     prefix: may name a subfolder with "/". Raises ValueError when it leads out of the folder.
     """
+    path = new_path(prefix)
+    replace(path, vectors)
+    return path
+
+
+def new_path(prefix: str) -> Path:
+    """A path in the user's folder that no file has yet. Raises ValueError when the prefix leads out of the folder."""
     folder = paths.own_folder()
     if not prefix.strip() or not (folder / prefix).resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"filename_prefix is {prefix!r}; it must name a file inside {folder}.")
     subfolder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, str(folder))
-    path = Path(subfolder) / f"{name}_{counter:05}_.safetensors"
-    _write(path, vectors)
-    return path
+    return Path(subfolder) / f"{name}_{counter:05}_.safetensors"
 
 
 def _published(entry: Entry, progress: Progress) -> HeadRelevance:
@@ -126,11 +131,12 @@ def _published(entry: Entry, progress: Progress) -> HeadRelevance:
                 f"The vectors could not be downloaded: {error}. You can fetch them yourself: save {entry.address} as "
                 f"{by_hand} and run again."
             ) from None
-    _write(target, vectors)
+    replace(target, vectors)
     return vectors
 
 
-def _write(path: Path, vectors: HeadRelevance) -> None:
+def replace(path: Path, vectors: HeadRelevance) -> None:
+    """Writes a file in one step. Raises OSError in one line, and leaves what was there as it was."""
     try:
         vector_files.write(path, vectors)
     except OSError as error:

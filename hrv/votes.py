@@ -115,14 +115,15 @@ class VoteCounter:
 def concept_scores(
     q: torch.Tensor, keys: torch.Tensor, heads: int, drawn: Sequence[tuple[int, int]]
 ) -> torch.Tensor:
-    """s_{n,c}: the share of attention that one word of each concept gets, all of them and the start token competing.
+    """s_{n,c} / Σ_c s_{n,c}: the attention that one word of each concept gets, all of them and the start token competing.
 
     q: (row, pixel, heads · d). keys: (token, heads · d), the start token first. drawn: for each concept the
     (first, last + 1) token of its word. Returns float32 (row, head, concept): the mean over the word's tokens and over
-    pixels of P = softmax(q kᵀ / √d).
+    pixels of P = softmax(q kᵀ / √d), divided by its sum over concepts, so that it does not vanish where the start token takes
+    nearly everything.
 
-    The mean over pixels of exp(l) / Σ exp(l) is computed as a product of the matrix exp(l) and the vector 1 / Σ exp(l),
-    a group of heads at a time.
+    With l_j the logits of words, a their maximum at a pixel, and z = log Σ exp(l − a) over all tokens, the mean over pixels of P
+    is proportional to the product of the matrix exp(l_j − a) and the vector exp(min z − z). A group of heads at a time.
     """
     rows, pixels, width = q.shape
     tokens = [0, *(token for first, stop in drawn for token in range(first, stop))]
@@ -136,18 +137,22 @@ def concept_scores(
     shares = []
     for first in range(0, heads, step):
         group = slice(first, first + step)
-        weights = competing[group] @ queries[:, group].float()  # (row, head, token, pixel)
-        weights = (weights - weights.amax(-2, keepdim=True)).exp_()
-        total = weights.sum(-2).reciprocal_()  # (row, head, pixel)
-        shares.append((weights @ total.unsqueeze(-1)).squeeze(-1))  # (row, head, token)
+        logits = competing[group] @ queries[:, group].float()  # (row, head, token, pixel)
+        start, of_words = logits[..., 0, :], logits[..., 1:, :]
+        most = of_words.amax(-2, keepdim=True)
+        of_words = (of_words - most).exp_()
+        total = torch.logaddexp(start - most.squeeze(-2), of_words.sum(-2).log())  # (row, head, pixel)
+        pixel_weights = (total.amin(-1, keepdim=True) - total).exp()
+        shares.append((of_words @ pixel_weights.unsqueeze(-1)).squeeze(-1))  # (row, head, token)
     means = _word_means(drawn).to(q.device, non_blocking=True)
-    return torch.cat(shares, 1) @ means / pixels
+    scores = torch.cat(shares, 1) @ means
+    return scores / scores.sum(-1, keepdim=True)
 
 
 def _word_means(drawn: Sequence[tuple[int, int]]) -> torch.Tensor:
-    """(start token and tokens of all words, concept): one over the number of tokens of the concept's word."""
-    means = torch.zeros(1 + sum(stop - first for first, stop in drawn), len(drawn))
-    row = 1
+    """(token of a word, concept): one over the number of tokens of the concept's word."""
+    means = torch.zeros(sum(stop - first for first, stop in drawn), len(drawn))
+    row = 0
     for concept, (first, stop) in enumerate(drawn):
         means[row : row + stop - first, concept] = 1 / (stop - first)
         row += stop - first

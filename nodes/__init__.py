@@ -2,6 +2,7 @@
 
 from .attention_files import HRVLoadAttention, HRVSaveAttention
 from .auto_heads import HRVAutoHeads
+from .build_vectors import HRVBuildVectors
 from .compare_concepts import HRVCompareConcepts
 from .demo_checkpoint import HRVDemoCheckpoint
 from .filter_heads import HRVFilterHeads
@@ -28,6 +29,7 @@ def all_nodes() -> list[type]:
         HRVAutoHeads,
         HRVFilterHeads,
         HRVCompareConcepts,
+        HRVBuildVectors,
         HRVSaveVectors,
         HRVMergeVectors,
         HRVStrengthenConcept,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..host import vector_store
+from ..host import concept_store, vector_store
 
 
 def concept_input(name: str, tooltip: str, default: str = "Animals") -> io.Combo.Input:
@@ -14,3 +14,12 @@ def concept_input(name: str, tooltip: str, default: str = "Animals") -> io.Combo
     graph, and are in no file yet, are let through; `HeadRelevance.index` says so if the vectors do not have it.
     """
     return io.Combo.Input(name, options=vector_store.concepts(), default=default, tooltip=tooltip)
+
+
+def concept_set_input(
+    name: str, tooltip: str, first: tuple[str, ...] = (), default: str = "general", **more
+) -> io.Combo.Input:
+    """A list of the sets of concept words; `first` are choices that are not sets."""
+    return io.Combo.Input(
+        name, options=[*first, *concept_store.choices()], default=default, tooltip=tooltip, **more
+    )

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..host.passive_votes import passive_votes
 from ..host.recorder import RecordOptions, attach
+from .concept_input import concept_set_input
 from .sockets import Attention
+
+OFF = "off"
 
 
 class HRVRecordAttention(io.ComfyNode):
@@ -44,6 +48,11 @@ class HRVRecordAttention(io.ComfyNode):
                     tooltip="Memory for all recordings of this node. The oldest are forgotten first; a picture too large "
                     "for it is recorded with smaller maps.",
                 ),
+                concept_set_input(
+                    "collect_votes", first=(OFF,), default=OFF, advanced=True, optional=True,
+                    tooltip="While you work, let all heads vote for these concepts too, and add the votes to a file for this "
+                    "checkpoint in models/hrv. Takes a little longer; the picture does not change. Needs clip.",
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The same model, recording. Connect it to the sampler."),
@@ -53,11 +62,14 @@ class HRVRecordAttention(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, start_percent, end_percent, time_bins, negative, memory_limit_mb, clip=None) -> io.NodeOutput:
+    def execute(
+        cls, model, start_percent, end_percent, time_bins, negative, memory_limit_mb, clip=None, collect_votes=OFF
+    ) -> io.NodeOutput:
         if start_percent >= end_percent:
             raise ValueError(
                 f"Record Attention would record nothing: start_percent ({start_percent}) must be smaller than "
                 f"end_percent ({end_percent})."
             )
-        options = RecordOptions(start_percent, end_percent, time_bins, negative, memory_limit_mb * 2**20)
+        votes = passive_votes(clip, collect_votes) if collect_votes != OFF else None
+        options = RecordOptions(start_percent, end_percent, time_bins, negative, memory_limit_mb * 2**20, votes)
         return io.NodeOutput(*attach(model, clip, options))

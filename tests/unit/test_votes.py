@@ -69,12 +69,17 @@ def test_scores_are_the_plain_ones(monkeypatch, scratch, dtype):
     drawn = [concept[-1] for concept in encoded.spans]
     found = concept_scores(q, keys, 3, drawn)
     assert found.dtype == torch.float32 and found.shape == (2, 3, 3)
-    assert torch.allclose(found.double(), torch.tensor(plain_scores(q, keys, 3, drawn)).double(), atol=1e-6)
+    plain = torch.tensor(plain_scores(q, keys, 3, drawn), dtype=torch.float64)
+    assert torch.allclose(found.double(), plain / plain.sum(-1, keepdim=True), atol=1e-6)
 
 
-def test_large_logits_stay_finite():
-    keys, q = torch.tensor([[1.0], [-1.0]]) * 300, torch.tensor([[[300.0], [-300.0]]])
-    assert concept_scores(q, keys, 1, [(1, 2)]).tolist() == [[[0.5]]]
+def test_large_logits_neither_overflow_nor_vanish():
+    """The start token takes all but e⁻⁴⁰⁰ of one pixel, and the second concept is ahead of the first by a factor of e."""
+    keys, q = torch.tensor([[500.0], [99.0], [100.0]]), torch.tensor([[[1.0]]])
+    found = concept_scores(q, keys, 1, [(1, 2), (2, 3)])
+    assert torch.allclose(found, torch.tensor([[[1.0, math.e]]]) / (1 + math.e))
+    keys, q = torch.tensor([[1.0], [-1.0], [-1.0]]) * 300, torch.tensor([[[300.0], [-300.0]]])
+    assert concept_scores(q, keys, 1, [(1, 2), (2, 3)]).tolist() == [[[0.5, 0.5]]]
 
 
 def count(prompts=("a cat", "a dog"), draws=1, seed=0, order=1) -> VoteCounter:

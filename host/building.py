@@ -1,0 +1,246 @@
+"""Builds head relevance vectors: draws prompts with ComfyUI's own sampler and counts the votes of every head.
+
+builder = Builder(model, clip, words, prompts, plan, earlier=None, name="general")
+vectors = builder.run()
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import comfy.model_management
+import comfy.patcher_extension
+import comfy.sample
+import comfyui_version
+import latent_preview
+import torch
+
+from ..hrv import building
+from ..hrv.building import BuildPlan
+from ..hrv.concepts import ConceptWords, parse_text
+from ..hrv.known_layouts import describe
+from ..hrv.line_chart import settling_chart
+from ..hrv.recording import Recording
+from ..hrv.vectors import HeadRelevance
+from ..hrv.votes import VoteCounter
+from . import concept_store, vector_store
+from .blocks import layout_of
+from .clip_trace import TextRegistry
+from .concept_words import encode_words
+from .progress import LongWork, say
+from .recorder import KEY, Recorder, RecordOptions
+from .weights_identity import weights_identity
+
+SAVE_EVERY = 180.0  # seconds
+ENCODED_AT_ONCE = (
+    24  # prompts: text encoder and UNet may not both fit on the GPU, so they should not take turns too often
+)
+
+
+class VoteEveryPrompt:
+    """A VoteKeeper: counts every sampling once it is done."""
+
+    def __init__(self, counter: VoteCounter):
+        self.counter, self.counted = counter, 0
+
+    def begin(self, guider) -> VoteCounter:
+        return self.counter
+
+    def end(self, counter: VoteCounter) -> None:
+        counter.commit()
+        self.counted += 1
+
+
+class Builder:
+    """One build. `state` and `vectors` say at any time what has been counted; `notes` what the user should know.
+
+    earlier: vectors to continue from, or None. name: what the file is called in models/hrv.
+    Raises ValueError when the model or the earlier vectors do not fit.
+    """
+
+    def __init__(
+        self,
+        model,
+        clip,
+        words: ConceptWords,
+        prompts: list[str],
+        plan: BuildPlan,
+        earlier: HeadRelevance | None,
+        name: str,
+    ):
+        self.layout = layout_of(model.model.diffusion_model)
+        self._clip, self._words, self._prompts, self.plan = clip, words, building.numbered(prompts), plan
+        self._check(earlier)
+        self._kept, self.state = building.split(earlier, plan)
+        self._base = self._votes_of(earlier)
+        self.state = replace(self.state, versions=_versions())
+        self._name, self.path, self.notes = name, None, []
+        self._counter = VoteCounter(self.layout, encode_words(clip, words), plan.seed, plan.draws)
+        self._keeper = VoteEveryPrompt(self._counter)
+        self._model = model.clone()
+        for kind in vars(comfy.patcher_extension.WrappersMP).values():
+            if isinstance(kind, str):
+                self._model.remove_wrappers_with_key(
+                    kind, KEY
+                )  # a Record Attention before this node need not record
+        options = RecordOptions(votes=self._keeper, keep_maps=False)
+        self._recorder = Recorder(Recording(self.layout, 2**20), TextRegistry(), options)
+        self._recorder.install(self._model)
+
+    @property
+    def votes(self) -> torch.Tensor:
+        """int64 (concept, head), those of the vectors that were continued included."""
+        return self._base + self._counter.votes
+
+    @property
+    def vectors(self) -> HeadRelevance:
+        """What the votes so far give."""
+        title = f"Built: {self._words.title or f'{len(self._words.concepts)} concepts'}"
+        metadata = {
+            "title": title,
+            "model": f"{describe(self.layout)}, checkpoint {self.plan.weights[:8]}",
+            "source": "Build Head Relevance",
+            "construction": building.construction(self._kept, self.state),
+        }
+        return HeadRelevance.from_votes(self._words.concepts, self.votes, self.layout, metadata)
+
+    def run(self) -> HeadRelevance:
+        """Draws the prompts that are left. Whatever stops it, what was counted is saved first, and then the host's own
+        exception goes on."""
+        if self.state.done == len(self._prompts):
+            self.notes.append(
+                "These prompts were already counted with this seed. For more votes choose another seed or other prompts."
+            )
+            return self.vectors
+        try:
+            self._draw_all()
+        except BaseException:
+            self._save()
+            line = f"Stopped after {self.state.done} of {len(self._prompts)} prompts. "
+            if self.path is not None:
+                line += (
+                    f"They are saved as {self.path}: load that file and connect it to continue_from to go on."
+                )
+            logging.warning("[HRV] Build Head Relevance: %s", line)
+            say(line)
+            raise
+        self._save()
+        silent = int((self._counter.votes.sum(0) == 0).sum())
+        if silent:
+            self.notes.append(f"{silent} heads never voted, because another node replaced their layers.")
+        return self.vectors
+
+    def _draw_all(self) -> None:
+        ends = building.parts_ends(len(self._prompts))
+        before = self.votes if self.state.done in (0, *ends) else None
+        saved = start = time.monotonic()
+        spent, first = self.state.seconds, self.state.done
+        work = LongWork((len(self._prompts) - first) * self.plan.steps, self._line)
+        for number, key, positive, negative in self._encoded(first):
+            self._draw(key, positive, negative, work, (number - first) * self.plan.steps)
+            now = time.monotonic()
+            self.state = replace(self.state, done=number + 1, seconds=spent + now - start)
+            if number + 1 in ends:
+                if before is not None and before.any():
+                    agreed = building.rank_correlation(before, self.votes)
+                    self.state = replace(self.state, settled=(*self.state.settled, (number + 1, agreed)))
+                before = self.votes
+            if now - saved >= SAVE_EVERY:
+                self._save()
+                saved = now
+
+    def _draw(self, key: str, positive, negative, work: LongWork, steps_before: int) -> None:
+        plan, model = self.plan, self._model
+        self._counter.begin(key)
+        latent = torch.zeros((1, 4, plan.height // 8, plan.width // 8))
+        latent = comfy.sample.fix_empty_latent_channels(model, latent)
+        noise = comfy.sample.prepare_noise(latent, building.noise_seed(plan.seed, key))
+        previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+
+        def callback(step, x0, x, total_steps):
+            preview = previewer and previewer.decode_latent_to_preview_image("JPEG", x0)
+            work.step(steps_before + step + 1, preview)
+
+        counted = self._keeper.counted
+        comfy.sample.sample(
+            model, noise, plan.steps, plan.cfg, plan.sampler, plan.scheduler, positive, negative, latent,
+            callback=callback, disable_pbar=True, seed=building.noise_seed(plan.seed, key),
+        )  # fmt: skip
+        warnings = self._recorder.recording.runs[-1].warnings
+        if self._keeper.counted == counted:
+            raise ValueError(f"No votes could be counted. {' '.join(warnings)}".strip())
+        self.notes += [warning for warning in warnings if warning not in self.notes]
+
+    def _encoded(self, first: int) -> Iterator[tuple[int, str, list, list]]:
+        """(number, key, positive, negative) of the prompts that are left, encoded a few at a time."""
+        negative = self._encode("")
+        for start in range(first, len(self._prompts), ENCODED_AT_ONCE):
+            group = self._prompts[start : start + ENCODED_AT_ONCE]
+            encoded = [self._encode(prompt) for prompt, _ in group]
+            for number, ((_, key), positive) in enumerate(zip(group, encoded, strict=True), start):
+                yield number, key, positive, negative
+
+    def _encode(self, prompt: str) -> list:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        return self._clip.encode_from_tokens_scheduled(self._clip.tokenize(prompt))
+
+    def _line(self, steps: int, left: float | None) -> str:
+        line = f"{self.state.done} of {len(self._prompts)} prompts"
+        return line if left is None else f"{line}, about {building.duration(left)} left"
+
+    def _save(self) -> None:
+        """Writes the file of this build. A full disk does not end the build."""
+        if not self.votes.any():
+            return
+        try:
+            path = self.path or vector_store.new_path(self._name)
+            vector_store.replace(path, self.vectors)
+            self.path: Path | None = path
+        except OSError as error:
+            logging.warning("[HRV] %s", error)
+            self.notes.append(str(error))
+
+    def _check(self, earlier: HeadRelevance | None) -> None:
+        if earlier is None:
+            return
+        earlier.check(self.layout)
+        if set(earlier.concepts) != set(self._words.concepts):
+            raise ValueError(
+                f"The vectors in continue_from have other concepts ({', '.join(earlier.concepts)}) than the ones chosen here "
+                f"({', '.join(self._words.concepts)})."
+            )
+
+    def _votes_of(self, earlier: HeadRelevance | None) -> torch.Tensor:
+        """Votes of the earlier vectors, concepts in the order of the words."""
+        if earlier is None or earlier.votes is None:
+            return torch.zeros((len(self._words.concepts), self.layout.heads), dtype=torch.int64)
+        return earlier.votes[[earlier.concepts.index(concept) for concept in self._words.concepts]]
+
+
+def _versions() -> dict[str, str]:
+    return {"comfyui": comfyui_version.__version__, "torch": torch.__version__}
+
+
+def build(
+    model, clip, concepts, prompts, steps, cfg, width, height, seed, draws, continue_from=None, prompt_limit=0,
+    sampler_name="euler", scheduler="normal", concept_words="",
+) -> tuple[HeadRelevance, torch.Tensor, str]:  # fmt: skip
+    """What the node does with its inputs: (vectors, chart as (1, height, width, 3), summary)."""
+    own_words = bool(concept_words.strip())
+    words = parse_text(concept_words) if own_words else concept_store.load(concepts)
+    drawn = building.parse_prompts(prompts) or building.parse_prompts(concept_store.prompts_for(concepts))
+    drawn = drawn[:prompt_limit] if prompt_limit else drawn
+    plan = BuildPlan(
+        len(drawn), building.short_hash("\n".join(drawn)), words.count, building.words_hash(words),
+        weights_identity(model), seed, steps, cfg, sampler_name, scheduler, width, height, draws,
+    )  # fmt: skip
+    name = f"built_{'own' if own_words else concepts}_{plan.weights[:8]}"
+    builder = Builder(model, clip, words, drawn, plan, continue_from, name)
+    vectors = builder.run()
+    title = f"{vectors.heads} heads, {len(vectors.concepts)} concepts, {plan.prompts} prompts"
+    chart = settling_chart(builder.state.settled, plan.prompts, title)[None]
+    return vectors, chart, building.report(builder.state, vectors, str(builder.path or ""), builder.notes)
