@@ -26,20 +26,28 @@ SOCKETS = {
         "attention:HRV_ATTENTION latent:LATENT image:IMAGE heads:HRV_HEADS",
         "overlay:IMAGE heat:MASK mask:MASK words:STRING",
     ),
+    "HRVLens": (
+        "attention:HRV_ATTENTION latent:LATENT image:IMAGE vectors:HRV_VECTORS",
+        "overlay:IMAGE mask:MASK",
+    ),
     "HRVPromptReport": (
         "attention:HRV_ATTENTION latent:LATENT image:IMAGE vectors:HRV_VECTORS",
         "grid:IMAGE report:STRING data:STRING",
     ),
     "PreviewAny": ("source:*", "STRING:STRING"),
+    "HRVBuildVectors": (
+        "model:MODEL clip:CLIP continue_from:HRV_VECTORS",
+        "vectors:HRV_VECTORS chart:IMAGE summary:STRING",
+    ),
+    "HRVLoadVectors": ("", "vectors:HRV_VECTORS summary:STRING"),
+    "HRVSelectHeads": ("vectors:HRV_VECTORS", "heads:HRV_HEADS chart:IMAGE"),
+    "HRVFilterHeads": ("heads:HRV_HEADS attention:HRV_ATTENTION", "heads:HRV_HEADS"),
+    "HRVSaveVectors": ("vectors:HRV_VECTORS", "path:STRING"),
+    "PreviewImage": ("images:IMAGE", ""),
     "HRVAutoHeads": ("attention:HRV_ATTENTION latent:LATENT", "heads:HRV_HEADS chart:IMAGE"),
     "HRVCompareConcepts": (
         "attention:HRV_ATTENTION latent:LATENT vectors:HRV_VECTORS image:IMAGE",
         "grid:IMAGE masks:MASK verdict:STRING",
-    ),
-    "HRVLoadVectors": ("", "vectors:HRV_VECTORS summary:STRING"),
-    "HRVLens": (
-        "attention:HRV_ATTENTION latent:LATENT image:IMAGE vectors:HRV_VECTORS",
-        "overlay:IMAGE mask:MASK",
     ),
     "CLIPTextEncode": ("clip:CLIP", "CONDITIONING:CONDITIONING"),
     "EmptyLatentImage": ("", "LATENT:LATENT"),
@@ -49,7 +57,6 @@ SOCKETS = {
     ),
     "VAEDecode": ("samples:LATENT vae:VAE", "IMAGE:IMAGE"),
     "SaveImage": ("images:IMAGE", ""),
-    "PreviewImage": ("images:IMAGE", ""),
     "MarkdownNote": ("", ""),
     "MaskPreview": ("mask:MASK", ""),
     "GrowMask": ("mask:MASK", "MASK:MASK"),
@@ -217,6 +224,91 @@ def report(name: str) -> None:
     graph.save(name)
 
 
+def build_vectors(name: str) -> None:
+    graph = Graph()
+    graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 110))
+    graph.add(
+        "build", "HRVBuildVectors", (390, 160), (420, 640),
+        ["demo", "", 8, 5.0, 256, 256, 0, "fixed", 4, 40, "euler", "normal", ""],
+        model="loader.model", clip="loader.clip",
+    )  # fmt: skip
+    graph.add("save", "HRVSaveVectors", (860, 160), (360, 110), ["my_checkpoint"], vectors="build.vectors")
+    graph.add(
+        "select", "HRVSelectHeads", (860, 330), (360, 200), ["Objects", 23.0, "most relevant", "equal"],
+        vectors="build.vectors",
+    )  # fmt: skip
+    graph.add(
+        "settled", "PreviewImage", (1270, 160), (420, 300), title="Has it settled?", images="build.chart"
+    )
+    graph.add(
+        "heads", "PreviewImage", (1270, 520), (420, 300), title="Heads for objects", images="select.chart"
+    )
+    note = (
+        "**Build vectors for your checkpoint.** Build Head Relevance draws prompts, and at every step each attention head votes "
+        "for the concept that it looks at most. Here: 40 prompts of 8 steps with the demo checkpoint, a few minutes.\n\n"
+        "For your own checkpoint put your loader in the place of Load Demo Checkpoint, choose `general`, set width, height, "
+        "steps and cfg as you draw with it, and `prompt_limit` to 0: a few hours. Cancel whenever you like: what was counted is "
+        "kept in models/hrv, and `continue_from` goes on from it."
+    )
+    graph.add("note", "MarkdownNote", (40, -120), (780, 230), [note], "How to use this")
+    graph.save(name)
+
+
+def published_vectors(name: str) -> None:
+    graph = Graph()
+    prompt = "photo of a fox wearing a red knitted scarf, sitting on a wooden bench in snow"
+    text_to_image(graph, prompt, 1024, 7, 25, 7.0, "CheckpointLoaderSimple", models=(SDXL,))
+    published = "SDXL: 34 published concepts (downloads 177 kB once)"
+    graph.add("vectors", "HRVLoadVectors", (40, 780), (340, 110), [published])
+    graph.add(
+        "select", "HRVSelectHeads", (430, 780), (340, 200), ["Animals", 23.0, "most relevant", "equal"],
+        vectors="vectors.vectors",
+    )  # fmt: skip
+    graph.add(
+        "filter", "HRVFilterHeads", (820, 780), (280, 160), ["all", "all", "", "shared by both"], heads="select.heads",
+    )  # fmt: skip
+    graph.add(
+        "heatmap", "HRVHeatmap", (1480, 160), (360, 560), heatmap_widgets("fox"), "Fox, by the heads for animals",
+        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE", heads="filter.heads",
+    )  # fmt: skip
+    graph.add(
+        "daam", "HRVHeatmap", (1890, 160), (360, 560), heatmap_widgets("fox"), "Fox, by all heads",
+        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
+    )  # fmt: skip
+    graph.add(
+        "chart", "PreviewImage", (1150, 780), (700, 400), title="Where these heads are", images="select.chart"
+    )
+    note = (
+        "**Load published vectors for SDXL.** Load Head Relevance downloads 177 kB once. Select Heads by Concept takes the "
+        "23 % of SDXL's 1300 heads that care most about animals; Filter Heads can narrow them to a part of the network. "
+        "Compare the two heatmaps: chosen heads, and all heads.\n\n"
+        "For *red* choose Color, for *knitted* Material or Texture. Needs `sd_xl_base_1.0.safetensors`; any SDXL checkpoint works."
+    )
+    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")
+    graph.save(name)
+
+
+def lens(name: str) -> None:
+    graph = Graph()
+    text_to_image(graph, "a red star and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
+    graph.nodes["record"]["widgets_values"][2] = 4
+    graph.add(
+        "lens", "HRVLens", (1480, 60), (460, 900), ["auto", "fish", 0.4, "", 23.0],
+        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
+    )  # fmt: skip
+    graph.add(
+        "mask", "MaskPreview", (1130, 540), (300, 330), title="The mask of the pinned word", mask="lens.mask"
+    )
+    note = (
+        "**Look into a picture.** Run, then point at a word in Attention Lens to see where the model looked for it, and "
+        "at the picture to see which words drew that place.\n\n"
+        "Click words to pin them: each pinned word gives an overlay and a mask. The step slider is there because "
+        "`time_bins` in Record Attention is 4."
+    )
+    graph.add("note", "MarkdownNote", (40, -80), (690, 190), [note], "How to read this")
+    graph.save(name)
+
+
 def heads_without_vectors(name: str) -> None:
     graph = Graph()
     text_to_image(graph, "a red star and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
@@ -265,27 +357,6 @@ def which_mouse(name: str) -> None:
     graph.save(name)
 
 
-def lens(name: str) -> None:
-    graph = Graph()
-    text_to_image(graph, "a red star and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
-    graph.nodes["record"]["widgets_values"][2] = 4
-    graph.add(
-        "lens", "HRVLens", (1480, 60), (460, 900), ["auto", "fish", 0.4, "", 23.0],
-        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
-    )  # fmt: skip
-    graph.add(
-        "mask", "MaskPreview", (1130, 540), (300, 330), title="The mask of the pinned word", mask="lens.mask"
-    )
-    note = (
-        "**Look into a picture.** Run, then point at a word in Attention Lens to see where the model looked for it, and "
-        "at the picture to see which words drew that place.\n\n"
-        "Click words to pin them: each pinned word gives an overlay and a mask. The step slider is there because "
-        "`time_bins` in Record Attention is 4."
-    )
-    graph.add("note", "MarkdownNote", (40, -80), (690, 190), [note], "How to read this")
-    graph.save(name)
-
-
 def main() -> None:
     which_word(
         "01_which_word_drew_what",
@@ -304,8 +375,10 @@ def main() -> None:
         side=1024, seed=7, steps=25, cfg=7.0, loader="CheckpointLoaderSimple", models=(SDXL,),
     )  # fmt: skip
     repaint("03_mask_a_word_and_repaint_it")
-    lens("05_look_into_the_picture")
+    build_vectors("04_build_vectors_for_your_checkpoint")
+    published_vectors("05_load_published_vectors_for_sdxl")
     report("09_why_did_my_prompt_go_wrong")
+    lens("05_look_into_the_picture")
     heads_without_vectors("06_select_heads_without_vectors")
     which_mouse("07_which_mouse_sdxl")
 
