@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import comfy.model_management
@@ -16,6 +17,7 @@ from hrv_pack.host import concept_store, demo_checkpoint
 from hrv_pack.host.building import Builder, build
 from hrv_pack.host.concept_words import encode_words
 from hrv_pack.host.weights_identity import weights_identity
+from hrv_pack.hrv.building import BuildPlan, numbered, parse_prompts
 from hrv_pack.hrv.concepts import ConceptWords
 from hrv_pack.hrv.vector_files import read
 from hrv_pack.hrv.vectors import merge
@@ -24,6 +26,7 @@ WORDS = ConceptWords(
     "three", {"Animals": ("cat", "polar bear", "dog"), "Colour": ("red", "navy blue"), "Size": ("big",)}
 )
 TEXT = WORDS.to_text()
+DRAW_SEED = 11  # one in which no two scores of a head are equal within float32
 PROMPTS = ["a red cat", "two dogs", "a navy blue bear, snow", "a red cat", "big"]
 
 
@@ -59,6 +62,66 @@ def test_every_word_is_encoded_on_its_own():
             alone = clip.encode_from_tokens(clip.tokenize(word))[0]
             assert torch.allclose(encoded.table[first:stop], alone[1 : 1 + stop - first], atol=1e-5)
             assert torch.allclose(encoded.table[0], alone[0], atol=1e-5)
+
+
+TOO_CLOSE = 1e-5  # of the winner's score: float32 and float64 may order such scores differently
+
+
+def test_the_votes_are_those_of_a_plain_computation():
+    """20 prompts on the demo checkpoint, in float64, from what the layers' own to_q and to_k gave."""
+    model, clip, _ = demo_checkpoint.load()
+    words = concept_store.load("demo")
+    prompts = parse_prompts(concept_store.prompts_for("demo"))[-20:]
+    plan = BuildPlan(20, "", words.count, "", "", 11, 2, 1.0, "euler", "normal", 128, 128, 1)
+    builder = Builder(model, clip, words, prompts, plan, None, "test")
+    counter, keys = builder._counter, {}
+    counter.seed = DRAW_SEED
+
+    def note(name):
+        def hook(module, args, out):
+            keys.setdefault((name, out.shape[1]), out[0].clone())
+
+        return hook
+
+    layers = [(n, m) for n, m in model.model.diffusion_model.named_modules() if n.endswith("attn2.to_k")]
+    hooks = [module.register_forward_hook(note(name)) for name, module in layers]
+    with rig.watch(model) as calls, torch.inference_mode():
+        found = builder.run().votes
+    for hook in hooks:
+        hook.remove()
+    of_words = [k for (_, tokens), k in keys.items() if tokens == len(counter.words.table)]
+    assert len(calls) == 20 * 2 and len(of_words) == len(builder.layout.blocks)
+    expected, leads = torch.zeros_like(found), []
+    for number, (_, key) in enumerate(numbered(prompts)):
+        counter.begin(key)
+        for evaluation in (1, 2):
+            q = calls[2 * number + evaluation - 1].q
+            for layer, block in enumerate(builder.layout.blocks):
+                drawn = counter.draw(layer, ((evaluation, 0), 0))
+                for head in range(block.heads):
+                    scores = plain_scores(q[layer], of_words[layer], head, block.heads, drawn)
+                    first, second = sorted(scores, reverse=True)[:2]
+                    leads.append(1 - math.exp(second - first))
+                    expected[scores.index(first), builder.layout.offsets[layer] + head] += 1
+    assert min(leads) > TOO_CLOSE, "choose another DRAW_SEED: two scores are equal within float32"
+    assert torch.equal(found, expected)
+    assert int(found.sum()) == 20 * 2 * builder.layout.heads == len(leads)
+
+
+def plain_scores(q, keys, head: int, heads: int, drawn) -> list[float]:
+    """Logarithms of the concepts' scores for one head: the start token may take so much that the scores are below what
+    float64 can hold. q: (1, pixel, heads · d); keys: (token, heads · d)."""
+    d = q.shape[-1] // heads
+    part = slice(head * d, head * d + d)
+    tokens = [0] + [token for first, stop in drawn for token in range(first, stop)]
+    logits = q[0, :, part].double() @ keys[tokens, part].double().T / d**0.5
+    probabilities = torch.log_softmax(logits, dim=1)  # (pixel, token)
+    scores, place = [], 1
+    for first, stop in drawn:
+        of_word = probabilities[:, place : place + stop - first]
+        scores.append(float(of_word.flatten().logsumexp(0)) - math.log(stop - first))
+        place += stop - first
+    return scores
 
 
 class StopAt:
