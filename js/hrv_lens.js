@@ -12,6 +12,7 @@ const LEAST_HEIGHT = 380;
 const FIRST_SIZE = [440, 760];
 
 const lenses = new Map(); // node → its view
+let made = 0;
 
 const style = document.createElement("link");
 style.rel = "stylesheet";
@@ -101,7 +102,9 @@ app.registerExtension({
     }
     const view = new LensView(hostOf(node));
     lenses.set(node, view);
-    const widget = node.addDOMWidget("lens", "hrv_lens", view.element, {
+    // Nodes 2.0 mounts an element once for each node id, widget name and type: after undo, which makes the node anew under
+    // its old id, only a type of its own brings the new element in
+    const widget = node.addDOMWidget("lens", `hrv_lens_${++made}`, view.element, {
       serialize: false,
       hideOnZoom: false,
       getMinHeight: () => LEAST_HEIGHT,
