@@ -1,0 +1,37 @@
+"""What steering adds to a sampling of a full-size SD 1.5 network (random weights): two words, every head."""
+
+import bench
+
+SIDE, STEPS = 32, 1  # latent pixels: a picture of 256 × 256, so that pairs are short enough to repeat
+PROMPT = "a photo of a red car beside an old stone bridge"
+
+
+def measure(quick: bool) -> list[bench.Row]:
+    import models
+    import rig
+    import torch
+
+    from hrv_pack.host.blocks import layout_of
+    from hrv_pack.host.clip_trace import TAG, tokenize_text
+    from hrv_pack.host.steering import steer
+    from hrv_pack.hrv.steering import Where, strengthen
+    from hrv_pack.hrv.vectors import HeadRelevance
+
+    model = models.random_model(models.SD1, shared=True)
+    layout = layout_of(model.model.diffusion_model)
+    votes = torch.randint(1, 50, (2, layout.heads), generator=torch.Generator().manual_seed(0))
+    vectors = HeadRelevance.from_votes(("Color", "Vehicles"), votes, layout, {})
+    steered, _ = steer(model, None, strengthen(vectors, "Color", 1.0, 0.0, Where("red, car")))
+    positive = models.conditioning(77, models.SD1["context_dim"], seed=1)
+    positive[0][1][TAG] = tokenize_text(PROMPT)
+    negative = models.conditioning(77, models.SD1["context_dim"], seed=2)
+    latent = {"samples": torch.zeros(1, 4, SIDE, SIDE)}
+
+    def sample(one):
+        return rig.sample(one, positive, negative, latent, steps=STEPS)
+
+    if torch.equal(sample(model), sample(steered)):
+        raise SystemExit("Nothing was steered.")
+    found = bench.paired(lambda: sample(model), lambda: sample(steered), 2 if quick else 15)
+    note = f"two words, all {layout.heads} heads, {8 * SIDE}²"
+    return [found.row("sampling SD 1.5 with Strengthen Concept, against plain", 1.05, note)]
