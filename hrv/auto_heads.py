@@ -12,20 +12,19 @@ import torch
 
 from .accumulate import resize_maps
 from .head_maps import HeadMaps, head_maps
-from .head_scores import LOWEST, agreement, compactness
+from .head_scores import LOWEST, agreement
 from .heads import HeadSelection
 from .prompt import Prompt
 from .reading import find_word, prompts_of
 from .recording import Match
 from .vectors import heads_of_percent
 
-COMPACT_PERCENT, REFERENCE_PERCENT = 35.0, 10.0
 SCORED_SIDE = 32  # maps are averaged down to this before they are compared; weights use them as they are
 
 
 @dataclass(frozen=True)
 class WordHeads:
-    """heads: the choice. score: float32 (head,), agreement with the reference, −1 to 1; −inf for heads that were
+    """heads: the choice. score: float32 (head,), agreement with the mean of all heads, −1 to 1; −inf for heads that were
     not recorded or look everywhere alike."""
 
     heads: HeadSelection
@@ -72,21 +71,6 @@ def choose_heads(
     return WordHeads(HeadSelection(layout, weights, label), score)
 
 
-def agreement_with_the_compact(maps: torch.Tensor) -> torch.Tensor:
-    """Score of each head: correlation of its map with the mean map of compact heads that agree with each other.
-
-    maps: (head, height, width). A head's map counts from 0 at its lowest to 1 at its highest place, squared. Of the
-    third of the heads whose maps are most compact, those (a tenth of all heads) that agree best with the mean of that
-    third make the reference. Returns float32 (head,).
-    """
-    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-    squared = ((maps - low) / (high - low).clamp(min=torch.finfo(torch.float32).tiny)).square_()
-    compact = _best(compactness(maps), COMPACT_PERCENT, len(maps))
-    among = agreement(squared[compact], squared[compact].mean(0))
-    reference = compact[_best(among, REFERENCE_PERCENT, len(maps))]
-    return agreement(squared, squared[reference].mean(0))
-
-
 def _best(score: torch.Tensor, percent: float, heads: int) -> torch.Tensor:
     """Numbers of the heads with the largest scores: so many percent of all `heads`, but none with the lowest score."""
     count = min(len(score), heads_of_percent(percent, heads))
@@ -101,5 +85,5 @@ def _score_recorded(found: HeadMaps) -> torch.Tensor:
     height, width = maps.shape[1:]
     scale = min(1.0, SCORED_SIDE / max(height, width))
     small = resize_maps(maps, (max(1, round(height * scale)), max(1, round(width * scale))))
-    score[found.recorded] = agreement_with_the_compact(small)
+    score[found.recorded] = agreement(small)
     return score

@@ -8,7 +8,7 @@ from prompts import prompt
 from synthetic import GRIDS, LAYOUT, entry, match, plain_map
 
 from hrv_pack.hrv import head_scores
-from hrv_pack.hrv.auto_heads import agreement_with_the_compact, choose_heads
+from hrv_pack.hrv.auto_heads import choose_heads
 from hrv_pack.hrv.head_maps import head_maps
 from hrv_pack.hrv.layout import Block, Layout
 from hrv_pack.hrv.maps import ColumnNotRecorded, Target, word_maps
@@ -60,16 +60,11 @@ def test_scores_are_what_their_formulas_say():
         assert score.tolist() == pytest.approx([plain(one) for one in maps], abs=1e-5)
 
 
-def test_the_score_of_a_head_is_its_agreement_with_compact_heads_that_agree():
-    maps = random_maps(heads=20, seed=3)
-    compact = [plain_compactness(one) for one in maps]
-    third = sorted(range(20), key=lambda n: -compact[n])[:7]  # 35 % of 20
-    squared = [((one - one.min()) / (one.max() - one.min())) ** 2 for one in maps]
-    middle = sum(squared[n] for n in third) / 7
-    agreeing = sorted(third, key=lambda n: -plain_agreement(squared[n], middle))[:2]  # 10 % of 20
-    reference = (squared[agreeing[0]] + squared[agreeing[1]]) / 2
-    expected = [plain_agreement(one, reference) for one in squared]
-    assert agreement_with_the_compact(maps).tolist() == pytest.approx(expected, abs=1e-5)
+def test_the_score_of_a_head_is_its_agreement_with_the_mean_of_all():
+    maps = (0.1 + random_maps(heads=10, height=16, width=16, seed=3)).half().float()
+    found = choose_heads([match(recorded(maps), layout=ONE)], "cat", 100.0)
+    mean = sum(maps) / 10
+    assert found.score.tolist() == pytest.approx([plain_agreement(one, mean) for one in maps], abs=1e-4)
 
 
 def test_flat_maps_get_the_lowest_score_and_numbers_stay_finite():
@@ -80,7 +75,6 @@ def test_flat_maps_get_the_lowest_score_and_numbers_stay_finite():
         head_scores.agreement(maps),
         head_scores.low_entropy(maps),
         head_scores.peak_over_mean(maps),
-        agreement_with_the_compact(maps),
     ]
     for score in scores:
         assert (score == head_scores.LOWEST).nonzero().flatten().tolist() == [3, 5]
@@ -90,7 +84,7 @@ def test_flat_maps_get_the_lowest_score_and_numbers_stay_finite():
 def test_scores_do_not_depend_on_how_much_attention_there_is():
     maps = random_maps(heads=12)
     for factor in (1e-6, 1e3):
-        for score in (head_scores.compactness, head_scores.low_entropy, agreement_with_the_compact):
+        for score in (head_scores.compactness, head_scores.low_entropy, head_scores.agreement):
             assert torch.allclose(score(maps * factor), score(maps), atol=1e-4)
 
 
