@@ -16,7 +16,7 @@ class HRVDemoCheckpoint(io.ComfyNode):
             category="HRV",
             description=(
                 "Loads the small text-to-image model that ships with this pack, to try everything without a large "
-                "download. It is still in training: places and colours come out as asked, the shapes of things not yet."
+                "download. It draws simple things in colours, patterns and sizes on plain backgrounds."
             ),
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The demo model, for any sampler."),

@@ -378,7 +378,7 @@ def main() -> None:
     build_vectors("04_build_vectors_for_your_checkpoint")
     published_vectors("05_load_published_vectors_for_sdxl")
     report("09_why_did_my_prompt_go_wrong")
-    lens("05_look_into_the_picture")
+    lens("08_look_into_the_picture")
     heads_without_vectors("06_select_heads_without_vectors")
     which_mouse("07_which_mouse_sdxl")
 

@@ -12,7 +12,7 @@ from hrv_pack.hrv.draw import COLORMAPS, color_table
 from hrv_pack.hrv.lens import pack
 from hrv_pack.hrv.maps import resize
 
-EXAMPLE = json.loads((ROOT / "example_workflows" / "05_look_into_the_picture.json").read_text("utf-8"))
+EXAMPLE = json.loads((ROOT / "example_workflows" / "08_look_into_the_picture.json").read_text("utf-8"))
 LENS = "HRVLens"
 MODULE = "await import('/extensions/ComfyUI-HRV/lens/{}.js')"
 SCRIPT_A_MOVE = 8  # milliseconds: half of a frame at 60 a second

@@ -158,12 +158,14 @@ def test_weights_and_long_prompts_are_accepted(comfy, loaded):
 
 def test_it_draws_what_the_words_say(comfy, loaded):
     rng, referee, right = np.random.default_rng(77), judge.load(), []
-    for seed in range(5):
+    for seed in range(12):
         scene = sample_scene(rng, two_objects=0.0)
         (said,) = judge.ask(referee, [evaluate.generate(*loaded, full_caption(scene), seed)])
         wanted = judge.answers_of(scene)
-        right.append([said[q] == judge.QUESTIONS[q][wanted[q]] for q in ("colour", "background")])
-    assert np.mean(right) >= 0.7
+        right.append([said[q] == judge.QUESTIONS[q][wanted[q]] for q in ("kind", "colour", "background")])
+    # docs/demo_model.md has the shares of 200 pictures; twelve may miss them by chance
+    kind, colour, background = np.mean(right, axis=0)
+    assert kind >= 0.5 and colour >= 0.75 and background >= 0.75
 
 
 def test_a_missing_file_says_where_it_should_be(tmp_path):

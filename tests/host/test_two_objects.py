@@ -60,9 +60,6 @@ def agreement() -> list[bool]:
     return own_is_hotter
 
 
-@pytest.mark.xfail(
-    reason="the shipped weights have not learned kinds of things yet (docs/demo_model.md); train on, then drop this mark"
-)
 def test_the_map_follows_the_word(agreement):
     assert len(agreement) == 2 * SCENES
     assert sum(agreement) / len(agreement) >= 0.9
