@@ -96,7 +96,9 @@ class Layout:
         blocks = []
         for row in rows:
             if not isinstance(row, list) or len(row) != 4 or row[0] not in PARTS:
-                raise ValueError(f"a block of the head layout must be [part, block, transformer, heads], found {row!r:.80}")
+                raise ValueError(
+                    f"a block of the head layout must be [part, block, transformer, heads], found {row!r:.80}"
+                )
             if not all(type(n) is int and 0 <= n <= MAX_HEADS for n in row[1:]) or row[3] < 1:
                 raise ValueError(f"a block of the head layout has a number out of range: {row!r:.80}")
             blocks.append(Block(*row))

@@ -111,7 +111,9 @@ class Prompt:
             literal = self._occurrences(_squeeze(text))  # a word may really hold '#3'
             if not literal and matches:
                 times = "once" if len(matches) == 1 else f"{len(matches)} times"
-                raise WordNotFound(f"“{text}” asks for occurrence {number}, but the prompt has the word {times}.")
+                raise WordNotFound(
+                    f"“{text}” asks for occurrence {number}, but the prompt has the word {times}."
+                )
             matches, number = literal, None
         if not matches:
             raise WordNotFound(self._not_found(text))
@@ -195,7 +197,11 @@ def _has_letters(text: str) -> bool:
 def _byte_of_letter() -> dict[str, int]:
     """CLIP writes each byte of a text as one printable letter (Radford et al. 2019, byte-level BPE): bytes that
     print stand for themselves, the others follow from letter 256 on."""
-    printing = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    printing = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
     others = [byte for byte in range(256) if byte not in printing]
     return {chr(b): b for b in printing} | {chr(256 + i): b for i, b in enumerate(others)}
 

@@ -68,7 +68,9 @@ class Run:
         """Height and width of the working grid: the largest attention grid of the run."""
         grids = {tuple(m.shape[-2:]) for e in self.entries for m in e.maps.values()}
         if not grids:
-            raise NoRecording("The sampler ran, but no cross-attention was recorded in it. " + self.explanation)
+            raise NoRecording(
+                "The sampler ran, but no cross-attention was recorded in it. " + self.explanation
+            )
         return max(grids, key=lambda grid: grid[0] * grid[1])
 
     @property
@@ -101,7 +103,9 @@ class Run:
             if role == "negative"
             else "Check that the sampler's positive input is connected and runs inside start_percent … end_percent."
         )
-        raise NoRecording(f"No {role} prompt was recorded (recorded: {have}). {hint} {self.explanation}".strip())
+        raise NoRecording(
+            f"No {role} prompt was recorded (recorded: {have}). {hint} {self.explanation}".strip()
+        )
 
 
 @dataclass(frozen=True)
