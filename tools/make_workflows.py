@@ -49,6 +49,14 @@ SOCKETS = {
         "attention:HRV_ATTENTION latent:LATENT vectors:HRV_VECTORS image:IMAGE",
         "grid:IMAGE masks:MASK verdict:STRING",
     ),
+    "HRVHeadSweep": ("vectors:HRV_VECTORS", "heads:HRV_HEADS count:INT order:STRING"),
+    "HRVScaleHeads": ("model:MODEL heads:HRV_HEADS clip:CLIP", "model:MODEL clip:CLIP"),
+    "HRVWeakeningCurve": (
+        "count:INT order:STRING image:IMAGE score:FLOAT mask:MASK",
+        "chart:IMAGE strip:IMAGE table:STRING area:FLOAT",
+    ),
+    "HRVSaveAttention": ("attention:HRV_ATTENTION latent:LATENT", "path:STRING"),
+    "HRVLoadAttention": ("", "attention:HRV_ATTENTION latent:LATENT"),
     "CLIPTextEncode": ("clip:CLIP", "CONDITIONING:CONDITIONING"),
     "EmptyLatentImage": ("", "LATENT:LATENT"),
     "KSampler": (
@@ -62,6 +70,10 @@ SOCKETS = {
     "GrowMask": ("mask:MASK", "MASK:MASK"),
     "SetLatentNoiseMask": ("samples:LATENT mask:MASK", "LATENT:LATENT"),
 }
+
+
+DEMO_VECTORS = "demo_checkpoint.safetensors"
+MUTED = 2  # a node's mode in ComfyUI's page: it does not run
 
 
 class Graph:
@@ -337,6 +349,38 @@ def heads_without_vectors(name: str) -> None:
     graph.save(name)
 
 
+def heatmap_by_concept(name: str) -> None:
+    graph = Graph()
+    text_to_image(graph, "an orange and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
+    graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [DEMO_VECTORS])
+    graph.add(
+        "select", "HRVSelectHeads", (390, 640), (340, 200), ["Objects", 23.0, "most relevant", "equal"],
+        vectors="vectors.vectors",
+    )  # fmt: skip
+    graph.add(
+        "chart", "PreviewImage", (780, 640), (650, 340), title="Where these heads are", images="select.chart"
+    )
+    graph.add(
+        "heatmap", "HRVHeatmap", (1480, 60), (360, 560), heatmap_widgets("fish"), "Fish, by the heads for objects",
+        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE", heads="select.heads",
+    )  # fmt: skip
+    graph.add(
+        "daam", "HRVHeatmap", (1890, 60), (360, 560), heatmap_widgets("fish"), "Fish, by all heads",
+        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
+    )  # fmt: skip
+    graph.add(
+        "compare", "HRVCompareConcepts", (1480, 680), (770, 420), ["orange", "Objects, Colours", 23.0, ""],
+        attention="record.attention", latent="sampler.LATENT", vectors="vectors.vectors", image="decode.IMAGE",
+    )  # fmt: skip
+    note = (
+        "**Heatmaps by concept, on the demo model.** Its head relevance ships with the pack. Select Heads by Concept takes the "
+        "23 % of heads that care most about objects; compare the two heatmaps of *fish*.\n\n"
+        "*orange* has two senses here, a thing and a colour: Compare Concepts looks at it through the heads for each."
+    )
+    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
+    graph.save(name)
+
+
 def which_mouse(name: str) -> None:
     graph = Graph()
     prompt = "photo of a small mouse beside a keyboard on a wooden desk"
@@ -354,6 +398,78 @@ def which_mouse(name: str) -> None:
         "words with two meanings: *crane*, *bat*, *orange*."
     )
     graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
+    graph.save(name)
+
+
+def save_and_read_later(name: str) -> None:
+    graph = Graph()
+    text_to_image(graph, "a red star and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
+    graph.add(
+        "keep", "HRVSaveAttention", (1130, 540), (300, 140), ["attention/my_picture"], "1. Save",
+        attention="record.attention", latent="sampler.LATENT",
+    )  # fmt: skip
+    graph.add(
+        "load", "HRVLoadAttention", (40, 780), (400, 110), ["attention/my_picture_00001_.safetensors [output]"],
+        "2. Another day: load",
+    )  # fmt: skip
+    graph.add("decode2", "VAEDecode", (490, 900), (240, 50), samples="load.latent", vae="loader.vae")
+    graph.add(
+        "heatmap", "HRVHeatmap", (780, 780), (360, 560), heatmap_widgets("fish, star"),
+        attention="load.attention", latent="load.latent", image="decode2.IMAGE",
+    )  # fmt: skip
+    for later in ("load", "decode2", "heatmap"):
+        graph.nodes[later]["mode"] = MUTED
+    note = (
+        "**Save attention and read it later.** The upper row makes a picture, and Save Attention keeps what every head looked "
+        "at, together with the latent, in `output/attention`.\n\n"
+        "The lower row reads it: select its three nodes and press Ctrl+M to wake them, press R, choose the file, type any word "
+        "of the prompt, run. It needs neither model nor sampler: they may be deleted by then. The VAE only draws the picture "
+        "underneath."
+    )
+    graph.add("note", "MarkdownNote", (40, -80), (690, 190), [note], "How to read this")
+    graph.save(name)
+
+
+def ordered_weakening(name: str) -> None:
+    graph = Graph()
+    graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 110))
+    graph.add("vectors", "HRVLoadVectors", (40, 330), (300, 110), [DEMO_VECTORS])
+    graph.add(
+        "sweep", "HRVHeadSweep", (390, 330), (300, 170), ["Colours", 5, "both"], vectors="vectors.vectors"
+    )
+    graph.add(
+        "scale", "HRVScaleHeads", (740, 160), (320, 250), ["red", -2.0, 0.0, 1.0, False], "Weaken these heads for “red”",
+        model="loader.model", heads="sweep.heads", clip="loader.clip",
+    )  # fmt: skip
+    graph.add(
+        "positive",
+        "CLIPTextEncode",
+        (740, 460),
+        (320, 110),
+        ["a large plain red star on sand"],
+        "Prompt",
+        clip="scale.clip",
+    )
+    graph.add("negative", "CLIPTextEncode", (740, 620), (320, 90), [""], "Negative prompt", clip="scale.clip")
+    graph.add("empty", "EmptyLatentImage", (740, 760), (320, 110), [256, 256, 1])
+    graph.add(
+        "sampler", "KSampler", (1110, 160), (300, 270), [7, "fixed", 15, 4.5, "euler", "normal", 1.0],
+        model="scale.model", positive="positive.CONDITIONING", negative="negative.CONDITIONING",
+        latent_image="empty.LATENT",
+    )  # fmt: skip
+    graph.add("decode", "VAEDecode", (1110, 480), (300, 50), samples="sampler.LATENT", vae="loader.vae")
+    graph.add(
+        "curve", "HRVWeakeningCurve", (1460, 160), (460, 420), ["“red”, weakened by −2"],
+        count="sweep.count", order="sweep.order", image="decode.IMAGE",
+    )  # fmt: skip
+    graph.add("strip", "PreviewImage", (1460, 630), (900, 420), title="The pictures", images="curve.strip")
+    note = (
+        "**Do these vectors mean anything?** Heads in Order takes more and more heads, the most relevant for *Colours* first, "
+        "then the least relevant first. Scale Heads turns their attention to *red* against it, and everything behind runs once "
+        "for each. If the vectors are right, the colour goes sooner in the upper row.\n\n"
+        "Weakening Curve draws whatever score you connect; here, with pictures alone, how much each is like the first."
+    )
+    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")
     graph.save(name)
 
 
@@ -375,12 +491,15 @@ def main() -> None:
         side=1024, seed=7, steps=25, cfg=7.0, loader="CheckpointLoaderSimple", models=(SDXL,),
     )  # fmt: skip
     repaint("03_mask_a_word_and_repaint_it")
+    save_and_read_later("10_save_attention_and_read_it_later")
     build_vectors("04_build_vectors_for_your_checkpoint")
     published_vectors("05_load_published_vectors_for_sdxl")
     report("09_why_did_my_prompt_go_wrong")
     lens("08_look_into_the_picture")
     heads_without_vectors("06_select_heads_without_vectors")
     which_mouse("07_which_mouse_sdxl")
+    heatmap_by_concept("11_heatmap_by_concept")
+    ordered_weakening("12_ordered_weakening")
 
 
 if __name__ == "__main__":

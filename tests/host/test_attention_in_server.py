@@ -1,6 +1,7 @@
 """A recording saved in this process, read by a real server that never sampled it: the same pictures."""
 
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import PIL.Image
 import torch
 
 from devtools.server import ROOT
+from devtools.workflow import workflow_to_prompt
 from hrv_pack.hrv.known_layouts import SDXL
 from hrv_pack.hrv.recording import Recording
 
@@ -61,3 +63,24 @@ def test_a_recording_of_sdxl_is_read_by_a_fresh_comfyui(comfy, server, monkeypat
     for image, expected in zip(result.images["preview"], pixels(overlay), strict=True):
         found = np.asarray(PIL.Image.open(io.BytesIO(image.data)).convert("RGB"))
         assert np.array_equal(found, expected)
+
+
+def test_the_lower_row_of_the_example_reads_what_the_upper_row_saved(server):
+    """Without the model: of the upper row, only the VAE runs with it."""
+    path = ROOT / "example_workflows" / "10_save_attention_and_read_it_later.json"
+    workflow = json.loads(path.read_text(encoding="utf-8"))
+    object_info = server.object_info()
+    upper = workflow_to_prompt(workflow, object_info)
+    muted = {str(node["id"]) for node in workflow["nodes"] if node["mode"]}
+    assert len(muted) == 3 and not muted & set(upper)
+    result = server.run(upper, timeout=600)
+    saved = {node for node in upper if upper[node]["class_type"] == "HRVSaveAttention"}
+    assert saved <= {*result.ran, *result.cached}
+    workflow["nodes"] = [node | {"mode": 0} for node in workflow["nodes"]]
+    both = workflow_to_prompt(workflow, object_info)
+    loaders = {node for node in both if both[node]["class_type"] == "HRVDemoCheckpoint"}
+    lower = {node: both[node] for node in muted | loaders}
+    result = server.run(lower, timeout=600)
+    assert muted <= set(result.ran)
+    (heatmap,) = (node for node in lower if lower[node]["class_type"] == "HRVHeatmap")
+    assert len(result.images[heatmap]) == 2

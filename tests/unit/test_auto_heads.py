@@ -60,11 +60,19 @@ def test_scores_are_what_their_formulas_say():
         assert score.tolist() == pytest.approx([plain(one) for one in maps], abs=1e-5)
 
 
-def test_the_score_of_a_head_is_its_agreement_with_the_mean_of_all():
-    maps = (0.1 + random_maps(heads=10, height=16, width=16, seed=3)).half().float()
-    found = choose_heads([match(recorded(maps), layout=ONE)], "cat", 100.0)
-    mean = sum(maps) / 10
-    assert found.score.tolist() == pytest.approx([plain_agreement(one, mean) for one in maps], abs=1e-4)
+def test_scores_and_weights_are_what_their_formulas_say():
+    loudness = torch.linspace(0.1, 1.0, 10)[:, None, None]  # the weights must matter
+    maps = ((0.05 + random_maps(heads=10, height=16, width=16, seed=3)) * loudness).half().float()
+    weights = [1 / math.sqrt(float(one.max()) - float(one.min())) for one in maps]
+    reference = sum(weight * one for weight, one in zip(weights, maps, strict=True))
+    found = choose_heads([match(recorded(maps), layout=ONE)], "cat", 30.0)
+    scores = [plain_agreement(one, reference) for one in maps]
+    assert found.score.tolist() == pytest.approx(scores, abs=1e-4)
+    assert max(abs(s - plain_agreement(one, sum(maps))) for s, one in zip(scores, maps, strict=True)) > 0.01
+    best = sorted(range(10), key=lambda n: -scores[n])[:3]
+    mean = sum(weights[n] for n in best) / 3
+    expected = [weights[n] / mean if n in best else 0.0 for n in range(10)]
+    assert found.heads.weights.tolist() == pytest.approx(expected, rel=1e-3)
 
 
 def test_flat_maps_get_the_lowest_score_and_numbers_stay_finite():

@@ -7,7 +7,7 @@ Every stage can be repeated. The denoiser goes on from its last saved state, lat
 the decoder is trained only if it does not exist yet (--again trains it further; the encoder is computed and
 stays, so latents and denoiser stay valid).
 
-Time on 2 CPU cores (AMD Zen 4 with bfloat16): decoder 6 minutes, 12 000 latents 2 minutes, denoiser 1 second
+Time on 2 CPU cores (AMD Zen 4 with bfloat16): decoder 6 minutes, 20 000 latents 3 minutes, denoiser 0.8 seconds
 a step (--minutes), judge 10 minutes, figures 15 minutes. On a GPU (estimated, not measured): a quarter of an
 hour in all, most of it drawing the scenes on the CPU.
 """
@@ -37,9 +37,9 @@ def main() -> None:
         default=settings.PACK / ".host" / "train_demo",
         help="folder for states and latents (default: .host/train_demo)",
     )
-    parser.add_argument("--minutes", type=float, default=80, help="how long the denoiser trains")
+    parser.add_argument("--minutes", type=float, default=90, help="how long the denoiser trains")
     parser.add_argument("--vae-minutes", type=float, default=6, help="how long the decoder trains")
-    parser.add_argument("--latents", type=int, default=12_000, help="scenes to render and encode")
+    parser.add_argument("--latents", type=int, default=20_000, help="scenes to render and encode")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes on CPU cores")
     parser.add_argument(
         "--batch",
