@@ -24,8 +24,8 @@ SCORED_SIDE = 32  # maps are averaged down to this before they are compared; wei
 
 @dataclass(frozen=True)
 class WordHeads:
-    """heads: the choice. score: float32 (head,), agreement with the mean of all heads, −1 to 1; −inf for heads that were
-    not recorded or look everywhere alike."""
+    """heads: the choice. score: float32 (head,), agreement with the weighted mean of all heads, −1 to 1; −inf for heads
+    that were not recorded or look everywhere alike."""
 
     heads: HeadSelection
     score: torch.Tensor
@@ -58,17 +58,26 @@ def choose_heads(
         found.append(head_maps(match, find_word(word, entries, prompts)))
     layout = matches[0].run.layout
     score = torch.stack([_score_recorded(maps) for maps in found]).mean(0)
-    spread = torch.stack([maps.maps.amax((1, 2)) - maps.maps.amin((1, 2)) for maps in found]).mean(0)
+    weight = _weights(torch.stack([_ranges(maps.maps) for maps in found]).mean(0))
     if not (score > LOWEST).any():
         raise ValueError(
             f"Every head looks for “{word}” everywhere alike, so none can be preferred. Choose heads by concept instead."
         )
     chosen = _best(score, percent, layout.heads)
     weights = torch.zeros(layout.heads)
-    weights[chosen] = spread[chosen].rsqrt()
-    weights[chosen] /= weights[chosen].mean()
+    weights[chosen] = weight[chosen] / weight[chosen].mean()
     label = f"heads for {' '.join(word.split())}, best {percent:g} %"
     return WordHeads(HeadSelection(layout, weights, label), score)
+
+
+def _ranges(maps: torch.Tensor) -> torch.Tensor:
+    """max M − min M of maps (head, height, width): float32 (head,)."""
+    return maps.amax((1, 2)) - maps.amin((1, 2))
+
+
+def _weights(ranges: torch.Tensor) -> torch.Tensor:
+    """1 / √range for each head; 0 for a head that looks everywhere alike."""
+    return torch.where(ranges > 0, ranges.rsqrt(), 0.0)
 
 
 def _best(score: torch.Tensor, percent: float, heads: int) -> torch.Tensor:
@@ -85,5 +94,7 @@ def _score_recorded(found: HeadMaps) -> torch.Tensor:
     height, width = maps.shape[1:]
     scale = min(1.0, SCORED_SIDE / max(height, width))
     small = resize_maps(maps, (max(1, round(height * scale)), max(1, round(width * scale))))
-    score[found.recorded] = agreement(small)
+    weights = _weights(_ranges(maps))
+    reference = (weights @ small.flatten(1)).view(small.shape[1:])
+    score[found.recorded] = agreement(small, reference)
     return score
