@@ -58,12 +58,10 @@ def photograph(page: Page, server: ComfyServer, path: Path, run: bool) -> Image.
     page.evaluate("workflow => window.app.loadGraphData(workflow)", workflow)
     page.wait_for_timeout(1500)
     if run:
-        before = len(server.get("/history"))
         page.evaluate("() => window.app.queuePrompt(0)")
-        for _ in range(600):
+        page.wait_for_timeout(3000)
+        while any(server.get("/queue").values()):
             page.wait_for_timeout(500)
-            if len(server.get("/history")) > before:
-                break
         page.wait_for_timeout(4000)
     size = page.viewport_size
     page.evaluate(FIT, [bounds(workflow), [size["width"], size["height"]]])

@@ -72,7 +72,9 @@ def test_pointing_pinning_undo_saving_and_copying(lens):
 
     lens.load(saved)
     assert lens.widget(LENS, "words") == "fish, star"
+    lens.page.mouse.move(5, 500)  # a word under the pointer would be shown alone
     assert lens.run()["status"]["status_str"] == "success"
+    lens.page.wait_for_timeout(500)
     assert lens.lens("lens.shown().length") == 2
     count = "() => window.app.canvas.graph._nodes.filter((n) => n.type === 'HRVLens').length"
     copied = """() => {
@@ -106,7 +108,7 @@ def test_keys_picture_clicks_steps_and_zoom(lens):
     assert lens.widget(LENS, "words") == names[shares.index(max(shares))]
 
     whole = lens.lens("Array.from(lens.set.words[6].map)")
-    lens.page.get_by_label("Steps").fill("2")
+    lens.page.get_by_role("slider", name="Steps").fill("2")
     lens.page.wait_for_function(
         "() => [...document.querySelectorAll('.hrv-lens')].find((e) => e.lens).lens.set.complete",
         timeout=60_000,

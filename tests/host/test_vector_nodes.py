@@ -14,6 +14,8 @@ import pytest
 import torch
 
 LABEL = "made up: 34 concepts (downloads once)"
+VECTORS = Path(__file__).resolve().parents[2] / "hrv_data" / "vectors"
+SHIPPED = sorted(file.name for file in VECTORS.glob("*.safetensors"))
 
 
 def made_up() -> np.ndarray:
@@ -99,7 +101,7 @@ def test_a_folder_of_the_user_comes_first_and_is_kept(comfy, monkeypatch):
 def test_the_first_use_downloads_and_the_second_does_not(comfy, store, web, tmp_path):
     from hrv_pack.hrv.vector_files import read
 
-    assert comfy.node_class("HRVLoadVectors").INPUT_TYPES()["required"]["name"][1]["options"] == [LABEL]
+    assert comfy.node_class("HRVLoadVectors").INPUT_TYPES()["required"]["name"][1]["options"] == [LABEL, *SHIPPED]
     assert web.requests == []  # looking at the list downloads nothing
     before = comfy.node_class("HRVLoadVectors").fingerprint_inputs(LABEL)
     (vectors, summary), shown = comfy.run_node_ui("HRVLoadVectors", name=LABEL)
@@ -127,7 +129,7 @@ def test_a_wrong_download_leaves_nothing_and_says_how_to_do_it_by_hand(comfy, st
 
 def test_a_file_fetched_by_hand_is_found(comfy, store, web, tmp_path):
     (tmp_path / "made_up.npy").write_bytes(npy())
-    assert store.choices() == [LABEL, "made_up.npy"]
+    assert store.choices() == [LABEL, *SHIPPED, "made_up.npy"]
     for name in ("made_up.npy", LABEL):
         vectors, _ = comfy.run_node("HRVLoadVectors", name=name)
         assert torch.equal(vectors.relevance, torch.from_numpy(made_up()))
