@@ -101,7 +101,10 @@ def test_a_folder_of_the_user_comes_first_and_is_kept(comfy, monkeypatch):
 def test_the_first_use_downloads_and_the_second_does_not(comfy, store, web, tmp_path):
     from hrv_pack.hrv.vector_files import read
 
-    assert comfy.node_class("HRVLoadVectors").INPUT_TYPES()["required"]["name"][1]["options"] == [LABEL, *SHIPPED]
+    assert comfy.node_class("HRVLoadVectors").INPUT_TYPES()["required"]["name"][1]["options"] == [
+        LABEL,
+        *SHIPPED,
+    ]
     assert web.requests == []  # looking at the list downloads nothing
     before = comfy.node_class("HRVLoadVectors").fingerprint_inputs(LABEL)
     (vectors, summary), shown = comfy.run_node_ui("HRVLoadVectors", name=LABEL)
