@@ -33,6 +33,8 @@ find_devtools()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks by folder; the browser's tests last, because their event loop stays in this thread."""
+    items.sort(key=lambda item: "browser" in item.path.relative_to(ROOT / "tests").parts[:1])
     for item in items:
         folder = item.path.relative_to(ROOT / "tests").parts[0]
         if folder in ("unit", "host", "browser"):
