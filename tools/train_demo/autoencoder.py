@@ -119,3 +119,12 @@ def widen(narrow: Autoencoder, latent_scale: float) -> dict[str, torch.Tensor]:
                 out[f"{name}.bias"] = torch.zeros(TAESD_WIDTH)
     out["vae_scale"], out["vae_shift"] = torch.tensor(latent_scale), torch.tensor(0.0)
     return out
+
+
+def narrow(wide: dict[str, torch.Tensor]) -> Autoencoder:
+    """The other way round: the narrow autoencoder in a state dict that `widen` made."""
+    autoencoder = Autoencoder()
+    own = autoencoder.state_dict()
+    corners = {key: wide[key][tuple(slice(n) for n in weight.shape)].float() for key, weight in own.items()}
+    autoencoder.load_state_dict(corners)
+    return autoencoder

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from . import settings, train_vae
-from .autoencoder import widen
+from .autoencoder import Autoencoder, narrow, widen
 
 LAYER_NAME = "encoder.layers.0."
 
@@ -32,11 +33,7 @@ def write_checkpoint(path: Path, vae_path: Path, model, tokens, ema: torch.Tenso
         if part == "unet":
             tensors[f"model.diffusion_model.{rest}"] = weight.half()
             continue
-        rest = {
-            "token_embedding.weight": "token_rows",
-            "position_embedding.weight": "embeddings.position_embedding.weight",
-        }.get(rest, rest.replace("layer.", LAYER_NAME, 1))
-        tensors[f"text_encoders.{part}.{rest}"] = weight.half()
+        tensors[_text_key(part, rest)] = weight.half()
     vae = widen(train_vae.load(vae_path, "cpu"), settings.LATENT_SCALE)
     tensors |= {f"first_stage_model.{name}": t.half() for name, t in vae.items()}
     metadata = {
@@ -53,3 +50,28 @@ def write_checkpoint(path: Path, vae_path: Path, model, tokens, ema: torch.Tenso
     unfinished = path.with_suffix(".part")
     save_file({name: t.contiguous().clone() for name, t in tensors.items()}, unfinished, metadata)
     unfinished.rename(path)
+
+
+def _text_key(encoder: str, name: str) -> str:
+    """Where a text encoder's weight lies in the checkpoint."""
+    name = {
+        "token_embedding.weight": "token_rows",
+        "position_embedding.weight": "embeddings.position_embedding.weight",
+    }.get(name, name.replace("layer.", LAYER_NAME, 1))
+    return f"text_encoders.{encoder}.{name}"
+
+
+@torch.no_grad()
+def read_checkpoint(path: Path, model) -> tuple[Autoencoder, int]:
+    """Load denoiser and text encoders of a written checkpoint into `model`; returns (autoencoder, training steps)."""
+    tensors = load_file(path)
+    weights = {}
+    for name in model.state_dict():
+        part, _, rest = name.partition(".")
+        key = f"model.diffusion_model.{rest}" if part == "unet" else _text_key(part, rest)
+        weights[name] = tensors[key].float()
+    model.load_state_dict(weights)
+    prefix = "first_stage_model."
+    vae = narrow({name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)})
+    with safe_open(path, "pt") as file:
+        return vae, int(file.metadata()["training_steps"])

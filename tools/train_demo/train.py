@@ -53,9 +53,21 @@ def main() -> None:
         default=settings.CHECKPOINT,
         help="where the denoiser goes, replaced every five minutes (default: the shipped file)",
     )
+    parser.add_argument(
+        "--from",
+        dest="begin",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="go on from a finished checkpoint (for instance the shipped one) where the work folder holds no state",
+    )
+    parser.add_argument(
+        "--rate", type=float, default=train_unet.PEAK_RATE, help="the denoiser's highest learning rate"
+    )
     parser.add_argument("--again", action="store_true", help="train the decoder further though it exists")
     arguments = parser.parse_args()
     work = arguments.work
+    if arguments.begin and not (work / train_unet.STATE).exists():
+        train_unet.begin_from(arguments.begin, work)
     vae_path = work / "vae.safetensors"
     if "vae" in arguments.stages and (arguments.again or not vae_path.exists()):
         if not vae_path.exists():
@@ -65,7 +77,12 @@ def main() -> None:
         latents.make(vae_path, work / "latents", -(-arguments.latents // latents.CHUNK), arguments.workers)
     if "unet" in arguments.stages:
         train_unet.train(
-            work, arguments.minutes * 60, arguments.workers, arguments.batch, checkpoint=arguments.checkpoint
+            work,
+            arguments.minutes * 60,
+            arguments.workers,
+            arguments.batch,
+            arguments.checkpoint,
+            arguments.rate,
         )
     if "judge" in arguments.stages:
         judge.train(settings.JUDGE, vae_path)

@@ -13,16 +13,17 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from . import crew, networks, settings
-from .export import write_checkpoint
+from .export import read_checkpoint, write_checkpoint
 from .latents import LatentSet
 from .world import caption
 
+STATE = "unet_state.safetensors"
 MICRO_BATCH = 8
 PEAK_RATE = 8e-4
 BLANK_WEIGHT = 1.0  # how strongly positions behind the last word are held to those of an empty text
 LOUD_WEIGHT = 0.1  # how strongly a token's mean square is held below LOUDEST
 LOUDEST = 2.0
-WORD_WEIGHT = 0.03  # how strongly attention is kept from words that do not help; see networks.WordCost
+WORD_WEIGHT = 0.05  # how strongly attention is kept from words that do not help; see networks.WordCost
 UNKNOWN_WORDS = 0.04  # share of captions with a word that the world does not know
 
 
@@ -73,21 +74,34 @@ def _trained_plainly(name: str) -> bool:
     return name.startswith("clip_") or "to_q" in name or "to_k" in name
 
 
+def begin_from(checkpoint: Path, work: Path) -> None:
+    """Put a finished checkpoint's weights and autoencoder into `work`, as if training had stopped there."""
+    model = networks.DemoModel(networks.Tokens())
+    vae, steps = read_checkpoint(checkpoint, model)
+    work.mkdir(parents=True, exist_ok=True)
+    save_file(vae.state_dict(), work / "vae.safetensors")
+    weights = crew.flatten(model)
+    zeros = torch.zeros_like(weights)
+    state = {"weights": weights, "ema": weights.clone(), "mean": zeros, "square": zeros.clone()}
+    save_file(state | {"step": torch.tensor([steps])}, work / STATE)
+
+
 def train(
     work: Path,
     seconds: float,
     workers: int,
     batch: int = MICRO_BATCH,
-    micro_batches: int = 4,
     checkpoint: Path = settings.CHECKPOINT,
+    rate: float = PEAK_RATE,
+    micro_batches: int = 4,
 ) -> None:
-    """Train for `seconds`, keeping state in `work`/unet_state.safetensors and `checkpoint` up to date."""
+    """Train for `seconds`, keeping state in `work` and `checkpoint` up to date."""
     torch.manual_seed(0)
     device = settings.device()
     batches = Batches(work / "latents", batch)
     model = networks.DemoModel(batches.tokens).to(device)
     sigmas = batches.sigmas.to(device)
-    state_path = work / "unet_state.safetensors"
+    state_path = work / STATE
     state = load_file(state_path) if state_path.exists() else None
 
     def loss_of(model, ticket: int) -> torch.Tensor:
@@ -105,7 +119,7 @@ def train(
 
     def rate_of(step: int, share: float) -> float:
         rise = min(1.0, (step + 1) / 150)
-        return PEAK_RATE * rise * min(1.0, max(0.03, (1 - share) / 0.7))  # flat, then straight down
+        return rate * rise * min(1.0, max(0.03, (1 - share) / 0.7))  # flat, then straight down
 
     start, saved = time.time(), [time.time()]
 
