@@ -3,6 +3,7 @@
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { LensView } from "./lens/view.js";
+import { addStyle, chain, fieldsOf, outputOf } from "./page/node.js";
 
 const NODE = "HRVLens";
 const OUTPUT = "hrv_lens";
@@ -14,10 +15,7 @@ const FIRST_SIZE = [440, 760];
 const lenses = new Map(); // node → its view
 let made = 0;
 
-const style = document.createElement("link");
-style.rel = "stylesheet";
-style.href = new URL("./lens/lens.css", import.meta.url).href;
-document.head.append(style);
+addStyle(new URL("./lens/lens.css", import.meta.url));
 
 async function ask(question) {
   let answer, body;
@@ -41,36 +39,12 @@ function pictureAddress({ filename, subfolder, type }) {
 
 /** What the lens needs of its node. */
 function hostOf(node) {
-  const widget = (name) => node.widgets.find((w) => w.name === name);
   return {
-    get: (name) => widget(name)?.value,
-    set: (name, value) => {
-      const target = widget(name);
-      if (!target || target.value === value) return;
-      target.value = value;
-      target.callback?.(value);
-      node.graph?.setDirtyCanvas(true, true);
-    },
-    // the page takes a step for undo where a change begins and ends
-    settled: () => {
-      app.canvas?.emitBeforeChange?.();
-      app.canvas?.emitAfterChange?.();
-    },
-    locked: (name) => node.inputs?.some((input) => input.name === name && input.link != null) ?? false,
+    ...fieldsOf(node, app),
     look: () => node.properties.hrv_lens,
     setLook: (look) => (node.properties.hrv_lens = look),
     ask,
     pictureAddress,
-  };
-}
-
-/** Calls `after` once `object[name]` has done what it did before. */
-function chain(object, name, after) {
-  const before = object[name];
-  object[name] = function (...values) {
-    const result = before?.apply(this, values);
-    after.apply(this, values);
-    return result;
   };
 }
 
@@ -85,10 +59,7 @@ function show(node, output) {
 
 /** Shows again what the page remembers of an earlier run, after undo, or when a tab comes back. */
 function recall(outputs = app.nodeOutputs ?? {}) {
-  for (const node of lenses.keys()) {
-    const nested = node.graph && node.graph !== (app.rootGraph ?? app.graph);
-    show(node, outputs[nested ? `${node.graph.id}:${node.id}` : String(node.id)]);
-  }
+  for (const node of lenses.keys()) show(node, outputOf(node, outputs, app));
 }
 
 app.registerExtension({

@@ -1,11 +1,9 @@
 // The prompt's words below the picture: point, walk with the arrow keys, click to pin, search.
 
+import { plain } from "../words/names.js";
 import { make } from "./dom.js";
 
 let lists = 0;
-
-/** What two spellings of one name have in common: case and spaces do not matter. */
-export const plain = (name) => name.toLowerCase().replace(/\s+/g, "");
 
 export class Chips {
   /** on: {point(index or null), pin(name), clear()} */

@@ -33,10 +33,27 @@ export class Stage {
     this.size = size;
   }
 
+  /** Loads a picture; `came` is called when it is there, `failed` when it is gone. */
+  open(address, size, came, failed) {
+    const image = new Image();
+    const isNewest = () => this.loading === image;
+    this.loading = image;
+    image.onload = () => isNewest() && (this.setPicture(image, size), came());
+    image.onerror = () => isNewest() && failed();
+    this.setPicture(null, size);
+    image.src = address;
+  }
+
   /** Lets go of enlarged maps. */
   forget() {
     this.large.clear();
     this.lines.clear();
+  }
+
+  /** Lets go of everything. */
+  close() {
+    this.forget();
+    this.loading = this.picture = null;
   }
 
   /** Draws the picture, the largest heat of `words` over it, and their outlines.

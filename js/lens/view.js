@@ -1,20 +1,18 @@
 // The lens: puts picture, words and controls together. Knows nothing of ComfyUI; what it needs of it is `host`.
 
-import { Chips, plain } from "./chips.js";
+import { plain, splitNames, toggled } from "../words/names.js";
+import { Chips } from "./chips.js";
 import { Controls } from "./controls.js";
 import { make } from "./dom.js";
 import { Frames } from "./frames.js";
 import { sharesAt } from "./maps.js";
+import { Ranking } from "./ranking.js";
 import { saveMaps } from "./save.js";
-import { shareText } from "./shares.js";
+import { sentence } from "./shares.js";
 import { Stage } from "./stage.js";
 
 const LOOK = { view: "heat", scale: "shared", colormap: "turbo", opacity: 0.6, smoothing: 0, outline: true };
-const RANKED = 7;
 const PAUSE = 40; // milliseconds to wait for a slider to rest before the server is asked
-
-/** Names in a words field, split at commas and line ends. */
-export const splitNames = (text) => text.split(/[,\n]/).map((name) => name.trim()).filter(Boolean);
 
 /** host: {get(name), set(name, value), settled(), locked(name), look(), setLook(look), ask(question),
  *  pictureAddress(reference)}; names are the node's inputs words, threshold, concept, percent. */
@@ -33,13 +31,9 @@ export class LensView {
 
   build() {
     this.canvas = make("canvas", { class: "hrv-canvas", role: "img", "aria-label": "The picture with its attention" });
-    this.rank = make("ol", { class: "hrv-rank", hidden: true });
-    this.rows = Array.from({ length: RANKED }, () => {
-      const [name, value] = [make("span"), make("span", { class: "hrv-value" })];
-      return { element: this.rank.appendChild(make("li", {}, name, value)), name, value };
-    });
+    this.ranking = new Ranking();
     this.empty = make("p", { class: "hrv-empty" }, "Run the graph to look into its picture.");
-    this.box = make("div", { class: "hrv-stage" }, this.canvas, this.rank, this.empty);
+    this.box = make("div", { class: "hrv-stage" }, this.canvas, this.ranking.element, this.empty);
     this.status = make("p", { class: "hrv-status", role: "status" });
     this.chips = new Chips({
       point: (index) => ((this.active = index), this.refresh()),
@@ -92,21 +86,13 @@ export class LensView {
   }
 
   load(reference, size) {
-    const image = new Image();
-    this.loading = image;
     this.stage ??= new Stage(this.canvas);
     this.canvas.style.aspectRatio = `${size[1]} / ${size[0]}`;
     this.canvas.style.setProperty("--hrv-ratio", size[1] / size[0]);
-    image.onload = () => {
-      if (this.loading !== image) return;
-      this.stage.setPicture(image, size);
-      this.scene = null;
-      this.refresh();
-    };
-    image.onerror = () => this.say("The picture is no longer there. Run the graph again.");
-    this.stage.setPicture(null, size);
-    this.scene = null;
-    image.src = this.host.pictureAddress(reference);
+    const drawn = () => ((this.scene = null), this.refresh());
+    this.stage.open(this.host.pictureAddress(reference), size, drawn,
+      () => this.say("The picture is no longer there. Run the graph again."));
+    drawn();
   }
 
   get frame() {
@@ -169,8 +155,7 @@ export class LensView {
   }
 
   toggle(name) {
-    const rest = this.pinned.filter((other) => plain(other) !== plain(name));
-    this.pin(rest.length < this.pinned.length ? rest : [...rest, name]);
+    this.pin(toggled(this.pinned, name));
   }
 
   pin(names) {
@@ -232,19 +217,10 @@ export class LensView {
     return sharesAt(this.set.words.map((word) => word?.map), ...this.frame.grid, x, y);
   }
 
-  ranking() {
+  rank() {
     const shares = this.point && this.shares(this.point);
-    this.rank.hidden = !shares;
-    if (!shares) return this.chips.bars(null);
-    const order = [...shares.keys()].sort((a, b) => shares[b] - shares[a]).slice(0, RANKED);
-    this.chips.bars(shares, order[0]);
-    this.rows.forEach(({ element, name, value }, i) => {
-      element.hidden = i >= order.length;
-      if (element.hidden) return;
-      name.textContent = this.frame.names[order[i]];
-      value.textContent = shareText(shares[order[i]]);
-    });
-    this.rank.classList.toggle("hrv-right", this.point[0] < 0.5);
+    const leading = this.ranking.show(shares, this.frame.names, this.point?.[0]);
+    this.chips.bars(shares, leading);
   }
 
   // Drawing
@@ -265,21 +241,12 @@ export class LensView {
       this.stage.draw(shown.map((i) => this.set.words[i]), this.frame.grid, this.set.peak, this.look, this.level());
       this.scene = scene;
     }
-    this.ranking();
-    if (!this.complaint) this.status.textContent = this.sentence(shown);
+    this.rank();
+    if (!this.complaint) this.status.textContent = sentence(this.frame.names, this.set, shown, this.frames.payload.warnings);
   }
 
   level() {
     return this.look.outline ? Number(this.host.get("threshold")) : null;
-  }
-
-  sentence(shown) {
-    const source = this.set.source || "reading the recording …";
-    const name = (i) => this.frame.names[i];
-    const word = shown.length === 1 ? this.set.words[shown[0]] : null;
-    if (word) return `${name(shown[0])}: up to ${shareText(word.high)} · gathers ${Math.round(word.score)} of 100 · ${source}`;
-    if (shown.length) return `${shown.length} pinned words · ${source}`;
-    return [`Point at a word or at the picture · ${source}`, ...this.frames.payload.warnings].join(" · ⚠ ");
   }
 
   say(text) {
@@ -320,8 +287,8 @@ export class LensView {
     cancelAnimationFrame(this.drawing);
     clearTimeout(this.timer);
     this.frames?.close();
-    this.stage?.forget();
-    this.frames = this.set = this.stage = this.loading = null;
+    this.stage?.close();
+    this.frames = this.set = this.stage = null;
     this.canvas.width = this.canvas.height = 0;
     this.element.replaceChildren();
     this.element.lens = null;

@@ -1,0 +1,131 @@
+// Word picking in ComfyUI's page: the words of the connected prompt as buttons below a node's words field.
+
+import { api } from "../../scripts/api.js";
+import { app } from "../../scripts/app.js";
+import { addStyle, chain, fieldsOf, outputOf } from "./page/node.js";
+import { namesOf } from "./words/entries.js";
+import { promptOf } from "./words/graph.js";
+import { WordPicker } from "./words/picker.js";
+
+// node → the field that takes words, and whether it takes more than one
+const FIELDS = {
+  HRVHeatmap: { name: "words", many: true },
+  HRVCompareConcepts: { name: "word", many: false },
+  HRVAutoHeads: { name: "word", many: false },
+  HRVStrengthenConcept: { name: "words", many: true },
+  HRVAdjustConcept: { name: "words", many: true },
+  HRVScaleHeads: { name: "words", many: true },
+};
+const TELLERS = ["HRVLens", ...Object.keys(FIELDS)]; // what they show after a run tells the prompt's words
+const HEIGHT = 58;
+const MARGIN = 6;
+const WAIT = 150; // milliseconds after a change of the graph
+const UNCONNECTED = "The prompt's words appear here once the node is connected to a sampler.";
+const UNKNOWN = "The prompt's words appear here after a run.";
+
+const pickers = new Map(); // node → its picker
+const tellers = new Set();
+const told = new Map(); // place of a sampler in the page → names that a run told
+let made = 0;
+let timer;
+
+addStyle(new URL("./words/words.css", import.meta.url));
+
+const root = () => app.rootGraph ?? app.graph;
+const placeOf = (node) => `${node.graph?.id}:${node.id}`;
+const roleOf = (node) => fieldsOf(node, app).get("role") ?? "positive";
+
+/** Keeps the names that a node's output tells, for every node that reads the same sampling. */
+function learn(node, output) {
+  const names = output?.hrv_words ?? output?.hrv_lens?.[0]?.frames?.flatMap?.((frame) => frame.names);
+  if (!Array.isArray(names) || !names.length) return;
+  const unique = [...new Set(names.filter((name) => typeof name === "string"))];
+  for (const source of promptOf(node, roleOf(node), root()).sources) told.set(`${placeOf(source)} ${roleOf(node)}`, unique);
+}
+
+function refresh(node) {
+  const picker = pickers.get(node);
+  if (!picker || !node.graph) return;
+  const fields = fieldsOf(node, app);
+  const { name } = FIELDS[node.comfyClass];
+  const { texts, complete, sources } = promptOf(node, roleOf(node), root());
+  const seen = complete ? null : sources.map((source) => told.get(`${placeOf(source)} ${roleOf(node)}`)).find(Boolean);
+  const names = seen ?? namesOf(texts, fields.get("unit") ?? "auto");
+  picker.show(names, sources.length ? UNKNOWN : UNCONNECTED, fields.locked(name));
+  picker.mark(String(fields.get(name) ?? ""));
+}
+
+/** Soon, and once for many changes. */
+function refreshAll() {
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    for (const node of tellers) learn(node, outputOf(node, app.nodeOutputs ?? {}, app));
+    for (const node of pickers.keys()) refresh(node);
+  }, WAIT);
+}
+
+function addPicker(node) {
+  const { name, many } = FIELDS[node.comfyClass];
+  const place = node.widgets?.findIndex((widget) => widget.name === name) ?? -1;
+  if (place < 0) return;
+  const fields = fieldsOf(node, app);
+  const pick = (names) => {
+    fields.set(name, names.join(", "));
+    fields.settled();
+    refresh(node);
+  };
+  const picker = new WordPicker({ pick, look: () => refresh(node) }, many);
+  pickers.set(node, picker);
+  // a type of its own, so that Nodes 2.0 mounts it anew after undo (see hrv_lens.js)
+  const widget = node.addDOMWidget("word_picker", `hrv_words_${++made}`, picker.element, {
+    serialize: false,
+    hideOnZoom: false,
+    margin: MARGIN,
+    getMinHeight: () => HEIGHT,
+    getMaxHeight: () => HEIGHT,
+    getValue: () => "",
+    setValue: () => {},
+  });
+  widget.serialize = false;
+  node.widgets.splice(node.widgets.indexOf(widget), 1);
+  node.widgets.splice(place + 1, 0, widget);
+  // the page leaves a hole in the saved values for a widget that is not saved, and does not skip it when it loads them
+  chain(node, "onSerialize", (saved) => {
+    const hole = node.widgets.indexOf(widget);
+    if (hole >= 0 && hole < (saved.widgets_values?.length ?? 0)) saved.widgets_values.splice(hole, 1);
+  });
+  for (const source of node.widgets.filter((w) => [name, "unit", "role"].includes(w.name))) {
+    chain(source, "callback", () => queueMicrotask(() => refresh(node)));
+  }
+  chain(node, "onRemoved", () => {
+    picker.close();
+    pickers.delete(node);
+  });
+  const [width, height] = node.computeSize();
+  node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)]);
+}
+
+app.registerExtension({
+  name: "HRV.Words",
+
+  setup() {
+    api.addEventListener("graphChanged", refreshAll);
+  },
+
+  nodeCreated(node) {
+    if (node.comfyClass in FIELDS) addPicker(node);
+    if (!TELLERS.includes(node.comfyClass)) return;
+    tellers.add(node);
+    chain(node, "onExecuted", (output) => {
+      learn(node, output);
+      refreshAll();
+    });
+    chain(node, "onRemoved", () => tellers.delete(node));
+    for (const change of ["onConfigure", "onConnectionsChange"]) chain(node, change, refreshAll);
+    refreshAll();
+  },
+
+  afterConfigureGraph() {
+    refreshAll();
+  },
+});

@@ -1,0 +1,32 @@
+// The words at the point of the picture that is pointed at, most attended first.
+
+import { make } from "./dom.js";
+import { shareText } from "./shares.js";
+
+const RANKED = 7;
+
+export class Ranking {
+  constructor() {
+    this.element = make("ol", { class: "hrv-rank", hidden: true });
+    this.rows = Array.from({ length: RANKED }, () => {
+      const [name, value] = [make("span"), make("span", { class: "hrv-value" })];
+      return { element: this.element.appendChild(make("li", {}, name, value)), name, value };
+    });
+  }
+
+  /** shares: one for each of `names`, or null to show nothing; x: where the pointer is, 0 to 1: the list keeps to the other
+   *  side. Returns the place of the leading word, or null. */
+  show(shares, names, x) {
+    this.element.hidden = !shares;
+    if (!shares) return null;
+    const order = [...shares.keys()].sort((a, b) => shares[b] - shares[a]).slice(0, RANKED);
+    this.rows.forEach(({ element, name, value }, i) => {
+      element.hidden = i >= order.length;
+      if (element.hidden) return;
+      name.textContent = names[order[i]];
+      value.textContent = shareText(shares[order[i]]);
+    });
+    this.element.classList.toggle("hrv-right", x < 0.5);
+    return order[0];
+  }
+}

@@ -1,0 +1,213 @@
+// Finds the text of a prompt in the graph: from a node that reads or steers to its samplers, and from there to the text
+// nodes; through reroutes, bypassed nodes and the walls of subgraphs. Reads the graph only, and knows litegraph's fields.
+
+const [NEVER, BYPASS] = [2, 4]; // a node's mode
+const [FROM_OUTSIDE, TO_OUTSIDE] = [-10, -20]; // ids that links have at the wall of a subgraph
+const STEPS = 5000; // more than any graph needs; ends loops
+
+const linkOf = (graph, id) => (id == null ? null : (graph?.getLink?.(id) ?? graph?.links?.get?.(id) ?? graph?.links?.[id] ?? null));
+const nodeOf = (graph, id) => graph?.getNodeById?.(id) ?? null;
+const ofType = (slots, type) => (slots ?? []).filter((slot) => slot.type === type);
+const isNegative = (slot) => /neg/i.test(slot.name ?? "");
+
+/** Texts behind one input of a node, and what they come from.
+ *
+ *  node: reads a LATENT or patches a MODEL. role: "positive" or "negative". root: the outermost graph.
+ *  Returns {texts, complete, sources}: the texts of all text nodes; whether none is unknown (made by a node that only knows
+ *  it when it runs); and the samplers, or whatever stands in their place, as nodes. */
+export function promptOf(node, role, root) {
+  const walk = new Walk(role);
+  for (const scope of scopesOf(node.graph, root)) {
+    const latent = (node.inputs ?? []).findIndex((input) => input.type === "LATENT");
+    if (latent >= 0) walk.latent(walk.origin(node, latent, scope));
+    else (node.outputs ?? []).forEach((output, slot) => output.type === "MODEL" && walk.model(node, slot, scope));
+  }
+  return { texts: [...new Set(walk.texts)], complete: walk.complete && walk.sources.size > 0, sources: [...walk.sources] };
+}
+
+/** Every way into a graph from the root: {host, outer} of each subgraph node that shows it; null is the root itself. */
+function scopesOf(graph, root, depth = 0) {
+  if (!graph || graph === root || depth > 16) return [null];
+  const graphs = [root, ...(root?.subgraphs?.values?.() ?? [])];
+  const hosts = graphs.flatMap((g) => (g?._nodes ?? g?.nodes ?? []).filter((node) => node.subgraph === graph));
+  const scopes = hosts.flatMap((host) => scopesOf(host.graph, root, depth + 1).map((outer) => ({ host, outer })));
+  return scopes.length ? scopes : [null];
+}
+
+class Walk {
+  constructor(role) {
+    this.role = role;
+    this.texts = [];
+    this.complete = true;
+    this.sources = new Set();
+    this.seen = new Map(); // node → scopes in which it was visited
+    this.left = STEPS;
+  }
+
+  /** Whether a node is met for the first time. */
+  first(node, scope) {
+    const scopes = this.seen.get(node) ?? new Set();
+    this.seen.set(node, scopes);
+    if (scopes.has(scope?.host) || --this.left < 0) return false;
+    scopes.add(scope?.host);
+    return true;
+  }
+
+  // Upstream
+
+  /** What feeds an input: {node, slot, scope}, {value} for a field of a subgraph node, or null. */
+  origin(node, index, scope) {
+    const input = node.inputs?.[index];
+    return input ? this.follow(node.graph, linkOf(node.graph, input.link), scope) : null;
+  }
+
+  follow(graph, link, scope) {
+    if (!link || --this.left < 0) return null;
+    if (link.origin_id !== FROM_OUTSIDE) return this.through(nodeOf(graph, link.origin_id), link.origin_slot, scope);
+    const input = scope?.host.inputs?.[link.origin_slot];
+    if (!input) return null;
+    if (input.link != null) return this.origin(scope.host, link.origin_slot, scope.outer);
+    const field = scope.host.widgets?.find((widget) => widget.name === (input.widget?.name ?? input.name));
+    return typeof field?.value === "string" ? { value: field.value } : null;
+  }
+
+  /** The node that really makes an output: behind reroutes and bypassed nodes, inside of subgraphs. */
+  through(node, slot, scope) {
+    if (!node || node.mode === NEVER) return null;
+    if (node.mode === BYPASS) {
+      const type = node.outputs?.[slot]?.type;
+      const same = (node.inputs ?? []).findIndex((input) => input.type === type);
+      return same < 0 ? null : this.origin(node, same, scope);
+    }
+    if (node.subgraph) {
+      const link = linkOf(node.subgraph, node.subgraph.outputs?.[slot]?.linkIds?.[0]);
+      return this.follow(node.subgraph, link, { host: node, outer: scope });
+    }
+    if (node.type === "Reroute") return this.origin(node, 0, scope);
+    // a node that exists in the page only, and stands for another's output
+    const link = node.isVirtualNode ? node.getInputLink?.(slot) : null;
+    return link ? this.follow(node.graph, link, scope) : { node, slot, scope };
+  }
+
+  /** From a latent to the sampler that made it. */
+  latent(place) {
+    if (!place?.node || !this.first(place.node, place.scope)) return;
+    const { node, scope } = place;
+    if (this.sampler(node, scope)) return;
+    const inputs = ofType(node.inputs, "LATENT");
+    if (!inputs.length) this.unknown(node);
+    for (const input of inputs) this.latent(this.origin(node, node.inputs.indexOf(input), scope));
+  }
+
+  /** Reads the conditionings of a sampler or guider; false where the node is neither. */
+  sampler(node, scope) {
+    const guiders = ofType(node.inputs, "GUIDER");
+    const conditionings = ofType(node.inputs, "CONDITIONING");
+    if (!guiders.length && !conditionings.length) return false;
+    this.sources.add(node);
+    for (const guider of guiders) {
+      const place = this.origin(node, node.inputs.indexOf(guider), scope);
+      if (!place?.node || !ofType(place.node.inputs, "CONDITIONING").length) this.complete = false;
+      else this.sources.add(place.node), this.sides(place.node, place.scope, this.role);
+    }
+    this.sides(node, scope, this.role);
+    return true;
+  }
+
+  unknown(node) {
+    this.sources.add(node);
+    this.complete = false;
+  }
+
+  sides(node, scope, role) {
+    for (const input of ofType(node.inputs, "CONDITIONING")) {
+      if (isNegative(input) !== (role === "negative")) continue;
+      this.conditioning(this.origin(node, node.inputs.indexOf(input), scope));
+    }
+  }
+
+  /** From a conditioning to its text nodes. */
+  conditioning(place) {
+    if (!place) return;
+    const { node, slot, scope } = place;
+    if (!node) return void (this.complete = false);
+    const inputs = ofType(node.inputs, "CONDITIONING");
+    if (node.type === "ConditioningZeroOut") return;
+    if (!inputs.length) {
+      if (!this.first(node, scope)) return;
+      const texts = this.fields(node, scope);
+      if (!texts.length) this.complete = false;
+      return void this.texts.push(...texts);
+    }
+    if (--this.left < 0) return;
+    // nodes with both sides, such as those of ControlNet, give each back in an output of its own
+    const own = node.outputs?.[slot];
+    if (inputs.some(isNegative) && !inputs.every(isNegative)) this.sides(node, scope, isNegative(own) ? "negative" : "positive");
+    else for (const input of inputs) this.conditioning(this.origin(node, node.inputs.indexOf(input), scope));
+  }
+
+  // Text
+
+  /** Texts in a node's fields, or in what is connected to them. */
+  fields(node, scope) {
+    const isText = (widget) => typeof widget.value === "string" && /^(customtext|text|string|textarea)$/i.test(widget.type ?? "");
+    const all = (node.widgets ?? []).filter(isText);
+    const large = all.filter((widget) => widget.type === "customtext" || widget.options?.multiline);
+    const widgets = large.length ? large : all;
+    const covered = new Set(widgets.map((widget) => widget.name));
+    const texts = widgets.map((widget) => {
+      const index = (node.inputs ?? []).findIndex((input) => (input.widget?.name ?? input.name) === widget.name);
+      return node.inputs?.[index]?.link == null ? widget.value : this.text(this.origin(node, index, scope));
+    });
+    (node.inputs ?? []).forEach((input, index) => {
+      if (input.type === "STRING" && input.link != null && !covered.has(input.widget?.name ?? input.name))
+        texts.push(this.text(this.origin(node, index, scope)));
+    });
+    return texts.filter((text) => typeof text === "string");
+  }
+
+  /** The text that a node hands on, or null (and `complete` false) where only a run tells. */
+  text(place) {
+    if (place?.value !== undefined) return place.value;
+    const node = place?.node;
+    const known = node && /^(Primitive|String(Concatenate|Multiline)?$|Text Multiline$)/.test(node.type ?? "");
+    if (!known || --this.left < 0) {
+      this.complete = false;
+      return null;
+    }
+    if (node.type !== "StringConcatenate") return this.fields(node, place.scope).join(" ");
+    const value = (name) => {
+      const index = node.inputs.findIndex((input) => (input.widget?.name ?? input.name) === name);
+      if (node.inputs[index]?.link != null) return this.text(this.origin(node, index, place.scope)) ?? "";
+      return node.widgets?.find((widget) => widget.name === name)?.value ?? "";
+    };
+    return value("string_a") + value("delimiter") + value("string_b");
+  }
+
+  // Downstream
+
+  /** From a MODEL output to the samplers that use it. */
+  model(node, slot, scope) {
+    for (const { node: user, scope: inside } of this.users(node, slot, scope)) {
+      if (user.mode === NEVER || !this.first(user, inside)) continue;
+      if (user.mode !== BYPASS && this.sampler(user, inside)) continue;
+      (user.outputs ?? []).forEach((output, next) => {
+        if (output.type === "MODEL" || user.isVirtualNode) this.model(user, next, inside);
+      });
+    }
+  }
+
+  /** Nodes that an output goes to, inside of subgraphs and out of them. */
+  users(node, slot, scope) {
+    return (node.outputs?.[slot]?.links ?? []).flatMap((id) => this.target(node.graph, linkOf(node.graph, id), scope));
+  }
+
+  target(graph, link, scope) {
+    if (!link || --this.left < 0) return [];
+    if (link.target_id === TO_OUTSIDE) return scope ? this.users(scope.host, link.target_slot, scope.outer) : [];
+    const node = nodeOf(graph, link.target_id);
+    if (!node?.subgraph) return node ? [{ node, scope }] : [];
+    const ids = node.subgraph.inputs?.[link.target_slot]?.linkIds ?? [];
+    return ids.flatMap((id) => this.target(node.subgraph, linkOf(node.subgraph, id), { host: node, outer: scope }));
+  }
+}
