@@ -7,7 +7,7 @@ from typing import Any
 
 import comfy.ldm.modules.attention
 import torch
-from comfy.ldm.modules.attention import CrossAttention, SpatialTransformer
+from comfy.ldm.modules.attention import BasicTransformerBlock, CrossAttention, SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
 from ..hrv.layout import Block, Layout
@@ -38,6 +38,12 @@ def layout_of(diffusion_model) -> Layout:
 
 def cross_attention_layers(unet: UNetModel) -> Iterator[tuple[Block, CrossAttention]]:
     """Every plain cross-attention layer of a UNet, in execution order."""
+    for block, transformer in transformers(unet):
+        yield block, transformer.attn2
+
+
+def transformers(unet: UNetModel) -> Iterator[tuple[Block, BasicTransformerBlock]]:
+    """Every transformer that has such a layer, in the same order."""
     stages = [("input", i, stage) for i, stage in enumerate(unet.input_blocks)]
     if unet.middle_block is not None:
         stages.append(("middle", 0, unet.middle_block))
@@ -48,12 +54,12 @@ def cross_attention_layers(unet: UNetModel) -> Iterator[tuple[Block, CrossAttent
                 continue
             for number, transformer in enumerate(layer.transformer_blocks):
                 if transformer.attn2 is not None:
-                    yield Block(part, index, number, transformer.n_heads), transformer.attn2
+                    yield Block(part, index, number, transformer.n_heads), transformer
 
 
-def has_foreign_forward(attn2: CrossAttention) -> bool:
-    """Whether another pack has put its own `forward` on the layer. An attn2 replacement would silence it."""
-    return attn2.forward.__module__ != CrossAttention.__module__
+def has_foreign_forward(layer: CrossAttention) -> bool:
+    """Whether another pack has put its own `forward` on the layer. A replacement of ours would silence it."""
+    return layer.forward.__module__ != CrossAttention.__module__
 
 
 def attend(

@@ -1,0 +1,288 @@
+"""The editing of one sampling while it runs: which rows take whose attention, and what a layer makes of it."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import torch
+
+from ..hrv.layout import Layout
+from ..hrv.prompt import Prompt
+from ..hrv.prompt_edit import Alignment, align, split_values
+from ..hrv.source_run import Frame, Moments, SourceRun
+from ..hrv.steering import TokenFactors, missing_words, scale_values, token_factors
+from .blocks import attend, has_foreign_forward
+from .clip_trace import find_prompt, registries_of
+from .following import Following
+from .replay import Kind, Taken, replay, with_entries
+from .rows import POSITIVE, Chunk, Conditionings, Owner
+
+SAME_MODEL = 0.02
+"""Largest relative distance between what the UNet makes of a remembered input and what it made of it then."""
+UNKNOWN_WORDS = (
+    "{which} picture's words are not known: its text node uses a CLIP that was not traced. Connect the CLIP output of Remember "
+    "Run (or Record Attention) to both text nodes. Nothing was taken over by words."
+)
+OTHER_STEPS = (
+    "Edit Prompt: the second sampler takes steps that the first did not take. Both samplers need the same steps, sampler, "
+    "scheduler and denoise. Such steps were not edited."
+)
+OTHER_START = (
+    "Edit Prompt: the two samplers start from different pictures of noise. Both need the same seed and the same latent. The "
+    "second picture is not edited."
+)
+OTHER_SIZE = (
+    "Edit Prompt: the first picture had {before[0]} pictures of {before[2]}×{before[3]} latent pixels, the second has "
+    "{now[0]} of {now[2]}×{now[3]}. Both samplers need the same latent, and prompts with the same areas. Not edited."
+)
+OTHER_MODEL = (
+    "Edit Prompt: this model no longer draws the first picture as the first sampler did, because a LoRA, a ControlNet, "
+    "steering or guidance is on one of them only. The first picture's attention is that of the second sampler's model."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class EditedRows:
+    """Rows of one call that are edited.
+
+    alignment: None where cross-attention stays. taken: None where nothing comes from the first picture. columns: int64
+    (column,) of the rescaled tokens, all repeats included; factors: float32 (column, head); on the device.
+    """
+
+    rows: slice
+    alignment: Alignment | None
+    taken: Taken | None
+    columns: torch.Tensor
+    factors: torch.Tensor
+
+
+class EditedSampling(Following):
+    """Follows one sampling. `open`, `options_for` and what happens in layers may raise; callers wrap them in `guarded`."""
+
+    doing, done = "Editing", "edited"
+    consequence = "From there on the picture is made without it."
+
+    def __init__(self, layout: Layout, run: SourceRun, options):
+        super().__init__(layout, [])
+        self.run = run
+        self.options = options
+        self._prompts: dict[int, Prompt] = {}  # of the new picture, by place
+        self._alignments: dict[int, Alignment] = {}
+        self._factors: dict[int, TokenFactors] = {}
+        self._edges: dict[Kind, float] = {}
+        self._moments = Moments()
+        self._kinds: tuple[Kind, ...] = ()
+        self._frames: dict[int, Frame] = {}
+        self._is_start = False
+        self._compared: set[int] = set()  # places
+        self._calls = 0
+
+    def open(self, guider) -> None:
+        """Compares the words of both pictures."""
+        self.conditionings = Conditionings(guider)
+        registries = registries_of(owner.cond for owner in self.conditionings)
+        owners = [owner for owner in self.conditionings if owner.role == POSITIVE]
+        if len(owners) != len(self.run.prompts):
+            self.warn(
+                f"Edit Prompt: the first sampler had {len(self.run.prompts)} positive prompts, the second has {len(owners)}. "
+                "They are compared in order; prompts without a counterpart are not edited."
+            )
+        for owner in owners:
+            self._compare(owner, find_prompt(owner.cond, registries)[0])
+        steering = self.options.steering
+        if steering is not None and self._prompts:
+            for complaint in missing_words(steering, list(self._prompts.values())):
+                self.warn(f"Edit Prompt: {complaint}")
+        to_sigma = guider.model_patcher.get_model_object("model_sampling").percent_to_sigma
+        percents = {"attn1": self.options.self_percent, "attn2": self.options.cross_percent}
+        self._edges = {kind: float(to_sigma(percent)) for kind, percent in percents.items() if percent > 0}
+
+    def _compare(self, owner: Owner, prompt: Prompt | None) -> None:
+        before = self.run.prompts.get(owner.index)
+        if prompt is None:
+            self.warn(UNKNOWN_WORDS.format(which="The second"))
+            return
+        self._prompts[owner.index] = prompt
+        alignment = None
+        if before is None:
+            if owner.index in self.run.prompts:
+                self.warn(UNKNOWN_WORDS.format(which="The first"))
+        else:
+            alignment = align(before, prompt, self.options.replace)
+            self._alignments[owner.index] = alignment
+        steering = self.options.steering
+        if steering is None or not steering.acts:
+            return
+        if steering.words:
+            self._factors[owner.index] = token_factors([steering], prompt, self.layout.heads)
+        elif alignment is not None:
+            table = steering.factors.repeat(len(alignment.changed), 1)
+            self._factors[owner.index] = TokenFactors(alignment.changed, table)
+
+    def begin_evaluation(self, timestep: torch.Tensor) -> None:
+        """timestep: (batch,) sigma."""
+        sigma = float(timestep.flatten()[0])
+        moment = self._moments.next(sigma)
+        self._kinds = tuple(kind for kind, edge in self._edges.items() if sigma >= edge)
+        self._frames = self.run.frames.get(moment, {}) if self._kinds else {}
+        self._is_start = moment == next(iter(self.run.frames), None)
+        if self._kinds and not self._frames and not self.run.is_cut_short:
+            self.warn(OTHER_STEPS)
+
+    def close(self) -> None:
+        """Says so when nothing was edited and no reason has been given yet."""
+        if not self._calls and not self.warnings and not self.failed:
+            self.warn(
+                "Edit Prompt changed nothing: both prompts have the same words, or another node runs the model in a way that "
+                "cannot be followed."
+            )
+
+    # -- one call of the UNet ---------------------------------------------------------------------------------
+
+    def options_for(self, executor, x: torch.Tensor, context, control, options):
+        """The options to call the UNet with: the same object when there is nothing to edit.
+
+        executor: of the wrapper; x: (chunk · batch, channel, height, width); context: (chunk · batch, token, channel).
+        """
+        if self.failed or self.conditionings is None or context is None:
+            return options
+        edited = []
+        for chunk in self.chunks(x, options):
+            owner = self.conditionings.owner(chunk)
+            if owner is not None and owner.role == POSITIVE:
+                rows = self._edited_rows(executor, owner, chunk, x, context.shape[1], control, options)
+                edited += [rows] if rows is not None else []
+        if not edited:
+            return options
+        self._calls += 1
+        shape = (x.shape[0], context.shape[1])
+        for kind in ("attn1", "attn2"):
+            entry_for = functools.partial(self._entry, kind, edited, shape)
+            options = with_entries(executor.class_obj, options, kind, entry_for)
+        return options
+
+    def _edited_rows(self, executor, owner: Owner, chunk: Chunk, x, tokens: int, control, options) -> EditedRows | None:
+        prompt, alignment = self._prompts.get(owner.index), self._alignments.get(owner.index)
+        length = self.conditionings.length(chunk)
+        if prompt is not None and (prompt.length != length or tokens % length):
+            self.warn(
+                f"A prompt of {prompt.length} tokens reached the model with {tokens}, because another node changes prompts "
+                "(NegPip, attention couple and the like). Those steps were not edited.",
+                cause="prompt",
+            )
+            return None
+        taken = self._take(executor, owner.index, chunk, x, control, options)
+        factors = self._factors.get(owner.index, TokenFactors((), torch.ones(0, self.layout.heads)))
+        repeats = tokens // length  # the host pads a prompt by repeating it
+        columns = [column + repeat * length for repeat in range(repeats) for column in factors.columns]
+        if taken is None and not columns:
+            return None
+        crosses = taken is not None and "attn2" in self._kinds and alignment is not None
+        return EditedRows(
+            chunk.rows,
+            alignment.to(x.device) if crosses else None,
+            taken,
+            torch.tensor(columns, dtype=torch.int64, device=x.device),
+            factors.factors.repeat(repeats, 1).to(x.device),
+        )
+
+    def _take(self, executor, place: int, chunk: Chunk, x: torch.Tensor, control, options) -> Taken | None:
+        """The first picture's queries and keys in this evaluation; None where nothing is to be taken."""
+        frame = self._frames.get(place)
+        if frame is None:
+            return None
+        now = x[chunk.rows]
+        if now.shape != frame.x.shape:
+            self.warn(OTHER_SIZE.format(before=tuple(frame.x.shape), now=tuple(now.shape)), cause="size")
+            return None
+        is_first = self._is_start and place not in self._compared
+        if is_first:
+            self._compared.add(place)
+            if not torch.allclose(now.float().cpu(), frame.x.float(), rtol=1e-2, atol=1e-2):
+                self.warn(OTHER_START)
+                self._edges = {}
+                self._frames, self._kinds = {}, ()
+                return None
+        taken = replay(executor, frame, self._kinds, now, control, chunk.rows, options)
+        if self.options.smaller_grids:
+            taken.only_smaller_grids()
+        if is_first and frame.output is not None:
+            before = frame.output.float()
+            distance = (taken.output.float().cpu() - before).norm() / before.norm()
+            if not distance <= SAME_MODEL:
+                self.warn(OTHER_MODEL)
+        return taken
+
+    # -- layers -----------------------------------------------------------------------------------------------
+
+    def _entry(self, kind: Kind, edited: list[EditedRows], shape: tuple[int, int], number, block, module, occupant, options):
+        """What a layer does in a call of `shape` (rows, tokens), for `with_entries`; None where it stays as it is."""
+        parts = [part for part in edited if self._acts(part, kind, number)]
+        if not parts:
+            return None
+        if occupant is None and has_foreign_forward(module):
+            self.warn(
+                "Another pack has replaced the attention of this model (NAG and the like). To leave its picture as it is, "
+                "those layers were not edited.",
+                cause="forward",
+            )
+            return None
+        change = self._self_attention if kind == "attn1" else self._cross_attention
+
+        def entry(q, k, v, extra_options):
+            others = []
+            with self.guarded(f"at layer {block}"):
+                if not self.failed and self._fits(kind, number, q, k, parts, shape):
+                    (q, k, v), others = change(number, q, k, v, parts, extra_options, options)
+            out = attend(occupant, q, k, v, extra_options, options)
+            if others:
+                out = out.clone()  # another pack may have kept it
+            for rows, other in others:
+                out[rows] += other
+            return out
+
+        return entry
+
+    def _acts(self, part: EditedRows, kind: Kind, number: int) -> bool:
+        if kind == "attn1":
+            return part.taken is not None and number in part.taken.layers["attn1"]
+        crosses = part.alignment is not None and number in part.taken.layers["attn2"]
+        return crosses or bool((part.factors[:, self.layout.span(number)] != 1).any())
+
+    def _fits(self, kind: Kind, number: int, q, k, parts: list[EditedRows], shape: tuple[int, int]) -> bool:
+        """Whether the layer's queries and keys, (row, pixel or token, heads · d), are of the sizes they should be."""
+        rows, tokens = shape
+        fits = q.shape[0] == k.shape[0] == rows and (kind == "attn1" or k.shape[1] == tokens)
+        for part in parts:
+            taken = None if part.taken is None else part.taken.layers[kind].get(number)
+            if taken is not None:
+                fits = fits and taken[0].shape[1:] == q.shape[1:] and (kind == "attn2" or taken[1].shape[1:] == k.shape[1:])
+        if not fits:
+            self.warn(
+                f"Another node changes rows, pixels or tokens inside the model (NegPip, attention couple and the like): layer "
+                f"{self.layout.blocks[number]} had {q.shape[0]} rows of {q.shape[1]} pixels and {k.shape[1]} tokens where "
+                f"{rows} rows and {tokens} tokens were expected. Such layers were not edited.",
+                cause="layer",
+            )
+        return fits
+
+    def _self_attention(self, number: int, q, k, v, parts, extra_options, options):
+        """The first picture's queries and keys with the second's values."""
+        q, k = q.clone(), k.clone()
+        for part in parts:
+            q[part.rows], k[part.rows] = part.taken.layers["attn1"][number]
+        return (q, k, v), []
+
+    def _cross_attention(self, number: int, q, k, v, parts, extra_options, options):
+        """The second picture's own attention without the words that the first has, and what the first's gives to them."""
+        v, others = v.clone(), []
+        for part in parts:
+            scale_values(v, part.rows, part.columns, part.factors[:, self.layout.span(number)])
+            if part.alignment is None or number not in part.taken.layers["attn2"]:
+                continue
+            kept, taken_values = split_values(v[part.rows], part.alignment)
+            v[part.rows] = kept
+            queries, keys = part.taken.layers["attn2"][number]
+            others.append((part.rows, attend(None, queries, keys, taken_values, extra_options, options)))
+        return (q, k, v), others

@@ -1,0 +1,143 @@
+"""Changes words of a picture that was sampled before, while its attention keeps the rest in place.
+
+Four wrappers sit on a clone of the model, all under one key:
+
+    OUTER_SAMPLE     finds which words of the new prompt stand for which of the old one
+    PREDICT_NOISE    one evaluation, and the remembered one of the same sigma
+    CALC_COND_BATCH  the lists of conditionings that the rows of the batch belong to
+    DIFFUSION_MODEL  runs the UNet on the remembered input, and hands it the present one with a copy of transformer_options
+                     in which layers use the queries and keys of that run
+
+Whatever goes wrong ends the editing, never the sampling.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import comfy.patcher_extension
+
+from ..hrv.source_run import RunMemory, SourceRun
+from ..hrv.steering import Steering
+from . import recorder, steering
+from .blocks import layout_of
+from .edited_sampling import EditedSampling
+from .rows import go_innermost
+from .run_memory import forget_to_remember
+
+KEY = "hrv_edit"
+OTHER_RUN = (
+    "Edit Prompt: this latent did not come out of a sampler behind Remember Run, or another node has changed it. The newest "
+    "remembered picture is used."
+)
+
+
+@dataclass(frozen=True)
+class EditOptions:
+    """cross_percent, self_percent: up to which part of the schedule the first picture's cross-attention and
+    self-attention are used. smaller_grids: self-attention on all but the largest grid. replace: new words take the old
+    words' place. steering: how the changed words are rescaled, by its own words or, without any, those that changed.
+    """
+
+    cross_percent: float
+    self_percent: float
+    smaller_grids: bool = True
+    replace: bool = True
+    steering: Steering | None = None
+
+    @property
+    def acts(self) -> bool:
+        """Whether anything is changed at all."""
+        return self.cross_percent > 0 or self.self_percent > 0 or (self.steering is not None and self.steering.acts)
+
+
+def edit(model, memory: RunMemory, latent, options: EditOptions):
+    """A clone of the model whose sampling uses the attention of the run that made this latent (batch, channel, height, width).
+
+    Raises ValueError when nothing was remembered, or the model or the steering does not fit.
+    """
+    layout = layout_of(getattr(model.model, "diffusion_model", None))
+    if options.steering is not None:
+        options.steering.check(layout)
+    run, exact = memory.match(latent)
+    model = model.clone()
+    forget_to_remember(model)
+    if options.acts:
+        Editor(layout, run, options, None if exact else OTHER_RUN).install(model)
+    return model
+
+
+class Editor:
+    """The editing of one model. Follows one sampling at a time."""
+
+    KINDS = (
+        comfy.patcher_extension.WrappersMP.OUTER_SAMPLE,
+        comfy.patcher_extension.WrappersMP.PREDICT_NOISE,
+        comfy.patcher_extension.WrappersMP.CALC_COND_BATCH,
+        comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL,
+    )
+
+    def __init__(self, layout, run: SourceRun, options: EditOptions, warning: str | None = None):
+        self.layout = layout
+        self.run = run
+        self.options = options
+        self.warning = warning
+        self._sampling: EditedSampling | None = None
+
+    def __deepcopy__(self, memo) -> Editor:
+        """Packs that deep-copy model_options keep the wrappers of one sampling together."""
+        return self
+
+    def install(self, model) -> None:
+        """Puts the wrappers on a ModelPatcher that is ours alone, in place of an earlier editor's."""
+        wrappers = (self._outer_sample, self._predict_noise, self._calc_cond_batch, self._diffusion_model)
+        for kind, wrapper in zip(self.KINDS, wrappers, strict=True):
+            model.remove_wrappers_with_key(kind, KEY)
+            model.add_wrapper_with_key(kind, KEY, wrapper)
+
+    def _outer_sample(self, executor, *args, **kwargs):
+        sampling = EditedSampling(self.layout, self.run, self.options)
+        if self.warning:
+            sampling.warn(self.warning)
+        with sampling.guarded("comparing the prompts"):
+            sampling.open(executor.class_obj)
+            go_before_steering(executor.class_obj.model_options)
+        self._sampling = sampling
+        try:
+            samples = executor(*args, **kwargs)
+        finally:
+            self._sampling = None
+        sampling.close()
+        return samples
+
+    def _predict_noise(self, executor, x, timestep, *args, **kwargs):
+        if self._sampling is not None:
+            with self._sampling.guarded("following the schedule"):
+                self._sampling.begin_evaluation(timestep)
+        return executor(x, timestep, *args, **kwargs)
+
+    def _calc_cond_batch(self, executor, model, conds, *args, **kwargs):
+        if self._sampling is None:
+            return executor(model, conds, *args, **kwargs)
+        with self._sampling.evaluated(conds):
+            return executor(model, conds, *args, **kwargs)
+
+    def _diffusion_model(
+        self, executor, x, timesteps, context=None, y=None, control=None, transformer_options=None, **kwargs
+    ):
+        options = {} if transformer_options is None else transformer_options
+        sampling = self._sampling
+        if sampling is not None:
+            with sampling.guarded("computing the first picture's attention"):
+                options = sampling.options_for(executor, x, context, control, options)
+        return executor(x, timesteps, context, y, control, options, **kwargs)
+
+
+def go_before_steering(model_options) -> None:
+    """Our wrapper of the UNet runs after those of other packs and before steering and recording: so what they put into the
+    layers acts first, on the queries, keys and values that the editing then gets."""
+    wrappers = model_options["transformer_options"]["wrappers"]
+    go_innermost(model_options, KEY)
+    inner = wrappers[comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL]
+    for key in [key for key in inner if key in (steering.KEY, recorder.KEY)]:
+        go_innermost(model_options, key)

@@ -1,0 +1,198 @@
+"""Remembers what the UNet was given while ComfyUI samples, without changing what is sampled.
+
+Four wrappers sit on a clone of the model, all under one key:
+
+    OUTER_SAMPLE     opens a run, and keeps it when the sampler has finished
+    PREDICT_NOISE    one evaluation of the model by the sampler
+    CALC_COND_BATCH  the lists of conditionings that the rows of the batch belong to
+    DIFFUSION_MODEL  copies the rows of positive prompts to the CPU
+
+Whatever goes wrong ends the remembering, never the sampling.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import comfy.model_management
+import comfy.patcher_extension
+import torch
+
+from ..hrv.layout import Layout
+from ..hrv.recording import fingerprints
+from ..hrv.source_run import Frame, Moment, Moments, RunMemory, SourceRun
+from .blocks import UnsupportedModel, layout_of
+from .clip_trace import TextRegistry, find_prompt, registries_of, trace
+from .following import Following
+from .rows import POSITIVE, Chunk, Conditionings, go_innermost
+
+KEY = "hrv_remember"
+
+
+def remember(model, clip, memory_limit: int):
+    """Returns (model, clip, memory): clones that remember into `memory` and note what they encode; memory_limit in bytes.
+
+    A model without cross-attention comes back as a plain clone, and reading the memory tells why.
+    """
+    registry = TextRegistry()
+    traced = trace(clip, registry) if clip is not None else None
+    model = model.clone()
+    try:
+        layout = layout_of(getattr(model.model, "diffusion_model", None))
+    except UnsupportedModel as error:
+        logging.warning("[HRV] %s The picture is made without being remembered.", error)
+        return model, traced, RunMemory(memory_limit, problem=str(error))
+    rememberer = Rememberer(layout, RunMemory(memory_limit), registry)
+    rememberer.install(model)
+    return model, traced, rememberer.memory
+
+
+def forget_to_remember(model) -> None:
+    """Takes the wrappers off a ModelPatcher that is ours alone: an edited picture need not be remembered."""
+    for kind in Rememberer.KINDS:
+        model.remove_wrappers_with_key(kind, KEY)
+
+
+class Rememberer:
+    """Follows one sampling at a time and keeps its run."""
+
+    KINDS = (
+        comfy.patcher_extension.WrappersMP.OUTER_SAMPLE,
+        comfy.patcher_extension.WrappersMP.PREDICT_NOISE,
+        comfy.patcher_extension.WrappersMP.CALC_COND_BATCH,
+        comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL,
+    )
+
+    def __init__(self, layout: Layout, memory: RunMemory, registry: TextRegistry):
+        self.layout = layout
+        self.memory = memory
+        self.registry = registry
+        self._sampling: RememberedSampling | None = None
+
+    def __deepcopy__(self, memo) -> Rememberer:
+        """Packs that deep-copy model_options must not detach this from its memory."""
+        return self
+
+    def install(self, model) -> None:
+        """Adds the wrappers to a ModelPatcher that is ours alone, in place of an earlier Remember Run's."""
+        forget_to_remember(model)
+        wrappers = (self._outer_sample, self._predict_noise, self._calc_cond_batch, self._diffusion_model)
+        for kind, wrapper in zip(self.KINDS, wrappers, strict=True):
+            model.add_wrapper_with_key(kind, KEY, wrapper)
+
+    def _outer_sample(self, executor, *args, **kwargs):
+        sampling = RememberedSampling(self.layout, self.registry, self.memory.memory_limit)
+        with sampling.guarded("reading the prompts"):
+            sampling.open(executor.class_obj)
+            go_innermost(executor.class_obj.model_options, KEY)
+        self._sampling = sampling
+        try:
+            samples = executor(*args, **kwargs)
+        finally:
+            self._sampling = None
+        with sampling.guarded("keeping the run"):
+            # sampler nodes hand latents on in this type; older hosts leave them as they are
+            handed_on = getattr(comfy.model_management, "intermediate_dtype", lambda: samples.dtype)()
+            sampling.run.fingerprints = fingerprints(samples.to(dtype=handed_on))
+        if sampling.run.frames:
+            self.memory.add(sampling.run)
+        return samples
+
+    def _predict_noise(self, executor, x, timestep, *args, **kwargs):
+        if self._sampling is not None:
+            with self._sampling.guarded("following the schedule"):
+                self._sampling.begin_evaluation(timestep)
+        return executor(x, timestep, *args, **kwargs)
+
+    def _calc_cond_batch(self, executor, model, conds, *args, **kwargs):
+        if self._sampling is None:
+            return executor(model, conds, *args, **kwargs)
+        with self._sampling.evaluated(conds):
+            return executor(model, conds, *args, **kwargs)
+
+    def _diffusion_model(
+        self, executor, x, timesteps, context=None, y=None, control=None, transformer_options=None, **kwargs
+    ):
+        options = {} if transformer_options is None else transformer_options
+        sampling, given = self._sampling, []
+        if sampling is not None:
+            with sampling.guarded("copying what the model is given"):
+                given = sampling.frames(x, timesteps, context, y, options)
+        output = executor(x, timesteps, context, y, control, options, **kwargs)
+        if sampling is not None:
+            with sampling.guarded("keeping what the model was given"):
+                sampling.keep(given, output)
+        return output
+
+
+class RememberedSampling(Following):
+    """Follows one sampling into a SourceRun."""
+
+    doing, done = "Remembering", "remembered"
+    consequence = "The picture is not affected."
+
+    def __init__(self, layout: Layout, registry: TextRegistry, memory_limit: int):
+        super().__init__(layout, [])
+        self.run = SourceRun()
+        self._registry = registry
+        self._limit = memory_limit
+        self._moments = Moments()
+        self._moment: Moment | None = None
+
+    def free(self) -> None:
+        self.run.forget()
+
+    def open(self, guider) -> None:
+        """Finds the words of the positive prompts."""
+        self.conditionings = Conditionings(guider)
+        registries = [*registries_of(owner.cond for owner in self.conditionings), self._registry]
+        for owner in self.conditionings:
+            if owner.role == POSITIVE:
+                self.run.prompts[owner.index] = find_prompt(owner.cond, registries)[0]
+
+    def begin_evaluation(self, timestep: torch.Tensor) -> None:
+        """timestep: (batch,) sigma. Once no more fits, nothing more is kept."""
+        full = self.run.nbytes > self._limit
+        self._moment = None if full else self._moments.next(float(timestep.flatten()[0]))
+        if full:
+            self.run.is_cut_short = True
+            self.warn(
+                f"What was to be remembered is larger than {self._limit // 2**20} MB: the last steps are not remembered. "
+                "Raise memory_limit_mb in Remember Run.",
+                cause="memory",
+            )
+
+    def frames(self, x, timesteps, context, y, options) -> list[tuple[Chunk, int, Frame]]:
+        """The positive chunks of one call, their places and what the UNet is given for them.
+
+        x: (chunk · batch, channel, height, width); context: (chunk · batch, token, channel); y: (chunk · batch, channel).
+        """
+        if self.failed or self._moment is None or self.conditionings is None or context is None:
+            return []
+        found = []
+        for chunk in self.chunks(x, options):
+            owner = self.conditionings.owner(chunk)
+            if owner is None or owner.role != POSITIVE:
+                continue
+            length, rows = self.conditionings.length(chunk), chunk.rows
+            if context.shape[1] % length:
+                self.warn(
+                    f"A prompt of {length} tokens reached the model with {context.shape[1]}, because another node changes "
+                    "prompts (NegPip, attention couple and the like). Those steps were not remembered.",
+                    cause="prompt",
+                )
+                continue
+            given = (x[rows], timesteps[rows], context[rows, :length], None if y is None else y[rows])
+            # a copy, for the UNet or the sampler may write into what it was given
+            found.append((chunk, owner.index, Frame(*(None if t is None else t.detach().cpu().clone() for t in given))))
+        return found
+
+    def keep(self, given: list[tuple[Chunk, int, Frame]], output: torch.Tensor) -> None:
+        """output: what the UNet made of the call."""
+        for chunk, place, frame in given:
+            is_first = not any(place in frames for frames in self.run.frames.values())
+            if is_first:
+                frame = replace(frame, output=output[chunk.rows].detach().cpu().clone())
+            with self.lock:
+                self.run.add(self._moment, place, frame)
