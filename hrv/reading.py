@@ -68,6 +68,23 @@ def targets_of_unit(entries: list[Entry], prompts: list[Prompt | None], unit: st
     return {spelled[key]: Target(tuple(found)) for key, found in places.items()}
 
 
+def names_of(
+    matches: list[Match],
+    unit: str = "auto",
+    role: str = "positive",
+    prompt_text: str = "",
+    tokenize: Callable[[str], Prompt] | None = None,
+) -> list[str]:
+    """Names of all entries that these pictures' prompts have, each once; what word picking in the browser offers."""
+    names: dict[str, str] = {}
+    for match in matches:
+        entries = match.run.of_role(role)
+        prompts = prompts_of(entries, role, prompt_text, tokenize)
+        for name in targets_of_unit(entries, prompts, unit):
+            names.setdefault(name.lower(), name)
+    return list(names.values())
+
+
 def find_word(name: str, entries: list[Entry], prompts: list[Prompt | None]) -> Target:
     """The word in every conditioning of the role that has it. Raises WordNotFound."""
     found, failure = [], None

@@ -81,12 +81,13 @@ function addPicker(node) {
     serialize: false,
     hideOnZoom: false,
     margin: MARGIN,
-    getMinHeight: () => HEIGHT,
-    getMaxHeight: () => HEIGHT,
     getValue: () => "",
     setValue: () => {},
   });
   widget.serialize = false;
+  // a height of its own: what could grow would take the node's free space from pictures
+  widget.computeLayoutSize = undefined;
+  widget.computeSize = (width) => [width ?? 0, HEIGHT];
   node.widgets.splice(node.widgets.indexOf(widget), 1);
   node.widgets.splice(place + 1, 0, widget);
   // the page leaves a hole in the saved values for a widget that is not saved, and does not skip it when it loads them

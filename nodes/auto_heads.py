@@ -10,7 +10,7 @@ from ..host.clip_trace import tokenize_text
 from ..hrv.auto_heads import choose_heads
 from ..hrv.head_chart import head_chart
 from ..hrv.head_filter import describe
-from ..hrv.reading import warnings_of
+from ..hrv.reading import names_of, warnings_of
 from .sockets import Attention, Heads
 
 
@@ -65,4 +65,5 @@ class HRVAutoHeads(io.ComfyNode):
         chart = head_chart(found.heads, found.relevance, title)[None]
         shown = ui.PreviewImage(chart, cls=cls).as_dict()
         text = "\n".join([title, *(f"⚠ {warning}" for warning in warnings)])
-        return io.NodeOutput(found.heads, chart, ui={**shown, "text": (text,)})
+        names = names_of(matches, prompt_text=prompt_text, tokenize=tokenize_text)
+        return io.NodeOutput(found.heads, chart, ui={**shown, "text": (text,), "hrv_words": names})

@@ -8,6 +8,7 @@ from comfy_api.latest import io, ui
 
 from ..host.clip_trace import tokenize_text
 from ..hrv.compare import compare
+from ..hrv.reading import names_of
 from .sockets import Attention, Vectors
 
 
@@ -77,4 +78,6 @@ class HRVCompareConcepts(io.ComfyNode):
             logging.warning("[HRV] %s", warning)
         shown = ui.PreviewImage(found.grid, cls=cls).as_dict()
         text = "\n".join([found.verdict, *(f"⚠ {warning}" for warning in found.warnings)])
-        return io.NodeOutput(found.grid, found.masks, found.verdict, ui={**shown, "text": (text,)})
+        names = names_of(attention.match(latent["samples"]), "auto", "positive", prompt_text, tokenize_text)
+        shown = {**shown, "text": (text,), "hrv_words": names}
+        return io.NodeOutput(found.grid, found.masks, found.verdict, ui=shown)

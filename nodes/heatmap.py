@@ -12,6 +12,7 @@ from ..hrv.draw import COLORMAPS
 from ..hrv.heatmap import Style, heatmaps
 from ..hrv.maps import NORMALIZE
 from ..hrv.prompt import UNITS
+from ..hrv.reading import names_of
 from .sockets import Attention, Heads
 
 
@@ -113,7 +114,9 @@ class HRVHeatmap(io.ComfyNode):
         for warning in result.warnings:
             logging.warning("[HRV] %s", warning)
         shown = ui.PreviewImage(result.overlay, cls=cls).as_dict()
+        names = names_of(attention.match(latent["samples"]), unit, role, prompt_text, tokenize_text)
         text = "\n".join([result.summary, *(f"⚠ {warning}" for warning in result.warnings)])
         return io.NodeOutput(
-            result.overlay, result.heat, result.mask, result.words, ui={**shown, "text": (text,)}
-        )
+            result.overlay, result.heat, result.mask, result.words,
+            ui={**shown, "text": (text,), "hrv_words": names},
+        )  # fmt: skip
