@@ -11,6 +11,8 @@ from collections.abc import Callable
 import torch
 import torch.multiprocessing as multiprocessing
 
+from . import settings
+
 MATRIX_SCALE = 4  # a matrix's update has singular values near this times the learning rate
 DECAY = 0.1  # weight decay, times the learning rate
 
@@ -82,7 +84,7 @@ class Optimizer:
 
 def _orthogonal(matrices: torch.Tensor) -> torch.Tensor:
     """Nearest matrices with all singular values near 1, by Newton–Schulz: (matrix, rows, columns)."""
-    x = matrices.bfloat16()
+    x = matrices.to(settings.fast_dtype())
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)

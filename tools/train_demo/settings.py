@@ -58,6 +58,12 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def fast_dtype() -> torch.dtype:
+    """What to multiply in while training. A CPU without bfloat16 instructions is several times slower with it."""
+    slow = not torch.cuda.is_available() and not torch.cpu._is_avx512_bf16_supported()
+    return torch.float32 if slow else torch.bfloat16
+
+
 def unet_config() -> dict:
     """Arguments of ComfyUI's UNetModel. Lists that UNetModel consumes are made anew for every call."""
     return {

@@ -23,7 +23,7 @@ PEAK_RATE = 8e-4
 BLANK_WEIGHT = 1.0  # how strongly positions behind the last word are held to those of an empty text
 LOUD_WEIGHT = 0.1  # how strongly a token's mean square is held below LOUDEST
 LOUDEST = 2.0
-WORD_WEIGHT = 0.05  # how strongly attention is kept from words that do not help; see networks.WordCost
+WORD_WEIGHT = 0.03  # how strongly attention is kept from words that do not help; see networks.WordCost
 UNKNOWN_WORDS = 0.04  # share of captions with a word that the world does not know
 
 
@@ -97,7 +97,7 @@ def train(
 ) -> None:
     """Train for `seconds`, keeping state in `work` and `checkpoint` up to date."""
     torch.manual_seed(0)
-    device = settings.device()
+    device, dtype = settings.device(), settings.fast_dtype()
     batches = Batches(work / "latents", batch)
     model = networks.DemoModel(batches.tokens).to(device)
     sigmas = batches.sigmas.to(device)
@@ -110,7 +110,7 @@ def train(
         sigma = sigmas[timestep].view(-1, 1, 1, 1)
         signal = (1 + sigma**2).rsqrt()
         spread = sigma * signal
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
             context, is_word, text_loss = encode_with_blank_ends(model, batches.tokens, rows, device)
             networks.word_cost.words = is_word.to(context.dtype)
             v = model.velocity(signal * x0 + spread * noise, timestep.float(), context)
