@@ -9,6 +9,7 @@ from .filter_heads import HRVFilterHeads
 from .heatmap import HRVHeatmap
 from .lens import HRVLens
 from .mask_iou import HRVMaskIoU
+from .prompt_edit import HRVPromptEdit, HRVRememberRun
 from .record import HRVRecordAttention
 from .report import HRVPromptReport
 from .select_heads import HRVSelectHeads
@@ -35,6 +36,8 @@ def all_nodes() -> list[type]:
         HRVStrengthenConcept,
         HRVAdjustConcept,
         HRVScaleHeads,
+        HRVRememberRun,
+        HRVPromptEdit,
         HRVHeadSweep,
         HRVWeakeningCurve,
         HRVMaskIoU,
