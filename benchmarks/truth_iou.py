@@ -53,14 +53,12 @@ NAMES = {
     "plain": "the same heads, equally weighted",
     "agree_most": "Objects, 23 % most relevant by agreement",
     "agree_least": "Objects, 23 % least relevant by agreement",
-    "prefer_most": "Objects, 23 % most relevant by preference",
-    "prefer_least": "Objects, 23 % least relevant by preference",
     "best": "best 23 % by the masks themselves (not possible without masks)",
 }
 
 
 def measure(studio, count: int, seed: int, relevance: dict, progress: Callable[[int], None]) -> Results:
-    """relevance: vectors by prefix of NAMES: "" for votes, "agree_", "prefer_"; any may be absent."""
+    """relevance: vectors by prefix of NAMES: "" for votes, "agree_"; any may be absent."""
     results = Results()
     generator = torch.Generator().manual_seed(seed)
     for number, scene in enumerate(truth_scenes.scenes(count, seed)):
@@ -120,36 +118,6 @@ def _one(results: Results, seen, relevance: dict, generator: torch.Generator) ->
         results.add_share("Select Heads for a Word", share, of(chosen))
         some = torch.randperm(total, generator=generator)[: heads_of_percent(share, total)]
         results.add_share("random", share, of(equal(some)))
-
-
-def other_vectors(studio, count: int, seed: int) -> dict:
-    """Head relevance by agreement and by preference (hrv/agreement_relevance.py), from scenes that are not reported on."""
-    from hrv_pack.hrv.agreement_relevance import agreement_relevance, preference_relevance
-    from hrv_pack.hrv.auto_heads import choose_heads
-    from hrv_pack.hrv.head_maps import head_maps
-    from hrv_pack.hrv.reading import find_word, targets_of_unit
-
-    scores: dict[str, list] = {}
-    ratios: dict[str, list] = {}
-    for number, scene in enumerate(truth_scenes.scenes(count, seed)):
-        for seen in studio.redraw(scene, seed + number):
-            entries = seen.match.run.of_role("positive")
-            prompts = [entry.prompt for entry in entries]
-
-            def activity(target, match=seen.match):
-                return head_maps(match, target).maps.mean((1, 2))
-
-            words = targets_of_unit(entries, prompts, "words").values()
-            usual = torch.stack([activity(target) for target in words]).mean(0).clamp(min=1e-12)
-            for concept, names in seen.words.items():
-                for word in names:
-                    scores.setdefault(concept, []).append(choose_heads([seen.match], word, PERCENT).score)
-                    found = activity(find_word(word, entries, prompts))
-                    ratios.setdefault(concept, []).append(found / usual)
-    return {
-        "agree_": agreement_relevance(scores, studio.layout),
-        "prefer_": preference_relevance(ratios, studio.layout),
-    }
 
 
 def markdown(results: Results, scenes: int) -> str:

@@ -1,4 +1,4 @@
-"""Builds head relevance vectors: draws prompts with ComfyUI's own sampler and counts the votes of every head.
+"""Builds head relevance vectors: draws prompts with ComfyUI's own sampler and counts what every head does.
 
 builder = Builder(model, clip, words, prompts, plan, earlier=None, name="general")
 vectors = builder.run()
@@ -19,40 +19,25 @@ import comfyui_version
 import latent_preview
 import torch
 
-from ..hrv import building
+from ..hrv import agreement_relevance, building
 from ..hrv.building import BuildPlan
 from ..hrv.concepts import ConceptWords, parse_text
 from ..hrv.known_layouts import describe
 from ..hrv.line_chart import settling_chart
 from ..hrv.recording import Recording
 from ..hrv.vectors import HeadRelevance
-from ..hrv.votes import VoteCounter
 from . import concept_store, vector_store
 from .blocks import layout_of
-from .clip_trace import TextRegistry
-from .concept_words import encode_words
+from .clip_trace import tokenize_text
 from .progress import LongWork, say
-from .recorder import KEY, Recorder, RecordOptions
+from .recorder import KEY, Recorder
+from .tallies import AgreementTally, Tally, VoteTally
 from .weights_identity import weights_identity
 
 SAVE_EVERY = 180.0  # seconds
 ENCODED_AT_ONCE = (
     24  # prompts: text encoder and UNet may not both fit on the GPU, so they should not take turns too often
 )
-
-
-class VoteEveryPrompt:
-    """A VoteKeeper: counts every sampling once it is done."""
-
-    def __init__(self, counter: VoteCounter):
-        self.counter, self.counted = counter, 0
-
-    def begin(self, guider) -> VoteCounter:
-        return self.counter
-
-    def end(self, counter: VoteCounter) -> None:
-        counter.commit()
-        self.counted += 1
 
 
 class Builder:
@@ -73,47 +58,46 @@ class Builder:
         name: str,
     ):
         self.layout = layout_of(model.model.diffusion_model)
-        self._clip, self._words, self._prompts, self.plan = clip, words, building.numbered(prompts), plan
+        self._words, self._prompts, self.plan = words, building.numbered(prompts), plan
         self._check(earlier)
         self._kept, self.state = building.split(earlier, plan)
-        self._base = self._votes_of(earlier)
+        self._facts_before = self.state.agreement
         self.state = replace(self.state, versions=_versions())
         self._name, self.path, self.notes = name, None, []
-        self._counter = VoteCounter(self.layout, encode_words(clip, words), plan.seed, plan.draws)
-        self._keeper = VoteEveryPrompt(self._counter)
+        self.tally: Tally = (
+            AgreementTally(clip, self.layout, words, earlier)
+            if plan.method == agreement_relevance.METHOD
+            else VoteTally(clip, self.layout, words, plan.seed, plan.draws, earlier)
+        )
         self._model = model.clone()
         for kind in vars(comfy.patcher_extension.WrappersMP).values():
             if isinstance(kind, str):
                 self._model.remove_wrappers_with_key(
                     kind, KEY
                 )  # a Record Attention before this node need not record
-        options = RecordOptions(votes=self._keeper, keep_maps=False)
-        self._recorder = Recorder(Recording(self.layout, 2**20), TextRegistry(), options)
+        # of a recording only the newest run is read, so none is kept beside it
+        self._recorder = Recorder(Recording(self.layout, 2**20), self.tally.registry, self.tally.options)
         self._recorder.install(self._model)
 
     @property
-    def votes(self) -> torch.Tensor:
-        """int64 (concept, head), those of the vectors that were continued included."""
-        return self._base + self._counter.votes
-
-    @property
     def vectors(self) -> HeadRelevance:
-        """What the votes so far give."""
-        title = f"Built: {self._words.title or f'{len(self._words.concepts)} concepts'}"
+        """What was counted so far gives."""
+        how = "Built" if self.plan.method == building.METHODS[0] else f"Built by {self.plan.method}"
+        title = f"{how}: {self._words.title or f'{len(self._words.concepts)} concepts'}"
         metadata = {
             "title": title,
             "model": f"{describe(self.layout)}, checkpoint {self.plan.weights[:8]}",
             "source": "Build Head Relevance",
             "construction": building.construction(self._kept, self.state),
         }
-        return HeadRelevance.from_votes(self._words.concepts, self.votes, self.layout, metadata)
+        return self.tally.vectors(metadata)
 
     def run(self) -> HeadRelevance:
         """Draws the prompts that are left. Whatever stops it, what was counted is saved first, and then the host's own
         exception goes on."""
         if self.state.done == len(self._prompts):
             self.notes.append(
-                "These prompts were already counted with this seed. For more votes choose another seed or other prompts."
+                "These prompts were already counted with this seed. For more choose another seed or other prompts."
             )
             return self.vectors
         try:
@@ -129,33 +113,43 @@ class Builder:
             say(line)
             raise
         self._save()
-        silent = int((self._counter.votes.sum(0) == 0).sum())
-        if silent:
-            self.notes.append(f"{silent} heads never voted, because another node replaced their layers.")
+        self.notes += self.tally.notes()
         return self.vectors
 
     def _draw_all(self) -> None:
         ends = building.parts_ends(len(self._prompts))
-        before = self.votes if self.state.done in (0, *ends) else None
+        before = self._relevance() if self.state.done in (0, *ends) else None
         saved = start = time.monotonic()
         spent, first = self.state.seconds, self.state.done
         work = LongWork((len(self._prompts) - first) * self.plan.steps, self._line)
         for number, key, positive, negative in self._encoded(first):
             self._draw(key, positive, negative, work, (number - first) * self.plan.steps)
             now = time.monotonic()
-            self.state = replace(self.state, done=number + 1, seconds=spent + now - start)
+            self.state = replace(
+                self.state, done=number + 1, seconds=spent + now - start, agreement=self._facts()
+            )
             if number + 1 in ends:
-                if before is not None and before.any():
-                    agreed = building.rank_correlation(before, self.votes)
+                if before is not None:
+                    agreed = float(building.rank_correlations(before, self.tally.relevance()).mean())
                     self.state = replace(self.state, settled=(*self.state.settled, (number + 1, agreed)))
-                before = self.votes
+                before = self._relevance()
             if now - saved >= SAVE_EVERY:
                 self._save()
                 saved = now
 
+    def _relevance(self) -> torch.Tensor | None:
+        return self.tally.relevance() if self.tally.anything() else None
+
+    def _facts(self) -> dict[str, list]:
+        """`BuildState.agreement`: what was counted before this build was interrupted, and since."""
+        now, before = self.tally.facts(), self._facts_before
+        return {
+            name: [a + b for a, b in zip(facts, before.get(name, (0, 0.0)))] for name, facts in now.items()
+        }
+
     def _draw(self, key: str, positive, negative, work: LongWork, steps_before: int) -> None:
         plan, model = self.plan, self._model
-        self._counter.begin(key)
+        self.tally.begin(key)
         latent = torch.zeros((1, 4, plan.height // 8, plan.width // 8))
         latent = comfy.sample.fix_empty_latent_channels(model, latent)
         noise = comfy.sample.prepare_noise(latent, building.noise_seed(plan.seed, key))
@@ -165,15 +159,14 @@ class Builder:
             preview = previewer and previewer.decode_latent_to_preview_image("JPEG", x0)
             work.step(steps_before + step + 1, preview)
 
-        counted = self._keeper.counted
         comfy.sample.sample(
             model, noise, plan.steps, plan.cfg, plan.sampler, plan.scheduler, positive, negative, latent,
             callback=callback, disable_pbar=True, seed=building.noise_seed(plan.seed, key),
         )  # fmt: skip
-        warnings = self._recorder.recording.runs[-1].warnings
-        if self._keeper.counted == counted:
-            raise ValueError(f"No votes could be counted. {' '.join(warnings)}".strip())
-        self.notes += [warning for warning in warnings if warning not in self.notes]
+        run = self._recorder.recording.runs[-1]
+        if not self.tally.add(run):
+            raise ValueError(f"Nothing could be counted. {run.explanation}".strip())
+        self.notes += [warning for warning in run.warnings if warning not in self.notes]
 
     def _encoded(self, first: int) -> Iterator[tuple[int, str, list, list]]:
         """(number, key, positive, negative) of the prompts that are left, encoded a few at a time."""
@@ -186,7 +179,7 @@ class Builder:
 
     def _encode(self, prompt: str) -> list:
         comfy.model_management.throw_exception_if_processing_interrupted()
-        return self._clip.encode_from_tokens_scheduled(self._clip.tokenize(prompt))
+        return self.tally.clip.encode_from_tokens_scheduled(self.tally.clip.tokenize(prompt))
 
     def _line(self, steps: int, left: float | None) -> str:
         line = f"{self.state.done} of {len(self._prompts)} prompts"
@@ -194,7 +187,7 @@ class Builder:
 
     def _save(self) -> None:
         """Writes the file of this build. A full disk does not end the build."""
-        if not self.votes.any():
+        if not self.tally.anything():
             return
         try:
             path = self.path or vector_store.new_path(self._name)
@@ -214,12 +207,6 @@ class Builder:
                 f"({', '.join(self._words.concepts)})."
             )
 
-    def _votes_of(self, earlier: HeadRelevance | None) -> torch.Tensor:
-        """Votes of the earlier vectors, concepts in the order of the words."""
-        if earlier is None or earlier.votes is None:
-            return torch.zeros((len(self._words.concepts), self.layout.heads), dtype=torch.int64)
-        return earlier.votes[[earlier.concepts.index(concept) for concept in self._words.concepts]]
-
 
 def _versions() -> dict[str, str]:
     return {"comfyui": comfyui_version.__version__, "torch": torch.__version__}
@@ -227,20 +214,41 @@ def _versions() -> dict[str, str]:
 
 def build(
     model, clip, concepts, prompts, steps, cfg, width, height, seed, draws, continue_from=None, prompt_limit=0,
-    sampler_name="euler", scheduler="normal", concept_words="",
+    sampler_name="euler", scheduler="normal", concept_words="", method=building.METHODS[0],
 ) -> tuple[HeadRelevance, torch.Tensor, str]:  # fmt: skip
     """What the node does with its inputs: (vectors, chart as (1, height, width, 3), summary)."""
     own_words = bool(concept_words.strip())
     words = parse_text(concept_words) if own_words else concept_store.load(concepts)
-    drawn = building.parse_prompts(prompts) or building.parse_prompts(concept_store.prompts_for(concepts))
+    drawn = building.parse_prompts(prompts) or _listed_prompts(concepts, words, method)
     drawn = drawn[:prompt_limit] if prompt_limit else drawn
+    by_agreement = method == agreement_relevance.METHOD
+    if by_agreement:
+        _check_words_there(drawn, words)
     plan = BuildPlan(
         len(drawn), building.short_hash("\n".join(drawn)), words.count, building.words_hash(words),
-        weights_identity(model), seed, steps, cfg, sampler_name, scheduler, width, height, draws,
+        weights_identity(model), seed, steps, cfg, sampler_name, scheduler, width, height,
+        1 if by_agreement else draws, method,
     )  # fmt: skip
-    name = f"built_{'own' if own_words else concepts}_{plan.weights[:8]}"
+    name = "_".join(["built", "own" if own_words else concepts, *([method] * by_agreement), plan.weights[:8]])
     builder = Builder(model, clip, words, drawn, plan, continue_from, name)
     vectors = builder.run()
     title = f"{vectors.heads} heads, {len(vectors.concepts)} concepts, {plan.prompts} prompts"
     chart = settling_chart(builder.state.settled, plan.prompts, title)[None]
     return vectors, chart, building.report(builder.state, vectors, str(builder.path or ""), builder.notes)
+
+
+def _listed_prompts(concepts: str, words: ConceptWords, method: str) -> list[str]:
+    """The list that comes with a set of concepts; for agreement also prompts for the concepts that it hardly names."""
+    listed = building.parse_prompts(concept_store.prompts_for(concepts))
+    if method == agreement_relevance.METHOD:
+        listed += agreement_relevance.words_to_draw(map(tokenize_text, listed), words)
+    return listed
+
+
+def _check_words_there(prompts: list[str], words: ConceptWords) -> None:
+    telling = agreement_relevance.telling_words(words)
+    if not any(agreement_relevance.words_in(map(tokenize_text, prompts), telling).values()):
+        raise ValueError(
+            "None of the prompts has any of the concepts' words, so no head can be asked where it is. Type prompts that have "
+            f"some, for instance with: {', '.join(word for listed in telling.values() for word in listed[:2])}."
+        )

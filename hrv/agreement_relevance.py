@@ -1,50 +1,194 @@
-"""Head relevance from the words of drawn prompts, as alternatives to the published vote. docs/results.md compares them.
+"""Head relevance by agreement, beside the published vote: how well each head finds the place of a concept's words.
+
+    counter = AgreementCounter(layout, words)
+    counter.add(match)                                # a drawn and recorded picture, as many as there are
+    counter.sums.vectors(words.concepts, layout, {"construction": json.dumps({"method": "agreement", …})})
 
 The vote asks which concept's words, each standing alone, get most of a head's attention; a head that spreads a word over the
-whole picture can win it. *Agreement* asks how well a head finds the place of a concept's words, by the score of
-hrv/auto_heads.py, which needs no masks: for clean maps. *Preference* asks how much more a head looks at a concept's words than
-at the other words of the same prompt: for telling concepts apart.
+whole picture can win it. Agreement asks where in drawn pictures a head looks for the words of the prompt, by the score of
+hrv/auto_heads.py, which needs no masks. Formula: docs/formulas.md, "Relevance by agreement"; docs/results.md compares them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 
+from .auto_heads import scores_of_heads
+from .concepts import ConceptWords
+from .head_maps import head_maps
 from .layout import Layout
+from .phrases import is_filler
+from .prompt import Prompt, WordNotFound
+from .reading import find_word, prompts_of
+from .recording import Match
 from .vectors import HeadRelevance
 
+METHOD = "agreement"
+FEW = 5  # a concept of which prompts hold fewer words is drawn on its own as well
 
-def agreement_relevance(scores: Mapping[str, Sequence[torch.Tensor]], layout: Layout) -> HeadRelevance:
-    """h_c[n] = H · g_{n,c} / Σ_n g_{n,c}, with g_{n,c} the mean of max(0, s_n) over the words of concept c.
 
-    scores: for each concept the scores s_n of its words, one tensor (head,) for each word in each picture. A head that
-    was not recorded for a word counts as 0 there. Raises ValueError for a concept without any word.
+@dataclass(frozen=True)
+class AgreementSums:
+    """What agreement counts, and what can be added up.
+
+    scores: float64 (concept, head), the sum of max(0, s_n) over the words of a concept in all pictures. seen: int64
+    (concept,), how many words that were.
     """
-    rows = []
-    for concept, found in scores.items():
-        if not found:
-            raise ValueError(f"No word of {concept} was seen, so nothing is known of its heads.")
-        mean = torch.stack(list(found)).clamp(min=0).double().mean(0)
-        total = mean.sum()
-        rows.append(mean * layout.heads / total if total > 0 else torch.ones_like(mean))
-    metadata = {"construction": '{"relevance": "agreement"}', "title": "Head relevance by agreement"}
-    return HeadRelevance(tuple(scores), torch.stack(rows).float(), layout, None, metadata)
+
+    scores: torch.Tensor
+    seen: torch.Tensor
+
+    @classmethod
+    def nothing(cls, concepts: int, heads: int) -> AgreementSums:
+        return cls(
+            torch.zeros(concepts, heads, dtype=torch.float64), torch.zeros(concepts, dtype=torch.int64)
+        )
+
+    def __add__(self, other: AgreementSums) -> AgreementSums:
+        return AgreementSums(self.scores + other.scores, self.seen + other.seen)
+
+    def __getitem__(self, rows: list[int]) -> AgreementSums:
+        """Concepts in another order."""
+        return AgreementSums(self.scores[rows], self.seen[rows])
+
+    @property
+    def relevance(self) -> torch.Tensor:
+        """h_c[n] = H · g_{n,c} / Σ_n g_{n,c}, with g_{n,c} the mean of max(0, s_n): float32 (concept, head). A concept
+        that was never seen, or whose words no head found, has 1 for every head."""
+        total = self.scores.sum(1, keepdim=True)
+        known = total > 0
+        heads = self.scores.shape[1]
+        return torch.where(known, heads * self.scores / torch.where(known, total, 1.0), 1.0).float()
+
+    def facts(self, concepts: Iterable[str]) -> dict[str, list]:
+        """{concept: [words seen, sum of all heads' scores]}: with the relevance, all that `sums_of` needs."""
+        totals = self.scores.sum(1).tolist()
+        return {name: [seen, total] for name, seen, total in zip(concepts, self.seen.tolist(), totals)}
+
+    def vectors(self, concepts, layout: Layout, metadata: dict[str, str]) -> HeadRelevance:
+        """The head relevance. `metadata["construction"]` must hold the `facts`, for others to be added later."""
+        return HeadRelevance(tuple(concepts), self.relevance, layout, None, dict(metadata))
 
 
-def preference_relevance(ratios: Mapping[str, Sequence[torch.Tensor]], layout: Layout) -> HeadRelevance:
-    """h_c[n] = H · v_{n,c} / Σ_n v_{n,c}, with v_{n,c} = r_{n,c} / Σ_c r_{n,c}: the vote's formula with shares for votes.
+class AgreementCounter:
+    """Adds up how well every head finds the words of each concept, one picture after another."""
 
-    ratios: for each concept one tensor (head,) for each of its words in each picture: the head's mean attention to the word
-    over its mean attention to the words of that prompt; r_{n,c} is their mean. Raises ValueError for a concept without any.
-    """
-    for concept, found in ratios.items():
-        if not found:
-            raise ValueError(f"No word of {concept} was seen, so nothing is known of its heads.")
-    mean = torch.stack([torch.stack(list(found)).double().mean(0) for found in ratios.values()])
-    share = mean / mean.sum(0).clamp(min=torch.finfo(torch.float32).tiny)
-    total = share.sum(1, keepdim=True)
-    relevance = torch.where(total > 0, share * layout.heads / total.clamp(min=1e-12), 1.0)
-    metadata = {"construction": '{"relevance": "preference"}', "title": "Head relevance by preference"}
-    return HeadRelevance(tuple(ratios), relevance.float(), layout, None, metadata)
+    def __init__(self, layout: Layout, words: ConceptWords):
+        self._words = telling_words(words)
+        self.sums = AgreementSums.nothing(len(words.concepts), layout.heads)
+
+    def add(self, match: Match) -> int:
+        """Scores the concept words in the prompt of one recorded picture; returns how many there were.
+
+        Raises NoRecording when nothing was recorded, or the prompt is not known.
+        """
+        entries = match.run.of_role("positive")
+        prompts = prompts_of(entries, "positive", has_field=False)
+        found = 0
+        for concept, words in enumerate(words_in(prompts, self._words).values()):
+            for word in words:
+                score = scores_of_heads(head_maps(match, find_word(word, entries, prompts)))
+                self.sums.scores[concept] += score.clamp(min=0).double()
+                self.sums.seen[concept] += 1
+                found += 1
+        return found
+
+
+def telling_words(words: ConceptWords) -> dict[str, tuple[str, ...]]:
+    """The words of each concept that name no other: a word is left out when one of its content words stands in another
+    concept too (orange juice, where orange is a colour), because a prompt does not say which of the two it means."""
+    owners: dict[str, set[str]] = {}
+    for concept, listed in words.words.items():
+        for word in listed:
+            for part in _content(word):
+                owners.setdefault(part, set()).add(concept)
+    return {
+        concept: tuple(word for word in listed if all(len(owners[part]) == 1 for part in _content(word)))
+        for concept, listed in words.words.items()
+    }
+
+
+def words_in(prompts: Iterable[Prompt | None], words: dict[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    """For each concept those of its words that at least one of the prompts has."""
+    known = [prompt for prompt in prompts if prompt is not None]
+    letters = [_letters("".join(word.text for word in prompt.words())) for prompt in known]
+    return {
+        concept: [
+            word
+            for word in listed
+            if any(_letters(word) in text and _has(prompt, word) for text, prompt in zip(letters, known))
+        ]
+        for concept, listed in words.items()
+    }
+
+
+def words_to_draw(prompts: Iterable[Prompt], words: ConceptWords) -> list[str]:
+    """Further prompts for the concepts of which these prompts hold fewer than FEW words: one for each of their words."""
+    telling = telling_words(words)
+    count = dict.fromkeys(telling, 0)
+    for prompt in prompts:
+        for concept, found in words_in([prompt], telling).items():
+            count[concept] += len(found)
+    return [
+        f"a picture of {word}"
+        for concept, listed in telling.items()
+        if count[concept] < FEW
+        for word in listed
+    ]
+
+
+def is_agreement(vectors: HeadRelevance) -> bool:
+    """Whether vectors were built by agreement, by their `construction`."""
+    parts = _parts(vectors)
+    return bool(parts) and all(isinstance(part, dict) and part.get("method") == METHOD for part in parts)
+
+
+def sums_of(vectors: HeadRelevance) -> AgreementSums:
+    """What vectors by agreement were made from, to within float32. Raises ValueError for others, and for a damaged
+    `construction`."""
+    if not is_agreement(vectors):
+        raise ValueError(
+            "These vectors were not built by agreement, so nothing can be added to them in that way."
+        )
+    totals, seen = [0.0] * len(vectors.concepts), [0] * len(vectors.concepts)
+    for part in _parts(vectors):
+        for row, concept in enumerate(vectors.concepts):
+            try:
+                number, total = part["agreement"][concept]
+                if not (isinstance(number, int) and number >= 0 and math.isfinite(total) and total >= 0):
+                    raise ValueError
+            except (KeyError, TypeError, ValueError):
+                raise ValueError(
+                    f"The construction of these vectors does not say how many words of {concept} were seen, so nothing can "
+                    "be added to them. Build anew."
+                ) from None
+            totals[row] += total
+            seen[row] += number
+    scores = vectors.relevance.double() * torch.tensor(totals, dtype=torch.float64)[:, None] / vectors.heads
+    return AgreementSums(scores, torch.tensor(seen))
+
+
+def _parts(vectors: HeadRelevance) -> list:
+    value = json.loads(vectors.metadata.get("construction") or "{}")
+    merged = value.get("merged") if isinstance(value, dict) else None
+    return merged if isinstance(merged, list) else [value]
+
+
+def _has(prompt: Prompt, word: str) -> bool:
+    try:
+        return bool(prompt.find(word).columns)
+    except WordNotFound:
+        return False
+
+
+def _content(word: str) -> list[str]:
+    return [part for part in word.casefold().split() if not is_filler(part)]
+
+
+def _letters(text: str) -> str:
+    return "".join(text.casefold().split())

@@ -57,7 +57,7 @@ def choose_heads(
         prompts = prompts_of(entries, "positive", prompt_text, tokenize)
         found.append(head_maps(match, find_word(word, entries, prompts)))
     layout = matches[0].run.layout
-    score = torch.stack([_score_recorded(maps) for maps in found]).mean(0)
+    score = torch.stack([scores_of_heads(maps) for maps in found]).mean(0)
     weight = _weights(torch.stack([_ranges(maps.maps) for maps in found]).mean(0))
     if not (score > LOWEST).any():
         raise ValueError(
@@ -68,6 +68,20 @@ def choose_heads(
     weights[chosen] = weight[chosen] / weight[chosen].mean()
     label = f"heads for {' '.join(word.split())}, best {percent:g} %"
     return WordHeads(HeadSelection(layout, weights, label), score)
+
+
+def scores_of_heads(found: HeadMaps) -> torch.Tensor:
+    """s_n of every head for a word in one picture: float32 (head,), −1 to 1; −inf for heads that were not recorded or look
+    everywhere alike."""
+    score = torch.full((len(found.maps),), LOWEST)
+    maps = found.maps if bool(found.recorded.all()) else found.maps[found.recorded]
+    height, width = maps.shape[1:]
+    scale = min(1.0, SCORED_SIDE / max(height, width))
+    small = resize_maps(maps, (max(1, round(height * scale)), max(1, round(width * scale))))
+    weights = _weights(_ranges(maps))
+    reference = (weights @ small.flatten(1)).view(small.shape[1:])
+    score[found.recorded] = agreement(small, reference)
+    return score
 
 
 def _ranges(maps: torch.Tensor) -> torch.Tensor:
@@ -85,16 +99,3 @@ def _best(score: torch.Tensor, percent: float, heads: int) -> torch.Tensor:
     count = min(len(score), heads_of_percent(percent, heads))
     best = torch.sort(score, descending=True, stable=True).indices[:count]
     return best[score[best] > LOWEST]
-
-
-def _score_recorded(found: HeadMaps) -> torch.Tensor:
-    """Scores of all heads of one picture; those that were not recorded get the lowest."""
-    score = torch.full((len(found.maps),), LOWEST)
-    maps = found.maps if bool(found.recorded.all()) else found.maps[found.recorded]
-    height, width = maps.shape[1:]
-    scale = min(1.0, SCORED_SIDE / max(height, width))
-    small = resize_maps(maps, (max(1, round(height * scale)), max(1, round(width * scale))))
-    weights = _weights(_ranges(maps))
-    reference = (weights @ small.flatten(1)).view(small.shape[1:])
-    score[found.recorded] = agreement(small, reference)
-    return score

@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass, field, replace
 import torch
 
 from .concepts import ConceptWords
-from .vectors import HeadRelevance, relevance_of
+from .vectors import HeadRelevance
 
 PARTS = 10  # the order of heads is compared after each of them
+METHODS = ("votes", "agreement")
 
 
 @dataclass(frozen=True)
@@ -40,18 +41,20 @@ class BuildPlan:
     width: int
     height: int
     draws: int
+    method: str = METHODS[0]
 
 
 @dataclass(frozen=True)
 class BuildState:
     """How far a build got. done: prompts that were counted; seconds: time that took; settled: after so many prompts, the
-    rank correlation with the state before."""
+    rank correlation with the state before; agreement: `AgreementSums.facts` of these prompts, empty for votes."""
 
     plan: BuildPlan
     done: int = 0
     seconds: float = 0.0
     settled: tuple[tuple[int, float], ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    agreement: dict[str, list] = field(default_factory=dict)
 
     def to_dict(self) -> dict:
         """For a file's `construction`: flat where it can be, so that it reads well."""
@@ -61,17 +64,20 @@ class BuildState:
             "seconds": round(self.seconds, 1),
             "settled": self.settled,
             "versions": self.versions,
+            **({"agreement": self.agreement} if self.agreement else {}),
         }
 
     @classmethod
     def from_dict(cls, values) -> BuildState | None:
         """Reads `to_dict`; None for anything else."""
         try:
-            plan = BuildPlan(**{name: values[name] for name in BuildPlan.__dataclass_fields__})
+            older = {"method": METHODS[0]}
+            plan = BuildPlan(**{name: ({**older, **values})[name] for name in BuildPlan.__dataclass_fields__})
             settled = tuple((int(n), float(r)) for n, r in values["settled"])
             return cls(
-                plan, int(values["prompts_done"]), float(values["seconds"]), settled, dict(values["versions"])
-            )
+                plan, int(values["prompts_done"]), float(values["seconds"]), settled, dict(values["versions"]),
+                dict(values.get("agreement", {})),
+            )  # fmt: skip
         except (KeyError, TypeError, ValueError):
             return None
 
@@ -113,18 +119,13 @@ def parts_ends(prompts: int) -> list[int]:
     return sorted({-(-prompts * part // PARTS) for part in range(1, PARTS + 1)})
 
 
-def rank_correlation(votes_a: torch.Tensor, votes_b: torch.Tensor) -> float:
-    """How much two counts agree on the order of heads: the mean of `rank_correlations` over concepts."""
-    return float(rank_correlations(votes_a, votes_b).mean())
-
-
-def rank_correlations(votes_a: torch.Tensor, votes_b: torch.Tensor) -> torch.Tensor:
-    """Spearman's correlation of the relevance of heads, for each concept: 1 for the same order of heads, 0 for a concept
+def rank_correlations(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Spearman's correlation of two relevances of heads, for each concept: 1 for the same order of heads, 0 for a concept
     without any difference between heads.
 
-    votes_a, votes_b: int64 (concept, head). Returns float64 (concept,).
+    first, second: float32 (concept, head). Returns float64 (concept,).
     """
-    a, b = (_centred_ranks(relevance_of(votes)) for votes in (votes_a, votes_b))
+    a, b = (_centred_ranks(relevance) for relevance in (first, second))
     norm = a.norm(dim=1) * b.norm(dim=1)
     products = (a * b).sum(1)
     return torch.where(norm > 0, products / norm.clamp(min=1e-12), 0.0)
@@ -144,14 +145,14 @@ def split(earlier: HeadRelevance | None, plan: BuildPlan) -> tuple[list[dict], B
     """What to do with vectors to continue from: (constructions of the builds that stay as they are, the state to go on
     from). A build of the same plan is taken up where it stopped; any other one is added to.
 
-    Raises ValueError when their votes cannot be added to this plan's.
+    Raises ValueError when what they count cannot be added to this plan's.
     """
     if earlier is None:
         return [], BuildState(plan)
-    if earlier.votes is None:
+    if earlier.votes is None and plan.method == METHODS[0]:
         raise ValueError(
-            "The vectors in continue_from hold no votes, so nothing can be added to them. Published vectors come without "
-            "votes; connect vectors that you built yourself."
+            "The vectors in continue_from hold no votes, so none can be added to them. Published vectors come without "
+            "votes, and vectors by agreement count something else; connect vectors that you built by votes."
         )
     value = json.loads(earlier.metadata.get("construction") or "{}")
     merged = value.get("merged") if isinstance(value, dict) else None
@@ -170,14 +171,15 @@ def split(earlier: HeadRelevance | None, plan: BuildPlan) -> tuple[list[dict], B
 
 def _check_part(part, plan: BuildPlan) -> None:
     for name, what in (
+        ("method", "by another method"),
         ("concept_words_hash", "with other words for its concepts"),
         ("weights", "for another checkpoint"),
     ):
         found = part.get(name) if isinstance(part, dict) else None
         if found is not None and found != getattr(plan, name):
             raise ValueError(
-                f"The vectors in continue_from were built {what} ({found}; here it is {getattr(plan, name)}). Their votes "
-                "count something else: build anew, or connect the right ones."
+                f"The vectors in continue_from were built {what} ({found}; here it is {getattr(plan, name)}). What they count "
+                "cannot be added to this: build anew, or connect the right ones."
             )
 
 
@@ -191,10 +193,9 @@ def construction(kept: list[dict], state: BuildState) -> str:
 def report(state: BuildState, vectors: HeadRelevance, path: str, notes: Sequence[str] = ()) -> str:
     """How a build went, in an artist's words."""
     plan = state.plan
-    votes = int(vectors.votes.sum()) // vectors.heads if vectors.votes is not None else 0
     lines = [
         f"{state.done} of {plan.prompts} prompts drawn, {plan.steps} steps each, in {duration(state.seconds)}.",
-        f"Every one of {vectors.heads} heads has voted about {votes} times for one of {len(vectors.concepts)} concepts.",
+        _counted(state, vectors),
     ]
     if state.settled:
         prompts, value = state.settled[-1]
@@ -205,6 +206,14 @@ def report(state: BuildState, vectors: HeadRelevance, path: str, notes: Sequence
     if path:
         lines.append(f"Saved as {path}. Load Head Relevance lists it after the page is refreshed (press R).")
     return "\n".join([*lines, *notes])
+
+
+def _counted(state: BuildState, vectors: HeadRelevance) -> str:
+    if vectors.votes is not None:
+        votes = int(vectors.votes.sum()) // vectors.heads
+        return f"Every one of {vectors.heads} heads has voted about {votes} times for one of {len(vectors.concepts)} concepts."
+    words = sum(number for number, _ in state.agreement.values())
+    return f"In these prompts stood {words} words of {len(vectors.concepts)} concepts; each of {vectors.heads} heads looked for them."
 
 
 def duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from . import agreement_relevance
 from .known_layouts import describe
 from .vectors import HeadRelevance
 
@@ -23,6 +24,12 @@ def summary(vectors: HeadRelevance) -> str:
 
 
 def _votes(vectors: HeadRelevance) -> str:
+    if agreement_relevance.is_agreement(vectors):
+        try:
+            words = int(agreement_relevance.sums_of(vectors).seen.sum())
+        except ValueError:
+            return "By agreement; these vectors can be used, but not continued or merged."
+        return f"By agreement, from {words} words in drawn pictures"
     if vectors.votes is None:
         return "No votes: these vectors can be used, but not continued or merged."
     votes = int(vectors.votes.sum())

@@ -7,7 +7,6 @@ Generative Models" (arXiv 2412.02237). Formula: docs/formulas.md, "HRV".
 from __future__ import annotations
 
 import difflib
-import json
 import math
 from dataclasses import dataclass, field
 
@@ -149,59 +148,6 @@ def heads_of_percent(percent: float, heads: int) -> int:
     if not 0 <= percent <= 100:
         raise ValueError(f"percent is {percent:g}; it must lie between 0 and 100.")
     return max(1, math.ceil(round(heads * percent / 100, 6)))
-
-
-def merge(first: HeadRelevance, second: HeadRelevance) -> HeadRelevance:
-    """Vectors with the votes of both added up, concepts in the order of `first`.
-
-    Raises ValueError when votes are missing, the same twice, or of other heads or concepts.
-    """
-    for name, vectors in (("first", first), ("second", second)):
-        if vectors.votes is None:
-            raise ValueError(
-                f"The {name} vectors hold no votes, so nothing can be added to them. Published vectors come without "
-                "votes; vectors that you build yourself have them."
-            )
-    if first.layout != second.layout:
-        raise ValueError(
-            f"Vectors of different models cannot be merged: the first are for {describe(first.layout)}, the second for "
-            f"{describe(second.layout)}{' in other places' if first.heads == second.heads else ''}."
-        )
-    if set(first.concepts) != set(second.concepts):
-        only = [sorted(set(a.concepts) - set(b.concepts)) for a, b in ((first, second), (second, first))]
-        raise ValueError(
-            "Only vectors of the same concepts can be merged. "
-            + " ".join(
-                f"Only the {name} have: {', '.join(names)}."
-                for name, names in zip(("first", "second"), only, strict=True)
-                if names
-            )
-        )
-    votes = second.votes[[second.concepts.index(concept) for concept in first.concepts]]
-    if torch.equal(votes, first.votes) and votes.any():
-        raise ValueError(
-            "Both inputs hold exactly the same votes. Merging them would count each vote twice: connect another file, "
-            "or build with another seed."
-        )
-    return HeadRelevance.from_votes(
-        first.concepts, first.votes + votes, first.layout, _merged_metadata(first.metadata, second.metadata)
-    )
-
-
-def _merged_metadata(first: dict[str, str], second: dict[str, str]) -> dict[str, str]:
-    """Equal strings once, different ones joined; constructions as a flat list under "merged"."""
-    merged = {}
-    for key in [*first, *(key for key in second if key not in first)]:
-        values = [m[key] for m in (first, second) if m.get(key)]
-        if key == "construction":
-            parts = []
-            for value in map(json.loads, values):
-                is_list = isinstance(value, dict) and isinstance(value.get("merged"), list)
-                parts += value["merged"] if is_list else [value]
-            merged[key] = json.dumps({"merged": parts})
-        else:
-            merged[key] = " + ".join(dict.fromkeys(part for value in values for part in value.split(" + ")))
-    return merged
 
 
 def check_concepts(concepts) -> None:

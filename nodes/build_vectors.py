@@ -6,6 +6,7 @@ import comfy.samplers
 from comfy_api.latest import io, ui
 
 from ..host.building import build
+from ..hrv.building import METHODS
 from .concept_input import concept_set_input
 from .sockets import Vectors
 
@@ -21,8 +22,8 @@ class HRVBuildVectors(io.ComfyNode):
             display_name="Build Head Relevance",
             category="HRV",
             description=(
-                "Builds head relevance vectors for exactly your checkpoint: draws many prompts, and after each step asks "
-                "every attention head which concept it cares about. Takes minutes to a night; stop whenever you like."
+                "Builds head relevance vectors for exactly your checkpoint: draws many prompts, and asks every attention "
+                "head which concept it cares about, or how well it finds it. Takes minutes to a night; stop whenever you like."
             ),
             search_aliases=["HRV", "head relevance vectors", "train heads"],
             inputs=[
@@ -70,6 +71,11 @@ class HRVBuildVectors(io.ComfyNode):
                     "concept_words", default="", multiline=True, optional=True, advanced=True,
                     placeholder="Animals: fox, owl\nColour: red, navy blue",
                     tooltip="Concepts of your own instead of a file, one a line: Animals: fox, owl. Leave empty to use the file.",
+                ),
+                io.Combo.Input(
+                    "method", options=list(METHODS), default=METHODS[0], optional=True, advanced=True,
+                    tooltip="votes: the published way; heads vote for the concept whose word they look at most. agreement: how "
+                    "well a head finds the place of a concept's words in the pictures; for clean masks.",
                 ),
             ],
             outputs=[

@@ -6,8 +6,8 @@ from comfy_api.latest import io
 
 from ..host import vector_store
 from ..host.progress import node_progress
+from ..hrv.merging import merge
 from ..hrv.vector_text import summary
-from ..hrv.vectors import merge
 from .sockets import Vectors
 
 

@@ -78,11 +78,11 @@ def make(number: int, steps: int, out: Path, checkpoint: Path | None) -> float:
         (whole,) = folder.glob("whole_*.safetensors")
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(whole, out)
-    agreed = float(rank_correlations(first.votes, second.votes).mean())
+    agreed = float(rank_correlations(first.relevance, second.relevance).mean())
     votes = int(read(out).votes.sum()) // first.heads
     print(f"{out}: {len(prompts)} prompts, {votes} votes for each of {first.heads} heads, {seconds:.0f} s")
     for concept, value in zip(
-        first.concepts, rank_correlations(first.votes, second.votes).tolist(), strict=True
+        first.concepts, rank_correlations(first.relevance, second.relevance).tolist(), strict=True
     ):
         print(f"  {concept}: {value:.3f}")
     print(f"rank correlation of the two halves, mean over concepts: {agreed:.3f}")

@@ -19,8 +19,8 @@ from hrv_pack.host.concept_words import encode_words
 from hrv_pack.host.weights_identity import weights_identity
 from hrv_pack.hrv.building import BuildPlan, numbered, parse_prompts
 from hrv_pack.hrv.concepts import ConceptWords
+from hrv_pack.hrv.merging import merge
 from hrv_pack.hrv.vector_files import read
-from hrv_pack.hrv.vectors import merge
 
 WORDS = ConceptWords(
     "three", {"Animals": ("cat", "polar bear", "dog"), "Colour": ("red", "navy blue"), "Size": ("big",)}
@@ -42,11 +42,22 @@ def models_hrv(comfy, tmp_path, monkeypatch):
 
 
 @torch.inference_mode()
-def make(model=None, prompts=PROMPTS, words=WORDS, earlier=None, seed=3, draws=1, steps=2, cfg=2.0, side=96):
+def make(
+    model=None,
+    prompts=PROMPTS,
+    words=WORDS,
+    earlier=None,
+    seed=3,
+    draws=1,
+    steps=2,
+    cfg=2.0,
+    side=96,
+    method="votes",
+):
     model = rig.tiny("sd1") if model is None else model
     return build(
         model, rig.clip("sd1"), "general", "\n".join(prompts), steps, cfg, side, side, seed, draws, earlier,
-        concept_words=words.to_text(),
+        concept_words=words.to_text(), method=method,
     )  # fmt: skip
 
 
@@ -74,7 +85,7 @@ def test_the_votes_are_those_of_a_plain_computation():
     prompts = parse_prompts(concept_store.prompts_for("demo"))[-20:]
     plan = BuildPlan(20, "", words.count, "", "", 11, 2, 1.0, "euler", "normal", 128, 128, 1)
     builder = Builder(model, clip, words, prompts, plan, None, "test")
-    counter, keys = builder._counter, {}
+    counter, keys = builder.tally.counter, {}
     counter.seed = DRAW_SEED
 
     def note(name):

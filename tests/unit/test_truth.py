@@ -15,7 +15,6 @@ import truth_figure  # noqa: E402
 import truth_iou  # noqa: E402
 import truth_scenes  # noqa: E402
 
-from hrv_pack.hrv.agreement_relevance import agreement_relevance, preference_relevance  # noqa: E402
 from hrv_pack.hrv.layout import Block, Layout  # noqa: E402
 from hrv_pack.tools.train_demo.world import TWO_SENSE, full_caption  # noqa: E402
 
@@ -105,35 +104,3 @@ def test_the_figure_is_drawn(tmp_path):
     picture = np.asarray(Image.open(tmp_path / "figure.png"))
     assert picture.shape == (truth_figure.HEIGHT, truth_figure.WIDTH, 3)
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
-
-
-def test_relevance_by_agreement_is_the_mean_of_positive_scores():
-    layout = Layout((Block("input", 1, 0, 3),))
-    scores = {
-        "Objects": [torch.tensor([0.5, -1.0, 0.1]), torch.tensor([0.7, 0.2, -torch.inf])],
-        "Colours": [torch.tensor([-0.5, -0.1, -1.0])],
-    }
-    vectors = agreement_relevance(scores, layout)
-    assert vectors.of("Objects").tolist() == pytest.approx([3 * 0.6 / 0.75, 3 * 0.1 / 0.75, 3 * 0.05 / 0.75])
-    assert vectors.of("Colours").tolist() == [1.0, 1.0, 1.0]
-    with pytest.raises(ValueError, match="No word of Sizes was seen"):
-        agreement_relevance({**scores, "Sizes": []}, layout)
-
-
-def test_relevance_by_preference_is_the_votes_formula_with_shares():
-    layout = Layout((Block("input", 1, 0, 2),))
-    ratios = {
-        "Objects": [torch.tensor([3.0, 1.0]), torch.tensor([1.0, 1.0])],
-        "Colours": [torch.tensor([2.0, 3.0])],
-    }
-    vectors = preference_relevance(ratios, layout)
-    first, second = 2 / (2 + 2), 1 / (1 + 3)  # share of Objects in each head
-    assert vectors.of("Objects").tolist() == pytest.approx(
-        [2 * first / (first + second), 2 * second / (first + second)]
-    )
-    first, second = 2 / 4, 3 / 4
-    assert vectors.of("Colours").tolist() == pytest.approx(
-        [2 * first / (first + second), 2 * second / (first + second)]
-    )
-    with pytest.raises(ValueError, match="No word of Sizes was seen"):
-        preference_relevance({**ratios, "Sizes": []}, layout)

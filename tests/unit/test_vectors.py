@@ -1,6 +1,4 @@
-"""Head relevance: the formula, ranking, choosing and merging."""
-
-import json
+"""Head relevance: the formula, ranking and choosing."""
 
 import pytest
 import torch
@@ -9,7 +7,7 @@ from hypothesis import strategies as st
 
 from hrv_pack.hrv.known_layouts import SD1, SDXL
 from hrv_pack.hrv.layout import Block, Layout
-from hrv_pack.hrv.vectors import HeadRelevance, heads_of_percent, merge, relevance_of
+from hrv_pack.hrv.vectors import HeadRelevance, heads_of_percent, relevance_of
 
 LAYOUT = Layout((Block("input", 1, 0, 2), Block("middle", 0, 0, 3)))
 CONCEPTS = ("Animals", "Color", "Time of Day")
@@ -96,35 +94,6 @@ def test_layout_check_says_both_counts_and_what_to_do():
     other = Layout(tuple(reversed(LAYOUT.blocks)))
     with pytest.raises(ValueError, match="both have 5 heads, but in other places"):
         build().check(other)
-
-
-def test_merge_adds_votes_and_keeps_how_each_was_built():
-    first, second = (
-        build(0, construction=json.dumps({"seed": 0}), model="a"),
-        build(1, model="b", construction="{}"),
-    )
-    merged = merge(merge(first, second), build(2, construction=json.dumps({"seed": 2}), model="a"))
-    assert torch.equal(merged.votes, random_votes(0) + random_votes(1) + random_votes(2))
-    assert torch.allclose(merged.relevance, relevance_of(merged.votes))
-    assert json.loads(merged.metadata["construction"]) == {"merged": [{"seed": 0}, {}, {"seed": 2}]}
-    assert merged.metadata["model"] == "a + b"
-
-
-def test_merge_follows_names_not_rows():
-    reverse = HeadRelevance.from_votes(CONCEPTS[::-1], random_votes(1).flip(0), LAYOUT, {})
-    assert torch.equal(merge(build(0), reverse).votes, random_votes(0) + random_votes(1))
-
-
-def test_merge_refuses_with_reasons():
-    published = HeadRelevance(CONCEPTS, torch.ones(3, 5), LAYOUT)
-    with pytest.raises(ValueError, match="second vectors hold no votes"):
-        merge(build(), published)
-    with pytest.raises(ValueError, match="the first are for 5 heads, the second for 128 heads .SD1."):
-        merge(build(), HeadRelevance.from_votes(CONCEPTS, random_votes(0, SD1), SD1, {}))
-    with pytest.raises(ValueError, match="Only the first have: Animals. Only the second have: Shape."):
-        merge(build(), HeadRelevance.from_votes(("Shape", *CONCEPTS[1:]), random_votes(1), LAYOUT, {}))
-    with pytest.raises(ValueError, match="exactly the same votes"):
-        merge(build(3), build(3))
 
 
 @pytest.mark.parametrize(
