@@ -1,10 +1,12 @@
 """Makes the demo checkpoint's head relevance vectors with the pack's own node, and says how far they can be trusted.
 
-    .host/venv/bin/python tools/make_demo_vectors.py [--prompts N] [--steps N] [--out FILE] [--checkpoint FILE]
+    .host/venv/bin/python tools/make_demo_vectors.py [--prompts N] [--steps N] [--out FOLDER] [--checkpoint FILE]
+    .host/venv/bin/python tools/make_demo_vectors.py --methods agreement
     .host/venv/bin/python tools/make_demo_vectors.py --write-prompts
 
-Two halves of the prompts are built apart and merged; how much the halves agree on the order of heads is printed. A real
-ComfyUI server runs the graph, so what is measured is what a user gets.
+One file by votes (demo_checkpoint.safetensors) and one by agreement (demo_checkpoint_agreement.safetensors). For each, two
+halves of the prompts are built apart and merged; how much the halves agree on the order of heads is printed. A real ComfyUI
+server runs the graph, so what is measured is what a user gets.
 
 --write-prompts writes hrv_data/prompts/demo.txt: captions of the demo world, with a fixed seed.
 """
@@ -22,7 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 PROMPTS = ROOT / "hrv_data" / "prompts" / "demo.txt"
-TARGET = ROOT / "hrv_data" / "vectors" / "demo_checkpoint.safetensors"
+FOLDER = ROOT / "hrv_data" / "vectors"
+NAMES = {"votes": "demo_checkpoint.safetensors", "agreement": "demo_checkpoint_agreement.safetensors"}
 NUMBER, STEPS, DRAWS, CFG, SIDE, SEED = 160, 10, 4, 5.0, 256, 1
 LISTED = 240
 HEAD = (
@@ -44,49 +47,59 @@ def write_prompts() -> None:
     print(f"{PROMPTS}: {len(captions)} prompts")
 
 
-def graph(halves: tuple[list[str], list[str]], steps: int) -> dict:
+def graph(halves: tuple[list[str], list[str]], steps: int, method: str) -> dict:
     """Loader → two builds → merge → save, as the server takes it."""
     settings = {
         "concepts": "demo", "steps": steps, "cfg": CFG, "width": SIDE, "height": SIDE, "seed": SEED, "draws": DRAWS,
-        "model": ["loader", 0], "clip": ["loader", 1],
+        "model": ["loader", 0], "clip": ["loader", 1], "method": method,
     }  # fmt: skip
     nodes = {
         "loader": ("HRVDemoCheckpoint", {}),
         "first": ("HRVBuildVectors", {**settings, "prompts": "\n".join(halves[0])}),
         "second": ("HRVBuildVectors", {**settings, "prompts": "\n".join(halves[1])}),
         "merge": ("HRVMergeVectors", {"vectors_a": ["first", 0], "vectors_b": ["second", 0]}),
-        "save": ("HRVSaveVectors", {"vectors": ["merge", 0], "filename_prefix": "whole"}),
+        "save": ("HRVSaveVectors", {"vectors": ["merge", 0], "filename_prefix": f"whole_{method}"}),
     }
     return {name: {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in nodes.items()}
 
 
-def make(number: int, steps: int, out: Path, checkpoint: Path | None) -> float:
-    """Writes the file and returns the rank correlation of the two halves."""
+def make(methods: list[str], number: int, steps: int, out: Path, checkpoint: Path | None) -> float:
+    """Writes a file for each method into the folder `out`; returns the smallest rank correlation of two halves."""
     from devtools.releases import DEFAULT
     from devtools.server import ComfyServer
-    from hrv.building import parse_prompts, rank_correlations
-    from hrv.vector_files import read
+    from hrv.building import parse_prompts
 
     prompts = parse_prompts(PROMPTS.read_text(encoding="utf-8"))[:number]
-    halves = prompts[::2], prompts[1::2]
+    halves, agreed = (prompts[::2], prompts[1::2]), []
     with _pack(checkpoint) as pack, ComfyServer(ROOT / ".host" / f"comfyui-{DEFAULT}", pack=pack) as server:
-        start = time.monotonic()
-        server.run(graph(halves, steps), timeout=7200)
-        seconds = time.monotonic() - start
         folder = server.base / "models" / "hrv"
-        first, second = (read(file) for file in sorted(folder.glob("built_demo_*.safetensors")))
-        (whole,) = folder.glob("whole_*.safetensors")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(whole, out)
-    agreed = float(rank_correlations(first.relevance, second.relevance).mean())
-    votes = int(read(out).votes.sum()) // first.heads
-    print(f"{out}: {len(prompts)} prompts, {votes} votes for each of {first.heads} heads, {seconds:.0f} s")
-    for concept, value in zip(
-        first.concepts, rank_correlations(first.relevance, second.relevance).tolist(), strict=True
-    ):
+        for method in methods:
+            start = time.monotonic()
+            server.run(graph(halves, steps, method), timeout=7200)
+            seconds = time.monotonic() - start
+            own = "_agreement" if method == "agreement" else ""
+            parts = sorted(folder.glob(f"built_demo{own}_[0-9a-f]*.safetensors"))
+            (whole,) = folder.glob(f"whole_{method}_*.safetensors")
+            out.mkdir(parents=True, exist_ok=True)
+            shutil.copy(whole, out / NAMES[method])
+            print(f"{out / NAMES[method]}: {len(prompts)} prompts in two halves, {seconds:.0f} s")
+            agreed.append(_tell(whole, parts))
+    return min(agreed)
+
+
+def _tell(whole: Path, parts: list[Path]) -> float:
+    from hrv.building import rank_correlations
+    from hrv.vector_files import read
+    from hrv.vector_text import summary
+
+    first, second = (read(file) for file in parts)
+    print("\n".join(f"  {line}" for line in summary(read(whole)).splitlines()))
+    values = rank_correlations(first.relevance, second.relevance).tolist()
+    for concept, value in zip(first.concepts, values, strict=True):
         print(f"  {concept}: {value:.3f}")
-    print(f"rank correlation of the two halves, mean over concepts: {agreed:.3f}")
-    return agreed
+    mean = sum(values) / len(values)
+    print(f"  rank correlation of the two halves, mean over concepts: {mean:.3f}", flush=True)
+    return mean
 
 
 def _pack(checkpoint: Path | None):
@@ -113,14 +126,15 @@ def main() -> int:
     )
     parser.add_argument("--prompts", type=int, default=NUMBER)
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--out", type=Path, default=TARGET)
+    parser.add_argument("--methods", nargs="+", choices=list(NAMES), default=list(NAMES))
+    parser.add_argument("--out", type=Path, default=FOLDER)
     parser.add_argument("--checkpoint", type=Path, help="other weights than those in hrv_data/demo")
     parser.add_argument("--write-prompts", action="store_true")
     arguments = parser.parse_args()
     if arguments.write_prompts:
         write_prompts()
         return 0
-    agreed = make(arguments.prompts, arguments.steps, arguments.out, arguments.checkpoint)
+    agreed = make(arguments.methods, arguments.prompts, arguments.steps, arguments.out, arguments.checkpoint)
     return 0 if agreed >= 0.8 else 1
 
 
