@@ -23,8 +23,10 @@ import comfy.patcher_extension
 from ..hrv.recording import Recording, Run, fingerprints
 from ..hrv.votes import VoteCounter
 from .blocks import UnsupportedModel, layout_of
-from .capture import OUT_OF_MEMORY, Capture
+from .capture import Capture
 from .clip_trace import TextRegistry, trace
+from .following import OUT_OF_MEMORY
+from .rows import go_innermost
 
 KEY = "hrv_record"
 
@@ -102,7 +104,7 @@ class Recorder:
         capture = Capture(run, self.registry, self.options)
         with capture.guarded("reading the prompts"):
             capture.open(executor.class_obj)
-            _go_innermost(executor.class_obj.model_options)
+            go_innermost(executor.class_obj.model_options, KEY)
         self._capture = capture
         try:
             samples = executor(*args, **kwargs)
@@ -128,7 +130,7 @@ class Recorder:
     def _calc_cond_batch(self, executor, model, conds, x_in, *args, **kwargs):
         if self._capture is None:
             return executor(model, conds, x_in, *args, **kwargs)
-        with self._capture.conditionings(conds, tuple(x_in.shape[-2:])):
+        with self._capture.evaluating(conds, tuple(x_in.shape[-2:])):
             return executor(model, conds, x_in, *args, **kwargs)
 
     def _diffusion_model(
@@ -153,11 +155,3 @@ class Recorder:
                 capture.end_call(call)
             return output
         return executor(x, timesteps, context, y, spare_control, transformer_options, **kwargs)
-
-
-def _go_innermost(model_options) -> None:
-    """Puts our wrapper of the UNet last in this sampling's own options, so that it sees what the wrappers of
-    other packs have put into transformer_options, and keeps it."""
-    kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
-    wrappers = model_options["transformer_options"]["wrappers"][kind]
-    wrappers[KEY] = wrappers.pop(KEY)

@@ -23,10 +23,37 @@ class Owner:
     role: `negative` for every list that pushes away, `positive` for every list that pulls. cond: as the guider holds it.
     """
 
+    uuid: Any
     guider_role: str
     role: str
     index: int
     cond: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The `rows` of the batch that show one conditioning, as it stands in list `number` of those evaluated."""
+
+    uuid: Any
+    number: int
+    rows: slice
+
+    @property
+    def batch(self) -> int:
+        """Number of pictures."""
+        return self.rows.stop - self.rows.start
+
+
+def chunks_of(rows: int, transformer_options: dict[str, Any]) -> list[Chunk]:
+    """The chunks that this many rows of the batch are made of; none when they do not divide."""
+    uuids, lists = transformer_options["uuids"], transformer_options["cond_or_uncond"]
+    batch, rest = divmod(rows, len(uuids))
+    if rest:
+        return []
+    return [
+        Chunk(uuid, number, slice(place * batch, (place + 1) * batch))
+        for place, (uuid, number) in enumerate(zip(uuids, lists, strict=True))
+    ]
 
 
 class Conditionings:
@@ -39,7 +66,7 @@ class Conditionings:
         for guider_role, conds in guider.conds.items():
             role = NEGATIVE if NEGATIVE in guider_role else POSITIVE
             for cond in conds or ():
-                self._owners[cond["uuid"]] = Owner(guider_role, role, places[role], cond)
+                self._owners[cond["uuid"]] = Owner(cond["uuid"], guider_role, role, places[role], cond)
                 places[role] += 1
 
     def __iter__(self):
@@ -54,20 +81,33 @@ class Conditionings:
         finally:
             self._lists = before
 
-    def cond(self, uuid, number: int) -> dict[str, Any] | None:
-        """The conditioning of a chunk as it is evaluated, of list `number`."""
-        listed = self._lists[number] if number < len(self._lists) else None
-        return next((c for c in listed or () if c["uuid"] == uuid), None)
+    def cond(self, chunk: Chunk) -> dict[str, Any] | None:
+        """The conditioning of a chunk as it is evaluated."""
+        listed = self._lists[chunk.number] if chunk.number < len(self._lists) else None
+        return next((c for c in listed or () if c["uuid"] == chunk.uuid), None)
 
-    def owner(self, uuid, number: int) -> Owner | None:
+    def length(self, chunk: Chunk) -> int:
+        """Number of tokens of a chunk's conditioning, before the host pads it."""
+        return self.cond(chunk)["model_conds"]["c_crossattn"].cond.shape[1]
+
+    def crop(self, chunk: Chunk, latent: tuple[int, int]) -> tuple[int, int, int, int]:
+        """(height, width, y, x), in latent pixels, of the part of the latent that a chunk is to show."""
+        area = self.cond(chunk).get("area")
+        if area is None:
+            return (*latent, 0, 0)
+        y, x = (int(n) for n in area[-2:])
+        height, width = area[: len(area) // 2][-2:]
+        return min(int(height), latent[0] - y), min(int(width), latent[1] - x), y, x
+
+    def owner(self, chunk: Chunk) -> Owner | None:
         """Whose a chunk is; None when that cannot be told, or when it is a copy in a list of another role.
 
         ComfyUI copies a positive conditioning with an area, uuid and all, into the negative list, with the negative text.
         """
-        owner = self._owners.get(uuid)
-        if owner is None or self.cond(uuid, number) is None:
+        owner = self._owners.get(chunk.uuid)
+        if owner is None or self.cond(chunk) is None:
             return None
-        first = self._owners.get(self._lists[number][0]["uuid"])
+        first = self._owners.get(self._lists[chunk.number][0]["uuid"])
         return owner if first is not None and first.guider_role == owner.guider_role else None
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +11,8 @@ import torch
 from ..hrv.layout import Layout
 from ..hrv.prompt import Prompt
 from ..hrv.steering import Steering, TokenFactors, missing_words, scale_values, token_factors
-from .blocks import attend, cross_attention_layers, has_foreign_forward
 from .clip_trace import TextRegistry, find_prompt, registries_of
+from .following import Following
 from .rows import POSITIVE, Conditionings, Owner
 
 STEERED_ROWS = "hrv_steered_rows"
@@ -50,41 +47,20 @@ def as_recorded(
     return maps
 
 
-class SteeredSampling:
+class SteeredSampling(Following):
     """Follows one sampling. `open`, `options_for` and what happens in layers may raise; callers wrap them in `guarded`."""
 
+    doing, done = "Steering", "steered"
+    consequence = "The picture is made without it."
+
     def __init__(self, layout: Layout, steerings: Sequence[Steering], registries: Sequence[TextRegistry]):
-        self.layout = layout
+        super().__init__(layout, [])
         self.steerings = steerings
         self.registries = registries
-        self.conditionings: Conditionings | None = None
         self._prompts: dict[int, Prompt] = {}  # by id of the owner
         self._ranges: list[tuple[float, float]] = []
         self._rows: dict[tuple, SteeredRows | None] = {}
-        self._lock = threading.RLock()  # several GPUs run their chunks in threads
-        self._warned: set[str] = set()
-        self._failed = False
         self._calls = 0
-
-    @contextlib.contextmanager
-    def guarded(self, doing: str):
-        """An error inside ends the steering with one warning, and lets the sampling go on."""
-        try:
-            yield
-        except Exception as error:
-            with self._lock:
-                if not self._failed:
-                    self._failed = True
-                    cause = f"{type(error).__name__}: {error}"
-                    self.warn(f"Steering stopped while {doing} ({cause}). The picture is made without it.")
-                    logging.debug("[HRV] steering stopped", exc_info=error)
-
-    def warn(self, message: str, cause: str | None = None) -> None:
-        """Says it in the log, once for each cause (the message itself if not given)."""
-        with self._lock:
-            if (cause or message) not in self._warned:
-                self._warned.add(cause or message)
-                logging.warning("[HRV] %s", message)
 
     def open(self, guider) -> None:
         """Finds the words in the positive prompts, and where in the schedule each steering acts."""
@@ -111,7 +87,7 @@ class SteeredSampling:
 
     def close(self) -> None:
         """Says so when nothing was steered and no reason has been given yet."""
-        if not self._calls and not self._warned and not self._failed:
+        if not self._calls and not self.warnings:
             names = " and ".join(dict.fromkeys(steering.name for steering in self.steerings))
             self.warn(
                 f"{names} changed nothing in this picture: no step of the sampler lies between start_percent and end_percent, "
@@ -127,32 +103,30 @@ class SteeredSampling:
 
         x: (chunk · batch, channel, height, width); context: (chunk · batch, token, channel).
         """
-        if self._failed or self.conditionings is None or context is None:
+        if self.failed or self.conditionings is None or context is None:
             return transformer_options
         active = self._active(transformer_options)
-        uuids, lists = transformer_options["uuids"], transformer_options["cond_or_uncond"]
-        batch, rest = divmod(x.shape[0], len(uuids))
-        if rest:
-            self.warn(
-                f"The batch of {x.shape[0]} rows does not divide into {len(uuids)} prompts, because another node "
-                "multiplies rows. Those steps were not steered.",
-                cause="rows",
-            )
-            return transformer_options
         steered = []
-        for chunk, (uuid, number) in enumerate(zip(uuids, lists, strict=True)):
-            owner = self.conditionings.owner(uuid, number)
+        for chunk in self.chunks(x, transformer_options):
+            owner = self.conditionings.owner(chunk)
             if not active or owner is None or owner.role != POSITIVE:
                 continue
-            length = self.conditionings.cond(uuid, number)["model_conds"]["c_crossattn"].cond.shape[1]
-            rows = slice(chunk * batch, (chunk + 1) * batch)
-            found = self._steered_rows(owner, active, rows, length, context.shape[1], x.device)
+            length = self.conditionings.length(chunk)
+            found = self._steered_rows(owner, active, chunk.rows, length, context.shape[1], x.device)
             if found is not None:
                 steered.append(found)
         if not steered:
             return transformer_options
         self._calls += 1
-        return self._with_entries(unet, transformer_options, steered, active, x.shape[0], context.shape[1])
+        rows, tokens = x.shape[0], context.shape[1]
+
+        def values(number, module, q, k, v, extra_options):
+            return self._steered_values(number, steered, v, rows, tokens)
+
+        return {
+            **self.with_entries(unet, transformer_options, values, self._layers(active)),
+            STEERED_ROWS: steered,
+        }
 
     def _active(self, transformer_options: dict[str, Any]) -> tuple[int, ...]:
         """Numbers of the steerings that act now. Reading sigma waits for a GPU, so only done where it matters."""
@@ -203,51 +177,16 @@ class SteeredSampling:
             )
         return self._rows[key]
 
-    def _with_entries(
-        self,
-        unet,
-        transformer_options: dict[str, Any],
-        steered: list[SteeredRows],
-        active: tuple[int, ...],
-        rows: int,
-        tokens: int,
-    ) -> dict[str, Any]:
-        """A copy of the options with an entry for every layer that has a head to steer; it dies with the call."""
-        replace = transformer_options.get("patches_replace", {})
-        attn2 = dict(replace.get("attn2", {}))
-        options = {
-            **transformer_options,
-            "patches_replace": {**replace, "attn2": attn2},
-            STEERED_ROWS: steered,
-        }
+    def _layers(self, active: tuple[int, ...]) -> list[int]:
+        """Numbers of the layers that have a head to steer."""
         changed = torch.stack([self.steerings[n].factors != 1 for n in active]).any(0)
-        for number, (block, module) in enumerate(cross_attention_layers(unet)):
-            if not changed[self.layout.span(number)].any():
-                continue
-            occupant = attn2.get(block.key, attn2.get(block.key[:2]))
-            if occupant is None and has_foreign_forward(module):
-                self.warn(
-                    "Another pack has replaced the cross-attention of this model (NAG and the like). Those layers were not "
-                    "steered.",
-                    cause="forward",
-                )
-                continue
-            attn2[block.key] = self._layer(number, steered, transformer_options, occupant, rows, tokens)
-        return options
-
-    def _layer(self, number: int, steered, transformer_options, occupant, rows: int, tokens: int):
-        def replacement(q, k, v, extra_options):
-            with self.guarded(f"steering layer {self.layout.blocks[number]}"):
-                v = self._steered_values(number, steered, v, rows, tokens)
-            return attend(occupant, q, k, v, extra_options, transformer_options)
-
-        return replacement
+        return [n for n in range(len(self.layout.blocks)) if changed[self.layout.span(n)].any()]
 
     def _steered_values(
         self, number: int, steered: list[SteeredRows], v: torch.Tensor, rows: int, tokens: int
     ) -> torch.Tensor:
         """v: (row, token, heads · d). The same, or a copy with the words' values multiplied."""
-        if self._failed:
+        if self.failed:
             return v
         if v.shape[:2] != (rows, tokens):
             self.warn(

@@ -89,9 +89,9 @@ class Steerer:
         return samples
 
     def _calc_cond_batch(self, executor, model, conds, *args, **kwargs):
-        if self._sampling is None or self._sampling.conditionings is None:
+        if self._sampling is None:
             return executor(model, conds, *args, **kwargs)
-        with self._sampling.conditionings.evaluated(conds):
+        with self._sampling.evaluated(conds):
             return executor(model, conds, *args, **kwargs)
 
     def _diffusion_model(

@@ -50,7 +50,7 @@ PLACES = [
     (capture.Capture, "begin_evaluation", 2),
     (capture.Capture, "begin_call", 2),
     (capture.Capture, "end_call", 1),
-    (recorder, "_go_innermost", 1),
+    (recorder, "go_innermost", 1),
 ]
 
 

@@ -1,0 +1,117 @@
+"""What recording and steering have in common while they follow a sampling: rows, layers, warnings, and errors that end the
+following but never the sampling."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Container
+from typing import Any, ClassVar
+
+import torch
+
+from ..hrv.layout import Layout
+from .blocks import attend, cross_attention_layers, has_foreign_forward
+from .rows import Chunk, Conditionings, chunks_of
+
+OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
+
+Values = Callable[..., torch.Tensor]
+"""(number of the layer, its module, q, k, v, extra_options) → the v that the layer goes on with."""
+
+
+class Following:
+    """Follows one sampling. Methods may raise; callers wrap them in `guarded`."""
+
+    doing: ClassVar[str]  # "Recording", as a sentence begins
+    done: ClassVar[str]  # "recorded", as a sentence ends
+    consequence: ClassVar[str]  # what an error means for the picture
+
+    def __init__(self, layout: Layout, warnings: list[str]):
+        self.layout = layout
+        self.warnings = warnings
+        self.conditionings: Conditionings | None = None
+        self.failed = False
+        self.lock = threading.RLock()  # several GPUs run their chunks in threads
+        self._warned: set[str] = set()
+
+    @contextlib.contextmanager
+    def guarded(self, at: str):
+        """An error inside ends the following with one warning, and lets the sampling go on."""
+        try:
+            yield
+        except Exception as error:
+            self.abandon(at, error)
+
+    def abandon(self, at: str, error: Exception) -> None:
+        """Ends the following, and says why. The first reason counts."""
+        with self.lock:
+            if self.failed:
+                return
+            self.failed = True
+            self.free()
+            self.warn(f"{self.doing} stopped while {at} ({cause_of(error)}). {self.consequence}")
+            logging.debug("[HRV] %s stopped", self.doing, exc_info=error)
+
+    def free(self) -> None:
+        """Gives back what was taken, when the following ends early."""
+
+    def warn(self, message: str, cause: str | None = None) -> None:
+        """Notes a warning and says it in the log, once for each cause (the message itself if not given)."""
+        with self.lock:
+            if (cause or message) in self._warned:
+                return
+            self._warned.add(cause or message)
+            self.warnings.append(message)
+            logging.warning("[HRV] %s", message)
+
+    def evaluated(self, lists):
+        """A context in which these lists, which `cond_or_uncond` points into, are evaluated."""
+        known = self.conditionings
+        return contextlib.nullcontext() if known is None else known.evaluated(lists)
+
+    def chunks(self, x: torch.Tensor, transformer_options: dict[str, Any]) -> list[Chunk]:
+        """The chunks of x (chunk · batch, channel, height, width); none, with a warning, when they cannot be told."""
+        chunks = chunks_of(x.shape[0], transformer_options)
+        if not chunks:
+            self.warn(
+                f"The batch of {x.shape[0]} rows does not divide into {len(transformer_options['uuids'])} prompts, because "
+                f"another node multiplies rows. Those steps were not {self.done}.",
+                cause="rows",
+            )
+        return chunks
+
+    def with_entries(
+        self, unet, options: dict[str, Any], values: Values, layers: Container[int] | None = None
+    ) -> dict[str, Any]:
+        """A copy of the UNet's transformer_options with an entry for these cross-attention layers (None: all), which calls
+        `values` and then does what the layer would have done. Nothing refers back to the copy: it dies with the call."""
+        replace = options.get("patches_replace", {})
+        attn2 = dict(replace.get("attn2", {}))
+        for number, (block, module) in enumerate(cross_attention_layers(unet)):
+            if layers is not None and number not in layers:
+                continue
+            occupant = attn2.get(block.key, attn2.get(block.key[:2]))
+            if occupant is None and has_foreign_forward(module):
+                self.warn(
+                    "Another pack has replaced the cross-attention of this model (NAG and the like). To leave its picture "
+                    f"as it is, those layers were not {self.done}.",
+                    cause="forward",
+                )
+                continue
+            attn2[block.key] = self._entry(number, module, values, options, occupant)
+        return {**options, "patches_replace": {**replace, "attn2": attn2}}
+
+    def _entry(self, number: int, module, values: Values, options: dict[str, Any], occupant):
+        def entry(q, k, v, extra_options):
+            with self.guarded(f"at layer {self.layout.blocks[number]}"):
+                v = values(number, module, q, k, v, extra_options)
+            return attend(occupant, q, k, v, extra_options, options)
+
+        return entry
+
+
+def cause_of(error: Exception) -> str:
+    """An error in a few words."""
+    return "memory ran out" if isinstance(error, OUT_OF_MEMORY) else f"{type(error).__name__}: {error}"
