@@ -32,10 +32,21 @@ register_pack()
 find_devtools()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--heavy", action="store_true", help="also run what takes many minutes (mark `heavy`)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks by folder; the browser's tests last, because their event loop stays in this thread."""
+    if not config.getoption("--heavy"):
+        heavy = [item for item in items if item.get_closest_marker("heavy")]
+        config.hook.pytest_deselected(items=heavy)
+        items[:] = [item for item in items if item not in heavy]
     items.sort(key=lambda item: "browser" in item.path.relative_to(ROOT / "tests").parts[:1])
     for item in items:
         folder = item.path.relative_to(ROOT / "tests").parts[0]
         if folder in ("unit", "host", "browser"):
             item.add_marker(folder)
+        for way in item.iter_markers("way"):  # into the report that tools/make_compatibility.py reads
+            item.user_properties.append(("way", way.args[0]))
+            item.user_properties.append(("maps", way.kwargs.get("maps", "right")))

@@ -11,6 +11,7 @@ import pytest
 import rig
 import torch
 from comfy_extras import nodes_model_downscale, nodes_pag, nodes_perpneg, nodes_sag
+from stand_ins import both_orders, draw, image_attention, one_warning, replaced, right
 
 from hrv_pack.hrv.recording import NoRecording
 
@@ -23,50 +24,16 @@ def studio():
     return rig.studio()
 
 
-def draw(studio, model, **options):
-    return rig.sample(model, studio.positive, studio.negative, **options)
-
-
-def compare(studio, change, **options) -> torch.Tensor:
-    """`change(model)` gives another pack's clone: same latent with and without the recorder, before or after it;
-    and not the latent of the unchanged model."""
-    plain = draw(studio, change(studio.model), **options)
-    assert not torch.equal(plain, draw(studio, studio.model, **options)), "the stand-in does nothing"
-    first, _, _ = rig.attach(change(studio.model), None, rig.RecordOptions())
-    assert torch.equal(draw(studio, first, **options), plain)
-    assert torch.equal(draw(studio, change(studio.recorded), **options), plain)
-    return plain
-
-
-def assert_right(studio, change, evaluations=2, **options) -> None:
-    """The recording under `change` is Σ P of the text, as really computed, and without a warning."""
-    with rig.watch(studio.model) as calls:
-        draw(studio, change(studio.recorded), **options)
-    run = rig.last_run(studio.recording)
-    assert run.warnings == []
-    assert run.entries[0].counts == [evaluations]
-    rig.assert_maps(run.entries[0], calls[:evaluations], run.layout, studio.positive[0][0], tolerance=2e-3)
-
-
-def image_attention(q, k, v, extra_options):
-    """Like IPAdapter: attention over the text, plus attention over two image tokens."""
-    heads = extra_options["n_heads"]
-    image = torch.linspace(-1, 1, 2 * k.shape[-1]).reshape(1, 2, -1).repeat(k.shape[0], 1, 1)
-    text = attention.optimized_attention(q, k, v, heads)
-    return text + 0.7 * attention.optimized_attention(q, image, image.flip(1), heads)
-
-
-def replaced(model, *place):
-    clone = model.clone()
-    clone.set_model_attn2_replace(image_attention, *place)
-    return clone
+def compare(studio, change, **options) -> None:
+    """The same latent with and without the recorder, before or after it, and not the latent of the unchanged model."""
+    for _ in both_orders(studio, change, **options):
+        pass
 
 
 @pytest.mark.parametrize("place", [("middle", 0), ("middle", 0, 1), ("input", 4), ("output", 5, 0)], ids=str)
 def test_attn2_replacements_still_act(studio, place):
     """Under the key of a block, or of one transformer in it; P is of the text."""
-    compare(studio, lambda model: replaced(model, *place))
-    assert_right(studio, lambda model: replaced(model, *place))
+    right(studio, lambda model: replaced(model, *place))
 
 
 def test_a_wrapper_that_replaces_attention_in_each_call(studio):
@@ -82,8 +49,7 @@ def test_a_wrapper_that_replaces_attention_in_each_call(studio):
         clone.add_wrapper_with_key(WRAPPERS.DIFFUSION_MODEL, "other pack", wrapper)
         return clone
 
-    compare(studio, change)
-    assert_right(studio, change)
+    right(studio, change)
 
 
 def test_attention_patches_of_the_same_length(studio):
@@ -93,18 +59,7 @@ def test_attention_patches_of_the_same_length(studio):
         clone.set_model_attn2_output_patch(lambda n, extra: n * 1.2)
         return clone
 
-    compare(studio, change)
-    assert_right(studio, change)
-
-
-def one_warning(studio, change, fragment: str, **options) -> None:
-    """The same latent, one warning with this fragment, and a reader that gets it."""
-    compare(studio, change, **options)
-    run = rig.last_run(studio.recording)
-    (warning,) = run.warnings
-    assert fragment in warning
-    with pytest.raises(NoRecording, match=warning[:30]):
-        run.of_role("positive")
+    right(studio, change)
 
 
 def test_a_patch_that_adds_tokens(studio, caplog):
@@ -256,8 +211,7 @@ def test_optimized_attention_override(studio):
         clone.model_options["transformer_options"]["optimized_attention_override"] = override
         return clone
 
-    compare(studio, change)
-    assert_right(studio, change)
+    right(studio, change)
 
 
 def test_attention_exchanged_for_all(studio, monkeypatch):
@@ -279,8 +233,7 @@ def test_model_function_wrapper(studio):
         clone.set_model_unet_function_wrapper(wrapper)
         return clone
 
-    compare(studio, change)
-    assert_right(studio, change)
+    right(studio, change)
 
 
 def test_deep_copied_options(studio):

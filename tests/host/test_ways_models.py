@@ -1,0 +1,140 @@
+"""Models of other shapes and kinds: recorded rightly, or a clear sentence at once and the same picture."""
+
+import dataclasses
+
+import node_helpers
+import nodes
+import pytest
+import rig
+import stand_ins
+import torch
+from comfy_extras import nodes_model_advanced
+from stand_ins import ModelType, shaped
+
+from hrv_pack.hrv.recording import NoRecording
+
+way = pytest.mark.way
+UNETS = {
+    "SD 2 with v-prediction": (stand_ins.SD2, "SD20", "BaseModel", ModelType.V_PREDICTION, "sd1"),
+    "SDXL refiner": (stand_ins.REFINER, "SDXLRefiner", "SDXLRefiner", ModelType.EPS, "sdxl"),
+    "SSD-1B": (stand_ins.SSD1B, "SSD1B", "SDXL", ModelType.EPS, "sdxl"),
+    "KOALA": (stand_ins.KOALA, "KOALA_700M", "SDXL", ModelType.EPS, "sdxl"),
+    "SDXL with v-prediction (EDM)": (rig.CONFIG["sdxl"], "SDXL", "SDXL", ModelType.V_PREDICTION_EDM, "sdxl"),
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=way(name)) for name in UNETS], ids=list(UNETS))
+def test_unets(name):
+    config, supported, base, kind, clip = UNETS[name]
+    studio = rig.studio(clip, model=shaped(config, supported, base, kind))
+    stand_ins.right(studio, lambda model: model.clone(), changes=False)
+    layout = studio.recording.layout
+    layers = [m for n, m in studio.model.model.diffusion_model.named_modules() if n.endswith("attn2")]
+    assert len(layout.blocks) == len(layers) > 0
+    assert [block.heads for block in layout.blocks] == [layer.heads for layer in layers]
+
+
+@way("v-prediction by a node (ModelSamplingDiscrete, zero terminal SNR)")
+def test_v_prediction_by_a_node():
+    def change(model):
+        return nodes_model_advanced.ModelSamplingDiscrete().patch(model, "v_prediction", True)[0]
+
+    stand_ins.right(rig.studio(), change)
+
+
+@way("Inpaint models (9 channels)")
+def test_an_inpaint_model():
+    studio = rig.studio("sd1", model=shaped(stand_ins.INPAINT, "SD15", "BaseModel", inpaint=True))
+    mask = torch.zeros(1, 1, 128, 192)
+    mask[..., 64:] = 1.0
+    start = torch.randn(1, 4, 16, 24, generator=torch.Generator().manual_seed(0))
+    values = {"concat_latent_image": start, "concat_mask": mask}
+    studio = dataclasses.replace(
+        studio,
+        positive=node_helpers.conditioning_set_values(studio.positive, values),
+        negative=node_helpers.conditioning_set_values(studio.negative, values),
+    )
+    latent = {"samples": start, "noise_mask": mask}
+    stand_ins.right(studio, lambda model: model.clone(), changes=False, latent=latent)
+
+
+CONTROLS = {
+    "ControlNet": ("sdxl", stand_ins.control_net),
+    "ControlNet on SD 1": ("sd1", stand_ins.control_net),
+    "T2I-adapter": ("sd1", stand_ins.t2i_adapter),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=way(name)) for name in CONTROLS], ids=list(CONTROLS)
+)
+def test_control(name):
+    """Its signals are added in the UNet; its own attention is not taken for the UNet's."""
+    kind, make = CONTROLS[name]
+    studio = rig.studio(kind)
+    picture = torch.rand(1, 128, 192, 3, generator=torch.Generator().manual_seed(0))
+    control = make(rig.CONFIG[kind])
+    positive, negative = nodes.ControlNetApplyAdvanced().apply_controlnet(
+        studio.positive, studio.negative, control, picture, 0.8, 0.0, 1.0
+    )[:2]
+    controlled = dataclasses.replace(studio, positive=positive, negative=negative)
+    assert not torch.equal(
+        stand_ins.draw(controlled, studio.model), stand_ins.draw(studio, studio.model)
+    )
+    stand_ins.right(controlled, lambda model: model.clone(), changes=False)
+
+
+# -- models without cross-attention of this kind ----------------------------------------------------------------------
+
+FLUX = {
+    "image_model": "flux", "in_channels": 16, "out_channels": 16, "vec_in_dim": 24, "context_in_dim": 24, "hidden_size": 48,
+    "mlp_ratio": 2.0, "num_heads": 2, "depth": 1, "depth_single_blocks": 1, "axes_dim": [8, 8, 8], "theta": 10000,
+    "patch_size": 2, "qkv_bias": True, "guidance_embed": True, "txt_ids_dims": [],
+}  # fmt: skip
+SD3 = {
+    "in_channels": 16, "patch_size": 2, "depth": 1, "num_patches": 256, "pos_embed_max_size": 16, "adm_in_channels": 24,
+    "pos_embed_scaling_factor": None, "input_size": None,
+    "context_embedder_config": {"target": "torch.nn.Linear", "params": {"in_features": 24, "out_features": 64}},
+}  # fmt: skip
+WAN = {
+    "image_model": "wan2.1", "model_type": "t2v", "patch_size": (1, 2, 2), "text_len": 16, "in_dim": 16, "dim": 48,
+    "ffn_dim": 48, "freq_dim": 16, "text_dim": 24, "out_dim": 16, "num_heads": 2, "num_layers": 1,
+}  # fmt: skip
+SVD = {
+    **stand_ins.SD2, "in_channels": 8, "adm_in_channels": 768, "num_classes": "sequential", "use_temporal_attention": True,
+    "use_temporal_resblock": True, "extra_ff_mix_layer": True, "use_spatial_context": True, "merge_strategy": "learned_with_images",
+    "merge_factor": 0.0, "video_kernel_size": [3, 1, 1],
+}  # fmt: skip
+OTHERS = {
+    "Flux": (FLUX, "Flux", "Flux", ModelType.FLUX, (1, 16, 8, 8)),
+    "Stable Diffusion 3": (SD3, "SD3", "SD3", ModelType.FLOW, (1, 16, 8, 8)),
+    "Video DiT (Wan)": (WAN, "WAN21_T2V", "WAN21", ModelType.FLOW, (1, 16, 1, 8, 8)),
+    "Video UNet (SVD)": (SVD, "SVD_img2vid", "SVD_img2vid", ModelType.V_PREDICTION_EDM, (2, 4, 8, 8)),
+}
+
+
+@pytest.fixture
+def other(request):
+    """(model, conditioning, empty latent) of a model that this pack cannot record."""
+    config, supported, base, kind, shape = OTHERS[request.param]
+    model = shaped(config, supported, base, kind)
+    generator = torch.Generator().manual_seed(0)
+    embedding = torch.randn(1, 16, 24, generator=generator)
+    values = {"pooled_output": torch.randn(1, 24, generator=generator), "guidance": 3.5}
+    return model, [[embedding, values]], {"samples": torch.zeros(shape)}
+
+
+@pytest.mark.parametrize(
+    "other", [pytest.param(name, marks=way(name, maps="a sentence, and the picture")) for name in OTHERS],
+    ids=list(OTHERS), indirect=True,
+)  # fmt: skip
+def test_other_models(comfy, other, caplog):
+    """The node says at once what is supported, the picture is the same, and a reader says it again."""
+    model, prompt, latent = other
+    plain = rig.sample(model, prompt, prompt, latent, cfg=1.0)
+    assert plain.isfinite().all() and plain.std() > 0
+    recorded, _, recording = comfy.run_node("HRVRecordAttention", model=model, clip=None)
+    assert "Supported are Stable Diffusion 1.x and 2.x, SDXL" in caplog.text
+    assert torch.equal(rig.sample(recorded, prompt, prompt, latent, cfg=1.0), plain)
+    with pytest.raises(NoRecording, match="Supported are Stable Diffusion 1.x and 2.x, SDXL"):
+        comfy.run_node("HRVHeatmap", attention=recording, latent={"samples": plain})

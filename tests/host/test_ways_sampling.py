@@ -1,0 +1,197 @@
+"""What other packs do around the UNet: wrappers, functions and guidance of their own, hooks, caches, windows, second passes.
+With each, the picture is theirs, and the maps are right or one warning says why there are none."""
+
+import dataclasses
+
+import comfy.hooks
+import comfy.samplers
+import nodes
+import pytest
+import rig
+import stand_ins
+import torch
+from comfy_extras import nodes_model_advanced, nodes_slg
+from test_ways_attention import node
+
+from hrv_pack.hrv.recording import NoRecording
+
+WRAPPERS = stand_ins.WRAPPERS
+way = pytest.mark.way
+
+
+@pytest.fixture
+def studio():
+    return rig.studio()
+
+
+def by_wrapper(kind: str, wrapper):
+    return lambda model: stand_ins.wrapped(model, kind, wrapper)
+
+
+RIGHT = {
+    "APPLY_MODEL wrapper": by_wrapper(WRAPPERS.APPLY_MODEL, stand_ins.shifted),
+    "DIFFUSION_MODEL wrapper": by_wrapper(WRAPPERS.DIFFUSION_MODEL, stand_ins.shifted),
+    "CALC_COND_BATCH wrapper": by_wrapper(WRAPPERS.CALC_COND_BATCH, stand_ins.scaled),
+    "PREDICT_NOISE wrapper": by_wrapper(WRAPPERS.PREDICT_NOISE, stand_ins.scaled),
+    "SAMPLER_SAMPLE wrapper": by_wrapper(WRAPPERS.SAMPLER_SAMPLE, stand_ins.scaled),
+    "calc_cond_batch function": stand_ins.own_cond_batch,
+    "sampler_cfg_function (RescaleCFG)": node(nodes_model_advanced.RescaleCFG, multiplier=0.7),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=way(name)) for name in RIGHT], ids=list(RIGHT)
+)
+def test_maps_are_right(studio, name):
+    stand_ins.right(studio, RIGHT[name])
+
+
+@way("OUTER_SAMPLE wrapper that changes the latent", maps="right, found as the newest run")
+def test_an_outer_sample_wrapper_that_changes_the_latent(studio):
+    """Outside ours, it hands on another latent than the one recorded: the newest run is read, and the reader is told."""
+    change = by_wrapper(WRAPPERS.OUTER_SAMPLE, stand_ins.scaled)
+    for recording, calls in stand_ins.both_orders(studio, change):
+        run = rig.last_run(recording)
+        assert run.warnings == []
+        rig.assert_maps(run.entries[0], calls, run.layout, studio.positive[0][0], tolerance=2e-3)
+        (match,) = recording.match(stand_ins.draw(studio, change(studio.model)))
+        assert match.run is run
+
+
+@way("Skip-layer guidance")
+def test_skip_layer_guidance(studio):
+    """The second pass of the positive prompt in each evaluation does not count."""
+    stand_ins.right(studio, stand_ins.skipped_layers, counted=slice(0, None, 2))
+
+
+@way("Skip-layer guidance of DiT models, on a UNet")
+def test_skip_layer_guidance_for_dit(studio):
+    """It finds no such layers here, but runs the model again."""
+    change = node(
+        nodes_slg.SkipLayerGuidanceDiT, scale=3.0, start_percent=0.0, end_percent=1.0, double_layers="0", single_layers="0",
+        rescaling_scale=0.0,
+    )  # fmt: skip
+    stand_ins.right(studio, change, changes=False, counted=slice(0, None, 2))
+
+
+@way("Caches that skip calls of the UNet (DeepCache, TeaCache)")
+def test_a_cache_in_front_of_the_unet(studio):
+    """Maps are divided by the calls that were made."""
+    for recording, asked in stand_ins.both_orders(studio, stand_ins.cached_steps, steps=4):
+        calls = [call for call in asked if call.q]
+        run = rig.last_run(recording)
+        (found,) = run.entries
+        assert len(asked) == 4 and len(calls) == 2 and run.warnings == []
+        assert found.counts == [2]
+        rig.assert_maps(found, calls, run.layout, studio.positive[0][0], tolerance=2e-3)
+
+
+@way("EasyCache")
+def test_easycache(studio):
+    easycache = pytest.importorskip("comfy_extras.nodes_easycache", reason="this ComfyUI has no EasyCache")
+    change = node(
+        easycache.EasyCacheNode, reuse_threshold=2.0, start_percent=0.0, end_percent=1.0, verbose=False
+    )
+    for recording, asked in stand_ins.both_orders(studio, change, steps=6):
+        calls = [call for call in asked if call.q]
+        run = rig.last_run(recording)
+        assert 0 < len(calls) < 6 and run.warnings == []
+        assert run.entries[0].counts == [len(calls)]
+        rig.assert_maps(run.entries[0], calls, run.layout, studio.positive[0][0], tolerance=6e-3)
+
+
+@way("Hooks with a scheduled LoRA")
+def test_hooks_with_a_scheduled_lora(studio):
+    """The LoRA acts on one prompt, in the second half: the two prompts run in calls of their own, with other weights."""
+    hooks = comfy.hooks.create_hook_lora(stand_ins.random_lora(studio.model), 0.8, 0.0)
+    keyframes = comfy.hooks.HookKeyframeGroup()
+    for strength, start in ((0.0, 0.0), (1.0, 0.5)):
+        keyframes.add(comfy.hooks.HookKeyframe(strength=strength, start_percent=start))
+    hooks.set_keyframes_on_hooks(hook_kf=keyframes)
+    (positive,) = comfy.hooks.set_conds_props(
+        conds=[studio.positive], strength=1.0, set_cond_area="default", hooks=hooks
+    )
+    hooked = dataclasses.replace(studio, positive=positive)
+    without = stand_ins.draw(studio, studio.model, steps=4)
+    assert not torch.equal(stand_ins.draw(hooked, studio.model, steps=4), without)
+    stand_ins.right(hooked, lambda model: model.clone(), evaluations=4, changes=False, steps=4)
+    assert torch.equal(stand_ins.draw(studio, studio.model, steps=4), without)
+
+
+@way("Context windows", maps="one warning")
+def test_context_windows(studio):
+    """The model sees some pictures of the batch at a time."""
+    module = pytest.importorskip(
+        "comfy_extras.nodes_context_windows", reason="this ComfyUI has no context windows"
+    )
+    inputs = {
+        "context_length": 2, "context_overlap": 1, "context_schedule": "standard_static", "context_stride": 1,
+        "closed_loop": False, "fuse_method": "pyramid", "dim": 0, "freenoise": False,
+    }  # fmt: skip
+    change = node(module.ContextWindowsManualNode, **inputs)
+    stand_ins.one_warning(studio, change, "some pictures of the batch at a time", latent=rig.empty(4, 8, 8))
+
+
+@way("Hires fix: a second sampling of the enlarged latent")
+def test_hires_fix(studio):
+    """Each latent finds its own run, at its own size."""
+    first = stand_ins.draw(studio, studio.recorded)
+    (large,) = nodes.LatentUpscaleBy().upscale({"samples": first}, "bislerp", 1.5)
+    second = stand_ins.draw(studio, studio.recorded, latent=large, denoise=0.5, seed=6)
+    plain = stand_ins.draw(studio, studio.model, latent=large, denoise=0.5, seed=6)
+    assert torch.equal(second, plain)
+    for latent, run in zip((first, second), studio.recording.runs, strict=True):
+        (match,) = studio.recording.match(latent)
+        assert match.exact and match.run is run
+    assert [run.grid for run in studio.recording.runs] == [(8, 12), (12, 18)]
+
+
+@way("Tiled second pass: one sampling for each tile", maps="the newest tile's, with one warning")
+def test_a_tiled_second_pass(studio):
+    """Like Ultimate SD Upscale: the reader of the joined latent gets the newest run, and is told."""
+    first = stand_ins.draw(studio, studio.recorded)
+    tiles = [
+        stand_ins.draw(studio, studio.recorded, latent={"samples": tile.contiguous()}, denoise=0.5)
+        for tile in first.chunk(2, dim=-1)
+    ]
+    (match,) = studio.recording.match(torch.cat(tiles, dim=-1))
+    assert not match.exact and match.run is rig.last_run(studio.recording)
+    for tile, run in zip(tiles, studio.recording.runs[1:], strict=True):
+        (own,) = studio.recording.match(tile)
+        assert own.exact and own.run is run
+
+
+@way("LatentFromBatch and RepeatLatentBatch between sampler and reader")
+def test_parts_of_a_batch(studio):
+    latent = {"samples": stand_ins.draw(studio, studio.recorded, latent=rig.empty(3, 8, 8))}
+    (one,) = nodes.LatentFromBatch().frombatch(latent, 1, 1)
+    (twice,) = nodes.RepeatLatentBatch().repeat(one, 2)
+    matches = studio.recording.match(twice["samples"])
+    assert [(match.element, match.exact) for match in matches] == [(1, True), (1, True)]
+
+
+@way("torch.compile")
+@pytest.mark.heavy
+def test_torch_compile():
+    """The compiled UNet gives the same latent with the recorder as without, and the maps of the one that is not compiled."""
+    compile_module = pytest.importorskip("comfy_api.torch_helpers", reason="this ComfyUI has no torch.compile node")
+    studio = rig.studio("sd1")
+
+    def change(model):
+        clone = model.clone()
+        compile_module.set_torch_compile_wrapper(model=clone, backend="eager")
+        return clone
+
+    options = {"latent": rig.empty(1, 8, 8)}
+    uncompiled = stand_ins.draw(studio, studio.recorded, **options)
+    expected = rig.entry(studio.recording).maps
+    plain = stand_ins.draw(studio, change(studio.model), **options)
+    assert torch.allclose(plain, uncompiled, atol=1e-4)
+    assert torch.equal(stand_ins.draw(studio, change(studio.recorded), **options), plain)
+    run = rig.last_run(studio.recording)
+    if run.warnings:
+        with pytest.raises(NoRecording):
+            run.of_role("positive")
+        return
+    for number, maps in expected.items():
+        assert torch.allclose(run.entries[0].maps[number].float(), maps.float(), atol=2e-3)
