@@ -50,12 +50,12 @@ class Steering:
 
 @dataclass(frozen=True)
 class Where:
-    """The inputs that all steering nodes share. words: as typed, separated by commas or lines."""
+    """The inputs that all steering nodes share, by their names. words: as typed, separated by commas or lines."""
 
     words: str = ""
     start_percent: float = 0.0
     end_percent: float = 1.0
-    recorded: bool = False
+    record_steered: bool = False
 
     def steering(self, name: str, factors: torch.Tensor, made_from) -> Steering:
         """Raises ValueError for an empty part of the schedule."""
@@ -65,7 +65,9 @@ class Where:
                 f"({self.end_percent:g})."
             )
         words = tuple(split_names(self.words))
-        return Steering(name, factors, made_from, words, self.start_percent, self.end_percent, self.recorded)
+        return Steering(
+            name, factors, made_from, words, self.start_percent, self.end_percent, self.record_steered
+        )
 
 
 def strengthen(vectors: HeadRelevance, concept: str, strength: float, clamp: float, where: Where) -> Steering:

@@ -21,7 +21,7 @@ CLAMP = io.Float.Input(
     "clamp", default=0.0, min=0.0, max=1000.0, step=0.5, advanced=True,
     tooltip="No head counts as more relevant than this. 0 is automatic: 9 for SDXL, no bound for SD 1.x.",
 )  # fmt: skip
-WHEN = (
+LAST = (  # the inputs that end every steering node, in this order
     io.Float.Input(
         "start_percent", default=0.0, min=0.0, max=1.0, step=0.01, advanced=True,
         tooltip="Start steering at this part of the schedule: 0 is pure noise.",
@@ -30,15 +30,15 @@ WHEN = (
         "end_percent", default=1.0, min=0.0, max=1.0, step=0.01, advanced=True,
         tooltip="Stop steering at this part of the schedule: 1 is the finished picture.",
     ),
-)  # fmt: skip
-CLIP = io.Clip.Input(
-    "clip", optional=True,
-    tooltip="Only needed when the CLIP of your text nodes does not come from Record Attention: connect it through here, so "
-    "that the words are known.",
-)  # fmt: skip
-RECORDED = io.Boolean.Input(
-    "record_steered", default=False, optional=True, advanced=True,
-    tooltip="Record Attention shows what the model looked at. On: it shows that multiplied as this node does.",
+    io.Clip.Input(
+        "clip", optional=True,
+        tooltip="Only needed when the CLIP of your text nodes does not come from Record Attention: connect it through here, so "
+        "that the words are known.",
+    ),
+    io.Boolean.Input(
+        "record_steered", default=False, optional=True, advanced=True,
+        tooltip="Record Attention shows what the model looked at. On: it shows that multiplied as this node does.",
+    ),
 )  # fmt: skip
 OUTPUTS = (
     io.Model.Output(display_name="model", tooltip="The same model, steered. Connect it to the sampler."),
@@ -87,9 +87,7 @@ class HRVStrengthenConcept(io.ComfyNode):
                 words_input("What to strengthen."),
                 STRENGTH,
                 CLAMP,
-                *WHEN,
-                CLIP,
-                RECORDED,
+                *LAST,
             ],
             outputs=list(OUTPUTS),
         )
@@ -99,21 +97,9 @@ class HRVStrengthenConcept(io.ComfyNode):
         return _named(concept) or "Choose or type a concept."
 
     @classmethod
-    def execute(
-        cls,
-        model,
-        vectors,
-        concept,
-        words,
-        strength,
-        clamp,
-        start_percent,
-        end_percent,
-        clip=None,
-        record_steered=False,
-    ) -> io.NodeOutput:
-        where = Where(words, start_percent, end_percent, record_steered)
-        return io.NodeOutput(*steer(model, clip, strengthen(vectors, concept, strength, clamp, where)))
+    def execute(cls, model, vectors, concept, strength, clamp, clip=None, **where) -> io.NodeOutput:
+        steering = strengthen(vectors, concept, strength, clamp, Where(**where))
+        return io.NodeOutput(*steer(model, clip, steering))
 
 
 class HRVAdjustConcept(io.ComfyNode):
@@ -138,9 +124,7 @@ class HRVAdjustConcept(io.ComfyNode):
                 words_input("The words that were misread."),
                 STRENGTH,
                 CLAMP,
-                *WHEN,
-                CLIP,
-                RECORDED,
+                *LAST,
             ],
             outputs=list(OUTPUTS),
         )  # fmt: skip
@@ -150,22 +134,9 @@ class HRVAdjustConcept(io.ComfyNode):
         return (_named(wanted) and _named(unwanted)) or "Choose or type both concepts."
 
     @classmethod
-    def execute(
-        cls,
-        model,
-        vectors,
-        wanted,
-        unwanted,
-        words,
-        strength,
-        clamp,
-        start_percent,
-        end_percent,
-        clip=None,
-        record_steered=False,
-    ) -> io.NodeOutput:
-        where = Where(words, start_percent, end_percent, record_steered)
-        return io.NodeOutput(*steer(model, clip, adjust(vectors, wanted, unwanted, strength, clamp, where)))
+    def execute(cls, model, vectors, wanted, unwanted, strength, clamp, clip=None, **where) -> io.NodeOutput:
+        steering = adjust(vectors, wanted, unwanted, strength, clamp, Where(**where))
+        return io.NodeOutput(*steer(model, clip, steering))
 
 
 class HRVScaleHeads(io.ComfyNode):
@@ -189,16 +160,11 @@ class HRVScaleHeads(io.ComfyNode):
                     tooltip="What the attention of these heads is multiplied by. 1 changes nothing, 0 switches them off for "
                     "the words, −2 is what the paper uses to weaken.",
                 ),
-                *WHEN,
-                CLIP,
-                RECORDED,
+                *LAST,
             ],
             outputs=list(OUTPUTS),
         )  # fmt: skip
 
     @classmethod
-    def execute(
-        cls, model, heads, words, factor, start_percent, end_percent, clip=None, record_steered=False
-    ) -> io.NodeOutput:
-        where = Where(words, start_percent, end_percent, record_steered)
-        return io.NodeOutput(*steer(model, clip, scale(heads, factor, where)))
+    def execute(cls, model, heads, factor, clip=None, **where) -> io.NodeOutput:
+        return io.NodeOutput(*steer(model, clip, scale(heads, factor, Where(**where))))

@@ -2,7 +2,7 @@
 really computed, found without any of the recorder's own code.
 
     rig.sample(model, positive, negative, seed=5, steps=2)        → latent, as node KSampler returns it
-    with rig.watch(model) as calls: …                             → q, k and context of every call of the UNet
+    with rig.watch(model) as calls: …                             → q, k, v, output and context of every call of the UNet
     rig.expected(calls, layout, embedding, columns)               → block → Σ P, the plainest way
 """
 
@@ -106,17 +106,20 @@ def entry(recording, role="positive", index=0):
 
 @dataclass
 class Call:
-    """One call of the UNet: its context (row, token, channel), and q and k of each layer in execution order."""
+    """One call of the UNet: its context (row, token, channel), its latent's shape, and of each layer in execution order
+    q, k and v and what the attention made of them, (row, pixel or token, heads · d)."""
 
     context: torch.Tensor
     shape: tuple[int, ...]
     q: list[torch.Tensor] = field(default_factory=list)
     k: list[torch.Tensor] = field(default_factory=list)
+    v: list[torch.Tensor] = field(default_factory=list)
+    out: list[torch.Tensor] = field(default_factory=list)
 
 
 @contextlib.contextmanager
 def watch(model) -> Iterator[list[Call]]:
-    """Notes what goes into every cross-attention, by hooks on the layers' own to_q and to_k."""
+    """Notes what goes into and comes out of every cross-attention, by hooks on the layers' own to_q, to_k, to_v, to_out."""
     unet, calls, handles = model.model.diffusion_model, [], []
 
     def called(module, args, kwargs):
@@ -124,10 +127,14 @@ def watch(model) -> Iterator[list[Call]]:
 
     handles.append(unet.register_forward_pre_hook(called, with_kwargs=True))
     for name, module in unet.named_modules():
-        if name.endswith("attn2.to_q"):
-            handles.append(module.register_forward_hook(lambda m, i, out: calls[-1].q.append(out.clone())))
-        if name.endswith("attn2.to_k"):
-            handles.append(module.register_forward_hook(lambda m, i, out: calls[-1].k.append(out.clone())))
+        for part in ("q", "k", "v"):
+            if name.endswith(f"attn2.to_{part}"):
+                note = lambda m, i, out, part=part: getattr(calls[-1], part).append(out.clone())  # noqa: E731
+                handles.append(module.register_forward_hook(note))
+        if name.endswith("attn2.to_out"):
+            handles.append(
+                module.register_forward_pre_hook(lambda m, args: calls[-1].out.append(args[0].clone()))
+            )
     try:
         yield calls
     finally:

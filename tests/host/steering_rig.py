@@ -1,15 +1,11 @@
-"""What the tests of steering share: what every cross-attention was given and gave, and what it should have given by the
-plainest computation, P · r · V with every matrix written out.
+"""What the tests of steering share: what every cross-attention should have given by the plainest computation,
+P · r · V with every matrix written out.
 
-    with watch(model) as calls: rig.sample(…)
+    with rig.watch(model) as calls: rig.sample(…)
     assert_steered(calls, layout, [(embedding, {column: factors})])
 """
 
 from __future__ import annotations
-
-import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import rig
 import torch
@@ -38,55 +34,14 @@ def scaling(layout, words: str = "cat", factor: float = -2.0, **when):
     return scale(some_heads(layout), factor, Where(words, **when))
 
 
-@dataclass
-class Call:
-    """One call of the UNet: its context (row, token, channel), its latent's shape, and of each layer in execution order
-    q, k and v and what the attention made of them, (row, pixel or token, heads · d)."""
-
-    context: torch.Tensor
-    shape: tuple[int, ...]
-    q: list[torch.Tensor] = field(default_factory=list)
-    k: list[torch.Tensor] = field(default_factory=list)
-    v: list[torch.Tensor] = field(default_factory=list)
-    out: list[torch.Tensor] = field(default_factory=list)
-
-
-@contextlib.contextmanager
-def watch(model) -> Iterator[list[Call]]:
-    """Notes it by hooks on the layers' own to_q, to_k, to_v and to_out."""
-    unet, calls, handles = model.model.diffusion_model, [], []
-
-    def called(module, args, kwargs):
-        calls.append(Call(kwargs["context"].clone(), tuple(args[0].shape)))
-
-    handles.append(unet.register_forward_pre_hook(called, with_kwargs=True))
-    for name, module in unet.named_modules():
-        for part in ("q", "k", "v"):
-            if name.endswith(f"attn2.to_{part}"):
-                note = lambda m, i, out, part=part: getattr(calls[-1], part).append(out.clone())  # noqa: E731
-                handles.append(module.register_forward_hook(note))
-        if name.endswith("attn2.to_out"):
-            handles.append(
-                module.register_forward_pre_hook(lambda m, args: calls[-1].out.append(args[0].clone()))
-            )
-    try:
-        yield calls
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def plain_attention(call: Call, number: int, heads: int, factors: torch.Tensor) -> torch.Tensor:
+def plain_attention(call: rig.Call, number: int, heads: int, factors: torch.Tensor) -> torch.Tensor:
     """Σ_j P[x, j] · r[j] · V[j] in float64: (row, pixel, heads · d). factors: (row, head, token)."""
-    q, k, v = (
-        t.double().unflatten(-1, (heads, -1)).transpose(1, 2)
-        for t in (call.q[number], call.k[number], call.v[number])
-    )
-    p = torch.softmax(q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5, dim=-1)
+    p = rig.probabilities(call, number, heads)
+    v = call.v[number].double().unflatten(-1, (heads, -1)).transpose(1, 2)
     return ((p * factors.double()[:, :, None]) @ v).transpose(1, 2).flatten(-2)
 
 
-def assert_steered(calls: list[Call], layout, steered: list, change=None, size=None) -> int:
+def assert_steered(calls: list[rig.Call], layout, steered: list, change=None, size=None) -> int:
     """Every layer of every call gave P · r · V. Returns the number of rows that had to be steered.
 
     steered: (embedding (1, token, channel), {column: float32 (head,)}) of each conditioning that is steered; every row

@@ -31,7 +31,7 @@ def layout_of(kind: str):
 def check(model, positive, negative, parts, studio_model, **options):
     """Samples, and compares; `parts`: [(conditioning, {column: factors})]. Returns the latent and the steered rows."""
     more = {key: options.pop(key) for key in ("change", "size") if key in options}
-    with steered.watch(studio_model) as calls:
+    with rig.watch(studio_model) as calls:
         latent = rig.sample(model, positive, negative, **options)
     embeddings = [(conditioning[0][0], columns) for conditioning, columns in parts]
     layout = next(iter(model_layouts(studio_model)))
@@ -110,7 +110,7 @@ def test_a_prompt_that_is_padded_by_repetition(studio):
     steering = steered.scaling(studio.recording.layout)
     model, _ = steer(studio.model, None, steering)
     negative = rig.encode(studio.clip, "ugly " * 100)
-    with steered.watch(studio.model) as calls:
+    with rig.watch(studio.model) as calls:
         rig.sample(model, studio.positive, negative, steps=1)
     assert calls[0].context.shape[1] == 154
     columns = steered.columns_of(steering, prompt_of(studio.positive))
@@ -146,7 +146,7 @@ def test_areas(studio):
     steering = steered.scaling(studio.recording.layout)
     model, _ = steer(studio.model, None, steering)
     parts = [(cat, {2: steering.factors}), (garden, {5: steering.factors})]
-    with steered.watch(studio.model) as calls:
+    with rig.watch(studio.model) as calls:
         rig.sample(model, area + garden, negative)
     assert {call.shape[-2:] for call in calls} == {(8, 12), (16, 24)}
     embeddings = [(conditioning[0][0], columns) for conditioning, columns in parts]
@@ -178,7 +178,7 @@ def test_part_of_the_schedule(studio):
     late = steered.scaling(layout, "mat", factor=3.0, start_percent=0.5)
     model, _ = steer(studio.model, None, early)
     model, _ = steer(model, None, late)
-    with steered.watch(studio.model) as calls:
+    with rig.watch(studio.model) as calls:
         steered.draw(model, studio, steps=4)
     embedding = studio.positive[0][0]
     sampling = studio.model.get_model_object("model_sampling")

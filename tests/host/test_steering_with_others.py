@@ -5,6 +5,7 @@ import types
 
 import comfy.ldm.modules.attention
 import comfy.patcher_extension
+import comfy.samplers
 import pytest
 import rig
 import steering_rig as steered
@@ -67,7 +68,7 @@ def test_steering_between_two_recorders(studio, steering):
 def test_the_steered_attention_can_be_recorded(studio):
     """P · r for the node that asks for it, P for the other; the latent is the same."""
     layout = studio.recording.layout
-    shown = steered.scaling(layout, "cat", recorded=True)
+    shown = steered.scaling(layout, "cat", record_steered=True)
     hidden = steered.scaling(layout, "cat, mat", factor=3.0)
     both, _ = steer(steer(studio.recorded, None, shown)[0], None, hidden)
     latent = steered.draw(both, studio)
@@ -84,11 +85,49 @@ def test_the_steered_attention_can_be_recorded(studio):
     assert min(maps.min() for maps in found.values()) < 0
 
 
+@pytest.mark.parametrize("negative", ["ugly", "ugly " * 100], ids=["same length", "padded by repetition"])
+def test_the_steered_attention_of_a_part_of_the_schedule(negative):
+    """Σ over the evaluations of r · P where the node acted and P where it did not: in a batch that is not square, beside a
+    negative prompt of any length."""
+    studio = rig.studio(negative=negative)
+    layout, embedding = studio.recording.layout, studio.positive[0][0]
+    steering = steered.scaling(layout, "cat, red", end_percent=0.5, record_steered=True)
+    model, _ = steer(studio.recorded, None, steering)
+    with rig.watch(studio.model) as calls:
+        latent = rig.sample(
+            model, studio.positive, studio.negative, rig.empty(2, 11, 18), steps=3, sampler="heun"
+        )
+    assert len(calls) == 5 and studio.recording.match(latent)[1].exact
+    found = rig.entry(studio.recording)
+    (red,), (cat,) = (studio.positive[0][1]["hrv_prompt"].find(word).columns for word in ("red", "cat"))
+    half = float(studio.model.get_model_object("model_sampling").percent_to_sigma(0.5))
+    acted = [
+        sigma >= half for sigma in sigmas_of(studio.model, "normal", 3)
+    ]  # heun: two evaluations, but one at the end
+    acted = [acted[0], acted[1], acted[1], acted[2], acted[2]]
+    assert True in acted and False in acted
+    sums: dict[int, torch.Tensor] = {}
+    for call, steered_now in zip(calls, acted, strict=True):
+        for number, p in rig.expected([call], layout, embedding, found.columns).items():
+            if steered_now:
+                for column in (red, cat):
+                    row = found.columns.index(column)
+                    p[:, :, row] *= steering.factors[layout.span(number)].double()[None, :, None]
+            sums[number] = sums.get(number, 0) + p
+    for number, wanted in sums.items():
+        assert (found.maps[number][:, 0].flatten(-2).double() - wanted).abs().max() <= 2e-3
+
+
+def sigmas_of(model, scheduler: str, steps: int) -> list[float]:
+    sampling = model.get_model_object("model_sampling")
+    return comfy.samplers.calculate_sigmas(sampling, scheduler, steps)[:-1].tolist()
+
+
 # -- other packs ----------------------------------------------------------------------------------------------------
 
 
 def exact(studio, model, steering, change=None) -> torch.Tensor:
-    with steered.watch(studio.model) as calls:
+    with rig.watch(studio.model) as calls:
         latent = steered.draw(model, studio)
     columns = steered.columns_of(steering, studio.positive[0][1]["hrv_prompt"])
     rows = steered.assert_steered(calls, studio.recording.layout, [(studio.positive[0][0], columns)], change)
@@ -143,7 +182,7 @@ def test_perturbed_attention_guidance(studio, steering):
     """Its second pass of the positive prompt is steered as the first, so that their difference is what it should be."""
     model, _ = steer(studio.model, None, steering)
     (model,) = nodes_pag.PerturbedAttentionGuidance.execute(model, 3.0).result
-    with steered.watch(studio.model) as calls:
+    with rig.watch(studio.model) as calls:
         rig.sample(model, studio.positive, studio.negative, rig.empty(1, 16, 16))
     assert len(calls) == 4
     columns = steered.columns_of(steering, studio.positive[0][1]["hrv_prompt"])
