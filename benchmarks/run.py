@@ -4,6 +4,7 @@
     dev.py bench --only recording      some of it
     dev.py bench --quick               fewer repeats, to see that it runs
     dev.py bench --suite truth …       heatmaps against exactly known masks (benchmarks/truth.py --help)
+    dev.py bench --suite paper_table … the same with your own checkpoint and masks (benchmarks/paper_table.py --help)
 
 Times are medians of pairs that run in turn in this process, so that a ratio means something on a busy machine too.
 """
@@ -21,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import bench  # noqa: E402
 
 PARTS = ("recording", "runs", "memory", "answers", "growth", "startup", "voting", "steering")
-SUITES = ("truth", "report", "weakening")  # each has its own options
+SUITES = ("truth", "report", "weakening", "paper_table")  # each has its own options
 
 
 def main() -> int:

@@ -38,23 +38,15 @@ def main(arguments: list[str]) -> None:
     import truth_scenes
 
     studio = truth_scenes.Studio(options.checkpoint)
-    votes = load_vectors(options.vectors, studio.layout)
-    relevance = {"": votes} if votes is not None else {}
-    if options.tuning_scenes:
-        say(f"relevance by agreement and by preference from {options.tuning_scenes} other scenes …")
-        relevance |= truth_iou.other_vectors(studio, options.tuning_scenes, TUNING_SEED)
-    figures: dict = {
-        "seed": options.seed,
-        "checkpoint": str(options.checkpoint),
-        "vectors": str(options.vectors),
-    }
+    relevance = load_vectors({"votes": options.vectors, "agreement": options.agreement}, studio.layout)
+    figures: dict = {"seed": options.seed, "checkpoint": str(options.checkpoint)}
     if "iou" in options.parts:
         results = truth_iou.measure(
             studio, options.scenes, options.seed, relevance, counter("scenes", options.scenes)
         )
         text = truth_iou.markdown(results, options.scenes)
-        if votes is None:
-            text += "\n\nNo file with voted head relevance was given, so rows by votes are left out."
+        for method in {"votes", "agreement"} - set(relevance):
+            text += f"\n\nNo file with head relevance by {method} was given, so its rows are left out."
         text += f"\n\n![Mean IoU at threshold 0.4 against the share of heads]({FIGURE.name})"
         figures["iou"] = {"rows": results.rows, "curves": results.curves, "kept": results.kept}
         publish("iou", text, options, arguments)
@@ -65,13 +57,15 @@ def main(arguments: list[str]) -> None:
         if not options.no_write:
             draw_figure(curves, results)
     if "ambiguity" in options.parts:
-        named = {"": "votes", "agree_": "agreement", "prefer_": "preference"}
-        found = truth_ambiguity.measure(
-            studio, options.pictures, options.seed, {named[k]: v for k, v in relevance.items()},
-            counter("pictures", options.pictures),
-        )  # fmt: skip
-        figures["ambiguity"] = found
-        publish("ambiguity", truth_ambiguity.markdown(found), options, arguments)
+        seeds = {"tuning": TUNING_SEED, "report": options.seed}
+        found = truth_ambiguity.measure(studio, options.pictures, seeds, relevance, counter)
+        figures["ambiguity"] = {
+            name: [
+                {**row, "said": {" ".join(key): sense for key, sense in row["said"].items()}} for row in rows
+            ]
+            for name, rows in found.items()
+        }
+        publish("ambiguity", truth_ambiguity.markdown(found, options.pictures), options, arguments)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 
@@ -83,25 +77,25 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     demo = bench.ROOT / "hrv_data" / "demo" / "demo_checkpoint.safetensors"
-    vectors = bench.ROOT / "hrv_data" / "vectors" / "demo_checkpoint.safetensors"
+    vectors = bench.ROOT / "hrv_data" / "vectors"
     parser.add_argument(
         "--part", dest="parts", nargs="+", choices=("iou", "ambiguity"), default=("iou", "ambiguity")
     )
     parser.add_argument("--scenes", type=int, default=300, help="new rendered scenes")
     parser.add_argument(
-        "--pictures", type=int, default=200, help="pictures of a two-sense word whose sense can be told"
-    )
-    parser.add_argument(
-        "--tuning-scenes",
+        "--pictures",
         type=int,
-        default=100,
-        help="other scenes, for relevance by agreement and preference (0: none)",
+        default=102,
+        help="drawn of each of three sorts of pictures of a two-sense word",
     )
     parser.add_argument("--seed", type=int, default=REPORT_SEED)
     parser.add_argument("--checkpoint", type=Path, default=demo)
-    parser.add_argument(
-        "--vectors", type=Path, default=vectors, help="head relevance built for the demo model by votes"
-    )
+    for option, name in (("--vectors", "demo_checkpoint"), ("--agreement", "demo_checkpoint_agreement")):
+        how = "by votes" if option == "--vectors" else "by agreement"
+        path = vectors / f"{name}.safetensors"
+        parser.add_argument(
+            option, type=Path, default=path, help=f"head relevance built for the demo model {how}"
+        )
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's choice)")
     parser.add_argument("--json", type=Path, help="write all figures here as well")
     parser.add_argument("--no-write", action="store_true", help="print only, leave docs/results.md alone")
@@ -110,7 +104,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     if options.quick:
-        options.scenes, options.pictures, options.tuning_scenes, options.no_write = 3, 4, 2, True
+        options.scenes, options.pictures, options.no_write = 3, 6, True
     if options.seed == TUNING_SEED:
         parser.error(f"seed {TUNING_SEED} is the one that was tuned on; report on another")
     return options
@@ -130,16 +124,18 @@ def start_nodes() -> None:
     comfy.utils.PROGRESS_BAR_ENABLED = False
 
 
-def load_vectors(path: Path, layout):
-    """The voted head relevance; None, with a plain line, where there is no file."""
+def load_vectors(paths: dict[str, Path], layout) -> dict:
+    """The head relevance by each method; without those, with a plain line, whose file is not there."""
     from hrv_pack.hrv import vector_files
 
-    if not path.is_file():
-        say(f"{path} is not there: rows by votes are left out. Build Head Relevance makes such a file.")
-        return None
-    vectors = vector_files.read(path)
-    vectors.check(layout)
-    return vectors
+    found = {}
+    for method, path in paths.items():
+        if not path.is_file():
+            say(f"{path} is not there: rows by {method} are left out. tools/make_demo_vectors.py makes it.")
+            continue
+        found[method] = vector_files.read(path)
+        found[method].check(layout)
+    return found
 
 
 def say(line: str) -> None:

@@ -1,129 +1,118 @@
-"""Pictures of a word with two senses: does the verdict name the sense that the judge sees?"""
+"""Which of two senses a word was drawn in: does the verdict of Compare Concepts name the sense that the judge sees?
+
+Scores and vectors are compared on one set of pictures (`tuning`), and all are reported on another.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
 import numpy as np
-import torch
 from truth_iou import PERCENT
+from truth_senses import SENSES, SORTS, Told, draw
 
-SENSES = {"thing": "Objects", "colour": "Colours"}
-STEPS, BATCH, SIDE = 20, 4, 256
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One picture: its prompt's word, the sense that was drawn, and the run. clear: the prompt leaves no choice."""
-
-    word: str
-    sense: str
-    clear: bool
-    match: object
+USED = "preference"  # the score of hrv/compare.py
 
 
-def prompts(rng: np.random.Generator, clear: bool) -> tuple[str, str]:
-    """(prompt, its two-sense word): "rose, on sand" may be either; "a blue rose on sand", "a rose fish on sand" not."""
-    from hrv_pack.tools.train_demo.world import BACKGROUNDS, CLASHES, COLOURS, KINDS, PLACES, TWO_SENSE
-
-    def choice(options):
-        options = list(options)
-        return options[rng.integers(len(options))]
-
-    word = choice(TWO_SENSE)
-    background = choice(BACKGROUNDS)
-    place = PLACES[background]
-    if not clear:
-        return choice([f"{word}, {place}", f"{place}, {word}"]), word
-    if rng.random() < 0.5:
-        colour = choice(c for c in COLOURS if c not in TWO_SENSE and (c, background) not in CLASHES)
-        return f"a {colour} {word} {place}", word
-    return f"a {word} {choice(k for k in KINDS if k not in TWO_SENSE)} {place}".replace(
-        "a orange", "an orange"
-    ), word
-
-
-def draw(
-    studio, count: int, seed: int, clear: bool, progress: Callable[[int], None]
-) -> tuple[list[Drawn], int]:
-    """`count` pictures whose sense the judge can tell, and how many were drawn for that (at most four times as many).
-
-    A sense can be told when the judge names the word as the thing or as the colour, and not as both.
-    """
-    rng, found, drawn = np.random.default_rng(seed), [], 0
-    while len(found) < count and drawn < 4 * count:
-        text, word = prompts(rng, clear)
-        latent = {"samples": torch.zeros(BATCH, 4, SIDE // 8, SIDE // 8)}
-        pictures, matches = studio.draw(text, latent, seed + drawn, STEPS, 1.0)
-        drawn += BATCH
-        for said, match in zip(studio.ask.ask(studio.judge, list(pictures)), matches, strict=True):
-            thing, colour = said["kind"] == word, said["colour"] == word
-            if thing != colour:
-                found.append(Drawn(word, "thing" if thing else "colour", clear, match))
-        progress(len(found))
-    return found[:count], drawn
-
-
-def scores(one: Drawn, vectors) -> dict[str, list[float]]:
-    """What each candidate score gives Objects and Colours."""
+def verdicts(told: Iterable[Told], relevance: dict) -> list[dict]:
+    """For each picture {sort, word, sense, said: {(vectors, score): the sense that would be named}}."""
     from hrv_pack.hrv.compare import evidence_of
     from hrv_pack.hrv.concept_scores import SCORES
     from hrv_pack.hrv.reading import find_word, targets_of_unit
 
-    entries = one.match.run.of_role("positive")
-    known = [entry.prompt for entry in entries]
-    words = list(targets_of_unit(entries, known, "words").values())
-    target = find_word(one.word, entries, known)
-    evidence = evidence_of(one.match, target, words, vectors, list(SENSES.values()), PERCENT)
-    return {name: score(evidence).tolist() for name, score in SCORES.items()}
-
-
-def measure(studio, count: int, seed: int, relevance: dict, progress) -> dict:
-    """{"ambiguous" and "clear": {pictures, drawn, senses, right: {vectors: {score: [bool for each picture]}}}}."""
-    out = {}
-    for clear, some in ((False, count), (True, count // 2)):
-        pictures, drawn = draw(studio, some, seed + clear, clear, progress)
-        right: dict[str, dict[str, list[bool]]] = {}
+    rows = []
+    for one in told:
+        entries = one.match.run.of_role("positive")
+        known = [entry.prompt for entry in entries]
+        words = list(targets_of_unit(entries, known, "words").values())
+        target = find_word(one.word, entries, known)
+        said = {}
         for name, vectors in relevance.items():
-            for one in pictures:
-                for score, (thing, colour) in scores(one, vectors).items():
-                    said = "thing" if thing > colour else "colour"
-                    right.setdefault(name, {}).setdefault(score, []).append(said == one.sense)
-        senses = [one.sense for one in pictures]
-        out["clear" if clear else "ambiguous"] = {
-            "pictures": len(pictures), "drawn": drawn, "senses": senses, "right": right,
-        }  # fmt: skip
-    return out
+            evidence = evidence_of(one.match, target, words, vectors, list(SENSES.values()), PERCENT)
+            for score, formula in SCORES.items():
+                said[name, score] = tuple(SENSES)[int(formula(evidence).argmax())]
+        rows.append({"sort": one.sort, "word": one.word, "sense": one.sense, "said": said})
+    return rows
 
 
-def markdown(found: dict) -> str:
-    """Accuracy of the verdict for each candidate score."""
-    lines = []
-    for kind, example in (
-        ("ambiguous", "`rose, on sand`"),
-        ("clear", "`a blue rose on sand`, `a rose fish on sand`"),
-    ):
-        group = found[kind]
-        senses = Counter(group["senses"])
-        told = ", ".join(f"{count} {sense}" for sense, count in senses.most_common())
-        lines += [
-            f"**Prompts such as {example}**: {group['pictures']} pictures whose sense the judge can tell ({told}), of "
-            f"{group['drawn']} drawn. Without concepts (DAAM alone) there is nothing to decide by: always the commoner "
-            f"sense is right in {max(senses.values(), default=0) / max(1, group['pictures']):.1%}.",
-            "",
-        ]
-        if not group["pictures"]:
-            continue
-        lines += ["| score | vectors | verdict right | mean of the two senses |", "|---|---|---|---|"]
-        for vectors, scores in group["right"].items():
-            for score, right in scores.items():
-                each = [
-                    np.mean([r for r, s in zip(right, group["senses"]) if s == sense]) for sense in senses
-                ]
-                lines.append(
-                    f"| {score.replace('_', ' ')} | {vectors} | {np.mean(right):.1%} | {np.mean(each):.1%} |"
-                )
-        lines.append("")
-    return "\n".join(lines).strip()
+def measure(
+    studio, pictures: int, seeds: dict[str, int], relevance: dict, counter: Callable
+) -> dict[str, list[dict]]:
+    """{set: verdicts} for each of the `seeds`; as many pictures of each sort are drawn, and those that can be told count.
+
+    counter: what, total → progress, a function of the number done.
+    """
+    found = {}
+    for name, seed in seeds.items():
+        told = []
+        for sort in SORTS:
+            told += draw(studio, sort, pictures, seed, counter(f"pictures, {name}, {sort}", pictures))
+        found[name] = verdicts(told, relevance)
+    return found
+
+
+def accuracy(rows: Iterable[dict], key: tuple[str, str]) -> float:
+    """Share of verdicts that are right, the two senses counting the same; nan without pictures of one of them."""
+    right = {sense: [row["said"][key] == sense for row in rows if row["sense"] == sense] for sense in SENSES}
+    return float(np.mean([np.mean(values) if values else np.nan for values in right.values()]))
+
+
+def share_right(rows: list[dict], key: tuple[str, str]) -> float:
+    return float(np.mean([row["said"][key] == row["sense"] for row in rows])) if rows else np.nan
+
+
+def best(rows: list[dict]) -> tuple[str, str]:
+    """The vectors and the score that are right most often on these pictures, the senses counting the same."""
+    keys = rows[0]["said"]
+    return max(keys, key=lambda key: accuracy(rows, key))
+
+
+def markdown(found: dict[str, list[dict]], drawn: int) -> str:
+    """How often each candidate is right, and the used one for each word, sense and sort of picture."""
+    tuning, report = found["tuning"], found["report"]
+    chosen = best(tuning)
+    commoner = max(np.mean([row["sense"] == sense for row in report]) for sense in SENSES)
+    lines = [
+        f"{len(report)} pictures whose sense the judge can tell, of {drawn * len(SORTS)} drawn. Without concepts (DAAM alone) "
+        f"there is nothing to decide by: a coin is right in 50.0 %, always the commoner sense in {commoner:.1%}.",
+        "",
+        f"Best on the tuning pictures ({len(tuning)} others): {_name(chosen)}, {accuracy(tuning, chosen):.1%}; on the reported "
+        f"pictures {accuracy(report, chosen):.1%}.",
+        "",
+        "| score | vectors | verdict right | mean of the two senses | the same on the tuning pictures |",
+        "|---|---|---|---|---|",
+    ]
+    for key in sorted(report[0]["said"], key=lambda key: -accuracy(tuning, key)):
+        mark = " (used)" if key[1] == USED else ""
+        lines.append(
+            f"| {key[1].replace('_', ' ')}{mark} | {key[0]} | {share_right(report, key):.1%} | {accuracy(report, key):.1%} | "
+            f"{accuracy(tuning, key):.1%} |"
+        )
+    for vectors in dict.fromkeys(key[0] for key in report[0]["said"]):
+        lines += ["", *_groups(report, (vectors, USED))]
+    return "\n".join(lines)
+
+
+def _groups(rows: list[dict], key: tuple[str, str]) -> list[str]:
+    """A table of the used score by word and sense, and by sort of picture."""
+    lines = [
+        f"Compare Concepts ({_name(key)}):",
+        "",
+        "| | drawn as the thing | drawn as the colour |",
+        "|---|---|---|",
+    ]
+    groups = [(word, "word", word) for word in dict.fromkeys(row["word"] for row in rows)]
+    groups += [(f"{sort}", "sort", sort) for sort in SORTS]
+    for title, field, value in groups:
+        some = [row for row in rows if row[field] == value]
+        cells = []
+        for sense in SENSES:
+            of_sense = [row for row in some if row["sense"] == sense]
+            right = sum(row["said"][key] == sense for row in of_sense)
+            cells.append(f"{right} of {len(of_sense)} right" if of_sense else "none")
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return lines
+
+
+def _name(key: tuple[str, str]) -> str:
+    return f"{key[1].replace('_', ' ')}, vectors by {key[0]}"

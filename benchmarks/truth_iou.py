@@ -46,19 +46,19 @@ class Results:
 
 NAMES = {
     "daam": "DAAM (all heads)",
-    "most": "Objects, 23 % most relevant by votes",
-    "least": "Objects, 23 % least relevant by votes",
+    "votes_most": "Objects, 23 % most relevant by votes",
+    "votes_least": "Objects, 23 % least relevant by votes",
     "random": f"random 23 % (mean of {DRAWS} draws)",
     "auto": "Select Heads for a Word, 23 %",
     "plain": "the same heads, equally weighted",
-    "agree_most": "Objects, 23 % most relevant by agreement",
-    "agree_least": "Objects, 23 % least relevant by agreement",
+    "agreement_most": "Objects, 23 % most relevant by agreement",
+    "agreement_least": "Objects, 23 % least relevant by agreement",
     "best": "best 23 % by the masks themselves (not possible without masks)",
 }
 
 
 def measure(studio, count: int, seed: int, relevance: dict, progress: Callable[[int], None]) -> Results:
-    """relevance: vectors by prefix of NAMES: "" for votes, "agree_"; any may be absent."""
+    """relevance: vectors by method, "votes" and "agreement"; any may be absent."""
     results = Results()
     generator = torch.Generator().manual_seed(seed)
     for number, scene in enumerate(truth_scenes.scenes(count, seed)):
@@ -92,12 +92,12 @@ def _one(results: Results, seen, relevance: dict, generator: torch.Generator) ->
         return weights
 
     results.add(NAMES["daam"], of(torch.ones(total)))
-    for prefix, vectors in relevance.items():
+    for method, vectors in relevance.items():
         for order in ("most", "least"):
             weights = vectors.select("Objects", PERCENT, f"{order} relevant").weights
-            results.add(NAMES[f"{prefix}{order}"], of(weights))
+            results.add(NAMES[f"{method}_{order}"], of(weights))
         for share in SHARES:
-            name = NAMES[f"{prefix}most"].replace(", 23 %", ",")
+            name = NAMES[f"{method}_most"].replace(", 23 %", ",")
             results.add_share(name, share, of(vectors.select("Objects", share).weights))
     draws = [torch.randperm(total, generator=generator)[:count] for _ in range(DRAWS)]
     results.add(NAMES["random"], np.mean([of(equal(heads)) for heads in draws], axis=0).tolist())
@@ -122,10 +122,19 @@ def _one(results: Results, seen, relevance: dict, generator: torch.Generator) ->
 
 def markdown(results: Results, scenes: int) -> str:
     """The table of all rows."""
+    return "\n".join(
+        [
+            f"{len(results.kept)} objects in {scenes} scenes; after redrawing, the judge still names "
+            f"{np.mean(results.kept):.0%} of them rightly (none is left out).",
+            "",
+            *rows_markdown(results),
+        ]
+    )
+
+
+def rows_markdown(results: Results) -> list[str]:
+    """The lines of the table, one row for each choice of heads."""
     lines = [
-        f"{len(results.kept)} objects in {scenes} scenes; after redrawing, the judge still names "
-        f"{np.mean(results.kept):.0%} of them rightly (none is left out).",
-        "",
         "| heads | " + " | ".join(f"IoU at {t}" for t in THRESHOLDS) + " | over DAAM, 95 % interval |",
         "|---|" + "---|" * (len(THRESHOLDS) + 1),
     ]
@@ -133,5 +142,4 @@ def markdown(results: Results, scenes: int) -> str:
         cells = [f"{m:.3f} ± {s:.3f}" for m, s in zip(row["mean"], row["std"])]
         gains = " / ".join(f"{g:+.3f} ± {h:.3f}" for g, h in zip(row["gain"], row["gain_95"]))
         lines.append(f"| {row['name']} | " + " | ".join(cells) + f" | {gains} |")
-    lines += ["", "± in the columns of IoU is the standard deviation over objects."]
-    return "\n".join(lines)
+    return [*lines, "", "± in the columns of IoU is the standard deviation over objects."]

@@ -15,12 +15,10 @@ THRESHOLDS = (0.3, 0.4, 0.5)
 class Seen:
     """One object of a scene after sampling.
 
-    word: its noun in the prompt; words: concept → the object's words of that concept; match: the run of its picture;
-    mask: bool (height, width), of the rendered scene; stayed: whether the judge still finds the noun in the picture.
+    word: its noun in the prompt; match: the run of its picture; mask: bool (height, width), of the rendered scene; stayed: whether the judge still finds the noun in the picture.
     """
 
     word: str
-    words: dict[str, list[str]]
     match: object
     mask: torch.Tensor
     stayed: bool
@@ -82,7 +80,6 @@ class Studio:
         return [
             Seen(
                 noun_of(text, index),
-                concept_words(scene, index, text),
                 match,
                 torch.from_numpy(masks[index]),
                 answers[index]["kind"] == thing.kind,
@@ -100,18 +97,6 @@ def numbered(text: str, position: int) -> str:
 def noun_of(text: str, index: int) -> str:
     """ "a large striped red star and a small plain blue fish on grass": the 5th and the 11th word."""
     return numbered(text, 4 + 6 * index)
-
-
-def concept_words(scene, index: int, text: str) -> dict[str, list[str]]:
-    """The words of one object's phrase by their concept in hrv_data/concepts/demo.json, and the place's noun."""
-    first = 6 * index
-    return {
-        "Objects": [numbered(text, first + 4)],
-        "Colours": [numbered(text, first + 3)],
-        "Patterns": [numbered(text, first + 2)],
-        "Sizes": [numbered(text, first + 1)],
-        "Backgrounds": [numbered(text, len(text.split()) - 1)],
-    }
 
 
 def scenes(count: int, seed: int):

@@ -42,7 +42,15 @@ class Wanted:
 
 def wanted(rng: np.random.Generator, sort: str, number: int) -> Wanted:
     """The `number`-th picture of a sort: words and senses in turn, everything else by chance."""
-    from hrv_pack.tools.train_demo.world import BACKGROUNDS, CLASHES, COLOURS, KINDS, PLACES, TWO_SENSE, sample_scene
+    from hrv_pack.tools.train_demo.world import (
+        BACKGROUNDS,
+        CLASHES,
+        COLOURS,
+        KINDS,
+        PLACES,
+        TWO_SENSE,
+        sample_scene,
+    )
 
     def choice(options):
         options = list(options)

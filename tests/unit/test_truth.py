@@ -14,30 +14,15 @@ import truth_ambiguity  # noqa: E402
 import truth_figure  # noqa: E402
 import truth_iou  # noqa: E402
 import truth_scenes  # noqa: E402
+import truth_senses  # noqa: E402
 
-from hrv_pack.hrv.layout import Block, Layout  # noqa: E402
-from hrv_pack.tools.train_demo.world import TWO_SENSE, full_caption  # noqa: E402
+from hrv_pack.tools.train_demo.world import CLASHES, TWO_SENSE  # noqa: E402
 
 
 def test_words_of_an_object_are_found_by_their_occurrence():
     text = "an orange plain orange star and a small plain rose orange on grass"
     assert truth_scenes.numbered(text, 1) == "orange#1" and truth_scenes.numbered(text, 3) == "orange#2"
     assert truth_scenes.noun_of(text, 0) == "star#1" and truth_scenes.noun_of(text, 1) == "orange#3"
-
-
-def test_the_words_of_every_scene_are_those_of_its_things():
-    for scene in truth_scenes.scenes(20, seed=1):
-        text = full_caption(scene)
-        for index, thing in enumerate(scene.things):
-            words = truth_scenes.concept_words(scene, index, text)
-            plain = {concept: [name.split("#")[0] for name in names] for concept, names in words.items()}
-            assert plain == {
-                "Objects": [thing.kind],
-                "Colours": [thing.colour],
-                "Patterns": [thing.pattern],
-                "Sizes": [thing.size],
-                "Backgrounds": [scene.background],
-            }
 
 
 def test_iou_is_the_plain_one():
@@ -76,24 +61,53 @@ def test_seeds_of_tuning_training_and_report_are_apart():
     assert quick.no_write and quick.scenes < 10
 
 
-def test_prompts_of_two_senses():
+@pytest.mark.parametrize("sort", truth_senses.SORTS)
+def test_pictures_of_two_senses(sort):
     rng = np.random.default_rng(0)
-    for clear in (False, True):
-        for _ in range(30):
-            text, word = truth_ambiguity.prompts(rng, clear)
-            assert word in TWO_SENSE and text.replace(",", "").split().count(word) == 1
-            assert clear == ("," not in text)
-
-
-def test_accuracy_is_of_the_verdicts_and_of_each_sense():
-    group = {
-        "pictures": 4,
-        "drawn": 8,
-        "senses": ["thing", "thing", "thing", "colour"],
-        "right": {"votes": {"preference": [True, True, True, False]}},
+    asked = [truth_senses.wanted(rng, sort, number) for number in range(24)]
+    assert {(one.word, one.sense) for one in asked} == {
+        (w, s) for w in TWO_SENSE for s in truth_senses.SENSES
     }
-    text = truth_ambiguity.markdown({"ambiguous": group, "clear": {**group, "pictures": 0, "senses": []}})
-    assert "| preference | votes | 75.0% | 50.0% |" in text and "is right in 75.0%" in text
+    for one in asked:
+        words = one.prompt.replace(",", "").split()
+        assert words.count(one.word) == 1 and ("," in one.prompt) == (sort != "named")
+        if sort == "named":
+            assert (words[2] == one.word) == (one.sense == "thing")
+        assert (one.scene is not None) == (sort == "shown")
+        if one.scene is not None:
+            (thing,) = one.scene.things
+            shown = {"thing": thing.kind, "colour": thing.colour}
+            assert shown[one.sense] == one.word and list(shown.values()).count(one.word) == 1
+            assert (thing.colour, one.scene.background) not in CLASHES and one.scene.background in one.prompt
+
+
+def row(sense: str, said: str, word="rose", sort="named") -> dict:
+    always = "thing"
+    return {
+        "sort": sort,
+        "word": word,
+        "sense": sense,
+        "said": {("votes", "preference"): said, ("votes", "level"): always},
+    }
+
+
+def test_senses_count_the_same_however_many_pictures_they_have():
+    rows = [
+        row("thing", "thing"),
+        row("thing", "thing"),
+        row("thing", "thing"),
+        row("colour", "thing", "mint", "shown"),
+    ]
+    key = ("votes", "preference")
+    assert truth_ambiguity.accuracy(rows, key) == 0.5 and truth_ambiguity.share_right(rows, key) == 0.75
+    tuning = [row("thing", "thing"), row("colour", "colour")]
+    assert truth_ambiguity.best(tuning) == key
+    text = truth_ambiguity.markdown({"tuning": tuning, "report": rows}, 4)
+    assert (
+        "4 pictures whose sense the judge can tell, of 12 drawn" in text and "commoner sense in 75.0%" in text
+    )
+    assert "| preference (used) | votes | 75.0% | 50.0% | 100.0% |" in text
+    assert "| rose | 3 of 3 right | none |" in text and "| shown | none | 0 of 1 right |" in text
 
 
 def test_the_figure_is_drawn(tmp_path):
