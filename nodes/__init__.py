@@ -1,5 +1,6 @@
 """The pack's nodes: one module per job of the user."""
 
+from .attend_excite import HRVAttendExcite
 from .attention_files import HRVLoadAttention, HRVSaveAttention
 from .auto_heads import HRVAutoHeads
 from .build_vectors import HRVBuildVectors
@@ -36,6 +37,7 @@ def all_nodes() -> list[type]:
         HRVStrengthenConcept,
         HRVAdjustConcept,
         HRVScaleHeads,
+        HRVAttendExcite,
         HRVRememberRun,
         HRVPromptEdit,
         HRVHeadSweep,

@@ -7,13 +7,13 @@ from comfy_api.latest import io
 from ..host import concept_store, vector_store
 
 
-def concept_input(name: str, tooltip: str, default: str = "Animals") -> io.Combo.Input:
+def concept_input(name: str, tooltip: str, default: str = "Animals", **more) -> io.Combo.Input:
     """A list of the concepts of all vectors that can be loaded.
 
     The node must name this input in its `validate_inputs`, so that concepts of vectors which are built in the same
     graph, and are in no file yet, are let through; `HeadRelevance.index` says so if the vectors do not have it.
     """
-    return io.Combo.Input(name, options=vector_store.concepts(), default=default, tooltip=tooltip)
+    return io.Combo.Input(name, options=vector_store.concepts(), default=default, tooltip=tooltip, **more)
 
 
 def concept_set_input(

@@ -1,0 +1,125 @@
+"""Attend and Excite inside ComfyUI's samplers: before an evaluation the latent moves to where the words are looked at more.
+
+Three wrappers sit on a clone of the model, all under one key. All Attend and Excite nodes of a model share them, so that the
+network runs once for all of them:
+
+    OUTER_SAMPLE     finds the words in the prompts of this sampling
+    PREDICT_NOISE    before an evaluation: runs the positive prompts once more through the host's own path, and moves x
+    DIFFUSION_MODEL  in that run: takes the maps, stops the UNet behind the last one, and computes the gradient
+
+x is moved where it lies. A sampler keeps its x, and works out the next one from that and from the estimate it is given; only
+if both are those of the moved latent does it take the step that Chefer et al. take. Where the host or a sampler hands over a copy
+(a latent with a noise mask), the move reaches the picture through the estimate alone.
+
+Whatever goes wrong ends the exciting, never the sampling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import comfy.model_management
+import comfy.patcher_extension
+
+from ..hrv.attend_excite import Excitement, grids_of, weights_on
+from ..hrv.layout import Layout
+from .blocks import layout_of
+from .clip_trace import TextRegistry, trace
+from .excited_sampling import ExcitedSampling
+from .gradients import levels_of
+from .rows import go_innermost
+
+KEY = "hrv_excite"
+
+
+def excite(model, clip, excitement: Excitement):
+    """Returns (model, clip): a clone whose words are excited, and a clone of the CLIP that notes what it encodes, None for None.
+
+    Raises ValueError when the vectors were made for a model with other heads, have nothing to say on this one, or when
+    the model has no cross-attention.
+    """
+    unet = getattr(model.model, "diffusion_model", None)
+    layout = layout_of(unet)
+    if excitement.vectors is not None:
+        excitement.vectors.check(layout)
+    levels = levels_of(unet)
+    for level in grids_of(levels, layout):
+        weights_on(excitement, layout, [number for number, found in enumerate(levels) if found == level])
+    registry = TextRegistry()
+    traced = trace(clip, registry) if clip is not None else None
+    model = model.clone()
+    if excitement.strength:
+        earlier = _exciter_of(model)
+        excitements, registries = (earlier.excitements, earlier.registries) if earlier else ((), ())
+        Exciter(layout, levels, (*excitements, excitement), (*registries, registry)).install(model)
+    return model, traced
+
+
+def _exciter_of(model) -> Exciter | None:
+    wrappers = model.get_wrappers(comfy.patcher_extension.WrappersMP.OUTER_SAMPLE, KEY)
+    return wrappers[0].__self__ if wrappers else None
+
+
+class Exciter:
+    """All Attend and Excite nodes of one model. Follows one sampling at a time."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        levels: Sequence[int],
+        excitements: Sequence[Excitement],
+        registries: Sequence[TextRegistry],
+    ):
+        self.layout = layout
+        self.levels = levels
+        self.excitements = tuple(excitements)
+        self.registries = tuple(registries)
+        self._sampling: ExcitedSampling | None = None
+
+    def __deepcopy__(self, memo) -> Exciter:
+        """Packs that deep-copy model_options keep the wrappers of one sampling together."""
+        return self
+
+    def install(self, model) -> None:
+        """Puts the wrappers on a ModelPatcher that is ours alone, in place of an earlier exciter's."""
+        kinds = comfy.patcher_extension.WrappersMP
+        for kind, wrapper in (
+            (kinds.OUTER_SAMPLE, self._outer_sample),
+            (kinds.PREDICT_NOISE, self._predict_noise),
+            (kinds.DIFFUSION_MODEL, self._diffusion_model),
+        ):
+            model.remove_wrappers_with_key(kind, KEY)
+            model.add_wrapper_with_key(kind, KEY, wrapper)
+
+    def _outer_sample(self, executor, *args, **kwargs):
+        sampling = ExcitedSampling(self.layout, self.levels, self.excitements, self.registries)
+        with sampling.guarded("reading the prompts"):
+            sampling.open(executor.class_obj)
+            go_innermost(executor.class_obj.model_options, KEY)
+        self._sampling = sampling
+        try:
+            samples = executor(*args, **kwargs)
+        finally:
+            self._sampling = None
+        sampling.close()
+        return samples
+
+    def _predict_noise(self, executor, x, timestep, model_options=None, *args, **kwargs):
+        options = {} if model_options is None else model_options
+        sampling, shift = self._sampling, None
+        if sampling is not None:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            with sampling.guarded("looking for the way"):
+                shift = sampling.shift(executor.class_obj, x, timestep, options)
+            if shift is not None:
+                x += shift
+        return executor(x, timestep, options, *args, **kwargs)
+
+    def _diffusion_model(
+        self, executor, x, timesteps, context=None, y=None, control=None, transformer_options=None, **kwargs
+    ):
+        options = {} if transformer_options is None else transformer_options
+        sampling = self._sampling
+        if sampling is not None and sampling.differentiating:
+            return sampling.differentiate(executor, x, timesteps, context, y, control, options, kwargs)
+        return executor(x, timesteps, context, y, control, options, **kwargs)

@@ -1,0 +1,250 @@
+"""Attend and Excite in one sampling while it runs: which way the latent goes before each evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import comfy.model_management
+import comfy.patcher_extension
+import comfy.samplers
+import torch
+
+from ..hrv.attend_excite import Excitement, neglect, small_grid, weighted_map, weights_on, word_maps
+from ..hrv.layout import Layout
+from ..hrv.prompt import Prompt
+from ..hrv.steering import missing_words
+from . import prompt_edit, recorder, run_memory
+from .clip_trace import TextRegistry, find_prompt, registries_of
+from .following import OUT_OF_MEMORY, Following
+from .gradients import DIFFERENTIABLE_ATTENTION, Reached, differentiable, until_layer
+from .rows import POSITIVE, Chunk, Conditionings
+
+UNKNOWN_WORDS = (
+    "Nothing was excited in a prompt whose words are not known: its text node uses a CLIP that was not traced. Connect that "
+    "CLIP through Record Attention, or through the clip input and output of Attend and Excite."
+)
+LESS_MEMORY = (
+    "The rest of the picture is made without it: its gradient takes more memory than sampling does. A smaller picture or "
+    "batch needs less."
+)
+LOSS_SCALE = 1024.0
+"""Small gradients would be lost in half precision; a power of two changes nothing else."""
+NO_NOUNS = (
+    "Attend and Excite found no thing in the prompt by itself. Name the words to excite in its words input."
+)
+
+NOT_FOLLOWED_BY = (recorder.KEY, run_memory.KEY, prompt_edit.KEY)
+"""Whose wrappers do not see the additional run."""
+
+
+class ExcitedSampling(Following):
+    """Follows one sampling. Methods may raise; callers wrap them in `guarded`."""
+
+    doing, done = "Attend and Excite", "excited"
+    consequence = "The rest of the picture is made without it."
+
+    def __init__(
+        self,
+        layout: Layout,
+        levels: Sequence[int],
+        excitements: Sequence[Excitement],
+        registries: Sequence[TextRegistry],
+    ):
+        super().__init__(layout, [])
+        self.excitements = excitements
+        self.registries = registries
+        self.levels = levels
+        self.layers: tuple[int, ...] = ()
+        self.differentiating = False
+        self._prompts: dict[Any, Prompt] = {}  # by uuid
+        self._words: dict[Any, list[list[tuple[int, ...]]]] = {}  # by uuid: excitement, word, columns
+        self._steps: list[float] = []
+        self._latent: tuple[int, int] = (0, 0)
+        self._uphill: torch.Tensor | None = None
+        self._evaluations = 0
+
+    def open(self, guider) -> None:
+        """Finds the words in the positive prompts."""
+        self.conditionings = Conditionings(guider)
+        registries = [*registries_of(owner.cond for owner in self.conditionings), *self.registries]
+        for owner in self.conditionings:
+            if owner.role != POSITIVE:
+                continue
+            prompt, warning = find_prompt(owner.cond, registries)
+            if warning:
+                self.warn(warning)
+            if prompt is None:
+                self.warn(UNKNOWN_WORDS)
+                continue
+            self._prompts[owner.uuid] = prompt
+            words = [excitement.columns(prompt) for excitement in self.excitements]
+            if any(words):
+                self._words[owner.uuid] = words
+        self._tell_missing()
+
+    def _tell_missing(self) -> None:
+        prompts = list(self._prompts.values())
+        for number, excitement in enumerate(self.excitements if prompts else ()):
+            for complaint in missing_words(excitement, prompts):
+                self.warn(f"{excitement.name}: {complaint}")
+            if not excitement.words and not any(words[number] for words in self._words.values()):
+                self.warn(NO_NOUNS)
+
+    def close(self) -> None:
+        """Says so when nothing was excited and no reason has been given yet."""
+        if not self._evaluations and not self.warnings:
+            self.warn(
+                "Attend and Excite changed nothing in this picture: no step of the sampler lies between start_percent and "
+                "end_percent, or another node runs the model in a way that cannot be followed."
+            )
+
+    def abandon(self, at: str, error: Exception) -> None:
+        if isinstance(error, OUT_OF_MEMORY):
+            self.consequence = LESS_MEMORY
+            comfy.model_management.soft_empty_cache()
+        super().abandon(at, error)
+
+    # -- one evaluation -----------------------------------------------------------------------------------------
+
+    def shift(
+        self, guider, x: torch.Tensor, timestep: torch.Tensor, model_options: dict
+    ) -> torch.Tensor | None:
+        """What to add to the latent x (picture, channel, height, width) before it is evaluated; None for nothing.
+
+        timestep: (picture,) sigma.
+        """
+        if self.failed or not self._words:
+            return None
+        model = guider.inner_model
+        sampling = model.model_sampling
+        self._steps = [excitement.step(_part(sampling, timestep)) for excitement in self.excitements]
+        lists = [found for role, conds in guider.conds.items() if (found := self._worded(role, conds))]
+        if not any(self._steps) or not lists:
+            return None
+        self._latent = tuple(x.shape[-2:])
+        self.layers = small_grid(self.layout, self.levels, self._latent)
+        self._uphill = torch.zeros_like(x, dtype=torch.float32)
+        self.differentiating = True
+        try:
+            with self.conditionings.evaluated(lists):
+                comfy.samplers.calc_cond_batch(model, lists, x, timestep, _unfollowed(model_options))
+        finally:
+            self.differentiating = False
+            uphill, self._uphill = self._uphill, None
+        if self.failed:
+            return None
+        if not torch.isfinite(uphill).all():
+            self.warn("Attend and Excite left out steps in which its gradient was no number.", cause="nan")
+            return None
+        self._evaluations += 1
+        # the network sees c · x; a step of s along its gradient there is a step of s / c of x
+        one = torch.ones(1, 1, 1, 1, device=x.device)
+        scale = sampling.calculate_input(timestep[:1].to(one), one)
+        return (-uphill / scale).to(x)
+
+    def _worded(self, guider_role: str, conds: Sequence[dict] | None) -> list[dict]:
+        """The conditionings of a list that have a word to be excited now, without copies from other lists."""
+        now = {
+            owner.uuid
+            for owner in self.conditionings
+            if owner.guider_role == guider_role
+            and any(words and step for words, step in zip(self._words.get(owner.uuid, ()), self._steps))
+        }
+        return [cond for cond in conds or () if cond["uuid"] in now]
+
+    def differentiate(self, executor, x, timesteps, context, y, control, options, kwargs) -> torch.Tensor:
+        """Runs the UNet as far as its maps are needed, and adds up the gradient of its rows. Returns zeros in place of
+        the UNet's output, which nobody reads. x: (chunk · picture, channel, height, width)."""
+        unet = executor.class_obj
+        chunks = [c for c in self.chunks(x, options) if self.conditionings.owner(c) is not None]
+        chunks = [c for c in chunks if self._fits(c, x, context)]
+        if self.failed or not chunks:
+            return torch.zeros_like(x)
+        with differentiable(unet, x.device):
+            leaf = x.clone().requires_grad_()
+            means: dict[Any, dict[int, torch.Tensor]] = {chunk.uuid: {} for chunk in chunks}
+            grids: set[tuple[int, int]] = set()
+            options = {**until_layer(unet, self.layers[-1], options), **DIFFERENTIABLE_ATTENTION}
+            options = self.with_entries(unet, options, self._reader(chunks, means, grids), self.layers)
+            try:
+                executor(leaf, timesteps, context, y, control, options, **kwargs)
+            except Reached:
+                pass
+            if self.failed or not grids:
+                return torch.zeros_like(x)
+            (grid,) = grids
+            loss = sum(self._loss(chunk, means[chunk.uuid], grid) for chunk in chunks)
+            (gradient,) = torch.autograd.grad(loss * LOSS_SCALE, leaf)
+        for chunk in chunks:
+            height, width, top, left = self.conditionings.crop(chunk, self._latent)
+            part = self._uphill[..., top : top + height, left : left + width]
+            with self.lock:
+                part += gradient[chunk.rows, : part.shape[1]].to(part) / LOSS_SCALE
+        return torch.zeros_like(x)
+
+    def _fits(self, chunk: Chunk, x: torch.Tensor, context: torch.Tensor) -> bool:
+        height, width, _, _ = self.conditionings.crop(chunk, self._latent)
+        length = self._prompts[chunk.uuid].length
+        if (
+            (height, width) == tuple(x.shape[-2:])
+            and chunk.batch == self._uphill.shape[0]
+            and (context.shape[1] % length == 0 and self.conditionings.length(chunk) == length)
+        ):
+            return True
+        self.warn(
+            "Another node changes prompts, batches or the size of what the model is given (NegPip, attention couple, tiles "
+            "and the like). Those steps were not excited.",
+            cause="fit",
+        )
+        return False
+
+    def _reader(self, chunks: Sequence[Chunk], means: dict, grids: set):
+        """Takes the weighted mean of a layer's head maps, (excitement, row, pixel, column), into means[uuid][layer]."""
+        weights = torch.stack([weights_on(e, self.layout, self.layers) for e in self.excitements])
+        heads = [self.layout.blocks[number].heads for number in self.layers]
+        parts = dict(zip(self.layers, weights.split(heads, dim=1), strict=True))
+
+        def read(number, module, q, k, v, extra_options):
+            grids.add(tuple(extra_options["activations_shape"][-2:]))
+            for chunk in chunks:
+                length = self._prompts[chunk.uuid].length
+                mean = weighted_map(q[chunk.rows], k[chunk.rows], parts[number].to(q.device), length)
+                means[chunk.uuid].setdefault(number, mean)  # a checkpointed block runs twice
+            return v
+
+        return read
+
+    def _loss(self, chunk: Chunk, means: dict[int, torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
+        """Σ over excitements and pictures of step · loss, so that its gradient is the way to go."""
+        prompt, total = self._prompts[chunk.uuid], 0.0
+        mean = sum(means.values())
+        for number, (excitement, words) in enumerate(
+            zip(self.excitements, self._words[chunk.uuid], strict=True)
+        ):
+            if words and self._steps[number]:
+                maps = word_maps(mean[number], prompt, words, grid, excitement.smoothing)
+                total = total + self._steps[number] * neglect(maps).sum()
+        return total
+
+
+def _part(sampling, timestep: torch.Tensor) -> float:
+    """The part of the schedule, 0 (noise) … 1 (picture), that a sigma belongs to."""
+    first, last, now = (
+        float(sampling.timestep(torch.as_tensor(float(sigma)).reshape(1)))
+        for sigma in (sampling.sigma_max, sampling.sigma_min, timestep.flatten()[0])
+    )
+    return min(1.0, max(0.0, (first - now) / (first - last)))
+
+
+def _unfollowed(model_options: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the options in which what is evaluated is neither recorded nor edited."""
+    options = model_options.get("transformer_options", {})
+    kinds = comfy.patcher_extension.WrappersMP
+    wrappers = {
+        kind: {key: found for key, found in keyed.items() if key not in NOT_FOLLOWED_BY}
+        if kind in (kinds.CALC_COND_BATCH, kinds.DIFFUSION_MODEL)
+        else keyed
+        for kind, keyed in options.get("wrappers", {}).items()
+    }
+    return {**model_options, "transformer_options": {**options, "wrappers": wrappers}}
