@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import setup
+from . import every_release, setup
 from .releases import DEFAULT, RELEASES
 from .setup import ROOT, Host
 from .steps import Problem, child, say, stop_on_terminate
@@ -26,6 +26,8 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, stop_on_terminate)
     args, rest = parse(argv)
     try:
+        if getattr(args, "all_comfyui", False):
+            return every_release.run_tests(rest, lambda host: environment(host) | lint_environment())
         host = find_host(args.comfyui)
         return args.command(host, args, rest)
     except Problem as problem:
@@ -49,6 +51,9 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     )
     test_parser = commands.add_parser(
         "test", allow_abbrev=False, help="run the tests; further arguments go to pytest"
+    )
+    test_parser.add_argument(
+        "--all-comfyui", action="store_true", help="on every release in turn, one line for each"
     )
     bench_parser = commands.add_parser(
         "bench", allow_abbrev=False, help="run benchmarks/run.py, e.g. with --json FILE"

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 SIGN_OF_LIFE = 20  # seconds of silence after which a long step says that it is still at work
 NOT_SHOWN = re.compile(r"\s*[+~-] \S+==|\s*WARNING: ")  # uv lists every package it installed
@@ -123,9 +124,21 @@ else:
         return True
 
 
-def child(command: Sequence[str | Path], cwd: Path | None = None, env: dict[str, str] | None = None) -> int:
-    """Run a command on this terminal and return its exit code; it never outlives this process's own end."""
-    process = subprocess.Popen([str(part) for part in command], cwd=cwd, env={**os.environ, **(env or {})})
+def child(
+    command: Sequence[str | Path],
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    output: BinaryIO | None = None,
+) -> int:
+    """Run a command on this terminal, or with its output going into a file, and return its exit code; it never outlives this
+    process's own end."""
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdout=output,
+        stderr=subprocess.STDOUT if output else None,
+    )
     try:
         return process.wait()
     except KeyboardInterrupt:  # the terminal sent it to the child as well, which is cleaning up

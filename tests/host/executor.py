@@ -129,7 +129,9 @@ class Runner:
         )
         messages = [f"{e['message']}: {e['details']}" for n in node_errors.values() for e in n["errors"]]
         if not valid:
-            return Outcome("refused", [f"{error['message']}: {error['details']}", *messages], refused=set(node_errors))
+            return Outcome(
+                "refused", [f"{error['message']}: {error['details']}", *messages], refused=set(node_errors)
+            )
         return Outcome("success", messages, refused=set(node_errors), outputs=dict.fromkeys(good))
 
     def forget(self) -> None:

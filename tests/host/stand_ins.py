@@ -48,9 +48,7 @@ def both_orders(studio, change, changes: bool = True, **options):
         yield found, calls
 
 
-def right(
-    studio, change, evaluations: int = 2, counted=slice(None), changes: bool = True, **options
-) -> None:
+def right(studio, change, evaluations: int = 2, counted=slice(None), changes: bool = True, **options) -> None:
     """In both orders: the recording is Σ P of the positive prompt over the `counted` calls of the UNet, without a warning."""
     for recording, calls in both_orders(studio, change, changes, **options):
         run = rig.last_run(recording)
@@ -292,7 +290,9 @@ def control_net(config: dict):
     import comfy.cldm.cldm
     import comfy.controlnet
 
-    own = {key: value for key, value in config.items() if key not in ("out_channels", "transformer_depth_output")}
+    own = {
+        key: value for key, value in config.items() if key not in ("out_channels", "transformer_depth_output")
+    }
     net = comfy.cldm.cldm.ControlNet(hint_channels=3, dtype=torch.float32, device=torch.device("cpu"), **own)
     models.fill(net, 3)
     return comfy.controlnet.ControlNet(net.eval(), load_device=torch.device("cpu"))

@@ -37,9 +37,7 @@ RIGHT = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=way(name)) for name in RIGHT], ids=list(RIGHT)
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=way(name)) for name in RIGHT], ids=list(RIGHT))
 def test_maps_are_right(studio, name):
     stand_ins.right(studio, RIGHT[name])
 

@@ -78,9 +78,7 @@ def test_control(name):
         studio.positive, studio.negative, control, picture, 0.8, 0.0, 1.0
     )[:2]
     controlled = dataclasses.replace(studio, positive=positive, negative=negative)
-    assert not torch.equal(
-        stand_ins.draw(controlled, studio.model), stand_ins.draw(studio, studio.model)
-    )
+    assert not torch.equal(stand_ins.draw(controlled, studio.model), stand_ins.draw(studio, studio.model))
     stand_ins.right(controlled, lambda model: model.clone(), changes=False)
 
 

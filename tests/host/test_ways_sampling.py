@@ -39,9 +39,7 @@ RIGHT = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=way(name)) for name in RIGHT], ids=list(RIGHT)
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=way(name)) for name in RIGHT], ids=list(RIGHT))
 def test_maps_are_right(studio, name):
     stand_ins.right(studio, RIGHT[name])
 
@@ -174,7 +172,9 @@ def test_parts_of_a_batch(studio):
 @pytest.mark.heavy
 def test_torch_compile():
     """The compiled UNet gives the same latent with the recorder as without, and the maps of the one that is not compiled."""
-    compile_module = pytest.importorskip("comfy_api.torch_helpers", reason="this ComfyUI has no torch.compile node")
+    compile_module = pytest.importorskip(
+        "comfy_api.torch_helpers", reason="this ComfyUI has no torch.compile node"
+    )
     studio = rig.studio("sd1")
 
     def change(model):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools import cli, releases, server, setup, steps
+from devtools import cli, every_release, releases, server, setup, steps
 
 
 def make_archive(path: Path, files: dict[str, bytes]) -> Path:
@@ -115,6 +115,42 @@ def test_arguments_for_pytest_are_passed_on_whole():
     args, rest = cli.parse(["test", "--comfyui", "0.27.0", "tests/unit", "--co", "-k", "a or b"])
     assert args.command is cli.test and args.comfyui == "0.27.0"
     assert rest == ["tests/unit", "--co", "-k", "a or b"]
+
+
+def test_all_releases_can_be_asked_for():
+    args, rest = cli.parse(["test", "--all-comfyui", "tests/host", "-k", "latents"])
+    assert args.all_comfyui and rest == ["tests/host", "-k", "latents"]
+
+
+def test_all_releases_one_line_each(tmp_path, monkeypatch, capsys):
+    """A release that fails and one that cannot be set up are said to be so, and the next one's turn comes."""
+    runs = []
+
+    def make_host(version):
+        if version == "0.26.0":
+            raise steps.Problem("No network")
+        return setup.Host(tmp_path, Path(sys.executable))
+
+    def fake_child(command, cwd, env, output):
+        runs.append(command[4:])
+        failures = 1 if "0.24.1" in command[3] else 0
+        report = Path(command[3].removeprefix("--junitxml="))
+        suite = f'<testsuite tests="9" failures="{failures}" errors="0" skipped="2"/>'
+        report.write_text(f"<testsuites>{suite}</testsuites>")
+        return failures
+
+    monkeypatch.setattr(every_release, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(setup, "ROOT", tmp_path)
+    monkeypatch.setattr(setup, "make_host", make_host)
+    monkeypatch.setattr(every_release, "child", fake_child)
+    assert every_release.run_tests(["-q"], lambda host: {}) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == list(releases.RELEASES)
+    said = {line.split()[1]: line for line in lines}
+    assert "7 passed, 2 skipped" in said["0.30.0"]
+    assert "6 passed, 1 failed, 2 skipped" in said["0.24.1"] and "0.24.1.log" in said["0.24.1"]
+    assert "could not be set up: No network" in said["0.26.0"]
+    assert runs == [["-q"]] * 6
 
 
 def test_a_command_without_further_arguments_refuses_them(capsys):

@@ -1,0 +1,66 @@
+"""`dev.py test --all-comfyui`: the tests on each ComfyUI release in turn, one line for each.
+
+What pytest printed and its report lie in .host/results/VERSION.log and VERSION.xml; tools/make_compatibility.py reads them.
+"""
+
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import setup
+from .releases import RELEASES
+from .steps import Problem, child, say
+
+RESULTS = setup.HOST / "results"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the tests of one run."""
+
+    passed: int
+    failed: int
+    skipped: int
+
+    def __str__(self) -> str:
+        parts = [(self.passed, "passed"), (self.failed, "failed"), (self.skipped, "skipped")]
+        return ", ".join(f"{number} {word}" for number, word in parts if number) or "no tests"
+
+
+def count(report: Path) -> Counts:
+    """The counts in one of pytest's JUnit reports; errors in set-up and tear-down are failures."""
+    suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
+    total = {
+        key: sum(int(s.get(key, 0)) for s in suites) for key in ("tests", "failures", "errors", "skipped")
+    }
+    failed = total["failures"] + total["errors"]
+    return Counts(total["tests"] - failed - total["skipped"], failed, total["skipped"])
+
+
+def run_tests(arguments: list[str], environment: Callable[[setup.Host], dict[str, str]]) -> int:
+    """Run pytest with these arguments on every release; return 1 if any of them failed.
+
+    A release that cannot be set up is said to be so, and the next one's turn comes.
+    """
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    worst = 0
+    for version in RELEASES:
+        started = time.monotonic()
+        try:
+            host = setup.make_host(version)
+        except Problem as problem:
+            say(f"ComfyUI {version:8} could not be set up: {problem}")
+            worst = 1
+            continue
+        report, log = RESULTS / f"{version}.xml", RESULTS / f"{version}.log"
+        report.unlink(missing_ok=True)
+        command = [host.python, "-m", "pytest", f"--junitxml={report}", *arguments]
+        with open(log, "wb") as output:
+            code = child(command, cwd=setup.ROOT, env=environment(host), output=output)
+        told = str(count(report)) if report.exists() else f"pytest ended with code {code}"
+        hint = "" if code == 0 else f"  (see {log.relative_to(setup.ROOT)})"
+        say(f"ComfyUI {version:8} {told} in {time.monotonic() - started:.0f} s{hint}")
+        worst = worst or int(code != 0)
+    return worst

@@ -1,0 +1,316 @@
+"""Whatever is put into a node, through ComfyUI's own executor: a sound result, or an error of ours in an artist's words.
+
+Values for sockets are those that other graphs, packs and models make: other sizes and batches, recordings and vectors of
+another model, NaN, nothing. Values for widgets go over their whole range, and beyond what the editor would allow.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+EXAMPLES = 8  # for each node; every one is a whole prompt
+QUICK = settings(
+    max_examples=EXAMPLES, deadline=None, database=None, derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)  # fmt: skip
+NASTY = [
+    "", " ", ",", "cat", "Cat, DOG#2", "cat#0", "cat#99999999999999999999", "#", "((((cat", "cat:1.3)", "(cat:nan)", "[cat|dog]",
+    "\\(cat\\)", "embedding:", "embedding:none, cat", "😀👨‍👩‍👧‍👦 cat", "مرحبا بالعالم", "\u202ecat", "ｃａｔ", "a" * 10_000, "cat, " * 2_000,
+    "\n\n\ncat\r\n", "\x00", "\ud800", "%date:yyyy%", "../../cat", "C:\\cat", "{cat}", "<script>", "nan", "1e999", "-1", "0.3,0.4",
+    "0-3, 7", "7-3", "0-99999999999",
+]  # fmt: skip
+TEXTS = st.one_of(st.sampled_from(NASTY), st.text(max_size=40))
+# what Python, torch and numpy say to programmers
+TECHNICAL = re.compile(
+    r"tensor|dtype|Traceback|has no attribute|NoneType|out of range|out of bounds|expected .* argument|unsupported operand"
+    r"|invalid literal|broadcast|dimension|not iterable|not subscriptable|KeyError|IndexError|object at 0x"
+)
+ONES_OF_OURS = ("ValueError", "OSError", "FileNotFoundError")
+
+
+# -- what sockets may get ---------------------------------------------------------------------------------------------
+
+
+def latents(sampled) -> dict[str, object]:
+    good = sampled["sd1"][1]
+    bad = good["samples"].clone()
+    bad[..., 0] = float("nan")
+    return {
+        "sampled": good,
+        "another model's": sampled["sdxl"][1],
+        "not sampled": {"samples": torch.zeros(1, 4, 8, 8)},
+        "NaN": {"samples": bad},
+        "three pictures": {"samples": good["samples"].repeat(3, 1, 1, 1)},
+        "no picture": {"samples": torch.zeros(0, 4, 8, 8)},
+        "video": {"samples": torch.zeros(1, 16, 2, 8, 8)},
+        "with a noise mask": {**good, "noise_mask": torch.zeros(1, 64, 64)},
+        "zero size": {"samples": torch.zeros(1, 4, 0, 8)},
+        "sound": {"samples": torch.zeros(1, 8, 100)},
+    }
+
+
+def images() -> dict[str, object]:
+    generator = torch.Generator().manual_seed(0)
+    rand = lambda *shape: torch.rand(shape, generator=generator)  # noqa: E731
+    return {
+        "of the latent's size": rand(1, 64, 96, 3),
+        "another size": rand(1, 33, 17, 3),
+        "one pixel": rand(1, 1, 1, 3),
+        "three": rand(3, 64, 96, 3),
+        "transparent": rand(1, 64, 96, 4),
+        "gray": rand(1, 64, 96, 1),
+        "NaN": torch.full((1, 64, 96, 3), float("nan")),
+        "too bright": 7 * rand(1, 64, 96, 3) - 3,
+        "half precision": rand(1, 64, 96, 3).half(),
+        "no picture": rand(0, 64, 96, 3),
+        "flat": rand(1, 0, 96, 3),
+    }
+
+
+def masks() -> dict[str, object]:
+    half = torch.zeros(1, 64, 96)
+    half[..., 48:] = 1
+    return {
+        "half": half,
+        "without batch": half[0],
+        "empty": torch.zeros(1, 64, 96),
+        "full": torch.ones(1, 64, 96),
+        "another size": torch.ones(1, 8, 8),
+        "three": half.repeat(3, 1, 1),
+        "NaN": half * float("nan"),
+        "as a picture": half[..., None],
+        "no mask": torch.zeros(0, 64, 96),
+    }
+
+
+def vectors(layouts) -> dict[str, object]:
+    from hrv_pack.hrv.vectors import HeadRelevance
+
+    generator = torch.Generator().manual_seed(0)
+    found = {}
+    for kind, layout in layouts.items():
+        votes = torch.randint(1, 50, (3, layout.heads), generator=generator)
+        found[kind] = HeadRelevance.from_votes(
+            ("animals", "colors", "material"), votes, layout, {"title": kind}
+        )
+    one = torch.ones((1, layouts["sd1"].heads), dtype=torch.int64)
+    found["one concept"] = HeadRelevance.from_votes(("animals",), one, layouts["sd1"], {})
+    return found
+
+
+def choices_of_heads(layouts) -> dict[str, object]:
+    from hrv_pack.hrv.heads import HeadSelection
+
+    found = {}
+    for kind, layout in layouts.items():
+        found[kind] = HeadSelection(layout, torch.arange(layout.heads) % 3 == 0, "a third")
+        found[f"{kind}, none"] = HeadSelection(layout, torch.zeros(layout.heads), "none")
+    return found
+
+
+@pytest.fixture(scope="module")
+def pools(comfy) -> dict[str, dict[str, object]]:
+    """Socket → name → value."""
+    import rig
+
+    from hrv_pack.hrv.recording import Recording
+
+    sampled, recordings, layouts, models = {}, {}, {}, {}
+    for kind in ("sd1", "sdxl"):
+        studio = rig.studio(kind, positive="a red cat, a dog and 😀 a dog")
+        latent = rig.sample(studio.recorded, studio.positive, studio.negative, rig.empty(1, 8, 12), steps=1)
+        sampled[kind] = (studio, {"samples": latent})
+        recordings[kind], layouts[kind], models[kind] = (
+            studio.recording,
+            studio.recording.layout,
+            studio.model,
+        )
+    recordings["nothing recorded"] = Recording(layouts["sd1"], 2**20)
+    recordings["another kind of model"] = Recording(
+        None, 2**20, problem="This model (Flux) has no cross-attention layers."
+    )
+    recordings["without text"] = untraced(rig)
+    return {
+        "MODEL": models,
+        "CLIP": {"sd1": rig.clip("sd1"), "sdxl": rig.clip("sdxl")},
+        "LATENT": latents(sampled),
+        "IMAGE": images(),
+        "MASK": masks(),
+        "HRV_ATTENTION": recordings,
+        "HRV_VECTORS": vectors(layouts),
+        "HRV_HEADS": choices_of_heads(layouts),
+    }
+
+
+def untraced(rig):
+    """A recording whose words are not known."""
+    recorded, _, recording = rig.attach(rig.tiny("sd1"), None, rig.RecordOptions())
+    prompt = [[torch.randn(1, 77, 24, generator=torch.Generator().manual_seed(2)), {}]]
+    rig.sample(recorded, prompt, prompt, rig.empty(1, 8, 12), steps=1)
+    return recording
+
+
+@pytest.fixture(scope="module")
+def runner(comfy):
+    from executor import Runner
+
+    return Runner(comfy)
+
+
+# -- what widgets may get ---------------------------------------------------------------------------------------------
+
+SMALL = {"width": 64, "height": 64, "steps": 2, "prompt_limit": 1, "draws": 2}  # building really samples
+
+
+def widget(name: str, kind: object, options: dict) -> st.SearchStrategy | None:
+    """Values for a widget, mostly valid; None for sockets."""
+    if isinstance(kind, list) or kind == "COMBO":
+        known = kind if isinstance(kind, list) else options.get("options", [])
+        local = [value for value in known if "SHA" not in str(value) and "download" not in str(value).lower()]
+        return st.sampled_from([*local[:12], "no such choice"])
+    if kind == "STRING":
+        return TEXTS
+    if kind == "BOOLEAN":
+        return st.booleans()
+    if name in SMALL:
+        return st.integers(options.get("min", 1), SMALL[name])
+    low, high = options.get("min", -(2**63)), options.get("max", 2**63)
+    if kind == "INT":
+        return st.one_of(
+            st.integers(low, high),
+            st.sampled_from([low, high, low - 1, high + 1, options.get("default", low)]),
+        )
+    if kind == "FLOAT":
+        inside = st.floats(low, high, allow_nan=False)
+        return st.one_of(
+            inside, st.sampled_from([low, high, float("nan"), float("inf"), options.get("default", low)])
+        )
+    return None
+
+
+def prompt_for(data, node_id: str, specs: dict, pools: dict) -> dict | None:
+    """A prompt with this node, everything that it gives taken; None when a socket has no values here."""
+    from executor import given as provided
+
+    prompt, inputs = {}, {}
+    for group in ("required", "optional"):
+        for name, spec in specs["input"].get(group, {}).items():
+            kind, options = spec[0], spec[1] if len(spec) > 1 else {}
+            values = None if options.get("forceInput") else widget(name, kind, options)
+            if group == "optional" and not data.draw(st.booleans(), label=f"{name} is there"):
+                continue
+            if values is not None:
+                inputs[name] = data.draw(values, label=name)
+            elif kind in pools:
+                choice = data.draw(st.sampled_from(sorted(pools[kind])), label=name)
+                key = f"{kind} {choice}"
+                prompt[key] = provided(pools[kind][choice], key)
+                inputs[name] = [key, 0]
+            elif kind in ("STRING", "INT", "FLOAT"):
+                plain = {"STRING": TEXTS, "INT": st.integers(-9, 99), "FLOAT": st.floats(-9, 99)}[kind]
+                prompt[name] = provided(data.draw(plain, label=name))
+                inputs[name] = [name, 0]
+            elif group == "required":
+                return None
+    prompt["node"] = {"class_type": node_id, "inputs": inputs}
+    return prompt
+
+
+def check(outcome, node_id: str, kinds: list[str], got: dict[str, list]) -> None:
+    """Sound outputs, or a refusal or error that an artist can read."""
+    if outcome.status == "refused":
+        return
+    if outcome.status == "error":
+        assert outcome.failed == "node", outcome.message
+        name = outcome.error_type.rsplit(".", 1)[-1]
+        assert name in ONES_OF_OURS or "hrv" in outcome.error_type.lower() or "HRV" in outcome.error_type, (
+            f"{node_id}: {outcome.error_type}: {outcome.message}"
+        )
+        assert outcome.message and not TECHNICAL.search(outcome.message), f"{node_id}: {outcome.message}"
+        return
+    assert outcome.status == "success"
+    for kind, values in zip(kinds, got, strict=True):
+        for value in values:
+            if kind in ("IMAGE", "MASK"):
+                assert value.ndim == (4 if kind == "IMAGE" else 3), (
+                    f"{node_id}: {kind} of shape {tuple(value.shape)}"
+                )
+                assert value.isfinite().all(), f"{node_id}: {kind} with NaN"
+                assert value.numel() == 0 or (0 <= value.min() and value.max() <= 1), (
+                    f"{node_id}: {kind} beyond 0 … 1"
+                )
+            elif kind == "FLOAT":
+                assert value == value, f"{node_id}: NaN"
+
+
+NODES = [
+    "HRVRecordAttention", "HRVHeatmap", "HRVLoadVectors", "HRVSelectHeads", "HRVFilterHeads", "HRVAutoHeads",
+    "HRVCompareConcepts", "HRVPromptReport", "HRVLens", "HRVBuildVectors", "HRVSaveVectors", "HRVMergeVectors",
+    "HRVStrengthenConcept", "HRVAdjustConcept", "HRVScaleHeads", "HRVMaskIoU", "HRVSaveAttention", "HRVLoadAttention",
+    "HRVHeadSweep", "HRVWeakeningCurve",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("node_id", NODES)
+def test_any_input(comfy, runner, pools, node_id):
+    from executor import GIVEN, taken
+
+    from hrv_pack.host import vector_store
+
+    catalogue = set(vector_store.catalogue())  # choosing one of these downloads it
+    node_class = comfy.node_class(node_id)
+    specs = {"input": node_class.INPUT_TYPES()}
+    kinds = list(node_class.RETURN_TYPES)
+
+    @QUICK
+    @given(data=st.data())
+    def ask(data):
+        prompt = prompt_for(data, node_id, specs, pools)
+        assert prompt is not None, f"{node_id} has a socket that this test has no values for"
+        if catalogue & {str(value) for value in prompt["node"]["inputs"].values()}:
+            return
+        for slot in range(len(kinds)):
+            prompt[f"taken {slot}"] = taken("node", slot)
+        outcome = runner.run(prompt)
+        got = [GIVEN.pop(f"node {slot}", []) for slot in range(len(kinds))]
+        check(outcome, node_id, kinds, got)
+
+    ask()
+
+
+def test_every_node_is_asked(comfy):
+    """A node that is missing here has a test of its own with its sockets."""
+    elsewhere = {"HRVDemoCheckpoint", "HRVRememberRun", "HRVPromptEdit", "HRVAttendExcite"}
+    assert set(comfy.ids) - elsewhere <= set(NODES)
+
+
+PROMPTS = [text for text in NASTY if text not in ("\ud800",)]
+
+
+@pytest.mark.parametrize("text", PROMPTS, ids=lambda text: ascii(text)[:24])
+def test_any_prompt(comfy, text):
+    """Encoded by the host, sampled, and shown: every word that is shown has a map; the latent is the one without us."""
+    import rig
+
+    studio = rig.studio("sd1", positive=text)
+    latent = rig.empty(1, 8, 8)
+    drawn = rig.sample(studio.recorded, studio.positive, studio.negative, latent, steps=1, cfg=1.0)
+    assert torch.equal(
+        drawn, rig.sample(studio.model, studio.positive, studio.negative, latent, steps=1, cfg=1.0)
+    )
+    run = rig.last_run(studio.recording)
+    assert run.warnings == []
+    try:
+        overlay, heat, mask, words = comfy.run_node(
+            "HRVHeatmap", attention=studio.recording, latent={"samples": drawn}
+        )
+    except ValueError as error:  # nothing to show
+        assert not TECHNICAL.search(str(error)), error
+        return
+    assert len(overlay) == len(heat) == len(mask) == len(words) > 0
+    assert heat.isfinite().all()
