@@ -21,7 +21,7 @@ const isWord = (piece) => /[\p{L}\p{N}\p{So}]/u.test(piece) && !piece.startsWith
 
 /** As the artist wrote it, unless weights stand in between. */
 function written(pieces, text) {
-  const letters = [...pieces.join("").replace(/\s+/g, "")].map((c) => c.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&"));
+  const letters = [...pieces.join("").replace(/\s+/g, "")].map((c) => c.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
   const found = new RegExp(letters.join("[\\s()]*"), "iu").exec(text)?.[0];
   return found && !/[(),:]/.test(found) ? found.trim().replace(/\s+/g, " ") : pieces.join(" ");
 }

@@ -2,7 +2,7 @@
 // nodes; through reroutes, bypassed nodes and the walls of subgraphs. Reads the graph only, and knows litegraph's fields.
 
 const [NEVER, BYPASS] = [2, 4]; // a node's mode
-const [FROM_OUTSIDE, TO_OUTSIDE] = [-10, -20]; // ids that links have at the wall of a subgraph
+const [FROM_OUTSIDE, TO_OUTSIDE] = ["-10", "-20"]; // ids that links have at the wall of a subgraph, as text
 const STEPS = 5000; // more than any graph needs; ends loops
 
 const linkOf = (graph, id) => (id == null ? null : (graph?.getLink?.(id) ?? graph?.links?.get?.(id) ?? graph?.links?.[id] ?? null));
@@ -63,7 +63,7 @@ class Walk {
 
   follow(graph, link, scope) {
     if (!link || --this.left < 0) return null;
-    if (link.origin_id !== FROM_OUTSIDE) return this.through(nodeOf(graph, link.origin_id), link.origin_slot, scope);
+    if (String(link.origin_id) !== FROM_OUTSIDE) return this.through(nodeOf(graph, link.origin_id), link.origin_slot, scope);
     const input = scope?.host.inputs?.[link.origin_slot];
     if (!input) return null;
     if (input.link != null) return this.origin(scope.host, link.origin_slot, scope.outer);
@@ -204,7 +204,7 @@ class Walk {
 
   target(graph, link, scope) {
     if (!link || --this.left < 0) return [];
-    if (link.target_id === TO_OUTSIDE) return scope ? this.users(scope.host, link.target_slot, scope.outer) : [];
+    if (String(link.target_id) === TO_OUTSIDE) return scope ? this.users(scope.host, link.target_slot, scope.outer) : [];
     const node = nodeOf(graph, link.target_id);
     if (!node?.subgraph) return node ? [{ node, scope }] : [];
     const ids = node.subgraph.inputs?.[link.target_slot]?.linkIds ?? [];

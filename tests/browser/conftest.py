@@ -40,16 +40,34 @@ def server(browser) -> Iterator[ComfyServer]:
         yield running
 
 
-@pytest.fixture(params=[False, True], ids=["canvas", "nodes 2.0"])
-def editor(request, browser, server) -> Iterator[Editor]:
-    """ComfyUI's page with an empty graph, in both renderers. At the end no script of the pack has complained; a picture
-    of the page lies in .host/screenshots."""
+@pytest.fixture(scope="session", params=[False, True], ids=["canvas", "nodes 2.0"])
+def open_editor(request, browser, server) -> Iterator[Editor]:
+    """ComfyUI's page in both renderers, one page for all tests of a renderer."""
     server.post("/settings", {**SETTINGS, "Comfy.VueNodes.Enabled": request.param})
     page = browser.new_page(viewport={"width": 1500, "height": 1050})
     editor = Editor(page, server)
     editor.open()
     yield editor
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SHOTS / (request.node.name.replace("/", "_").replace(" ", "_") + ".png"))
     page.close()
-    assert not editor.complaints
+
+
+@pytest.fixture
+def editor(request, open_editor) -> Iterator[Editor]:
+    """The page with an empty graph. At the end no script of the pack has complained; a picture of the page lies in
+    .host/screenshots."""
+    open_editor.empty()
+    open_editor.complaints.clear()
+    yield open_editor
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    name = request.node.name.replace("/", "_").replace(" ", "_")
+    open_editor.page.screenshot(path=SHOTS / f"{name}.png")
+    assert not open_editor.complaints
+
+
+@pytest.fixture(scope="session")
+def bare_page(browser, server):
+    """A page of the server without ComfyUI's own scripts, to try the pack's modules in."""
+    page = browser.new_page()
+    page.goto(f"http://{server.address}/system_stats")
+    yield page
+    page.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from devtools.server import ComfyServer
+from devtools.server import ROOT, ComfyServer
 
 FLAGS = [
     "--no-sandbox",
@@ -19,6 +19,7 @@ SETTINGS = {
     "Comfy.Workflow.ShowMissingModelsWarning": False,
 }  # fmt: skip
 READY = "() => window.app && window.app.graph && window.app.canvas"
+LENS_OF_PAGE = "const lens = [...document.querySelectorAll('.hrv-lens')].map((e) => e.lens).find(Boolean);"
 CENTRE = """([type, scale]) => {
     const node = window.app.canvas.graph._nodes.find((n) => n.type === type);
     const { ds, canvas } = window.app.canvas;
@@ -28,6 +29,18 @@ CENTRE = """([type, scale]) => {
                  canvas.height / ratio / scale / 2 - node.pos[1] - node.size[1] / 2 + 15];
     window.app.canvas.setDirty(true, true);
 }"""
+
+
+def example(start: str, steps: int = 4) -> dict:
+    """The example whose name starts so, with few steps and nothing pinned in its lens."""
+    (path,) = (ROOT / "example_workflows").glob(f"{start}*.json")
+    workflow = json.loads(path.read_text("utf-8"))
+    for node in workflow["nodes"]:
+        if node["type"] == "KSampler":
+            node["widgets_values"][2] = steps
+        if node["type"] == "HRVLens":
+            node["widgets_values"][1] = ""
+    return workflow
 
 
 class Editor:
@@ -56,23 +69,53 @@ class Editor:
         """Opens a graph, as dropping its file on the page would."""
         graph = json.loads(workflow.read_text("utf-8")) if isinstance(workflow, Path) else workflow
         self.page.evaluate("graph => window.app.loadGraphData(graph)", graph)
-        self.page.wait_for_timeout(1500)
+        self.page.wait_for_timeout(800)
+
+    def empty(self) -> None:
+        """An empty graph, nothing under the pointer."""
+        self.page.mouse.move(5, 500)
+        self.page.evaluate(
+            "() => { window.app.canvas.setGraph?.(window.app.graph); window.app.graph.clear(); }"
+        )
+        self.page.wait_for_timeout(200)
 
     def saved(self) -> dict:
         """The graph as the page would save it."""
-        return self.page.evaluate("() => JSON.parse(JSON.stringify(window.app.graph.serialize()))")
+        return self.page.evaluate(
+            "() => JSON.parse(JSON.stringify((window.app.rootGraph ?? window.app.graph).serialize()))"
+        )
 
     def run(self) -> dict:
         """Runs the graph to its end; returns the history entry."""
         before = set(self.server.get("/history"))
         self.page.evaluate("() => window.app.queuePrompt(0)")
-        for _ in range(1200):
-            self.page.wait_for_timeout(250)
+        for _ in range(3000):
+            self.page.wait_for_timeout(100)
             fresh = set(self.server.get("/history")) - before
             if fresh:
-                self.page.wait_for_timeout(1000)
+                self.page.wait_for_timeout(500)
                 return self.server.get("/history")[fresh.pop()]
         raise TimeoutError("the graph did not end")
+
+    def until(self, script: str, timeout: float = 60_000) -> None:
+        """Waits for what `script` says of `lens`, the view of the first lens on the page."""
+        self.page.wait_for_function(f"() => {{ {LENS_OF_PAGE} return lens && ({script}); }}", timeout=timeout)
+
+    def nodes(self, expression: str):
+        """Evaluates `expression` with `nodes`, those of the graph that is shown."""
+        return self.page.evaluate(
+            f"() => {{ const nodes = window.app.canvas.graph._nodes; return {expression}; }}"
+        )
+
+    def offered(self, node_type: str) -> list[str]:
+        """Words that a node offers for picking, those picked with a star."""
+        self.page.wait_for_timeout(400)
+        return self.page.evaluate(
+            "type => [...window.app.canvas.graph._nodes.find((n) => n.type === type)"
+            ".widgets.find((w) => w.name === 'word_picker').element.querySelectorAll('.hrv-word')]"
+            ".map((b) => b.textContent + (b.getAttribute('aria-pressed') === 'true' ? '*' : ''))",
+            node_type,
+        )
 
     def centre(self, node_type: str, scale: float = 1.0) -> None:
         """Brings a node into the middle of the page, at this zoom."""
@@ -88,9 +131,7 @@ class Editor:
 
     def lens(self, script: str):
         """Evaluates `script` with `lens`, the view of the first lens on the page."""
-        return self.page.evaluate(
-            f"() => {{ const lens = [...document.querySelectorAll('.hrv-lens')].map((e) => e.lens).find(Boolean); return {script}; }}"
-        )
+        return self.page.evaluate(f"() => {{ {LENS_OF_PAGE} return {script}; }}")
 
     def chip(self, name: str):
         return self.page.locator(".hrv-chip").filter(has_text=name).first

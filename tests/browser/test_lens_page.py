@@ -1,38 +1,26 @@
 """Attention Lens in ComfyUI's own page: point, pin, undo, save, copy; with the canvas and with Nodes 2.0."""
 
-import copy
 import json
 import zlib
 
 import pytest
 import torch
+from editor import LENS_OF_PAGE, example
 
-from devtools.server import ROOT
 from hrv_pack.hrv.draw import COLORMAPS, color_table
 from hrv_pack.hrv.lens import pack
 from hrv_pack.hrv.maps import resize
 
-EXAMPLE = json.loads((ROOT / "example_workflows" / "08_look_into_the_picture.json").read_text("utf-8"))
+EXAMPLE = example("08")
 LENS = "HRVLens"
 MODULE = "await import('/extensions/ComfyUI-HRV/lens/{}.js')"
 SCRIPT_A_MOVE = 8  # milliseconds: half of a frame at 60 a second
 
 
-def quick(workflow: dict) -> dict:
-    """The graph with few steps, and nothing pinned."""
-    workflow = copy.deepcopy(workflow)
-    for node in workflow["nodes"]:
-        if node["type"] == "KSampler":
-            node["widgets_values"][2] = 4
-        if node["type"] == LENS:
-            node["widgets_values"][1] = ""
-    return workflow
-
-
 @pytest.fixture
 def lens(editor):
     """The page after the example has run, the lens in its middle."""
-    editor.load(quick(EXAMPLE))
+    editor.load(EXAMPLE)
     assert editor.run()["status"]["status_str"] == "success"
     editor.page.wait_for_function("() => document.querySelector('.hrv-chip')", timeout=60_000)
     editor.centre(LENS)
@@ -109,10 +97,7 @@ def test_keys_picture_clicks_steps_and_zoom(lens):
 
     whole = lens.lens("Array.from(lens.set.words[6].map)")
     lens.page.get_by_role("slider", name="Steps").fill("2")
-    lens.page.wait_for_function(
-        "() => [...document.querySelectorAll('.hrv-lens')].find((e) => e.lens).lens.set.complete",
-        timeout=60_000,
-    )
+    lens.until("lens.set.complete")
     assert lens.lens("lens.bin") == 1
     assert lens.lens("Array.from(lens.set.words[6].map)") != whole
     lens.page.get_by_label("Threshold").fill("0.7")
@@ -123,9 +108,7 @@ def test_keys_picture_clicks_steps_and_zoom(lens):
         x, y = lens.lens("lens.point")
         assert abs(x - 0.25) < 0.02 and abs(y - 0.5) < 0.02
     with lens.page.expect_download() as download:
-        lens.page.evaluate(
-            "() => [...document.querySelectorAll('.hrv-lens')].find((e) => e.lens).lens.save()"
-        )
+        lens.lens("void lens.save()")
     data = download.value.path().read_bytes()
     assert text_of(data)["format"] == "hrv-lens" and text_of(data)["words"]
 
@@ -162,11 +145,12 @@ def test_forty_words_at_sixty_frames_a_second(editor):
     sent = payload(
         [f"word{i}" for i in range(40)], maps, {"filename": "none.png", "subfolder": "", "type": "temp"}
     )
-    show = "p => [...document.querySelectorAll('.hrv-lens')].map((e) => e.lens).find(Boolean).show(p)"
-    editor.page.evaluate(show, sent)
+    editor.page.evaluate(f"p => {{ {LENS_OF_PAGE} lens.show(p); }}", sent)
     editor.page.wait_for_timeout(500)
-    measured = editor.page.evaluate("""async () => {
-        const lens = [...document.querySelectorAll('.hrv-lens')].map((e) => e.lens).find(Boolean);
+    measured = editor.page.evaluate(
+        "async () => { "
+        + LENS_OF_PAGE
+        + """
         const frame = () => new Promise((done) => requestAnimationFrame(done));
         const times = { words: [], picture: [] };
         for (let round = 0; round < 2; round++) {
@@ -190,14 +174,14 @@ def test_forty_words_at_sixty_frames_a_second(editor):
         }
         const middle = (list) => list.sort((a, b) => a - b)[list.length >> 1];
         return { words: middle(times.words), picture: middle(times.picture) };
-    }""")
+    }"""
+    )
     print(f"script a move, median: words {measured['words']:.2f} ms, picture {measured['picture']:.2f} ms")
     assert measured["words"] <= SCRIPT_A_MOVE and measured["picture"] <= SCRIPT_A_MOVE
 
 
-def test_the_pages_arithmetic_is_that_of_the_pack(browser, server):
-    page = browser.new_page()
-    page.goto(f"http://{server.address}/system_stats")
+def test_the_pages_arithmetic_is_that_of_the_pack(bare_page):
+    page = bare_page
     grid = torch.rand(1, 8, 12, generator=torch.Generator().manual_seed(1)) ** 4
     enlarged = page.evaluate(
         f"async (map) => Array.from(({MODULE.format('maps')}).enlarge(Float32Array.from(map), 8, 12, 100, 150))",
@@ -215,4 +199,3 @@ def test_the_pages_arithmetic_is_that_of_the_pack(browser, server):
         f"async (p) => ({MODULE.format('frames')}).unpack(p, 8, 12).map((w) => Array.from(w.map))", packed
     )
     assert torch.allclose(torch.tensor(unpacked[0]), grid.flatten(), atol=0.51 / 255)
-    page.close()
