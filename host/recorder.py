@@ -75,6 +75,22 @@ def attach(model, clip, options: RecordOptions):
     return model, traced, recorder.recording
 
 
+def unusable(run: Run, samples) -> str | None:
+    """Why the maps of a finished sampling tell nothing about its pictures; None when they do. samples: (batch, …)."""
+    entries = [entry for entry in run.entries if entry.maps]
+    if any(entry.batch != samples.shape[0] for entry in entries):
+        return (
+            "Another node shows the model some pictures of the batch at a time (context windows and the like), so that maps and "
+            "pictures do not belong together. This sampling was not recorded."
+        )
+    if not all(bool(maps.isfinite().all()) for entry in entries for maps in entry.maps.values()):
+        return (
+            "The model computed no numbers (NaN) in this sampling, so there is nothing to show; its picture is probably black. "
+            "Usual causes are a prompt weight that is no number, a broken LoRA, or half precision that is too coarse for the model."
+        )
+    return None
+
+
 class Recorder:
     """Opens one Capture per sampling and keeps its Run."""
 
@@ -112,6 +128,10 @@ class Recorder:
             self._capture = None
         with capture.guarded("keeping the recording"):
             capture.close()
+            complaint = unusable(run, samples)
+            if complaint is not None:
+                capture.free()
+                capture.warn(complaint)
         try:
             # sampler nodes hand latents on in this type; older hosts leave them as they are
             handed_on = getattr(comfy.model_management, "intermediate_dtype", lambda: samples.dtype)()
