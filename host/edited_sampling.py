@@ -134,8 +134,8 @@ class EditedSampling(Following):
         """Says so when nothing was edited and no reason has been given yet."""
         if not self._calls and not self.warnings and not self.failed:
             self.warn(
-                "Edit Prompt changed nothing: both prompts have the same words, or another node runs the model in a way that "
-                "cannot be followed."
+                "Edit Prompt changed nothing: no step of the second sampler lies before cross_percent or self_percent, or "
+                "another node runs the model in a way that cannot be followed."
             )
 
     # -- one call of the UNet ---------------------------------------------------------------------------------
@@ -162,7 +162,9 @@ class EditedSampling(Following):
             options = with_entries(executor.class_obj, options, kind, entry_for)
         return options
 
-    def _edited_rows(self, executor, owner: Owner, chunk: Chunk, x, tokens: int, control, options) -> EditedRows | None:
+    def _edited_rows(
+        self, executor, owner: Owner, chunk: Chunk, x, tokens: int, control, options
+    ) -> EditedRows | None:
         prompt, alignment = self._prompts.get(owner.index), self._alignments.get(owner.index)
         length = self.conditionings.length(chunk)
         if prompt is not None and (prompt.length != length or tokens % length):
@@ -216,7 +218,17 @@ class EditedSampling(Following):
 
     # -- layers -----------------------------------------------------------------------------------------------
 
-    def _entry(self, kind: Kind, edited: list[EditedRows], shape: tuple[int, int], number, block, module, occupant, options):
+    def _entry(
+        self,
+        kind: Kind,
+        edited: list[EditedRows],
+        shape: tuple[int, int],
+        number,
+        block,
+        module,
+        occupant,
+        options,
+    ):
         """What a layer does in a call of `shape` (rows, tokens), for `with_entries`; None where it stays as it is."""
         parts = [part for part in edited if self._acts(part, kind, number)]
         if not parts:
@@ -257,7 +269,11 @@ class EditedSampling(Following):
         for part in parts:
             taken = None if part.taken is None else part.taken.layers[kind].get(number)
             if taken is not None:
-                fits = fits and taken[0].shape[1:] == q.shape[1:] and (kind == "attn2" or taken[1].shape[1:] == k.shape[1:])
+                fits = (
+                    fits
+                    and taken[0].shape[1:] == q.shape[1:]
+                    and (kind == "attn2" or taken[1].shape[1:] == k.shape[1:])
+                )
         if not fits:
             self.warn(
                 f"Another node changes rows, pixels or tokens inside the model (NegPip, attention couple and the like): layer "

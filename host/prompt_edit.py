@@ -48,7 +48,11 @@ class EditOptions:
     @property
     def acts(self) -> bool:
         """Whether anything is changed at all."""
-        return self.cross_percent > 0 or self.self_percent > 0 or (self.steering is not None and self.steering.acts)
+        return (
+            self.cross_percent > 0
+            or self.self_percent > 0
+            or (self.steering is not None and self.steering.acts)
+        )
 
 
 def edit(model, memory: RunMemory, latent, options: EditOptions):

@@ -35,7 +35,9 @@ class Taken:
         self.layers["attn1"] = kept
 
 
-def replay(executor, frame: Frame, kinds: tuple[Kind, ...], like: torch.Tensor, control, rows: slice, options) -> Taken:
+def replay(
+    executor, frame: Frame, kinds: tuple[Kind, ...], like: torch.Tensor, control, rows: slice, options
+) -> Taken:
     """The UNet's own forward, without the wrappers of any pack, on a remembered frame.
 
     executor: of a DIFFUSION_MODEL wrapper. like: gives device and type. control, rows: signals of the present call, and

@@ -185,7 +185,9 @@ class RememberedSampling(Following):
                 continue
             given = (x[rows], timesteps[rows], context[rows, :length], None if y is None else y[rows])
             # a copy, for the UNet or the sampler may write into what it was given
-            found.append((chunk, owner.index, Frame(*(None if t is None else t.detach().cpu().clone() for t in given))))
+            found.append(
+                (chunk, owner.index, Frame(*(None if t is None else t.detach().cpu().clone() for t in given)))
+            )
         return found
 
     def keep(self, given: list[tuple[Chunk, int, Frame]], output: torch.Tensor) -> None:

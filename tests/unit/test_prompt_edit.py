@@ -25,7 +25,9 @@ def prompt(*pieces: str, length: int = LENGTH):
 
 def pairs(alignment) -> dict[int, list[int]]:
     """Target column → source columns that it takes."""
-    return {j: torch.nonzero(alignment.matrix[:, j]).flatten().tolist() for j in range(alignment.matrix.shape[1])}
+    return {
+        j: torch.nonzero(alignment.matrix[:, j]).flatten().tolist() for j in range(alignment.matrix.shape[1])
+    }
 
 
 def same(*columns: int) -> dict[int, list[int]]:
@@ -74,7 +76,9 @@ def test_words_of_several_pieces():
     assert alignment.matrix[2, [2, 3]].tolist() == [0.5, 0.5] and alignment.changed == (2, 3)
     alignment = align(long, short)
     assert alignment.matrix[[2, 3], 2].tolist() == [1.0, 1.0] and alignment.changed == (2,)
-    halves = align(prompt("straw+", "berry"), prompt("blue+", "berry"))  # whole words are compared, not pieces
+    halves = align(
+        prompt("straw+", "berry"), prompt("blue+", "berry")
+    )  # whole words are compared, not pieces
     assert halves.changed == (1, 2) and halves.matrix[1, 1] == halves.matrix[2, 2] == 1
 
 
@@ -90,7 +94,9 @@ def test_shares_are_neither_lost_nor_made_when_words_are_swapped():
     """With padding the same, the source's shares add up to one again."""
     share = torch.rand(LENGTH).softmax(0)
     for target in (prompt("a", "blue", "car"), prompt("the", "blue", "boat")):
-        assert torch.isclose((share @ align(prompt("a", "red", "car"), target).matrix).sum(), torch.tensor(1.0))
+        assert torch.isclose(
+            (share @ align(prompt("a", "red", "car"), target).matrix).sum(), torch.tensor(1.0)
+        )
 
 
 def test_punctuation_is_compared_but_is_no_changed_word():
