@@ -30,6 +30,13 @@ CLASSIFIERS = {
 }
 
 
+# what unpickles, or runs a program
+UNSAFE = {
+    "torch.load", "np.load", "numpy.load", "yaml.load", "os.system", "os.popen", "os.startfile", "os.execv", "os.fork",
+    "importlib.import_module",
+}  # fmt: skip
+
+
 def tracked(*patterns: str) -> list[str]:
     """Names of the repository's files that match; those of a checkout without git are not known."""
     listed = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True)
@@ -52,6 +59,15 @@ def test_the_registrys_own_check_passes():
     assert done.returncode == 0, output
     assert "All validation checks passed" in output, output
     assert not re.search(r"warning|error", output, re.IGNORECASE), output
+
+
+def test_security_names_every_route_and_folder():
+    """SECURITY.md says what the code does: every place that the pack writes to or downloads from."""
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    for place in ("models/hrv", "`output`", "`temp`", "hrv_data/catalogue.json", "SHA-256", "`/hrv/`"):
+        assert place in text
+    routes = (ROOT / "host" / "routes.py").read_text(encoding="utf-8")
+    assert set(re.findall(r'"(/[a-z]+)/', routes)) == {"/hrv"}
 
 
 def test_the_name_is_one_the_registry_takes():
@@ -96,7 +112,12 @@ def test_no_code_from_text_and_no_install_at_run_time(folder):
                     [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
                 )
                 roots = {name.split(".")[0] for name in names}
-                assert not roots & {"subprocess", "pip", "pickle"}, f"{file}:{node.lineno}"
+                assert not roots & {"subprocess", "pip", "pickle", "marshal", "shelve"}, (
+                    f"{file}:{node.lineno}"
+                )
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                called = f"{node.value.id}.{node.attr}"
+                assert called not in UNSAFE, f"{file}:{node.lineno}: {called}"
 
 
 @pytest.mark.parametrize("folder", ["hrv", "host", "nodes"])
