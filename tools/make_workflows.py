@@ -11,6 +11,8 @@ import json
 import uuid
 from pathlib import Path
 
+from steering_examples import CFG, LOST_WORD, SIDE, STEPS, WRONG_SENSE, Example
+
 OUT = Path(__file__).resolve().parent.parent / "example_workflows"
 SDXL = {
     "name": "sd_xl_base_1.0.safetensors",
@@ -51,6 +53,8 @@ SOCKETS = {
     ),
     "HRVHeadSweep": ("vectors:HRV_VECTORS", "heads:HRV_HEADS count:INT order:STRING"),
     "HRVScaleHeads": ("model:MODEL heads:HRV_HEADS clip:CLIP", "model:MODEL clip:CLIP"),
+    "HRVStrengthenConcept": ("model:MODEL vectors:HRV_VECTORS clip:CLIP", "model:MODEL clip:CLIP"),
+    "HRVAdjustConcept": ("model:MODEL vectors:HRV_VECTORS clip:CLIP", "model:MODEL clip:CLIP"),
     "HRVWeakeningCurve": (
         "count:INT order:STRING image:IMAGE score:FLOAT mask:MASK",
         "chart:IMAGE strip:IMAGE table:STRING area:FLOAT",
@@ -473,6 +477,72 @@ def ordered_weakening(name: str) -> None:
     graph.save(name)
 
 
+def steered(graph: Graph, example: Example, kind: str, concepts: list[str], title: str) -> None:
+    """The example's picture, and below it the same seed through a steering node of this kind."""
+    text_to_image(graph, example.prompt, SIDE, example.seed, STEPS, CFG, "HRVDemoCheckpoint")
+    graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [example.vectors])
+    graph.add(
+        "steer", kind, (390, 780), (340, 320), [*concepts, example.words, example.strength, 0.0, 0.0, 1.0, False], title,
+        model="record.model", vectors="vectors.vectors",
+    )  # fmt: skip
+    graph.add(
+        "sampler2", "KSampler", (780, 780), (300, 270), [example.seed, "fixed", STEPS, CFG, "euler", "normal", 1.0],
+        "The same seed, steered", model="steer.model", positive="positive.CONDITIONING",
+        negative="negative.CONDITIONING", latent_image="empty.LATENT",
+    )  # fmt: skip
+    graph.add("decode2", "VAEDecode", (780, 1100), (300, 50), samples="sampler2.LATENT", vae="loader.vae")
+    graph.add(
+        "save2", "SaveImage", (1130, 780), (300, 330), ["hrv/steered"], "The steered picture", images="decode2.IMAGE"
+    )  # fmt: skip
+
+
+def wrong_sense(name: str) -> None:
+    graph, example = Graph(), WRONG_SENSE
+    both = f"{example.concept}, {example.unwanted}"
+    steered(
+        graph,
+        example,
+        "HRVAdjustConcept",
+        [example.concept, example.unwanted],
+        "2. Turn it to the other sense",
+    )
+    for number, source, title in ((1, "", "1. Which sense was drawn?"), (2, "2", "3. And now?")):
+        graph.add(
+            f"compare{number}", "HRVCompareConcepts", (1480, 160 + 620 * (number - 1)), (640, 560),
+            [example.words, both, 23.0, ""], title, attention="record.attention", latent=f"sampler{source}.LATENT",
+            vectors="vectors.vectors", image=f"decode{source}.IMAGE",
+        )  # fmt: skip
+    note = (
+        f"**Wrong sense, adjusted.** *{example.words}* is a thing and a colour here. You meant the thing, and the upper row drew "
+        f"something in that colour. Compare Concepts says so. Adjust Concept turns the word towards *{example.concept}* and away "
+        f"from *{example.unwanted}*, and the lower row draws the same seed again.\n\n"
+        "One Record Attention serves both samplers: each Compare Concepts finds its picture by the latent."
+    )
+    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")
+    graph.save(name)
+
+
+def lost_word(name: str) -> None:
+    graph, example = Graph(), LOST_WORD
+    steered(graph, example, "HRVStrengthenConcept", [example.concept], f"Strengthen “{example.words}”")
+    for number, source, title in (
+        (1, "", "Where the model looked"),
+        (2, "2", "Where it looked, strengthened"),
+    ):
+        graph.add(
+            f"heatmap{number}", "HRVHeatmap", (1480, 160 + 620 * (number - 1)), (360, 560),
+            heatmap_widgets(example.words), title, attention="record.attention", latent=f"sampler{source}.LATENT",
+            image=f"decode{source}.IMAGE",
+        )  # fmt: skip
+    note = (
+        f"**Strengthen a lost word.** The prompt asks for *{example.words}*, and the upper picture has lost it. Strengthen Concept "
+        f"makes the word count more where *{example.concept}* are decided, and the lower row draws the same seed again.\n\n"
+        "Raise `strength` until the word is there, and no further: too much spoils the rest."
+    )
+    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")
+    graph.save(name)
+
+
 def main() -> None:
     which_word(
         "01_which_word_drew_what",
@@ -500,6 +570,8 @@ def main() -> None:
     which_mouse("07_which_mouse_sdxl")
     heatmap_by_concept("11_heatmap_by_concept")
     ordered_weakening("12_ordered_weakening")
+    wrong_sense("13_wrong_sense_adjusted")
+    lost_word("14_strengthen_a_lost_word")
 
 
 if __name__ == "__main__":
