@@ -120,16 +120,17 @@ def weights_on(excitement: Excitement, layout: Layout, layers: Sequence[int]) ->
 
 
 def weighted_map(q: torch.Tensor, k: torch.Tensor, weights: torch.Tensor, length: int) -> torch.Tensor:
-    """Σ_n w_n · P_n of one layer: float32 (choice, row, pixel, column).
+    """Σ_n w_n · P_n of one layer: float32 or wider (choice, row, pixel, column).
 
     q: (row, pixel, heads · d); k: (row, token, heads · d); weights: float32 (choice, head). Repeats of the prompt's `length`
     columns, by which the host pads, are added up.
     """
     heads = weights.shape[1]
-    queries, keys = (t.float().unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k))
+    wide = torch.promote_types(q.dtype, torch.float32)
+    queries, keys = (t.to(wide).unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k))
     logits = queries @ keys.transpose(-1, -2) * queries.shape[-1] ** -0.5
     probabilities = torch.softmax(logits, dim=-1)  # (row, head, pixel, token)
-    mean = torch.einsum("rhpt,ch->crpt", probabilities, weights)
+    mean = torch.einsum("rhpt,ch->crpt", probabilities, weights.to(wide))
     return mean.unflatten(-1, (-1, length)).sum(-2)
 
 
@@ -150,13 +151,13 @@ def word_maps(
 
 def smoothed(maps: torch.Tensor) -> torch.Tensor:
     """(row, word, height, width) with a Gaussian of 3 × 3 pixels and sigma 0.5; what lies outside is mirrored."""
-    offsets = torch.arange(KERNEL, dtype=torch.float32, device=maps.device) - KERNEL // 2
+    offsets = torch.arange(KERNEL, dtype=maps.dtype, device=maps.device) - KERNEL // 2
     line = torch.exp(-(offsets**2) / (2 * SIGMA**2))
     line = line / line.sum()
     kernel = (line[:, None] * line[None, :]).expand(maps.shape[1], 1, KERNEL, KERNEL)
     border = "reflect" if min(maps.shape[-2:]) > 1 else "replicate"
     padded = F.pad(maps, (KERNEL // 2,) * 4, mode=border)
-    return F.conv2d(padded, kernel.to(maps.dtype), groups=maps.shape[1])
+    return F.conv2d(padded, kernel, groups=maps.shape[1])
 
 
 def neglect(maps: torch.Tensor) -> torch.Tensor:
