@@ -43,12 +43,14 @@ EVALUATIONS = {
 }
 
 
+@pytest.mark.way("Samplers (euler, ancestral, dpmpp, uni_pc, heun, lcm)")
 @pytest.mark.parametrize("sampler", EVALUATIONS)
 def test_samplers(studio, sampler):
     assert_same(studio, draw_with(studio, sampler=sampler, steps=3))
     assert rig.entry(studio.recording).counts == [EVALUATIONS[sampler]]
 
 
+@pytest.mark.way("Batches, with and without guidance")
 @pytest.mark.parametrize("cfg", [1.0, 7.0])
 @pytest.mark.parametrize("batch", [1, 3, 5])
 def test_guidance_and_batch(studio, cfg, batch):
@@ -56,6 +58,7 @@ def test_guidance_and_batch(studio, cfg, batch):
     assert rig.entry(studio.recording).batch == batch
 
 
+@pytest.mark.way("Sizes in steps of 8 pixels")
 @pytest.mark.parametrize("size", [(24, 40), (23, 37), (17, 40), (9, 31), (33, 8), (25, 25)], ids=str)
 @pytest.mark.parametrize("kind", ["sd1", "sdxl"])
 def test_sizes_in_steps_of_8_pixels(kind, size):
@@ -68,6 +71,7 @@ def test_sizes_in_steps_of_8_pixels(kind, size):
     assert grids == set(half if kind == "sd1" else half[1:3])
 
 
+@pytest.mark.way("KSamplerAdvanced in two halves")
 def test_two_halves(studio):
     """KSamplerAdvanced: the first half keeps its noise, the second adds none."""
 
@@ -104,6 +108,7 @@ def guiders(studio):
     }
 
 
+@pytest.mark.way("Guiders (basic, CFG, dual CFG, Perp-Neg)")
 @pytest.mark.parametrize("name", ["basic", "cfg 1", "cfg 7", "dual", "dual nested", "perp-neg"])
 def test_guiders(studio, name):
     guider = guiders(studio)[name]
@@ -112,11 +117,13 @@ def test_guiders(studio, name):
     assert recorded == ([("positive", 0), ("positive", 1)] if name.startswith("dual") else [("positive", 0)])
 
 
+@pytest.mark.way("img2img")
 def test_img2img(studio):
     start = torch.randn(2, 4, 16, 24, generator=torch.Generator().manual_seed(0))
     assert_same(studio, draw_with(studio, latent={"samples": start}, denoise=0.5, steps=3))
 
 
+@pytest.mark.way("Inpainting with a noise mask")
 def test_inpaint(studio):
     start = torch.randn(1, 4, 16, 24, generator=torch.Generator().manual_seed(0))
     mask = torch.zeros(128, 192)
@@ -126,6 +133,7 @@ def test_inpaint(studio):
     assert torch.allclose(out[..., :3, :], start[..., :3, :], atol=1e-4)
 
 
+@pytest.mark.way("LoRA before and after ours")
 def test_lora(tmp_path, monkeypatch):
     """A LoRA on the model, by node LoraLoader, before and after the recorder."""
     studio = rig.studio()

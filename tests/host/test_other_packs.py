@@ -17,6 +17,7 @@ from hrv_pack.hrv.recording import NoRecording
 
 attention = comfy.ldm.modules.attention
 WRAPPERS = comfy.patcher_extension.WrappersMP
+way = pytest.mark.way
 
 
 @pytest.fixture
@@ -30,12 +31,14 @@ def compare(studio, change, **options) -> None:
         pass
 
 
+@way("attn2 replacement (IPAdapter), 2-tuple and 3-tuple keys, before and after ours")
 @pytest.mark.parametrize("place", [("middle", 0), ("middle", 0, 1), ("input", 4), ("output", 5, 0)], ids=str)
 def test_attn2_replacements_still_act(studio, place):
     """Under the key of a block, or of one transformer in it; P is of the text."""
     right(studio, lambda model: replaced(model, *place))
 
 
+@way("Wrapper that replaces attention in each call")
 def test_a_wrapper_that_replaces_attention_in_each_call(studio):
     """Installed after the recorder, it puts its replacement into transformer_options when the UNet is called."""
 
@@ -52,6 +55,7 @@ def test_a_wrapper_that_replaces_attention_in_each_call(studio):
     right(studio, change)
 
 
+@way("attn2 patch and attn2 output patch")
 def test_attention_patches_of_the_same_length(studio):
     def change(model):
         clone = model.clone()
@@ -62,6 +66,7 @@ def test_attention_patches_of_the_same_length(studio):
     right(studio, change)
 
 
+@way("attn2 patch that changes the context length (NegPip)", maps="one warning")
 def test_a_patch_that_adds_tokens(studio, caplog):
     """Like NegPip: the context grows inside the model."""
 
@@ -79,6 +84,7 @@ def test_a_patch_that_adds_tokens(studio, caplog):
     )  # once for each recorded sampling
 
 
+@way("Regional attention that multiplies rows (attention couple)", maps="one warning")
 def test_a_patch_that_multiplies_rows(studio):
     """Like attention couple: each row is shown several prompts."""
 
@@ -97,6 +103,7 @@ def test_a_patch_that_multiplies_rows(studio):
     one_warning(studio, change, "had 4 rows")
 
 
+@way("A patch that changes some layers only", maps="of the other layers, one warning")
 def test_only_some_layers_changed(studio):
     """The other layers are recorded."""
 
@@ -113,6 +120,7 @@ def test_only_some_layers_changed(studio):
     assert kept == {"input", "output"} and len(run.warnings) == 1
 
 
+@way("Tiled diffusion", maps="one warning")
 def test_tiles(studio):
     """Like tiled diffusion: the model sees pieces of the latent, one after the other."""
 
@@ -128,6 +136,7 @@ def test_tiles(studio):
     one_warning(studio, change, "samples in tiles")
 
 
+@way("Another number of rows than prompts", maps="one warning")
 def test_rows_that_do_not_divide(studio):
     def change(model):
         def wrapper(apply_model, args):
@@ -142,6 +151,7 @@ def test_rows_that_do_not_divide(studio):
     one_warning(studio, change, "multiplies rows")
 
 
+@way("Own forward on the attention layers (NAG)", maps="one warning")
 def test_foreign_forward(studio, monkeypatch):
     """Like NAG: another pack puts its own forward on the attention layers."""
     unet = studio.model.model.diffusion_model
@@ -160,6 +170,7 @@ def test_foreign_forward(studio, monkeypatch):
     assert warning.startswith("Another pack has replaced the cross-attention")
 
 
+@way("PAG and SAG")
 @pytest.mark.parametrize("node", [nodes_pag.PerturbedAttentionGuidance, nodes_sag.SelfAttentionGuidance])
 def test_a_second_pass_in_one_evaluation(studio, node):
     """PAG and SAG run the model again in each step: the first pass counts, once."""
@@ -181,6 +192,7 @@ def test_a_second_pass_in_one_evaluation(studio, node):
     rig.assert_maps(found, calls[::2], studio.recording.layout, studio.positive[0][0], tolerance=2e-3)
 
 
+@way("Perp-Neg")
 def test_perp_neg_old_and_new(studio):
     empty = rig.encode(studio.clip, "")
 
@@ -191,6 +203,7 @@ def test_perp_neg_old_and_new(studio):
     assert [(e.role, e.counts) for e in rig.last_run(studio.recording).entries] == [("positive", [2])]
 
 
+@way("Deep Shrink (block sizes change over the steps)")
 def test_deep_shrink(studio):
     """The grid changes while the sampler runs: maps are kept on the first one."""
 
@@ -204,6 +217,7 @@ def test_deep_shrink(studio):
     assert {tuple(m.shape[-2:]) for m in found.maps.values()} <= {(4, 6), (2, 3), (8, 12)}
 
 
+@way("optimized_attention_override set by another pack")
 def test_optimized_attention_override(studio):
     def change(model):
         clone = model.clone()
@@ -214,6 +228,7 @@ def test_optimized_attention_override(studio):
     right(studio, change)
 
 
+@way("Attention exchanged for all models (sage and the like)")
 def test_attention_exchanged_for_all(studio, monkeypatch):
     """Like the sage attention switches: the host's own function is another one."""
     expected = draw(studio, studio.model)
@@ -224,6 +239,7 @@ def test_attention_exchanged_for_all(studio, monkeypatch):
     assert torch.equal(draw(studio, studio.recorded), plain)
 
 
+@way("model_function_wrapper")
 def test_model_function_wrapper(studio):
     def change(model):
         def wrapper(apply_model, args):
@@ -236,6 +252,7 @@ def test_model_function_wrapper(studio):
     right(studio, change)
 
 
+@way("Deep copies of model_options")
 def test_deep_copied_options(studio):
     """A pack that copies model_options deeply still records into the same recording."""
     clone = studio.recorded.clone()
@@ -246,6 +263,7 @@ def test_deep_copied_options(studio):
     assert torch.equal(latent, draw(studio, studio.model))
 
 
+@way("Two Record Attention nodes in a row")
 def test_two_recorders_in_a_row(studio):
     """Both record the same, and the latent stays."""
     second, _, recording = rig.attach(studio.recorded, None, rig.RecordOptions(negative=True))

@@ -63,6 +63,7 @@ def test_long_prompt_against_a_short_negative(chunks):
     check_maps(studio, run.entries[1], calls, studio.negative)
 
 
+@pytest.mark.way("Textual inversion")
 def test_textual_inversion(tmp_path, monkeypatch):
     studio = rig.studio()
     tokenizer = studio.clip.tokenizer.clip_l
@@ -81,6 +82,7 @@ def test_textual_inversion(tmp_path, monkeypatch):
     check_maps(studio, entry, calls, prompt)
 
 
+@pytest.mark.way("ConditioningCombine")
 def test_combine():
     studio = rig.studio()
     cat, dog = rig.encode(studio.clip, "a cat"), rig.encode(studio.clip, "two dogs")
@@ -93,6 +95,7 @@ def test_combine():
     check_maps(studio, entries[1], calls, dog)
 
 
+@pytest.mark.way("ConditioningConcat")
 def test_concat():
     studio = rig.studio()
     cat, dog = rig.encode(studio.clip, "a cat"), rig.encode(studio.clip, "two dogs")
@@ -118,6 +121,7 @@ def test_concat_with_a_foreign_part():
     assert warning.startswith("A part of the prompt was not encoded by the CLIP")
 
 
+@pytest.mark.way("ConditioningAverage")
 def test_average():
     """The words are those of conditioning_to, and a warning says that the numbers are mixed."""
     studio = rig.studio()
@@ -168,6 +172,7 @@ def mask_bounds(conditioning):
     return nodes.ConditioningSetMask().append(conditioning, mask, "mask bounds", 1.0)[0]
 
 
+@pytest.mark.way("Area prompts")
 @pytest.mark.parametrize("crop_by", [area, percentage, mask_bounds])
 def test_areas(crop_by):
     """An area is sampled as a crop; ComfyUI copies it, uuid and all, into the negative list."""
@@ -209,6 +214,7 @@ def test_mask_over_the_whole_picture():
     check_maps(studio, rig.entry(studio.recording), calls, cat)
 
 
+@pytest.mark.way("Prompts with time ranges")
 def test_timestep_ranges():
     """Each prompt counts the evaluations that it was in."""
     studio = rig.studio()
