@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from . import every_release, setup
-from .releases import DEFAULT, RELEASES
+from .releases import DEFAULT, OLDEST, RELEASES
 from .setup import ROOT, Host
 from .steps import Problem, child, say, stop_on_terminate
 
@@ -27,6 +27,7 @@ def main(argv: list[str]) -> int:
     args, rest = parse(argv)
     try:
         if getattr(args, "all_comfyui", False):
+            rest = [*(every_release.ESSENTIAL if args.essential else []), *rest]
             return every_release.run_tests(rest, lambda host: environment(host) | lint_environment())
         host = find_host(args.comfyui)
         return args.command(host, args, rest)
@@ -55,6 +56,9 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     test_parser.add_argument(
         "--all-comfyui", action="store_true", help="on every release in turn, one line for each"
     )
+    test_parser.add_argument(
+        "--essential", action="store_true", help="only what touches ComfyUI's internals; for a second release"
+    )
     bench_parser = commands.add_parser(
         "bench", allow_abbrev=False, help="run benchmarks/run.py, e.g. with --json FILE"
     )
@@ -68,7 +72,7 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         (bench, bench_parser),
         (serve, serve_parser),
     ):
-        subparser.add_argument("--comfyui", metavar="VERSION", help=f"ComfyUI release ({DEFAULT})")
+        subparser.add_argument("--comfyui", metavar="VERSION", help=f"ComfyUI release, or oldest ({DEFAULT})")
         subparser.set_defaults(command=command)
     args, rest = parser.parse_known_args(argv)
     if rest and args.command not in (test, bench):
@@ -81,7 +85,7 @@ def find_host(version: str | None) -> Host:
     checkout = os.environ.get("COMFYUI_PATH")
     if version is None and checkout:
         return existing_host(Path(checkout).expanduser())
-    return setup.make_host(version or DEFAULT)
+    return setup.make_host(OLDEST if version == "oldest" else version or DEFAULT)
 
 
 def existing_host(comfyui: Path) -> Host:
@@ -116,7 +120,8 @@ def serve(host: Host, args: argparse.Namespace, rest: list[str]) -> int:
 
 
 def test(host: Host, args: argparse.Namespace, rest: list[str]) -> int:
-    return module(host, "pytest", rest, lint_environment())
+    chosen = every_release.ESSENTIAL if args.essential else []
+    return module(host, "pytest", [*chosen, *rest], lint_environment())
 
 
 def bench(host: Host, args: argparse.Namespace, rest: list[str]) -> int:

@@ -32,4 +32,4 @@ _ALL = (
     Release("0.16.3", "1.0.0", "4e46654c099b0b3e5f96f2d34d938b54409764202754b33a76e550925a1d1e73"),
 )
 RELEASES = {release.comfyui: release for release in _ALL}
-DEFAULT = _ALL[0].comfyui
+DEFAULT, OLDEST = _ALL[0].comfyui, _ALL[-1].comfyui

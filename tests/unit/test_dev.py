@@ -122,6 +122,12 @@ def test_all_releases_can_be_asked_for():
     assert args.all_comfyui and rest == ["tests/host", "-k", "latents"]
 
 
+def test_essential_tests_are_there():
+    args, rest = cli.parse(["test", "--essential", "--comfyui", "0.16.3", "-q"])
+    assert args.essential and rest == ["-q"]
+    assert all((setup.ROOT / file).is_file() for file in every_release.ESSENTIAL)
+
+
 def test_all_releases_one_line_each(tmp_path, monkeypatch, capsys):
     """A release that fails and one that cannot be set up are said to be so, and the next one's turn comes."""
     runs = []
@@ -162,6 +168,11 @@ def test_a_command_without_further_arguments_refuses_them(capsys):
 def test_an_unknown_release_names_the_known_ones():
     with pytest.raises(steps.Problem, match="0.30.0, 0.27.0"):
         setup.make_host("9.9")
+
+
+def test_the_oldest_release_by_that_name(monkeypatch):
+    monkeypatch.setattr(setup, "make_host", lambda version: version)
+    assert cli.find_host("oldest") == releases.OLDEST == "0.16.3"
 
 
 def test_comfyui_path_without_a_comfyui_in_it(tmp_path, monkeypatch):

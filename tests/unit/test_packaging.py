@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from devtools.releases import OLDEST
 from devtools.setup import ROOT
 
 if sys.version_info >= (3, 11):
@@ -88,6 +89,10 @@ def test_what_the_registry_shows_is_there():
     for image in ("Icon", "Banner"):
         assert (ROOT / "docs" / comfy[image].rsplit("/", 1)[1]).is_file()
     assert "web" not in comfy  # WEB_DIRECTORY says it; both would load the scripts twice
+
+
+def test_the_oldest_release_that_is_tried_is_the_one_that_is_promised():
+    assert PROJECT["tool"]["comfy"]["requires-comfyui"] == f">={OLDEST}"
 
 
 def test_dependencies_are_the_same_in_both_places():
