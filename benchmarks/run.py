@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import bench  # noqa: E402
 
 PARTS = ("recording", "runs", "memory", "answers", "growth", "startup", "voting", "steering")
-SUITES = ("truth", "report", "weakening", "mending", "paper_table")  # each has its own options
+SUITES = ("truth", "editing", "report", "weakening", "mending", "paper_table")  # each has its own options
 
 
 def main() -> int:

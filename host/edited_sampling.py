@@ -14,32 +14,13 @@ from ..hrv.source_run import Frame, Moments, SourceRun
 from ..hrv.steering import TokenFactors, missing_words, scale_values, token_factors
 from .blocks import attend, has_foreign_forward
 from .clip_trace import find_prompt, registries_of
+from .edit_messages import OTHER_MODEL, OTHER_SIZE, OTHER_START, OTHER_STEPS, UNKNOWN_WORDS
 from .following import Following
 from .replay import Kind, Taken, replay, with_entries
 from .rows import POSITIVE, Chunk, Conditionings, Owner
 
 SAME_MODEL = 0.02
 """Largest relative distance between what the UNet makes of a remembered input and what it made of it then."""
-UNKNOWN_WORDS = (
-    "{which} picture's words are not known: its text node uses a CLIP that was not traced. Connect the CLIP output of Remember "
-    "Run (or Record Attention) to both text nodes. Nothing was taken over by words."
-)
-OTHER_STEPS = (
-    "Edit Prompt: the second sampler takes steps that the first did not take. Both samplers need the same steps, sampler, "
-    "scheduler and denoise. Such steps were not edited."
-)
-OTHER_START = (
-    "Edit Prompt: the two samplers start from different pictures of noise. Both need the same seed and the same latent. The "
-    "second picture is not edited."
-)
-OTHER_SIZE = (
-    "Edit Prompt: the first picture had {before[0]} pictures of {before[2]}×{before[3]} latent pixels, the second has "
-    "{now[0]} of {now[2]}×{now[3]}. Both samplers need the same latent, and prompts with the same areas. Not edited."
-)
-OTHER_MODEL = (
-    "Edit Prompt: this model no longer draws the first picture as the first sampler did, because a LoRA, a ControlNet, "
-    "steering or guidance is on one of them only. The first picture's attention is that of the second sampler's model."
-)
 
 
 @dataclass(frozen=True, eq=False)

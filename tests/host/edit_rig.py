@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 import rig
 import torch
 
+from hrv_pack.host.blocks import layout_of
 from hrv_pack.host.prompt_edit import EditOptions, edit
 from hrv_pack.host.run_memory import remember
 
 TOLERANCE = 1e-5
+LENGTH = 77
+SAME = {column: [column] for column in range(LENGTH)}
 
 
 @dataclass
@@ -60,6 +63,20 @@ def scene(
     made = Scene(model, remembering, traced, memory, *texts, settings)
     made.latent = rig.sample(remembering, made.first, made.negative, **settings)
     return made
+
+
+def layout(scene):
+    return layout_of(scene.model.model.diffusion_model)
+
+
+def complaints(caplog) -> list[str]:
+    return [record.message for record in caplog.records if "[HRV]" in record.message]
+
+
+def repeats_and_calls(passes, pictures: int):
+    """[(repeated pass of the first picture, present pass)]: the first has one row for each picture."""
+    assert len(passes) % 2 == 0 and all(p.rows == pictures for p in passes[::2])
+    return list(zip(passes[::2], passes[1::2], strict=True))
 
 
 def close(a: torch.Tensor, b: torch.Tensor) -> bool:
