@@ -6,7 +6,7 @@
     python3 dev.py bench --suite mending --quick         a few pictures, to see that it runs; writes nothing
 
 Parts (benchmarks/mending_cases.py): `senses`, a word with two senses; `lost`, an attribute that got lost; `missing`, two things of
-which one is not there. Everything goes through the pack's nodes and KSampler with the same seeds with and without steering.
+which one is not there. Before them, which heads carry a word's meaning (benchmarks/mending_effect.py). Everything goes through the pack's nodes and KSampler with the same seeds with and without steering.
 Strengths are chosen on other prompts and seeds than those reported. Beside steering by head relevance stands what needs none:
 the word multiplied in all heads alike (Scale Heads with every head).
 """
@@ -25,7 +25,9 @@ from mending_studio import EVERY_HEAD, EXCITE, PLAIN, Treatment
 
 BATCH = 4  # pictures of one prompt
 REPORT_SEED, TUNING_SEED = 970_001, 980_001  # training and the other benchmarks draw from other seeds
-STRENGTHS, FACTORS, STEPS_OF_EXCITE = (1.0, 2.0, 3.0), (0.5, 2.0, 3.0), (0.5, 1.0)
+STRENGTHS = {"senses": (1.0, 2.0, 3.0), "lost": (0.25, 0.5, 1.0), "missing": (0.25, 0.5, 1.0)}
+FACTORS = {"senses": (0.5, 2.0, 3.0), "lost": (1.25, 1.5, 2.0), "missing": (1.25, 1.5, 2.0)}
+STRENGTHS_OF_EXCITE = (0.5, 1.0)
 DOCUMENT = bench.ROOT / "docs" / "results.md"
 VECTORS = bench.ROOT / "hrv_data" / "vectors"
 FILES = {"votes": "demo_checkpoint.safetensors", "agreement": "demo_checkpoint_agreement.safetensors"}
@@ -58,6 +60,8 @@ def main(arguments: list[str]) -> None:
         raise SystemExit(f"No head relevance in {options.vectors}: tools/make_demo_vectors.py makes it.")
     studio = Studio(options.checkpoint, files, options.steps)
     figures = {}
+    if options.effect and not options.tune:
+        figures["effect"] = why(studio, options, arguments)
     for part in options.parts:
         chosen, tried = choose(studio, part, options)
         truth.say(f"{part}: chosen {', '.join(f'{how.name} {how.amount:g}' for how in chosen)}")
@@ -74,6 +78,20 @@ def main(arguments: list[str]) -> None:
         options.json.write_text(json.dumps(figures, indent=1))
 
 
+def why(studio, options, arguments: list[str]) -> str:
+    """Which heads carry a word's meaning, and whether head relevance knows them (benchmarks/mending_effect.py)."""
+    import mending_effect
+    import truth
+
+    scenes = 1 if options.quick else mending_effect.SCENES
+    found = mending_effect.effects(studio, scenes, truth.counter("scenes", scenes))
+    text = f"{mending_effect.table(found, studio.vectors)}\n\n{scenes} scenes, three parts of the schedule."
+    print(f"\n{text}\n", flush=True)
+    if not options.no_write:
+        write("effect", text, options, arguments)
+    return text
+
+
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="dev.py bench --suite mending",
@@ -82,6 +100,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     demo = bench.ROOT / "hrv_data" / "demo" / "demo_checkpoint.safetensors"
     parser.add_argument("--part", dest="parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument(
+        "--no-effect",
+        dest="effect",
+        action="store_false",
+        help="leave out which heads carry a word's meaning",
+    )
     parser.add_argument("--pictures", type=int, default=200, help="pictures of each part (seeds)")
     parser.add_argument("--tuning-pictures", type=int, default=24, help="other pictures, to choose strengths")
     parser.add_argument("--tune", action="store_true", help="choose strengths, print all, and stop")
@@ -101,10 +125,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def candidates(part: str, sources) -> list[list[Treatment]]:
     """Treatments of which each list's best is reported."""
-    groups = [[Treatment("relevance", source, s) for s in STRENGTHS] for source in sources]
-    groups.append([Treatment(EVERY_HEAD, "", factor) for factor in FACTORS])
+    groups = [[Treatment("relevance", source, s) for s in STRENGTHS[part]] for source in sources]
+    groups.append([Treatment(EVERY_HEAD, "", factor) for factor in FACTORS[part]])
     if part == "missing":
-        groups += [[Treatment(EXCITE, source, s) for s in STEPS_OF_EXCITE] for source in ("", *sources)]
+        groups += [[Treatment(EXCITE, source, s) for s in STRENGTHS_OF_EXCITE] for source in ("", *sources)]
     return groups
 
 
@@ -189,7 +213,7 @@ def row(found: list[Picture]) -> str:
     spoiled = [share(p.wish.spoiled(seen(p)) for p in treated) for seen in (_before, _after)]
     return (
         f"{share(before):.1%} → {share(after):.1%} | {mean:+.1%} ± {half:.1%} | {_of(mended)} | {_of(lost)} | "
-        f"{spoiled[0]:.1%} → {spoiled[1]:.1%}"
+        + (f"{spoiled[0]:.1%} → {spoiled[1]:.1%}" if treated else "–")
     )
 
 

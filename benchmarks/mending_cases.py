@@ -74,7 +74,7 @@ def _lost(number: int, choosing: bool, rng) -> Wish:
 
     question = ("pattern", "size")[number % 2]
     while True:
-        scene = _scene(rng, 0.0)
+        scene = a_scene(rng, 0.0)
         (thing,) = scene.things
         if question == "size" or thing.pattern != "plain":
             break
@@ -87,23 +87,26 @@ def _lost(number: int, choosing: bool, rng) -> Wish:
 
 
 def _missing(number: int, choosing: bool, rng) -> Wish:
-    """ "a red star and a blue fish on sand": both are wanted."""
-    from hrv_pack.tools.train_demo.world import PLACES
+    """ "a small dotted red star and a medium plain blue fish on sand": both are wanted."""
+    from hrv_pack.tools.train_demo.world import full_caption
 
     while True:
-        scene = _scene(rng, 1.0)
+        scene = a_scene(rng, 1.0)
         left, right = scene.things
-        if left.kind != right.kind and left.colour != right.colour:
+        if left.kind != right.kind:
             break
-    phrases = [f"{_article(t.colour)} {t.colour} {t.kind}" for t in scene.things]
     asked = tuple((place, "kind", thing.kind) for place, thing in enumerate(scene.things))
-    kept = tuple((place, "colour", thing.colour) for place, thing in enumerate(scene.things))
+    kept = tuple(
+        (place, question, getattr(thing, question))
+        for place, thing in enumerate(scene.things)
+        for question in ("colour", "pattern", "size")
+    )
     kept += tuple((place, "background", scene.background) for place in (0, 1))
-    text = f"{' and '.join(phrases)} {PLACES[scene.background]}"
-    return Wish(text, (left.kind, right.kind), "both things", "Objects", None, asked, (), kept, things=2)
+    words = (left.kind, right.kind)
+    return Wish(full_caption(scene), words, "both things", "Objects", None, asked, (), kept, things=2)
 
 
-def _scene(rng, two_objects: float):
+def a_scene(rng, two_objects: float):
     """A scene without words that have two senses."""
     from hrv_pack.tools.train_demo.world import TWO_SENSE, sample_scene
 
@@ -115,7 +118,3 @@ def _scene(rng, two_objects: float):
 
 def _choice(rng, options):
     return options[rng.integers(len(options))]
-
-
-def _article(word: str) -> str:
-    return "an" if word[0] in "aeiou" else "a"

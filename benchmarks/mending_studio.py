@@ -61,7 +61,8 @@ class Studio:
         self.vectors = {name: vector_files.read(path) for name, path in vectors.items()}
         prefix = "first_stage_model."
         tensors = load_file(checkpoint)
-        self._decoder = narrow({k.removeprefix(prefix): t for k, t in tensors.items() if prefix in k}).eval()
+        autoencoder = narrow({k.removeprefix(prefix): t for k, t in tensors.items() if prefix in k}).eval()
+        self.encoder, self._decoder = autoencoder.taesd_encoder, autoencoder.taesd_decoder
         self._scale = settings.LATENT_SCALE
         self.judge, self._ask = judge.load(), judge
         digest = hashlib.sha256(checkpoint.read_bytes())
@@ -100,7 +101,7 @@ class Studio:
                 model, seed, self.steps, CFG, "euler", "normal",
                 encode(self.clip, wish.text)[0], encode(self.clip, "")[0], latent,
             )  # fmt: skip
-            pictures = self._decoder.taesd_decoder(sampled["samples"].float() * self._scale)
+            pictures = self._decoder(sampled["samples"].float() * self._scale)
         return (pictures.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
     def treated(self, wish: Wish, words: tuple[str, ...], how: Treatment):
