@@ -59,6 +59,8 @@ SOCKETS = {
         "count:INT order:STRING image:IMAGE score:FLOAT mask:MASK",
         "chart:IMAGE strip:IMAGE table:STRING area:FLOAT",
     ),
+    "HRVRememberRun": ("model:MODEL clip:CLIP", "model:MODEL clip:CLIP source:HRV_SOURCE"),
+    "HRVPromptEdit": ("model:MODEL source:HRV_SOURCE latent:LATENT vectors:HRV_VECTORS", "model:MODEL"),
     "HRVSaveAttention": ("attention:HRV_ATTENTION latent:LATENT", "path:STRING"),
     "HRVLoadAttention": ("", "attention:HRV_ATTENTION latent:LATENT"),
     "CLIPTextEncode": ("clip:CLIP", "CONDITIONING:CONDITIONING"),
@@ -543,6 +545,63 @@ def lost_word(name: str) -> None:
     graph.save(name)
 
 
+def change_one_word(name: str) -> None:
+    graph = Graph()
+    graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 110))
+    graph.add(
+        "remember", "HRVRememberRun", (40, 330), (300, 130), [256], model="loader.model", clip="loader.clip"
+    )
+    graph.add("vectors", "HRVLoadVectors", (40, 780), (300, 110), [DEMO_VECTORS])
+    graph.add("empty", "EmptyLatentImage", (40, 520), (300, 110), [256, 256, 1])
+    graph.add(
+        "negative", "CLIPTextEncode", (390, 340), (340, 100), [""], "Negative prompt", clip="remember.clip"
+    )
+    for number, y, colour, title in (
+        (1, 160, "red", "1. The first prompt"),
+        (2, 780, "blue", "2. One word changed"),
+    ):
+        graph.add(
+            f"positive{number}", "CLIPTextEncode", (390, y), (340, 130), [f"a large striped {colour} fish on sand"], title,
+            clip="remember.clip",
+        )  # fmt: skip
+    settings = [7, "fixed", 20, 4.5, "euler", "normal", 1.0]
+    graph.add(
+        "sampler1", "KSampler", (780, 160), (300, 270), settings, "First sampler", model="remember.model",
+        positive="positive1.CONDITIONING", negative="negative.CONDITIONING", latent_image="empty.LATENT",
+    )  # fmt: skip
+    graph.add(
+        "edit", "HRVPromptEdit", (390, 970), (340, 330),
+        [0.8, 0.4, "the old word's place", "Colours", "", 1.0, 0.0, "all but the largest"],
+        model="remember.model", source="remember.source", latent="sampler1.LATENT", vectors="vectors.vectors",
+    )  # fmt: skip
+    graph.add(
+        "sampler2", "KSampler", (780, 780), (300, 270), settings, "Second sampler: the same seed", model="edit.model",
+        positive="positive2.CONDITIONING", negative="negative.CONDITIONING", latent_image="empty.LATENT",
+    )  # fmt: skip
+    for number, x, title in ((1, 1130, "The first picture"), (2, 1480, "With one word changed")):
+        y = 480 if number == 1 else 1100
+        graph.add(
+            f"decode{number}",
+            "VAEDecode",
+            (780, y),
+            (300, 50),
+            samples=f"sampler{number}.LATENT",
+            vae="loader.vae",
+        )
+        graph.add(
+            f"save{number}", "SaveImage", (x, 160), (330, 380), [f"hrv/word_{number}"], title,
+            images=f"decode{number}.IMAGE",
+        )  # fmt: skip
+    note = (
+        "**Change one word.** The upper row draws a picture, and Remember Run notes what the sampler does. Edit Prompt then lets "
+        "the second sampler look where the first one looked, while *red* becomes *blue*: the rest of the picture stays.\n\n"
+        "Both samplers need the same seed, steps, sampler and scheduler. Try *dotted* for *striped*, or *boat* for *fish* with "
+        "lower percentages."
+    )
+    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")
+    graph.save(name)
+
+
 def main() -> None:
     which_word(
         "01_which_word_drew_what",
@@ -572,6 +631,7 @@ def main() -> None:
     ordered_weakening("12_ordered_weakening")
     wrong_sense("13_wrong_sense_adjusted")
     lost_word("14_strengthen_a_lost_word")
+    change_one_word("16_change_one_word")
 
 
 if __name__ == "__main__":
