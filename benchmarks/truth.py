@@ -57,15 +57,15 @@ def main(arguments: list[str]) -> None:
         if not options.no_write:
             draw_figure(curves, results)
     if "ambiguity" in options.parts:
-        seeds = {"tuning": TUNING_SEED, "report": options.seed}
-        found = truth_ambiguity.measure(studio, options.pictures, seeds, relevance, counter)
+        sets = {"tuning": (TUNING_SEED, options.tuning_pictures), "report": (options.seed, options.pictures)}
+        found = truth_ambiguity.measure(studio, sets, relevance, counter)
         figures["ambiguity"] = {
             name: [
                 {**row, "said": {" ".join(key): sense for key, sense in row["said"].items()}} for row in rows
             ]
             for name, rows in found.items()
         }
-        publish("ambiguity", truth_ambiguity.markdown(found, options.pictures), options, arguments)
+        publish("ambiguity", truth_ambiguity.markdown(found), options, arguments)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 
@@ -82,12 +82,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--part", dest="parts", nargs="+", choices=("iou", "ambiguity"), default=("iou", "ambiguity")
     )
     parser.add_argument("--scenes", type=int, default=300, help="new rendered scenes")
-    parser.add_argument(
-        "--pictures",
-        type=int,
-        default=102,
-        help="drawn of each of three sorts of pictures of a two-sense word",
-    )
+    for option, number, which in (
+        ("--pictures", 126, "reported"),
+        ("--tuning-pictures", 48, "compared scores on"),
+    ):
+        what = f"drawn of each sort of pictures of a two-sense word, {which}"
+        parser.add_argument(option, type=int, default=number, help=what)
     parser.add_argument("--seed", type=int, default=REPORT_SEED)
     parser.add_argument("--checkpoint", type=Path, default=demo)
     for option, name in (("--vectors", "demo_checkpoint"), ("--agreement", "demo_checkpoint_agreement")):
@@ -104,7 +104,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     if options.quick:
-        options.scenes, options.pictures, options.no_write = 3, 6, True
+        options.scenes, options.pictures, options.tuning_pictures, options.no_write = 3, 6, 6, True
     if options.seed == TUNING_SEED:
         parser.error(f"seed {TUNING_SEED} is the one that was tuned on; report on another")
     return options

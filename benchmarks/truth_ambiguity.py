@@ -11,13 +11,13 @@ import numpy as np
 from truth_iou import PERCENT
 from truth_senses import SENSES, SORTS, Told, draw
 
-USED = "preference"  # the score of hrv/compare.py
+USED = "painted"  # the score of hrv/compare.py
 
 
 def verdicts(told: Iterable[Told], relevance: dict) -> list[dict]:
     """For each picture {sort, word, sense, said: {(vectors, score): the sense that would be named}}."""
-    from hrv_pack.hrv.compare import evidence_of
-    from hrv_pack.hrv.concept_scores import SCORES
+    from truth_candidates import SCORES, evidence_of
+
     from hrv_pack.hrv.reading import find_word, targets_of_unit
 
     rows = []
@@ -67,14 +67,14 @@ def best(rows: list[dict]) -> tuple[str, str]:
     return max(keys, key=lambda key: accuracy(rows, key))
 
 
-def markdown(found: dict[str, list[dict]], drawn: int) -> str:
+def markdown(found: dict[str, list[dict]]) -> str:
     """How often each candidate is right, and the used one for each word, sense and sort of picture."""
     tuning, report = found["tuning"], found["report"]
     chosen = best(tuning)
     commoner = max(np.mean([row["sense"] == sense for row in report]) for sense in SENSES)
     lines = [
-        f"{len(report)} pictures whose sense the judge can tell, of {drawn * len(SORTS)} drawn. Without concepts (DAAM alone) "
-        f"there is nothing to decide by: a coin is right in 50.0 %, always the commoner sense in {commoner:.1%}.",
+        f"{len(report)} pictures whose sense the judge can tell. Without concepts (DAAM alone) there is nothing to decide by: a "
+        f"coin is right in 50.0 %, always the commoner sense in {commoner:.1%}.",
         "",
         f"Best on the tuning pictures ({len(tuning)} others): {_name(chosen)}, {accuracy(tuning, chosen):.1%}; on the reported "
         f"pictures {accuracy(report, chosen):.1%}.",

@@ -11,18 +11,19 @@ from dataclasses import dataclass
 import torch
 
 from .compare_picture import Tile, comparison_picture
-from .concept_scores import WordEvidence, preference
-from .head_maps import head_maps
+from .concept_scores import WordEvidence, leanings, painted
+from .head_maps import head_spreads
 from .maps import Target, resize, threshold_mask, word_maps
 from .prompt import Prompt, split_names
 from .reading import find_word, heads_text, pair, prompts_of, targets_of_unit, warnings_of
 from .recording import Match, Recording
 from .vectors import HeadRelevance
 
-SHARPNESS = 4.0
+SHARPNESS = 20.0  # so that shares are about how often such a verdict is right (docs/results.md)
 DOUBT = 0.6  # below this part of the two largest shares, the larger is no verdict
 THRESHOLD = 0.4
 LATENT_PIXEL = 8
+LONELY = "The prompt has no other word, so there is nothing to compare this one with. Add a few words, such as a place or “a photo of”."
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,16 @@ def compare(
         tuple(image.shape[1:3]) if image is not None else tuple(n * LATENT_PIXEL for n in latent.shape[-2:])
     )
     rows, masks, verdicts, shares = [], [], [], []
+    warnings = warnings_of(matches)
     for number, (match, picture) in enumerate(zip(matches, pictures, strict=True)):
         vectors.check(match.run.layout)
         entries = match.run.of_role("positive")
         prompts = prompts_of(entries, "positive", prompt_text, tokenize)
         target = find_word(word, entries, prompts)
         words = targets_of_unit(entries, prompts, "words")
-        share = concept_shares(match, target, list(words.values()), vectors, names, percent)
+        if len(words) < 2 and LONELY not in warnings:
+            warnings.append(LONELY)
+        share = concept_shares(match, target, list(words.values()), vectors, names)
         sentence = verdict(word, share)
         tiles = []
         for name in (None, *names):
@@ -81,9 +85,7 @@ def compare(
         rows.append(comparison_picture(heading, picture, tiles))
         verdicts.append(heading)
         shares.append(share)
-    return Comparison(
-        torch.stack(rows), torch.stack(masks), "\n".join(verdicts), shares, warnings_of(matches)
-    )
+    return Comparison(torch.stack(rows), torch.stack(masks), "\n".join(verdicts), shares, warnings)
 
 
 def named_concepts(vectors: HeadRelevance, text: str) -> list[str]:
@@ -99,38 +101,19 @@ def named_concepts(vectors: HeadRelevance, text: str) -> list[str]:
 
 
 def evidence_of(
-    match: Match,
-    target: Target,
-    words: Sequence[Target],
-    vectors: HeadRelevance,
-    concepts: Sequence[str],
-    percent: float,
+    match: Match, target: Target, words: Sequence[Target], vectors: HeadRelevance, concepts: Sequence[str]
 ) -> WordEvidence:
-    """What the scores of hrv/concept_scores.py read. words: all words of the prompt, the asked one among them."""
-    found = head_maps(match, target)
-    places: dict[int, tuple] = {}
-    for one in (*words, target):
-        for entry, columns in one.places:
-            kept = places.setdefault(id(entry), (entry, {}))[1]
-            kept.update(dict.fromkeys(columns))
-    usual = head_maps(match, Target(tuple((entry, tuple(columns)) for entry, columns in places.values())))
-    recorded = found.recorded & usual.recorded
-    chosen = torch.stack([vectors.select(name, percent).weights for name in concepts]) * recorded
-    return WordEvidence(found.maps, usual.maps, chosen / chosen.sum(1, keepdim=True).clamp(min=1), recorded)
+    """What the score of hrv/concept_scores.py reads. words: all words of the prompt, the asked one among them."""
+    usual = torch.stack([head_spreads(match, word) for word in words]).sum(0)
+    return WordEvidence(head_spreads(match, target), usual, leanings(vectors, concepts))
 
 
 def concept_shares(
-    match: Match,
-    target: Target,
-    words: Sequence[Target],
-    vectors: HeadRelevance,
-    concepts: Sequence[str],
-    percent: float,
+    match: Match, target: Target, words: Sequence[Target], vectors: HeadRelevance, concepts: Sequence[str]
 ) -> dict[str, float]:
     """How much of the word each concept takes: positive, adding up to 1."""
-    return dict(
-        zip(concepts, shares_of(preference(evidence_of(match, target, words, vectors, concepts, percent))))
-    )
+    scores = painted(evidence_of(match, target, words, vectors, concepts))
+    return dict(zip(concepts, shares_of(scores), strict=True))
 
 
 def shares_of(scores: torch.Tensor) -> list[float]:

@@ -54,3 +54,23 @@ def head_maps(match: Match, target: Target) -> HeadMaps:
     if not recorded.any():
         raise NoRecording("No head was recorded in all of the prompts that have this word.")
     return HeadMaps(total, recorded)
+
+
+def head_spreads(match: Match, target: Target) -> torch.Tensor:
+    """How strongly every head paints a word: the standard deviation over pixels of its map, on the grid that was recorded.
+    float32 (head,), in shares of attention; 0 for heads that were not recorded in every conditioning that has the word."""
+    layout = match.run.layout
+    spreads = torch.zeros(layout.heads)
+    tokens = sum(len(columns) for _, columns in target.places)
+    for number in range(len(layout.blocks)):
+        parts = []
+        for entry, columns in target.places:
+            if number not in entry.maps:
+                break
+            positions = [entry.columns.index(column) for column in columns]
+            # (bin, head, column, h, w) → (head, h, w)
+            sums = entry.maps[number][match.element][:, :, positions].float().sum((0, 2))
+            parts.append(sums / (tokens * max(1, entry.count())))
+        else:
+            spreads[layout.span(number)] = torch.stack(parts).sum(0).flatten(1).std(1, correction=0)
+    return spreads

@@ -8,17 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
 from .compare import shares_of
-from .concept_scores import WordEvidence, preference
+from .concept_scores import WordEvidence, leanings, painted
 from .evidence import Evidence
 from .findings import Finding
-from .maps import Target
+from .head_maps import head_spreads
 from .recording import Match
 from .vectors import HeadRelevance
 
-PERCENT = 23.0  # of the heads stand for a concept, as in Park et al. 2026
 SHOWN = 5
 EVEN = 0.55  # below this part of the two largest shares, neither is the sense
 RIVAL = 1.25  # the second must take so much more than the third: two senses, not many vague ones
@@ -43,20 +40,14 @@ def senses_of(match: Match, evidence: Evidence, vectors: HeadRelevance) -> list[
     vectors.check(match.run.layout)
     if len(evidence.targets) < 2 or len(vectors.concepts) < 2:
         return []
-    activity = {name: _activity(match, target) for name, target in evidence.targets.items()}
-    tokens = {name: sum(len(c) for _, c in target.places) for name, target in evidence.targets.items()}
-    usual = sum(activity[name] * tokens[name] for name in activity) / sum(tokens.values())
-    recorded = usual > 0
-    chosen = torch.stack([vectors.select(name, PERCENT).weights for name in vectors.concepts]) * recorded
-    chosen = chosen / chosen.sum(1, keepdim=True).clamp(min=1)
+    spreads = {name: head_spreads(match, target) for name, target in evidence.targets.items()}
+    usual, leaning = sum(spreads.values()), leanings(vectors, vectors.concepts)
     nouns = {noun.name for noun in evidence.nouns}
     found = []
     for word in evidence.words.values():
-        if word.filler or not recorded.any():
+        if word.filler:
             continue
-        # the score reads nothing but means over pixels, so maps of one pixel will do
-        one = WordEvidence(activity[word.name][:, None, None], usual[:, None, None], chosen, recorded)
-        shares = shares_of(preference(one))
+        shares = shares_of(painted(WordEvidence(spreads[word.name], usual, leaning)))
         order = sorted(range(len(shares)), key=lambda concept: -shares[concept])[:SHOWN]
         concepts = {vectors.concepts[concept]: shares[concept] for concept in order}
         found.append(Sense(word.name, concepts, word.name in nouns))
@@ -81,17 +72,3 @@ def doubtful_senses(senses: Sequence[Sense]) -> list[Finding]:
         numbers = {"first": most, "second": next_most}
         found.append(Finding("doubtful sense", (sense.word,), text, tip, numbers))
     return found
-
-
-def _activity(match: Match, target: Target) -> torch.Tensor:
-    """Mean attention over pixels, evaluations and the word's tokens of every head: (head,), 0 where not recorded."""
-    layout = match.run.layout
-    total = torch.zeros(layout.heads)
-    tokens = sum(len(columns) for _, columns in target.places)
-    for entry, columns in target.places:
-        positions = [entry.columns.index(column) for column in columns]
-        for block, maps in entry.maps.items():
-            # (bin, head, column, h, w) → (head,)
-            part = maps[match.element][:, :, positions].float()
-            total[layout.span(block)] += part.mean((-2, -1)).sum((0, 2)) / (tokens * max(1, entry.count()))
-    return total

@@ -1,5 +1,7 @@
 """Which concept a word was drawn as: scores against plain sums, shares, verdicts and the picture."""
 
+import math
+
 import pytest
 import torch
 from prompts import prompt
@@ -7,7 +9,8 @@ from synthetic import LAYOUT, entry, match, run_of
 
 from hrv_pack.hrv import compare as module
 from hrv_pack.hrv.compare import compare, evidence_of, named_concepts, shares_of, verdict
-from hrv_pack.hrv.concept_scores import SCORES, WordEvidence
+from hrv_pack.hrv.concept_scores import WordEvidence, leanings, painted
+from hrv_pack.hrv.head_maps import head_spreads
 from hrv_pack.hrv.maps import Target, resize, threshold_mask, word_maps
 from hrv_pack.hrv.reading import find_word, targets_of_unit
 from hrv_pack.hrv.recording import Recording
@@ -23,102 +26,90 @@ def vectors(seed=0):
     return HeadRelevance.from_votes(CONCEPTS, votes, LAYOUT, {})
 
 
-def plain_evidence(word: str):
-    """Everything the scores read, as nested lists of head numbers and plain means."""
-    e = entry(PROMPT)
-    targets = targets_of_unit([e], [PROMPT], "words")
-    target = find_word(word, [e], [PROMPT])
-    evidence = evidence_of(match(e), target, list(targets.values()), vectors(), CONCEPTS, 23.0)
-    heads = [vectors().select(name, 23.0).weights.nonzero().flatten().tolist() for name in CONCEPTS]
-    return evidence, heads
+def targets_of(text: str, word: str, **more):
+    """(match, target, all words) of a made-up recording."""
+    p = prompt(text)
+    e = entry(p, **more)
+    return match(e), find_word(word, [e], [p]), list(targets_of_unit([e], [p], "words").values())
 
 
-def test_scores_are_what_their_formulas_say():
-    evidence, heads = plain_evidence("mouse")
-    every = list(range(HEADS))
-    word = [float(m.mean()) for m in evidence.word]
-    usual = [float(m.mean()) for m in evidence.usual]
-
-    def mean(values, numbers):
-        return sum(values[n] for n in numbers) / len(numbers)
-
-    def span(maps, numbers):
-        one = sum(maps[n] for n in numbers) / len(numbers)
-        return float(one.max() - one.min())
-
-    def plain(numbers):
-        ratio = [w / u for w, u in zip(word, usual, strict=True)]
-        among = (mean(word, numbers) / mean(usual, numbers)) / (mean(word, every) / mean(usual, every))
-        own = span(evidence.word, numbers) / span(evidence.usual, numbers)
-        return {
-            "level": mean(word, numbers) / mean(word, every),
-            "level_among_words": among,
-            "preference": mean(ratio, numbers) / mean(ratio, every),
-            "peak": span(evidence.word, numbers) / span(evidence.word, every),
-            "peak_among_words": own / (span(evidence.word, every) / span(evidence.usual, every)),
-        }
-
-    expected = [plain(numbers) for numbers in heads]
-    for name in expected[0]:
-        assert SCORES[name](evidence).tolist() == pytest.approx([e[name] for e in expected], rel=1e-4), name
+def plain_spread(one, target: Target) -> list[float]:
+    """The standard deviation of each head's map on the grid it was recorded on, for a target of one conditioning."""
+    ((e, columns),) = target.places
+    spreads = []
+    for number, maps in e.maps.items():
+        for head in range(LAYOUT.blocks[number].heads):
+            mean = sum(maps[one.element, :, head, e.columns.index(c)].float().sum(0) for c in columns) / len(
+                columns
+            )
+            values = (mean / sum(e.counts)).flatten().tolist()
+            middle = sum(values) / len(values)
+            spreads.append(math.sqrt(sum((v - middle) ** 2 for v in values) / len(values)))
+    return spreads
 
 
-def test_usual_is_the_mean_over_all_tokens_of_the_prompt():
-    evidence, _ = plain_evidence("grey mouse")
-    maps = [
-        plain_evidence(name)[0].word for name in ("a", "grey", "mouse", "on", "desk")
-    ]  # “a” stands twice and is the mean of both
-    expected = (2 * maps[0] + sum(maps[1:])) / 6
-    assert (evidence.usual - expected).abs().max() < 1e-6
+@pytest.mark.parametrize("word", ["mouse", "grey mouse", "a"])
+def test_the_score_is_what_its_formula_says(word):
+    one, target, words = targets_of("a grey mouse on a desk", word, counts=(3, 2))
+    found = painted(evidence_of(one, target, words, vectors(), ["Color", "Animals"]))
+    spreads = [plain_spread(one, each) for each in words]
+    usual = [sum(each[n] for each in spreads) for n in range(HEADS)]
+    own = plain_spread(one, target)
+    for score, concept in zip(found.tolist(), ("Color", "Animals"), strict=True):
+        total = 0.0
+        for n in range(HEADS):
+            relevance = {name: float(vectors().of(name)[n]) for name in CONCEPTS}
+            share = relevance[concept] / sum(relevance.values())
+            total += (own[n] / sum(own) - usual[n] / sum(usual)) * math.log(share + 1 / 6)
+        assert score == pytest.approx(math.exp(total), rel=1e-4)
 
 
 def made_up(spots: dict[int, float]) -> WordEvidence:
-    """Twelve heads that look at all words alike, but for these, which look at the word so much more."""
-    usual = torch.full((HEADS, 6, 6), 0.1)
-    usual[:, 2:4, 2:4] += 0.05
-    word = usual.clone()
-    for head, factor in spots.items():
-        word[head] *= factor
-    chosen = torch.zeros(2, HEADS)
-    chosen[0, :3], chosen[1, 6:9] = 1 / 3, 1 / 3
-    return WordEvidence(word, usual, chosen, torch.ones(HEADS, dtype=torch.bool))
+    """Twelve heads that paint all words alike, but for these, which paint the word so much more; three lean to each concept."""
+    relevance = torch.full((2, HEADS), 0.5)
+    relevance[0, :3], relevance[1, 6:9] = 3.0, 3.0
+    relevance *= HEADS / relevance.sum(1, keepdim=True)
+    word = torch.tensor([spots.get(head, 1.0) for head in range(HEADS)])
+    return WordEvidence(
+        word, torch.ones(HEADS), leanings(HeadRelevance(("A", "B"), relevance, LAYOUT), ["A", "B"])
+    )
 
 
-@pytest.mark.parametrize("name", [name for name in SCORES if name != "focus"])
-def test_the_concept_whose_heads_look_at_the_word_scores_higher(name):
-    first, second = SCORES[name](made_up({0: 3.0, 2: 2.0})).tolist()
-    assert first > second
-    first, second = SCORES[name](made_up({7: 3.0})).tolist()
+def test_the_concept_whose_heads_paint_the_word_scores_higher():
+    first, second = painted(made_up({0: 3.0, 2: 2.0})).tolist()
+    assert first > 1 > second
+    first, second = painted(made_up({7: 3.0})).tolist()
     assert first < second
+    assert painted(made_up({})).tolist() == pytest.approx([1, 1])
 
 
-def test_the_concept_whose_map_is_more_compact_has_more_focus():
-    evidence = made_up({})
-    evidence.word[:3, :, :] = 0.1
-    evidence.word[:3, 2, 2] = 0.5
-    first, second = SCORES["focus"](evidence).tolist()
-    assert first > second
+def test_heads_without_relevance_and_words_that_got_nothing_tell_nothing():
+    silent = torch.zeros(2, HEADS)
+    silent[:, 0] = HEADS
+    evidence = WordEvidence(
+        torch.rand(HEADS), torch.ones(HEADS), leanings(HeadRelevance(("A", "B"), silent, LAYOUT), ["B", "A"])
+    )
+    first, second = painted(evidence).tolist()
+    assert first == pytest.approx(second)
+    empty = WordEvidence(torch.zeros(HEADS), torch.zeros(HEADS), made_up({}).leaning)
+    assert painted(empty).tolist() == [1, 1] and shares_of(painted(empty)) == [0.5, 0.5]
 
 
-@pytest.mark.parametrize("name", SCORES)
-def test_words_that_got_nothing_give_finite_scores(name):
-    evidence = made_up({})
-    for word, usual in ((0.0, 0.0), (0.0, 0.1), (0.1, 0.1)):
-        empty = WordEvidence(
-            torch.full_like(evidence.word, word),
-            torch.full_like(evidence.usual, usual),
-            evidence.chosen,
-            evidence.recorded,
-        )
-        scores = SCORES[name](empty)
-        assert scores.isfinite().all() and (scores >= 0).all()
-        assert sum(shares_of(scores)) == pytest.approx(1)
+def test_a_layer_that_one_of_the_prompts_lacks_is_no_evidence():
+    p, q = prompt("a grey mouse"), prompt("a mouse")
+    first, second = entry(p), entry(q, index=1, seed=4)
+    del second.maps[1]
+    target = find_word("mouse", [first, second], [p, q])
+    spreads = head_spreads(match(first, second), target)
+    assert (spreads[LAYOUT.span(1)] == 0).all() and (spreads > 0).sum() == HEADS - 2
+    both = (first.maps[0][0, 0, 0, 3] / 5 + second.maps[0][0, 0, 0, 2] / 5).float() / 2
+    assert float(spreads[0]) == pytest.approx(float(both.std(correction=0)), rel=1e-3)
 
 
 def test_shares_keep_the_order_and_add_up_to_one():
     shares = shares_of(torch.tensor([1.2, 0.9, 0.0]))
     assert sum(shares) == pytest.approx(1) and shares[0] > shares[1] > shares[2] == 0
-    assert shares[0] / shares[1] == pytest.approx((1.2 / 0.9) ** module.SHARPNESS)
+    assert shares[0] / shares[1] == pytest.approx((1.2 / 0.9) ** module.SHARPNESS, rel=1e-4)
     assert shares_of(torch.zeros(4)) == [0.25] * 4
 
 
@@ -171,6 +162,16 @@ def test_many_concepts_wrap_into_rows():
     _, latent, recording = studio()
     found = compare(recording, latent, "mouse", many, image=torch.rand(1, 700, 900, 3))
     assert found.masks.shape[0] == 34 and found.grid.shape[2] < 1700
+
+
+def test_a_prompt_of_one_word_is_told_to_have_more():
+    e = entry(prompt("mouse"))
+    latent = torch.zeros(1, 4, 8, 12)
+    recording = Recording(LAYOUT, 2**30)
+    recording.add(run_of(latent, e))
+    found = compare(recording, latent, "mouse", vectors())
+    assert found.shares[0] == pytest.approx(dict.fromkeys(CONCEPTS, 1 / 3)) and "doubtful" in found.verdict
+    assert found.warnings == [module.LONELY]
 
 
 def test_what_cannot_be_compared_says_why():

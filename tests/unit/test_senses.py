@@ -46,9 +46,8 @@ def test_senses_are_the_shares_of_compare_concepts():
     assert set(senses) == {"mouse", "car"} and all(sense.noun for sense in senses.values())
     for word, sense in senses.items():
         expected = concept_shares(
-            match, evidence.targets[word], list(evidence.targets.values()), vectors, vectors.concepts, 23.0
+            match, evidence.targets[word], list(evidence.targets.values()), vectors, vectors.concepts
         )
-        # maps of one grid size: nothing is interpolated, so both read the same means
         assert sense.shares == pytest.approx(expected, rel=1e-4)
         assert list(sense.shares.values()) == sorted(sense.shares.values(), reverse=True)
     assert "What each word was taken for" in report(*kept, vectors=vectors).markdown

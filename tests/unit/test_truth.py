@@ -87,7 +87,7 @@ def row(sense: str, said: str, word="rose", sort="named") -> dict:
         "sort": sort,
         "word": word,
         "sense": sense,
-        "said": {("votes", "preference"): said, ("votes", "level"): always},
+        "said": {("votes", "painted"): said, ("votes", "level"): always},
     }
 
 
@@ -98,15 +98,15 @@ def test_senses_count_the_same_however_many_pictures_they_have():
         row("thing", "thing"),
         row("colour", "thing", "mint", "shown"),
     ]
-    key = ("votes", "preference")
+    key = ("votes", "painted")
     assert truth_ambiguity.accuracy(rows, key) == 0.5 and truth_ambiguity.share_right(rows, key) == 0.75
     tuning = [row("thing", "thing"), row("colour", "colour")]
     assert truth_ambiguity.best(tuning) == key
-    text = truth_ambiguity.markdown({"tuning": tuning, "report": rows}, 4)
+    text = truth_ambiguity.markdown({"tuning": tuning, "report": rows})
     assert (
         "4 pictures whose sense the judge can tell, of 12 drawn" in text and "commoner sense in 75.0%" in text
     )
-    assert "| preference (used) | votes | 75.0% | 50.0% | 100.0% |" in text
+    assert "| painted (used) | votes | 75.0% | 50.0% | 100.0% |" in text
     assert "| rose | 3 of 3 right | none |" in text and "| shown | none | 0 of 1 right |" in text
 
 
