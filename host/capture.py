@@ -15,7 +15,7 @@ from ..hrv.recording import Entry, Run
 from ..hrv.votes import VoteCounter
 from .following import Following, cause_of
 from .rows import NEGATIVE, POSITIVE, Chunk, Conditionings, Owner
-from .steered_sampling import as_recorded
+from .steered_sampling import recorded_factors
 
 
 @dataclass
@@ -251,10 +251,31 @@ class Capture(Following):
                     self._votes.add(number, module.to_k, q[row.rows], draw_key)
             if not self.options.keep_maps:
                 continue
-            heads = self.layout.blocks[number].heads
-            maps = column_probabilities(q[row.rows], k[row.rows], heads, row.entry.columns, row.entry.length)
-            span = self.layout.span(number)
-            maps = as_recorded(maps, row.rows, row.entry.columns, span, extra_options)
-            maps = place_crop(maps.unflatten(-1, grid), row.crop, call.latent)
             with self.lock:
-                self._sums.add(row.entry, number, call.time_bin, maps)
+                self._add(number, row, call, q[row.rows], k[row.rows], grid, extra_options)
+
+    def _add(
+        self,
+        number: int,
+        row: _Row,
+        call: _Call,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        grid: tuple[int, int],
+        extra_options: dict[str, Any],
+    ) -> None:
+        """Adds P of one layer to the sums: straight away where it is kept as it comes."""
+        entry, heads = row.entry, self.layout.blocks[number].heads
+        factors = recorded_factors(row.rows, entry.columns, self.layout.span(number), extra_options)
+        room = None
+        if factors is None and row.crop[:2] == call.latent:
+            shape = (q.shape[0], heads, len(entry.columns), *grid)
+            room = self._sums.room(entry, number, call.time_bin, shape, q.device)
+        into = None if room is None else room.view(*room.shape[:3], -1)
+        maps = column_probabilities(q, k, heads, entry.columns, entry.length, into)
+        if room is not None:
+            return
+        if factors is not None:
+            maps = maps * factors.T[None, :, :, None].to(maps.device, non_blocking=True)
+        maps = place_crop(maps.unflatten(-1, grid), row.crop, call.latent)
+        self._sums.add(entry, number, call.time_bin, maps)

@@ -36,15 +36,17 @@ class SteeredRows:
     factors: torch.Tensor
 
 
-def as_recorded(
-    maps: torch.Tensor, rows: slice, columns: Sequence[int], heads: slice, options: dict[str, Any]
-) -> torch.Tensor:
-    """A recorder's maps (row, head, column, pixel) of these batch rows, as the steering of the call wants them recorded:
-    unsteered, unless a steering node says otherwise. options: what the layer was called with."""
+def recorded_factors(
+    rows: slice, columns: Sequence[int], heads: slice, options: dict[str, Any]
+) -> torch.Tensor | None:
+    """What a recorder is to multiply the maps of these batch rows with, float32 (column, head); None for nothing, which
+    is so unless a steering node says otherwise. options: what the layer was called with."""
+    factors = None
     for part in options.get(STEERED_ROWS, ()):
         if part.rows == rows and part.recorded.columns:
-            maps = maps * part.recorded.of(columns, heads).T[None, :, :, None].to(maps.device)
-    return maps
+            found = part.recorded.of(columns, heads)
+            factors = found if factors is None else factors * found
+    return factors
 
 
 class SteeredSampling(Following):

@@ -11,11 +11,13 @@ SMALLEST_SIDE = 8
 
 
 class Accumulator:
-    """Sums P over evaluations into `Entry.maps`, in float32 on the device where P was computed.
+    """Sums P over evaluations into `Entry.maps`, in float32 on the device where P is computed.
 
         sums = Accumulator(run, bins=1, memory_limit=512 * 2**20)
-        sums.add(entry, block=0, time_bin=0, probabilities=p)   # (batch, head, column, height, width)
-        sums.finish()                                           # half precision, on the CPU
+        room = sums.room(entry, block=0, time_bin=0, shape=(1, 10, 20, 64, 64), device=q.device)
+        room += p                        # in place, where P has the grid of the sums; or, where `room` is None,
+        sums.add(entry, 0, 0, p)         # float32 (batch, head, column, height, width)
+        sums.finish()                    # half precision, on the CPU
 
     When the maps at rest would take more than `memory_limit` bytes, the largest are averaged over 2 × 2
     pixels until they fit, and the run carries a warning that says so.
@@ -28,18 +30,37 @@ class Accumulator:
         self._pooled: set[int] = set()
         self._dropped: set[tuple[int, int]] = set()
 
+    def room(
+        self, entry: Entry, block: int, time_bin: int, shape: tuple[int, ...], device: torch.device
+    ) -> torch.Tensor | None:
+        """The sums of one layer, to add P of this shape (batch, head, column, height, width) to in place; None where they
+        have another grid or are on another device."""
+        sums = self._sums(entry, block, shape, device)
+        fits = sums is not None and sums.shape[-2:] == shape[-2:] and sums.device == device
+        return sums[:, time_bin] if fits else None
+
     def add(self, entry: Entry, block: int, time_bin: int, probabilities: torch.Tensor) -> None:
         """Adds one evaluation of one layer: float32 (batch, head, column, height, width)."""
-        if (id(entry), block) in self._dropped:
-            return
-        if block not in entry.maps:
-            batch, heads, columns, height, width = probabilities.shape
-            entry.maps[block] = probabilities.new_zeros((batch, self.bins, heads, columns, height, width))
-            self._make_room()
         # the layer's grid may differ from the kept one: the kept one was pooled, or the layer's size changes
         # during the run (Deep Shrink)
-        sums = entry.maps[block]
-        sums[:, time_bin] += resize_maps(probabilities, sums.shape[-2:]).to(sums.device)
+        sums = self._sums(entry, block, tuple(probabilities.shape), probabilities.device)
+        if sums is not None:
+            sums[:, time_bin] += resize_maps(probabilities, sums.shape[-2:]).to(sums.device)
+
+    def _sums(
+        self, entry: Entry, block: int, shape: tuple[int, ...], device: torch.device
+    ) -> torch.Tensor | None:
+        """The sums of one layer, made if there are none yet; None for a layer that was left out.
+
+        Columns lie next to each other in memory, as P is computed."""
+        if (id(entry), block) in self._dropped:
+            return None
+        if block not in entry.maps:
+            batch, heads, columns, height, width = shape
+            sums = torch.zeros((batch, self.bins, heads, height, width, columns), device=device)
+            entry.maps[block] = sums.movedim(-1, 3)
+            self._make_room()
+        return entry.maps[block]
 
     def drop(self, entry: Entry, block: int) -> None:
         """Leaves a layer out of this run, what was summed so far included."""
@@ -47,10 +68,13 @@ class Accumulator:
         entry.maps.pop(block, None)
 
     def finish(self) -> None:
-        """Moves all maps to the CPU in half precision, one at a time."""
-        for entry in self.run.entries:
-            for block in list(entry.maps):
-                entry.maps[block] = entry.maps[block].to(device="cpu", dtype=torch.float16)
+        """Moves all maps to the CPU in half precision, pixel next to pixel. One at a time, the smallest first, so that
+        what is at rest already takes hardly more than what was freed."""
+        waiting = [
+            (maps.numel(), entry, block) for entry in self.run.entries for block, maps in entry.maps.items()
+        ]
+        for _, entry, block in sorted(waiting, key=lambda one: one[0]):
+            entry.maps[block] = _at_rest(entry.maps[block])
 
     def _bytes_at_rest(self) -> int:
         return sum(m.numel() for e in self.run.entries for m in e.maps.values()) * BYTES_AT_REST
@@ -78,6 +102,10 @@ class Accumulator:
     def pooled_blocks(self) -> int:
         """Number of layers whose maps were made smaller to stay within the budget."""
         return len(self._pooled)
+
+
+def _at_rest(sums: torch.Tensor) -> torch.Tensor:
+    return sums.to(dtype=torch.float16, memory_format=torch.contiguous_format).to("cpu")
 
 
 def resize_maps(maps: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:

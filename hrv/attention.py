@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
 
-LOGITS_BYTES = 64 * 2**20
-"""Upper bound on the scratch memory for one group of heads, so that a long prompt on a large picture fits."""
+CACHE_BYTES = 3 * 2**19
+"""Logits of one chunk of pixels for each thread of the CPU: small enough to stay in its cache from step to step."""
+GPU_BYTES = 32 * 2**20
+"""Logits of one chunk of pixels on other devices: large enough to keep them busy, small beside the model."""
+LANES = 16
+"""Tokens are filled up to a multiple of this many: matrix products of such widths run fastest."""
 
 
+@torch.no_grad()
 def column_probabilities(
-    q: torch.Tensor, k: torch.Tensor, heads: int, columns: Sequence[int], length: int
+    q: torch.Tensor,
+    k: torch.Tensor,
+    heads: int,
+    columns: Sequence[int],
+    length: int,
+    into: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """P = softmax(Q Kᵀ / √d) over all tokens, then only some of its columns (docs/formulas.md, "Recording").
 
     q: (row, pixel, heads · d); k: (row, token, heads · d) as they enter the attention.
     columns: which of the `length` columns of the conditioning to keep. ComfyUI pads prompts of unequal
     length by repeating them; columns that are repeats of each other are summed.
-    Returns float32 (row, head, column, pixel), computed in float32 whatever the type of q and k.
+    into: float32 (row, head, column, pixel) that P is added to, so that P itself takes no memory.
+    Returns float32 (row, head, column, pixel), `into` or a new one, computed in float32 whatever the type of q and k.
+    Column lies next to column in memory, not pixel next to pixel: that is how the product gives them.
     Raises ValueError when the number of tokens is not a multiple of `length`.
     """
     rows, pixels, width = q.shape
@@ -29,24 +42,96 @@ def column_probabilities(
         raise ValueError(
             f"queries {tuple(q.shape)} and keys {tuple(k.shape)} do not fit {heads} heads and {length} columns"
         )
-    d = width // heads
-    # (row, head, token, d) and (row, head, d, pixel)
-    keys = k.reshape(rows, tokens, heads, d).permute(0, 2, 1, 3)
-    queries = q.reshape(rows, pixels, heads, d).permute(0, 2, 3, 1)
-    kept = _kept(tuple(columns), repeats, length, q.device)
-    out = q.new_empty((rows, heads, len(columns), pixels), dtype=torch.float32)
-    step = max(1, LOGITS_BYTES // (rows * tokens * pixels * 4))
-    for first in range(0, heads, step):
-        group = slice(first, first + step)
-        logits = (keys[:, group].float() * d**-0.5) @ queries[:, group].float()  # (row, head, token, pixel)
-        kept_columns = torch.softmax(logits, dim=-2).index_select(-2, kept)
-        out[:, group] = kept_columns.unflatten(-2, (repeats, len(columns))).sum(dim=-3)
-    return out
+    if into is None:
+        into = q.new_zeros((rows, heads, pixels, len(columns)), dtype=torch.float32).transpose(-1, -2)
+    k = _kept_first(k, tuple(columns), repeats, length)
+    chunk = _chunk(pixels, heads * _filled(tokens) * 4, q.device)
+    for row in range(rows):
+        keys = _keys(k[row], heads)
+        queries = q[row].unflatten(-1, (heads, -1)).transpose(0, 1)  # (head, pixel, d)
+        sums = into[row].transpose(-1, -2)  # (head, pixel, column)
+        for first in range(0, pixels, chunk):
+            part = slice(first, first + chunk)
+            _add(sums[:, part], queries[:, part].float(), keys, tokens, repeats)
+    return into
+
+
+def _add(sums: torch.Tensor, queries: torch.Tensor, keys: torch.Tensor, tokens: int, repeats: int) -> None:
+    """Adds P of one chunk of pixels. sums: (head, pixel, column), the first columns of the tokens, `repeats` times over.
+    queries: (head, pixel, d). keys: as `_keys` gives them.
+
+    P = exp(l) / Σ exp(l), l being the logits less those of one token. On the CPU nothing else is subtracted: the sum is at
+    least 1, so it can only overflow, which is looked for, and then done again in the stable way. Looking would make
+    another device wait, so it takes the stable way at once.
+    """
+    kept = sums.shape[-1]
+    logits = _logits(queries, keys)
+    if queries.device.type == "cpu":
+        shares = logits.exp_()
+        counted = _counted(tokens, keys.shape[-1])
+        totals = (shares.flatten(0, 1) @ counted).unflatten(0, shares.shape[:2]).unsqueeze(-1)
+        if _sum_is_finite(totals):
+            totals.reciprocal_()
+            for repeat in range(repeats):
+                sums.addcmul_(shares[..., repeat * kept : (repeat + 1) * kept], totals)
+            return
+        logits = _logits(queries, keys)
+    p = torch.softmax(logits[..., :tokens], dim=-1)
+    for repeat in range(repeats):
+        sums.add_(p[..., repeat * kept : (repeat + 1) * kept])
+
+
+def _sum_is_finite(totals: torch.Tensor) -> bool:
+    return float(totals.amax()) < math.inf
+
+
+def _logits(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+    """q · k / √d as float32 (head, pixel, token)."""
+    shape = (*queries.shape[:2], keys.shape[-1])
+    unused = queries.new_empty(1).expand(shape)
+    return torch.baddbmm(unused, queries, keys, beta=0, alpha=queries.shape[-1] ** -0.5)
+
+
+def _keys(k: torch.Tensor, heads: int) -> torch.Tensor:
+    """Keys of one row, (token, heads · d), as float32 (head, d, token), less the first key and filled up with zeros.
+
+    Taking one key from all takes the same from all logits of a pixel, which a softmax does not see.
+    """
+    by_head = k.float().unflatten(-1, (heads, -1)).permute(1, 2, 0)
+    tokens = by_head.shape[-1]
+    keys = by_head.new_empty((*by_head.shape[:2], _filled(tokens)))
+    torch.sub(by_head, by_head[..., :1], out=keys[..., :tokens])
+    keys[..., tokens:] = 0
+    return keys
+
+
+def _kept_first(k: torch.Tensor, columns: tuple[int, ...], repeats: int, length: int) -> torch.Tensor:
+    """Keys (row, token, heads · d) in another order: the kept columns of each repeat, then what is left."""
+    if repeats == 1 and columns == tuple(range(len(columns))):
+        return k
+    return k.index_select(1, _order(columns, repeats, length, k.device))
 
 
 @lru_cache(maxsize=64)
-def _kept(columns: tuple[int, ...], repeats: int, length: int, device: torch.device) -> torch.Tensor:
-    """Indices of the kept columns and their repeats; remembered, because sending them to a GPU waits for it."""
-    return torch.tensor(
-        [c + r * length for r in range(repeats) for c in columns], device=device, dtype=torch.int64
-    )
+def _order(columns: tuple[int, ...], repeats: int, length: int, device: torch.device) -> torch.Tensor:
+    """Remembered, because sending it to a GPU waits for it."""
+    kept = [column + repeat * length for repeat in range(repeats) for column in columns]
+    left = sorted(set(range(repeats * length)).difference(kept))
+    return torch.tensor(kept + left, device=device, dtype=torch.int64)
+
+
+@lru_cache(maxsize=16)
+def _counted(tokens: int, filled: int) -> torch.Tensor:
+    """(token,): 1 for tokens, 0 for what was filled up."""
+    return (torch.arange(filled) < tokens).float()
+
+
+def _filled(tokens: int) -> int:
+    return -(-tokens // LANES) * LANES
+
+
+def _chunk(pixels: int, pixel_bytes: int, device: torch.device) -> int:
+    """Pixels of one chunk: as many chunks of about the same size as the scratch memory asks for."""
+    scratch = CACHE_BYTES * torch.get_num_threads() if device.type == "cpu" else GPU_BYTES
+    chunks = -(-pixels * pixel_bytes // scratch)
+    return max(1, -(-pixels // chunks)) if chunks > 1 else max(1, pixels)

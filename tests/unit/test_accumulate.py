@@ -31,6 +31,32 @@ def test_sums_over_evaluations_and_bins():
     assert torch.equal(entry.maps[0][:, 1], maps(4, 5, seed=3))
 
 
+def test_adding_in_place_is_the_same():
+    sums, entry = start(bins=2)
+    for time_bin, seed in ((0, 1), (0, 2), (1, 3)):
+        one = maps(4, 5, seed=seed)
+        room = sums.room(entry, 0, time_bin, one.shape, one.device)
+        assert room.shape == one.shape
+        room += one
+    assert torch.allclose(entry.maps[0][:, 0], maps(4, 5, seed=1) + maps(4, 5, seed=2))
+    assert torch.equal(entry.maps[0][:, 1], maps(4, 5, seed=3))
+    sums.finish()
+    assert entry.maps[0].is_contiguous() and torch.allclose(
+        entry.maps[0][:, 1].float(), maps(4, 5, seed=3), rtol=2**-11
+    )
+
+
+def test_no_room_where_probabilities_cannot_be_added_as_they_are():
+    sums, entry = start(limit=2 * 6 * 16 * 16)
+    shape = (1, 2, 3, 32, 32)
+    assert sums.room(entry, 0, 0, shape, torch.device("cpu")) is None  # pooled: too large for the budget
+    assert entry.maps[0].shape[-2:] == (16, 16)
+    assert sums.room(entry, 0, 0, (1, 2, 3, 16, 16), torch.device("cpu")) is not None
+    assert sums.room(entry, 0, 0, (1, 2, 3, 16, 16), torch.device("meta")) is None
+    sums.drop(entry, 0)
+    assert sums.room(entry, 0, 0, (1, 2, 3, 16, 16), torch.device("cpu")) is None
+
+
 def test_what_is_added_is_not_changed_later():
     sums, entry = start()
     first = maps(4, 4)

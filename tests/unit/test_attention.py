@@ -68,11 +68,50 @@ def test_half_precision_is_computed_in_float32(dtype):
 
 
 @pytest.mark.parametrize("bound", [1, 2000, 2**26])
-def test_groups_of_heads_change_nothing(monkeypatch, bound):
-    monkeypatch.setattr(attention, "LOGITS_BYTES", bound)
+def test_chunks_of_pixels_change_nothing(monkeypatch, bound):
+    monkeypatch.setattr(attention, "CACHE_BYTES", bound)
     q, k = random(2, 10, 56), random(2, 12, 56, seed=1)
     found = column_probabilities(q, k, 7, [0, 3, 11], 12)
     assert torch.allclose(found.double(), plain(q, k, 7)[..., [0, 3, 11]].transpose(-1, -2), atol=1e-5)
+
+
+def test_it_is_added_to_what_is_there():
+    q, k = random(2, 10, 8), random(2, 12, 8, seed=1)
+    for columns in ([0, 1, 2], [1, 5, 11]):
+        for sums in (random(2, 2, 3, 10, seed=2), random(2, 2, 10, 3, seed=2).transpose(-1, -2)):
+            before = sums.clone()
+            assert column_probabilities(q, k, 2, columns, 12, into=sums) is sums
+            assert torch.allclose(sums - before, column_probabilities(q, k, 2, columns, 12), atol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [0.0, 40.0, -40.0, 400.0, -400.0])
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1000.0])
+def test_logits_of_any_size(scale, offset):
+    """Beyond what exp can take: relative 1e-3 wherever P is at least 1e-5, in every way of computing it."""
+    d, tokens = 16, 30
+    q, k = random(1, 50, 2 * d), random(1, tokens, 2 * d, seed=1) * scale
+    q[..., ::d] = 1.0
+    k[0, 0, ::d] += offset * d**0.5  # the first token's logits, above or below all others
+    exact = plain(q, k, 2).transpose(-1, -2)
+    found = column_probabilities(q, k, 2, range(tokens), tokens).double()
+    near = torch.isclose(found, exact, rtol=1e-3, atol=1e-5)
+    assert near.all(), f"{(found - exact).abs().max():.2e}"
+
+
+def test_without_a_look_at_the_values_it_is_the_same(monkeypatch):
+    """Devices that would have to wait for a look take the stable way at once."""
+    q, k = random(2, 20, 32), random(2, 24, 32, seed=1)
+    usual = column_probabilities(q, k, 4, [0, 1, 7], 12)
+    monkeypatch.setattr(attention, "_sum_is_finite", lambda totals: False)
+    assert torch.allclose(column_probabilities(q, k, 4, [0, 1, 7], 12), usual, atol=1e-6)
+
+
+@pytest.mark.parametrize("columns", [range(3), [0, 5, 11]])
+def test_other_devices_are_never_waited_for(columns):
+    """Tensors without values: whatever asks for one raises."""
+    q, k = (torch.empty(2, tokens, 32, device="meta", dtype=torch.float16) for tokens in (64, 24))
+    found = column_probabilities(q, k, 4, columns, 12)
+    assert found.shape == (2, 4, 3, 64) and found.dtype == torch.float32
 
 
 def test_q_and_k_are_left_alone():
