@@ -70,6 +70,14 @@ def median_ms(run: Callable, times: int) -> float:
     return 1000 * statistics.median(seconds(run) for _ in range(times))
 
 
+def encode(clip, text: str) -> list:
+    """What CLIPTextEncode gives."""
+    import torch
+
+    with torch.inference_mode():
+        return clip.encode_from_tokens_scheduled(clip.tokenize(text))
+
+
 def start_host() -> None:
     """Make ComfyUI, the pack (as `hrv_pack`) and the tests' rig (`rig`, `models`, `synthetic`) importable."""
     if "hrv_conftest" in sys.modules:

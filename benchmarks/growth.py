@@ -49,7 +49,7 @@ def _conditionings(quick: bool) -> list[bench.Row]:
 
     model, clip, _ = demo_checkpoint.load()
     recorded, traced, _ = rig.attach(model, clip, rig.RecordOptions())
-    negative, latent = rig.encode(traced, ""), {"samples": torch.zeros(1, 4, 32, 32)}
+    negative, latent = bench.encode(traced, ""), {"samples": torch.zeros(1, 4, 32, 32)}
     kinds = ("star", "fish", "bird", "house", "mug", "boat")
     rows, steps = [], 4
 
@@ -57,7 +57,7 @@ def _conditionings(quick: bool) -> list[bench.Row]:
         return lambda: rig.sample(one, positive, negative, latent, steps=steps)
 
     for count in (1, 2, 4, 6):
-        positive = [cond for kind in kinds[:count] for cond in rig.encode(traced, f"a red {kind} on grass")]
+        positive = [cond for kind in kinds[:count] for cond in bench.encode(traced, f"a red {kind} on grass")]
         found = bench.paired(sampling(model, positive), sampling(recorded, positive), 2 if quick else 7)
         rows.append(
             found.row(f"whole run, {count} combined prompts", None, f"demo checkpoint, {steps} steps")

@@ -32,7 +32,7 @@ def _samplings(rig, model, clip, latent, steps: int):
     import torch
 
     recorded, traced, _ = rig.attach(model, clip, rig.RecordOptions())
-    positive, negative = (rig.encode(traced, text) for text in ("a large striped red star on grass", ""))
+    positive, negative = (bench.encode(traced, text) for text in ("a large striped red star on grass", ""))
     latents = []
 
     def sample(one):

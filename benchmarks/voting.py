@@ -33,18 +33,15 @@ def _samplings(rig, model, clip, words, latent, steps: int):
     import torch
 
     from hrv_pack.host.blocks import layout_of
-    from hrv_pack.host.building import VoteEveryPrompt
-    from hrv_pack.host.concept_words import encode_words
-    from hrv_pack.hrv.votes import VoteCounter
+    from hrv_pack.host.tallies import VoteTally
 
-    counter = VoteCounter(layout_of(model.model.diffusion_model), encode_words(clip, words), seed=0)
-    options = rig.RecordOptions(votes=VoteEveryPrompt(counter), keep_maps=False)
-    voting, _, _ = rig.attach(model, None, options)
-    positive, negative = (rig.encode(clip, text) for text in ("a large striped red star on grass", ""))
+    tally = VoteTally(clip, layout_of(model.model.diffusion_model), words, seed=0, draws=1, earlier=None)
+    voting, _, _ = rig.attach(model, None, tally.options)
+    positive, negative = (bench.encode(clip, text) for text in ("a large striped red star on grass", ""))
     latents = []
 
     def sample(one):
-        counter.begin("")
+        tally.begin("")
         latents.append(rig.sample(one, positive, negative, {"samples": latent}, steps=steps))
         if not torch.equal(latents[0], latents[-1]):
             raise SystemExit("Voting changed the latent.")
