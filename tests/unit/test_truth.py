@@ -103,9 +103,7 @@ def test_senses_count_the_same_however_many_pictures_they_have():
     tuning = [row("thing", "thing"), row("colour", "colour")]
     assert truth_ambiguity.best(tuning) == key
     text = truth_ambiguity.markdown({"tuning": tuning, "report": rows})
-    assert (
-        "4 pictures whose sense the judge can tell, of 12 drawn" in text and "commoner sense in 75.0%" in text
-    )
+    assert "4 pictures whose sense the judge can tell" in text and "commoner sense in 75.0%" in text
     assert "| painted (used) | votes | 75.0% | 50.0% | 100.0% |" in text
     assert "| rose | 3 of 3 right | none |" in text and "| shown | none | 0 of 1 right |" in text
 
