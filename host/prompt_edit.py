@@ -22,6 +22,7 @@ from ..hrv.steering import Steering
 from . import recorder, steering
 from .blocks import layout_of
 from .edited_sampling import EditedSampling
+from .following import ran_out_of_memory
 from .rows import go_innermost
 from .run_memory import forget_to_remember
 
@@ -129,12 +130,24 @@ class Editor:
     def _diffusion_model(
         self, executor, x, timesteps, context=None, y=None, control=None, transformer_options=None, **kwargs
     ):
-        options = {} if transformer_options is None else transformer_options
-        sampling = self._sampling
+        given = {} if transformer_options is None else transformer_options
+        sampling, options = self._sampling, given
         if sampling is not None:
             with sampling.guarded("computing the first picture's attention"):
-                options = sampling.options_for(executor, x, context, control, options)
-        return executor(x, timesteps, context, y, control, options, **kwargs)
+                options = sampling.options_for(executor, x, context, control, given)
+        if sampling is None or options is given:
+            return executor(x, timesteps, context, y, control, given, **kwargs)
+        # the UNet empties the lists of control signals
+        spare_control = control and {part: list(signals) for part, signals in control.items()}
+        try:
+            return executor(x, timesteps, context, y, control, options, **kwargs)
+        except Exception as error:
+            if not ran_out_of_memory(error):
+                raise
+            # perhaps the first picture's queries and keys fill it: once more without
+            sampling.abandon("the model was running", error)
+        del options
+        return executor(x, timesteps, context, y, spare_control, given, **kwargs)
 
 
 def go_before_steering(model_options) -> None:

@@ -187,6 +187,23 @@ def test_whatever_goes_wrong_the_picture_is_made(place, monkeypatch, caplog):
     assert torch.equal(latent, scene.draw(scene.model))
 
 
+def test_memory_that_the_first_pictures_attention_fills(monkeypatch, caplog):
+    """The UNet runs once more without it."""
+    scene = editing.scene()
+    attend = edited_sampling.attend
+
+    def starving(occupant, q, k, v, extra_options, options):
+        if k.shape[1] == editing.LENGTH and q.shape[0] == 2:  # the second picture's rows
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return attend(occupant, q, k, v, extra_options, options)
+
+    monkeypatch.setattr(edited_sampling, "attend", starving)
+    latent = scene.draw(scene.edited())
+    (warning,) = complaints(caplog)
+    assert "Editing stopped while the model was running (memory ran out)" in warning
+    assert torch.equal(latent, scene.draw(scene.model))
+
+
 def test_an_error_while_remembering(monkeypatch, caplog):
     from hrv_pack.host import run_memory
 
