@@ -40,7 +40,8 @@ class HRVCompareConcepts(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "percent", default=23.0, min=0.1, max=100.0, step=0.1,
-                    tooltip="How many of all heads stand for each concept. 23 % worked best in the paper.",
+                    tooltip="How many of all heads draw each concept's map and mask. 23 % worked best in the paper. The verdict "
+                    "weighs all heads.",
                 ),
                 io.Image.Input(
                     "image", optional=True,
