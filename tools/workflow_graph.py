@@ -1,0 +1,159 @@
+"""A workflow under construction, in the form that ComfyUI's page saves. Standard library only.
+
+Nodes are described by name; links are written as "node.output".
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+
+OUT = Path(__file__).resolve().parent.parent / "example_workflows"
+# node type → (socket inputs in order, outputs in order, as name:TYPE)
+SOCKETS = {
+    "HRVDemoCheckpoint": ("", "model:MODEL clip:CLIP vae:VAE"),
+    "CheckpointLoaderSimple": ("", "MODEL:MODEL CLIP:CLIP VAE:VAE"),
+    "HRVRecordAttention": ("model:MODEL clip:CLIP", "model:MODEL clip:CLIP attention:HRV_ATTENTION"),
+    "HRVHeatmap": (
+        "attention:HRV_ATTENTION latent:LATENT image:IMAGE heads:HRV_HEADS",
+        "overlay:IMAGE heat:MASK mask:MASK words:STRING",
+    ),
+    "HRVLens": (
+        "attention:HRV_ATTENTION latent:LATENT image:IMAGE vectors:HRV_VECTORS",
+        "overlay:IMAGE mask:MASK",
+    ),
+    "HRVPromptReport": (
+        "attention:HRV_ATTENTION latent:LATENT image:IMAGE vectors:HRV_VECTORS",
+        "grid:IMAGE report:STRING data:STRING",
+    ),
+    "PreviewAny": ("source:*", "STRING:STRING"),
+    "HRVBuildVectors": (
+        "model:MODEL clip:CLIP continue_from:HRV_VECTORS",
+        "vectors:HRV_VECTORS chart:IMAGE summary:STRING",
+    ),
+    "HRVLoadVectors": ("", "vectors:HRV_VECTORS summary:STRING"),
+    "HRVSelectHeads": ("vectors:HRV_VECTORS", "heads:HRV_HEADS chart:IMAGE"),
+    "HRVFilterHeads": ("heads:HRV_HEADS attention:HRV_ATTENTION", "heads:HRV_HEADS"),
+    "HRVSaveVectors": ("vectors:HRV_VECTORS", "path:STRING"),
+    "PreviewImage": ("images:IMAGE", ""),
+    "HRVAutoHeads": ("attention:HRV_ATTENTION latent:LATENT", "heads:HRV_HEADS chart:IMAGE"),
+    "HRVCompareConcepts": (
+        "attention:HRV_ATTENTION latent:LATENT vectors:HRV_VECTORS image:IMAGE",
+        "grid:IMAGE masks:MASK verdict:STRING",
+    ),
+    "HRVHeadSweep": ("vectors:HRV_VECTORS", "heads:HRV_HEADS count:INT order:STRING"),
+    "HRVScaleHeads": ("model:MODEL heads:HRV_HEADS clip:CLIP", "model:MODEL clip:CLIP"),
+    "HRVStrengthenConcept": ("model:MODEL vectors:HRV_VECTORS clip:CLIP", "model:MODEL clip:CLIP"),
+    "HRVAdjustConcept": ("model:MODEL vectors:HRV_VECTORS clip:CLIP", "model:MODEL clip:CLIP"),
+    "HRVWeakeningCurve": (
+        "count:INT order:STRING image:IMAGE score:FLOAT mask:MASK",
+        "chart:IMAGE strip:IMAGE table:STRING area:FLOAT",
+    ),
+    "HRVRememberRun": ("model:MODEL clip:CLIP", "model:MODEL clip:CLIP source:HRV_SOURCE"),
+    "HRVPromptEdit": ("model:MODEL source:HRV_SOURCE latent:LATENT vectors:HRV_VECTORS", "model:MODEL"),
+    "HRVSaveAttention": ("attention:HRV_ATTENTION latent:LATENT", "path:STRING"),
+    "HRVLoadAttention": ("", "attention:HRV_ATTENTION latent:LATENT"),
+    "CLIPTextEncode": ("clip:CLIP", "CONDITIONING:CONDITIONING"),
+    "EmptyLatentImage": ("", "LATENT:LATENT"),
+    "KSampler": (
+        "model:MODEL positive:CONDITIONING negative:CONDITIONING latent_image:LATENT",
+        "LATENT:LATENT",
+    ),
+    "VAEDecode": ("samples:LATENT vae:VAE", "IMAGE:IMAGE"),
+    "SaveImage": ("images:IMAGE", ""),
+    "MarkdownNote": ("", ""),
+    "MaskPreview": ("mask:MASK", ""),
+    "GrowMask": ("mask:MASK", "MASK:MASK"),
+    "SetLatentNoiseMask": ("samples:LATENT mask:MASK", "LATENT:LATENT"),
+}
+
+
+class Graph:
+    """A workflow under construction."""
+
+    def __init__(self):
+        self.nodes: dict[str, dict] = {}
+        self.links: list[list] = []
+
+    def add(
+        self,
+        name: str,
+        kind: str,
+        pos: tuple[int, int],
+        size: tuple[int, int],
+        widgets=(),
+        title=None,
+        models=(),
+        **sources,
+    ):
+        """Adds a node; `sources` maps input names to "node.output"."""
+        inputs, outputs = ([s.split(":") for s in side.split()] for side in SOCKETS[kind])
+        node = {
+            "id": len(self.nodes) + 1, "type": kind, "pos": list(pos), "size": list(size), "flags": {},
+            "order": len(self.nodes), "mode": 0,
+            "inputs": [{"name": n, "type": t, "link": None} for n, t in inputs],
+            "outputs": [{"name": n, "type": t, "links": []} for n, t in outputs],
+            "properties": {"Node name for S&R": kind}, "widgets_values": list(widgets),
+        }  # fmt: skip
+        if title:
+            node["title"] = title
+        if models:
+            node["properties"]["models"] = list(models)
+        self.nodes[name] = node
+        for target, source in sources.items():
+            self._link(source, node, target)
+
+    def _link(self, source: str, node: dict, target: str) -> None:
+        origin_name, output = source.split(".")
+        origin = self.nodes[origin_name]
+        out_slot = next(i for i, o in enumerate(origin["outputs"]) if o["name"] == output)
+        in_slot = next(i for i, s in enumerate(node["inputs"]) if s["name"] == target)
+        number = len(self.links) + 1
+        self.links.append(
+            [number, origin["id"], out_slot, node["id"], in_slot, origin["outputs"][out_slot]["type"]]
+        )
+        origin["outputs"][out_slot]["links"].append(number)
+        node["inputs"][in_slot]["link"] = number
+
+    def save(self, name: str) -> None:
+        """Writes the file; its id follows from its name, so that a second run changes nothing."""
+        workflow = {
+            "id": str(uuid.uuid5(uuid.NAMESPACE_URL, name)), "revision": 0,
+            "last_node_id": len(self.nodes), "last_link_id": len(self.links), "nodes": list(self.nodes.values()),
+            "links": self.links, "groups": [], "config": {}, "extra": {}, "version": 0.4,
+        }  # fmt: skip
+        OUT.mkdir(exist_ok=True)
+        (OUT / f"{name}.json").write_text(json.dumps(workflow, indent=1) + "\n", encoding="utf-8")
+
+
+def heatmap_widgets(words: str, threshold: float = 0.4) -> list:
+    """words, unit, role, normalize, threshold, alpha, colormap, caption, prompt_text."""
+    return [words, "auto", "positive", "shared", threshold, 0.6, "turbo", True, ""]
+
+
+def text_to_image(
+    graph: Graph, prompt: str, side: int, seed: int, steps: int, cfg: float, loader: str, models=()
+) -> None:
+    """Loader → Record Attention → text, sampler, decoder: the graph every artist has, with one node put in."""
+    widgets = [models[0]["name"]] if models else []
+    out = ("MODEL", "CLIP", "VAE") if models else ("model", "clip", "vae")
+    graph.add("loader", loader, (40, 160), (300, 110), widgets, models=models)
+    graph.add(
+        "record", "HRVRecordAttention", (40, 330), (300, 250), [0.0, 1.0, 1, False, 512],
+        model=f"loader.{out[0]}", clip=f"loader.{out[1]}",
+    )  # fmt: skip
+    graph.add("positive", "CLIPTextEncode", (390, 160), (340, 130), [prompt], "Prompt", clip="record.clip")
+    graph.add(
+        "negative", "CLIPTextEncode", (390, 340), (340, 100), [""], "Negative prompt", clip="record.clip"
+    )
+    graph.add("empty", "EmptyLatentImage", (390, 490), (340, 110), [side, side, 1])
+    graph.add(
+        "sampler", "KSampler", (780, 160), (300, 270), [seed, "fixed", steps, cfg, "euler", "normal", 1.0],
+        model="record.model", positive="positive.CONDITIONING", negative="negative.CONDITIONING",
+        latent_image="empty.LATENT",
+    )  # fmt: skip
+    graph.add("decode", "VAEDecode", (780, 480), (300, 50), samples="sampler.LATENT", vae=f"loader.{out[2]}")
+    graph.add(
+        "save", "SaveImage", (1130, 160), (300, 330), ["hrv/picture"], "The picture", images="decode.IMAGE"
+    )
