@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..host import attention_store
 from ..hrv.recording_text import summary
+from .shared_inputs import filename_prefix_input
 from .sockets import Attention
 
 
@@ -28,11 +29,7 @@ class HRVSaveAttention(io.ComfyNode):
                 io.Latent.Input(
                     "latent", tooltip="Straight from the sampler. It tells which run to save, and is saved with it."
                 ),
-                io.String.Input(
-                    "filename_prefix", default="attention/ComfyUI",
-                    tooltip="Name of the file in the output folder; a number is added, so nothing is ever overwritten. A / "
-                    "makes a folder.",
-                ),
+                filename_prefix_input("attention/ComfyUI", " in the output folder"),
             ],
             outputs=[io.String.Output(display_name="path", tooltip="Where the file was saved.")],
             is_output_node=True,

@@ -11,6 +11,7 @@ from ..hrv.auto_heads import choose_heads
 from ..hrv.head_chart import head_chart
 from ..hrv.head_filter import describe
 from ..hrv.reading import names_of, warnings_of
+from .shared_inputs import percent_input, prompt_text_input, typed
 from .sockets import Attention, Heads
 
 
@@ -35,14 +36,8 @@ class HRVAutoHeads(io.ComfyNode):
                     "word", default="", placeholder="cat",
                     tooltip="A word or phrase of the prompt that names a thing. cat#2 is the second cat.",
                 ),
-                io.Float.Input(
-                    "percent", default=23.0, min=0.1, max=100.0, step=0.1,
-                    tooltip="How many of all heads to take. Fewer are cleaner, more are steadier.",
-                ),
-                io.String.Input(
-                    "prompt_text", default="", multiline=True, optional=True, advanced=True,
-                    tooltip="Only needed when your CLIP does not go through Record Attention: the prompt as you typed it.",
-                ),
+                percent_input("How many of all heads to take. Fewer are cleaner, more are steadier."),
+                prompt_text_input(),
             ],
             outputs=[
                 Heads.Output(display_name="heads", tooltip="For the `heads` input of Attention Heatmap, with the same word."),
@@ -52,7 +47,7 @@ class HRVAutoHeads(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, word):
-        return True if word is None or str(word).strip() else "Type a word of the prompt into `word`."
+        return typed(word, "Type a word of the prompt into `word`.")
 
     @classmethod
     def execute(cls, attention, latent, word, percent, prompt_text="") -> io.NodeOutput:

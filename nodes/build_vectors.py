@@ -37,7 +37,7 @@ class HRVBuildVectors(io.ComfyNode):
                     "prompts", default="", multiline=True, placeholder="empty: the list that comes with the concepts",
                     tooltip="One prompt a line: what is drawn while heads vote. Leave empty for the built-in list.",
                 ),
-                io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Sampling steps for each prompt; heads vote in each."),
+                io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Sampling steps for each prompt; heads are asked in each."),
                 io.Float.Input("cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="As in your sampler."),
                 io.Int.Input("width", default=512, min=64, max=8192, step=8, tooltip="Width of the pictures. Use what the "
                              "checkpoint was made for: 512 for SD 1.5, 1024 for SDXL."),
@@ -49,7 +49,7 @@ class HRVBuildVectors(io.ComfyNode):
                 io.Int.Input(
                     "draws", default=1, min=1, max=64,
                     tooltip="Votes of each head in each step, each with other words of the concepts. More cost little time and "
-                    "make the result less a matter of chance.",
+                    "make the result less a matter of chance. Only for votes.",
                 ),
                 Vectors.Input(
                     "continue_from", optional=True,

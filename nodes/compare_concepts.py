@@ -9,6 +9,7 @@ from comfy_api.latest import io, ui
 from ..host.clip_trace import tokenize_text
 from ..hrv.compare import compare
 from ..hrv.reading import names_of
+from .shared_inputs import percent_input, prompt_text_input, typed
 from .sockets import Attention, Vectors
 
 
@@ -38,19 +39,15 @@ class HRVCompareConcepts(io.ComfyNode):
                     "concepts", default="", placeholder="Animals, Electronics", multiline=True,
                     tooltip="Two or more concepts of the vectors, separated by commas or lines. Empty: all of them.",
                 ),
-                io.Float.Input(
-                    "percent", default=23.0, min=0.1, max=100.0, step=0.1,
-                    tooltip="How many of all heads draw each concept's map and mask. 23 % worked best in the paper. The verdict "
-                    "weighs all heads.",
+                percent_input(
+                    "How many of all heads draw each concept's map and mask. 23 % worked best in the paper. The verdict weighs "
+                    "all heads."
                 ),
                 io.Image.Input(
                     "image", optional=True,
                     tooltip="The picture to draw on, of any size. Without it you get the bare heat.",
                 ),
-                io.String.Input(
-                    "prompt_text", default="", multiline=True, optional=True, advanced=True,
-                    tooltip="Only needed when your CLIP does not go through Record Attention: the prompt as you typed it.",
-                ),
+                prompt_text_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -66,7 +63,7 @@ class HRVCompareConcepts(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, word):
-        return True if word is None or str(word).strip() else "Type a word of the prompt into `word`."
+        return typed(word, "Type a word of the prompt into `word`.")
 
     @classmethod
     def execute(

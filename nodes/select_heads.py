@@ -8,6 +8,7 @@ from ..hrv.head_chart import head_chart
 from ..hrv.head_filter import describe
 from ..hrv.vectors import ORDERS, WEIGHTINGS
 from .concept_input import concept_input
+from .shared_inputs import percent_input, typed
 from .sockets import Heads, Vectors
 
 
@@ -28,10 +29,7 @@ class HRVSelectHeads(io.ComfyNode):
                 concept_input(
                     "concept", tooltip="What the word that you look at is about: Animals for a dog, Color for red."
                 ),
-                io.Float.Input(
-                    "percent", default=23.0, min=0.1, max=100.0, step=0.1,
-                    tooltip="How many of all heads to take. 23 % worked best in the paper; 100 % is DAAM.",
-                ),
+                percent_input("How many of all heads to take. 23 % worked best in the paper; 100 % is DAAM."),
                 io.Combo.Input(
                     "order", options=list(ORDERS), default=ORDERS[0],
                     tooltip="most relevant: the heads that care most. least relevant: those that care least, to compare.",
@@ -49,7 +47,7 @@ class HRVSelectHeads(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, concept):
-        return True if concept is None or str(concept).strip() else "Choose or type a concept."
+        return typed(concept, "Choose or type a concept.")
 
     @classmethod
     def execute(cls, vectors, concept, percent, order, weighting) -> io.NodeOutput:

@@ -8,6 +8,7 @@ from ..host import vector_store
 from ..host.progress import node_progress
 from ..hrv.merging import merge
 from ..hrv.vector_text import summary
+from .shared_inputs import filename_prefix_input
 from .sockets import Vectors
 
 
@@ -56,10 +57,7 @@ class HRVSaveVectors(io.ComfyNode):
             description="Saves head relevance vectors into models/hrv, where Load Head Relevance finds them.",
             inputs=[
                 Vectors.Input("vectors", tooltip="Vectors that you built or merged."),
-                io.String.Input(
-                    "filename_prefix", default="head_relevance",
-                    tooltip="Name of the file; a number is added, so nothing is ever overwritten. A / makes a folder.",
-                ),
+                filename_prefix_input("head_relevance"),
             ],
             outputs=[io.String.Output(display_name="path", tooltip="Where the file was saved.")],
             is_output_node=True,
@@ -79,16 +77,17 @@ class HRVMergeVectors(io.ComfyNode):
             display_name="Merge Head Relevance",
             category="HRV",
             description=(
-                "Adds the votes of two files, built on two machines or in two nights for the same model and concepts, "
-                "into better vectors."
+                "Adds what two files counted, built on two machines or in two nights for the same model and concepts by the "
+                "same method, into better vectors."
             ),
             inputs=[
-                Vectors.Input("vectors_a", tooltip="Vectors with votes (built, not published)."),
+                Vectors.Input("vectors_a", tooltip="Vectors that were built, not published ones."),
                 Vectors.Input(
-                    "vectors_b", tooltip="Vectors with votes, for the same model and the same concepts."
+                    "vectors_b",
+                    tooltip="Vectors built for the same model and the same concepts, by the same method.",
                 ),
             ],
-            outputs=[Vectors.Output(display_name="vectors", tooltip="Vectors from all votes together.")],
+            outputs=[Vectors.Output(display_name="vectors", tooltip="Vectors from all that was counted.")],
         )
 
     @classmethod
