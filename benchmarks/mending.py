@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import bench
+from demo_pictures import CFG
 from mending_cases import PARTS, Wish, wishes
 from mending_studio import EVERY_HEAD, EXCITE, PLAIN, Treatment
 
@@ -163,10 +164,10 @@ def pictures(studio, part: str, how: Treatment, count: int, choosing: bool) -> l
     found = []
     for number, wish in enumerate(prompts):
         places = tuple(range(min(BATCH, count - number * BATCH)))
-        before = studio.seen(wish, (), PLAIN, seed + number, places)
+        before = studio.answers(wish, (), PLAIN, seed + number, places)
         after: dict[int, tuple] = {}
         for words, some in groups_of(part, how, wish, before).items():
-            seen = studio.seen(wish, words, how, seed + number, some)
+            seen = studio.answers(wish, words, how, seed + number, some)
             after |= dict(zip(some, seen, strict=True))
         found += [Picture(wish, old, after.get(p, old), p in after) for p, old in enumerate(before)]
     return found
@@ -242,7 +243,7 @@ def table(part: str, found: dict[Treatment, list[Picture]], chosen: list[Treatme
             amount = f"{how.amount:g}" + (" (chosen)" if how in chosen else "")
             lines.append(f"| {sort} ({len(of_sort)}) | {how.name} | {amount} | {row(of_sort)} |")
     return "\n".join(lines) + (
-        f"\n\n{options.pictures} pictures, {BATCH} seeds of each prompt, {options.steps} euler steps, cfg 4.5; strengths chosen on "
+        f"\n\n{options.pictures} pictures, {BATCH} seeds of each prompt, {options.steps} euler steps, cfg {CFG:g}; strengths chosen on "
         f"{options.tuning_pictures} pictures of other prompts."
     )
 

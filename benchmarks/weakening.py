@@ -25,7 +25,7 @@ QUESTIONS = {
     "Sizes": "size",
     "Backgrounds": "background",
 }
-FACTOR, CFG = -2.0, 4.5
+FACTOR = -2.0
 SEED = 960_001  # training and the other benchmarks draw from other seeds
 DOCUMENT = bench.ROOT / "docs" / "head_relevance.md"
 FIGURE = bench.ROOT / "docs" / "weakening.png"
@@ -87,25 +87,27 @@ def measure(options: argparse.Namespace) -> dict[str, dict]:
     """Concept → {"counts", "most relevant", "least relevant": share kept, (prompt, point); "area": (prompt,)}."""
     import numpy as np
     import truth
+    from demo_pictures import Drawer
 
+    from hrv_pack.hrv import vector_files
     from hrv_pack.hrv.vectors import ORDERS
     from hrv_pack.hrv.weakening import area_between, curves, sweep
 
-    studio = Studio(options)
+    drawer, vectors = Drawer(options.checkpoint), vector_files.read(options.vectors)
     scenes = some_scenes(options.prompts, options.seed)
     done, progress = 0, truth.counter("prompts of a concept", len(scenes) * len(QUESTIONS))
     kept: dict[str, list] = {concept: [] for concept in QUESTIONS}
     for number, scene in enumerate(scenes):
         plain: dict = {}  # answers without steering, the same for all concepts
         for concept, question in QUESTIONS.items():
-            heads, counts, orders = sweep(studio.vectors, concept, options.points, "both")
+            heads, counts, orders = sweep(vectors, concept, options.points, "both")
             answers = dict(plain)
             scores = []
             for selection, count, order in zip(heads, counts, orders, strict=True):
-                key = (count, order if 0 < count < studio.vectors.heads else None)
+                key = (count, order if 0 < count < vectors.heads else None)
                 if key not in answers:
-                    answers[key] = studio.answers(
-                        scene, word_of(scene, concept), selection, options.seed + number
+                    answers[key] = weakened(
+                        drawer, scene, word_of(scene, concept), selection, options.seed + number, options
                     )
                 if count == 0:
                     plain[key] = answers[key]
@@ -125,41 +127,15 @@ def measure(options: argparse.Namespace) -> dict[str, dict]:
     return results
 
 
-class Studio:
-    """The demo model, its vectors and its judge."""
+def weakened(drawer, scene, word: str, heads, seed: int, options: argparse.Namespace) -> list[dict[str, str]]:
+    """What the judge sees in pictures of the scene's caption, with these heads weakened for the word."""
+    from hrv_pack.nodes.steering import HRVScaleHeads
+    from hrv_pack.tools.train_demo.world import full_caption
 
-    def __init__(self, options: argparse.Namespace):
-        import nodes
-
-        from hrv_pack.host import demo_checkpoint
-        from hrv_pack.host.clip_trace import TextRegistry, trace
-        from hrv_pack.hrv import vector_files
-        from hrv_pack.tools.train_demo import judge
-
-        self.nodes, self.options = nodes, options
-        self.model, clip, self.vae = demo_checkpoint.load(options.checkpoint)
-        self.clip = trace(clip, TextRegistry())
-        self.vectors = vector_files.read(options.vectors)
-        self.judge, self.ask = judge.load(), judge.ask
-
-    def answers(self, scene, word: str, heads, seed: int) -> list[dict[str, str]]:
-        """What the judge sees in pictures of the scene's caption, with these heads weakened for the word."""
-        import torch
-
-        from hrv_pack.host.steering import steer
-        from hrv_pack.hrv.steering import Where, scale
-        from hrv_pack.tools.train_demo.world import full_caption
-
-        with torch.inference_mode():
-            model, _ = steer(self.model, None, scale(heads, FACTOR, Where(word)))
-            encode = self.nodes.CLIPTextEncode().encode
-            (latent,) = self.nodes.EmptyLatentImage().generate(256, 256, self.options.batch)
-            (sampled,) = self.nodes.KSampler().sample(
-                model, seed, self.options.steps, CFG, "euler", "normal",
-                encode(self.clip, full_caption(scene))[0], encode(self.clip, "")[0], latent,
-            )  # fmt: skip
-            pictures = self.nodes.VAEDecode().decode(self.vae, sampled)[0]
-        return self.ask(self.judge, list((pictures.clamp(0, 1) * 255).round().byte().numpy()))
+    whole = {"start_percent": 0.0, "end_percent": 1.0}
+    model = HRVScaleHeads.execute(drawer.model, heads, FACTOR, words=word, **whole).result[0]
+    pictures = drawer.draw(model, full_caption(scene), seed, range(options.batch), options.steps)
+    return [answer for (answer,) in drawer.seen(pictures)]
 
 
 def some_scenes(count: int, seed: int) -> list:
@@ -184,6 +160,7 @@ def word_of(scene, concept: str) -> str:
 def markdown(results: dict[str, dict], options: argparse.Namespace) -> str:
     """One row for each concept; the area with its standard error over prompts."""
     import numpy as np
+    from demo_pictures import CFG
 
     from hrv_pack.hrv.vectors import ORDERS
 
