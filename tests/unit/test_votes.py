@@ -67,7 +67,8 @@ def test_scores_are_the_plain_ones(monkeypatch, scratch, dtype):
     encoded, q, to_k = words(), queries()[0].to(dtype), projections()[0]
     keys = to_k(encoded.table).to(dtype)
     drawn = [concept[-1] for concept in encoded.spans]
-    found = concept_scores(q, keys, 3, drawn)
+    chosen = torch.cat([keys[:1], *(keys[first:stop] for first, stop in drawn)])
+    found = concept_scores(q, chosen, 3, [stop - first for first, stop in drawn])
     assert found.dtype == torch.float32 and found.shape == (2, 3, 3)
     plain = torch.tensor(plain_scores(q, keys, 3, drawn), dtype=torch.float64)
     assert torch.allclose(found.double(), plain / plain.sum(-1, keepdim=True), atol=1e-6)
@@ -76,10 +77,10 @@ def test_scores_are_the_plain_ones(monkeypatch, scratch, dtype):
 def test_large_logits_neither_overflow_nor_vanish():
     """The start token takes all but e⁻⁴⁰⁰ of one pixel, and the second concept is ahead of the first by a factor of e."""
     keys, q = torch.tensor([[500.0], [99.0], [100.0]]), torch.tensor([[[1.0]]])
-    found = concept_scores(q, keys, 1, [(1, 2), (2, 3)])
+    found = concept_scores(q, keys, 1, [1, 1])
     assert torch.allclose(found, torch.tensor([[[1.0, math.e]]]) / (1 + math.e))
     keys, q = torch.tensor([[1.0], [-1.0], [-1.0]]) * 300, torch.tensor([[[300.0], [-300.0]]])
-    assert concept_scores(q, keys, 1, [(1, 2), (2, 3)]).tolist() == [[[0.5, 0.5]]]
+    assert concept_scores(q, keys, 1, [1, 1]).tolist() == [[[0.5, 0.5]]]
 
 
 def count(prompts=("a cat", "a dog"), draws=1, seed=0, order=1) -> VoteCounter:
@@ -166,20 +167,21 @@ def test_what_is_not_committed_does_not_count():
     assert torch.equal(counter.votes, before)
 
 
-def test_keys_are_made_once_for_each_layer():
-    calls, to_k = [], projections()
+def test_keys_are_made_of_the_drawn_words_only():
+    """Nothing of the size of a layer is kept, and a layer whose weights change is asked again."""
+    seen, to_k = [], projections()
 
     def counted(layer):
-        return lambda table: calls.append(layer) or to_k[layer](table)
+        return lambda table: seen.append((layer, table)) or to_k[layer](table)
 
     counter = VoteCounter(LAYOUT, words(), 0)
-    for evaluation in range(3):
+    for evaluation in range(2):
         for layer in range(2):
             counter.add(layer, counted(layer), queries()[layer], evaluation)
-    assert calls == [0, 1]
-    counter.forget_keys()
-    counter.add(1, counted(1), queries()[1], 0)
-    assert calls == [0, 1, 1]
+            drawn = counter.draw(layer, (evaluation, 0))
+            rows = [0, *(token for first, stop in drawn for token in range(first, stop))]
+            assert seen[-1][0] == layer and torch.equal(seen[-1][1], counter.words.table[rows][None])
+    assert len(seen) == 4
 
 
 def test_equal_scores_go_to_the_first_concept_and_broken_pictures_do_not_vote():
