@@ -7,7 +7,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Container
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
@@ -19,6 +19,9 @@ OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
 
 Values = Callable[..., torch.Tensor]
 """(number of the layer, its module, q, k, v, extra_options) → the v that the layer goes on with."""
+
+
+Followed = TypeVar("Followed")
 
 
 class Following:
@@ -104,14 +107,33 @@ class Following:
         return {**options, "patches_replace": {**replace, "attn2": attn2}}
 
     def _entry(self, number: int, module, values: Values, options: dict[str, Any], occupant):
+        at = f"at layer {self.layout.blocks[number]}"
+
         def entry(q, k, v, extra_options):
-            with self.guarded(f"at layer {self.layout.blocks[number]}"):
+            with self.guarded(at):
                 v = values(number, module, q, k, v, extra_options)
             return attend(occupant, q, k, v, extra_options, options)
 
         return entry
 
 
+def begun(make: Callable[[], Followed], doing: str) -> Followed | None:
+    """What `make` makes to follow a sampling with; None, with a warning, when it fails: the sampling then goes its way."""
+    try:
+        return make()
+    except Exception as error:
+        logging.warning("[HRV] %s did not begin (%s). The picture is made without it.", doing, cause_of(error))
+        return None
+
+
+def ran_out_of_memory(error: Exception) -> bool:
+    """Whether memory was the cause. Where torch has no class of its own for it (the CPU, other accelerators), its words say so."""
+    if isinstance(error, OUT_OF_MEMORY):
+        return True
+    text = str(error).lower() if isinstance(error, RuntimeError) else ""
+    return "out of memory" in text or "allocate memory" in text
+
+
 def cause_of(error: Exception) -> str:
     """An error in a few words."""
-    return "memory ran out" if isinstance(error, OUT_OF_MEMORY) else f"{type(error).__name__}: {error}"
+    return "memory ran out" if ran_out_of_memory(error) else f"{type(error).__name__}: {error}"

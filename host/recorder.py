@@ -25,7 +25,7 @@ from ..hrv.votes import VoteCounter
 from .blocks import UnsupportedModel, layout_of
 from .capture import Capture
 from .clip_trace import TextRegistry, trace
-from .following import OUT_OF_MEMORY
+from .following import begun, ran_out_of_memory
 from .rows import go_innermost
 
 KEY = "hrv_record"
@@ -116,8 +116,10 @@ class Recorder:
             model.add_wrapper_with_key(kind, KEY, wrapper)
 
     def _outer_sample(self, executor, *args, **kwargs):
-        run = Run(self.recording.layout)
-        capture = Capture(run, self.registry, self.options)
+        capture = begun(self._new_capture, "Recording")
+        if capture is None:
+            return executor(*args, **kwargs)
+        run = capture.run
         with capture.guarded("reading the prompts"):
             capture.open(executor.class_obj)
             go_innermost(executor.class_obj.model_options, KEY)
@@ -138,8 +140,12 @@ class Recorder:
             run.fingerprints = fingerprints(samples.to(dtype=handed_on))
         except Exception as error:  # e.g. nested latents; the newest run is then read
             logging.warning("[HRV] The latent of this run cannot be recognised later: %s", error)
-        self.recording.add(run)
+        with capture.guarded("keeping the recording"):
+            self.recording.add(run)
         return samples
+
+    def _new_capture(self) -> Capture:
+        return Capture(Run(self.recording.layout), self.registry, self.options)
 
     def _predict_noise(self, executor, x, timestep, *args, **kwargs):
         if self._capture is not None:
@@ -168,7 +174,10 @@ class Recorder:
         spare_control = control and {part: list(signals) for part, signals in control.items()}
         try:
             output = executor(x, timesteps, context, y, control, options, **kwargs)
-        except OUT_OF_MEMORY as error:  # perhaps what is recorded fills it: once more without
+        except Exception as error:
+            if not ran_out_of_memory(error):
+                raise
+            # perhaps what is recorded fills it: once more without
             capture.abandon("the model was running", error)
         else:
             with capture.guarded("counting evaluations"):

@@ -23,6 +23,7 @@ from ..hrv.layout import Layout
 from ..hrv.steering import Steering
 from .blocks import layout_of
 from .clip_trace import TextRegistry, trace
+from .following import begun
 from .rows import go_innermost
 from .steered_sampling import SteeredSampling
 
@@ -76,7 +77,9 @@ class Steerer:
             model.add_wrapper_with_key(kind, KEY, wrapper)
 
     def _outer_sample(self, executor, *args, **kwargs):
-        sampling = SteeredSampling(self.layout, self.steerings, self.registries)
+        sampling = begun(lambda: SteeredSampling(self.layout, self.steerings, self.registries), "Steering")
+        if sampling is None:
+            return executor(*args, **kwargs)
         with sampling.guarded("reading the prompts"):
             sampling.open(executor.class_obj)
             go_innermost(executor.class_obj.model_options, KEY)
@@ -85,7 +88,8 @@ class Steerer:
             samples = executor(*args, **kwargs)
         finally:
             self._sampling = None
-        sampling.close()
+        with sampling.guarded("looking back"):
+            sampling.close()
         return samples
 
     def _calc_cond_batch(self, executor, model, conds, *args, **kwargs):

@@ -31,7 +31,7 @@ for folder in (r"{tests}", r"{tests}/host"):
 
 # the guard itself, and what stands outside it and only calls the sampler
 GUARD = {
-    "guarded", "abandon", "warn", "free", "cause_of", "attend", "entry", "_outer_sample", "_predict_noise", "_calc_cond_batch",
+    "begun", "guarded", "abandon", "warn", "free", "cause_of", "attend", "entry", "_outer_sample", "_predict_noise", "_calc_cond_batch",
     "_diffusion_model", "evaluated", "evaluating", "options_for", "<lambda>", "go_innermost", "helper",
 }  # fmt: skip
 OURS = (str(ROOT / "hrv") + os.sep, str(ROOT / "host") + os.sep)
@@ -74,6 +74,15 @@ def failing_in(code, action):
         sys.settrace(None)
 
 
+def leak_of(code, action, allowed: list[torch.Tensor]) -> str:
+    """What the sampler notices when this function fails; empty for nothing."""
+    try:
+        latent = failing_in(code, action)
+    except RuntimeError as error:
+        return f"the error: {error}"
+    return "" if any(torch.equal(latent, one) for one in allowed) else "another latent"
+
+
 def recorded_sampling():
     """(action, expected latent, recording) of a sampling with everything on: both prompts, parts of the schedule."""
     studio = rig.studio("sd1", time_bins=2, record_negative=True)
@@ -91,9 +100,8 @@ def test_whatever_function_of_the_recorder_fails():
     action, expected, recording = recorded_sampling()
     functions = functions_called(action)
     assert len(functions) > 15
-    for name, code in functions.items():
-        latent = failing_in(code, action)
-        assert torch.equal(latent, expected), name
+    leaks = {name: leak_of(code, action, [expected]) for name, code in functions.items()}
+    assert {name: leak for name, leak in leaks.items() if leak} == {}
     assert torch.equal(action(), expected)
     run = rig.last_run(recording)
     assert run.warnings == [] and recording.match(expected)[0].exact
@@ -117,10 +125,8 @@ def test_whatever_function_of_the_steering_fails():
     assert not torch.equal(expected, plain)
     functions = functions_called(action)
     assert len(functions) > 8
-    for name, code in functions.items():
-        latent = failing_in(code, action)
-        assert latent.isfinite().all(), name
-        assert torch.equal(latent, plain) or torch.equal(latent, expected), name
+    leaks = {name: leak_of(code, action, [expected, plain]) for name, code in functions.items()}
+    assert {name: leak for name, leak in leaks.items() if leak} == {}
     assert torch.equal(action(), expected)
 
 
@@ -200,12 +206,12 @@ import rig
 from hrv_pack.hrv.recording import NoRecording
 
 words = "a red cat on a mat, a blue dog in a hat, " * 14
-studio = rig.studio(positive=words, record_negative=False, memory_limit=2**30)
+studio = rig.studio("sd1", positive=words, memory_limit=2**30)
 options = {"latent": rig.empty(2, 64, 64), "steps": 1, "cfg": 1.0}
 expected = rig.sample(studio.model, studio.positive, studio.negative, **options)
 rig.sample(studio.model, studio.positive, studio.negative, **options)
-used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 96 * 2**20, used + 96 * 2**20))
+(peak,) = (int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmPeak"))
+resource.setrlimit(resource.RLIMIT_AS, (peak + 32 * 2**20, peak + 32 * 2**20))
 latent = rig.sample(studio.recorded, studio.positive, studio.negative, **options)
 print("SAME" if torch.equal(latent, expected) else "OTHER")
 (match,) = studio.recording.match(latent[:1])
@@ -215,14 +221,20 @@ print("KEPT" if match.run.nbytes else "DROPPED", "|", " ".join(match.run.warning
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="limits address space as Linux does")
 def test_memory_that_really_runs_out():
-    """The process may take 96 MB more than the sampling needs, and the maps need more: they are dropped, the picture stays."""
+    """The process may take 32 MB more than the sampling needs, and the maps need more: they are dropped, the picture stays."""
     from conftest import COMFYUI
 
     script = SET_UP.format(tests=ROOT / "tests") + STARVING
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=ROOT,
-        env={**os.environ, "HRV_COMFYUI": str(COMFYUI), "OMP_NUM_THREADS": "1"},
+        # large pieces of memory go back to the system as soon as they are free, so that the limit counts what is in use
+        env={
+            **os.environ,
+            "HRV_COMFYUI": str(COMFYUI),
+            "OMP_NUM_THREADS": "1",
+            "MALLOC_MMAP_THRESHOLD_": "65536",
+        },
         capture_output=True,
         text=True,
         timeout=500,

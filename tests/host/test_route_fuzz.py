@@ -76,7 +76,6 @@ def target_of(dice: random.Random, path: str) -> str:
         "//",
         "/..;/",
         "?id=../../x&id=1",
-        "/" + "a" * 4_000,
         "%2e%2e/",
         "/{id}",
     ]
