@@ -6,7 +6,7 @@ import { outline } from "./outline.js";
 
 const HEAT_SIDE = 256; // longer side at which heat is computed; the canvas enlarges it further
 const LARGEST_CANVAS = 1536;
-const KEPT = 24;
+const KEPT = 64; // enlarged maps; a quarter of a megabyte each
 
 /** Size (height, width) at which heat is computed for a picture. */
 export function heatSize(height, width) {

@@ -69,13 +69,17 @@ class Editor:
         """Opens a graph, as dropping its file on the page would."""
         graph = json.loads(workflow.read_text("utf-8")) if isinstance(workflow, Path) else workflow
         self.page.evaluate("graph => window.app.loadGraphData(graph)", graph)
+        self.page.wait_for_function(
+            "count => (window.app.rootGraph ?? window.app.graph)._nodes.length === count",
+            arg=len(graph["nodes"]),
+        )
         self.page.wait_for_timeout(800)
 
     def empty(self) -> None:
         """An empty graph, nothing under the pointer."""
         self.page.mouse.move(5, 500)
         self.page.evaluate(
-            "() => { window.app.canvas.setGraph?.(window.app.graph); window.app.graph.clear(); }"
+            "() => { const root = window.app.rootGraph ?? window.app.graph; window.app.canvas.setGraph(root); root.clear(); }"
         )
         self.page.wait_for_timeout(200)
 
@@ -132,6 +136,21 @@ class Editor:
     def lens(self, script: str):
         """Evaluates `script` with `lens`, the view of the first lens on the page."""
         return self.page.evaluate(f"() => {{ {LENS_OF_PAGE} return {script}; }}")
+
+    def cpu_time(self, script: str) -> float:
+        """Seconds of the processor that the page's main thread takes for `script`; other programs do not count."""
+        session = self.page.context.new_cdp_session(self.page)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+        def spent() -> float:
+            metrics = session.send("Performance.getMetrics")["metrics"]
+            return next(metric["value"] for metric in metrics if metric["name"] == "ThreadTime")
+
+        before = spent()
+        self.page.evaluate(script)
+        taken = spent() - before
+        session.detach()
+        return taken
 
     def chip(self, name: str):
         return self.page.locator(".hrv-chip").filter(has_text=name).first

@@ -7,7 +7,9 @@ from devtools.server import ROOT
 EXAMPLES = sorted((ROOT / "example_workflows").glob("*.json"))
 FAULTS = """() => {
     const nodes = window.app.graph._nodes;
-    const red = nodes.filter((n) => n.has_errors || !window.LiteGraph.registered_node_types[n.type]).map((n) => n.type);
+    const known = window.LiteGraph.registered_node_types;
+    // a loader is red where its checkpoint is not on this computer
+    const red = nodes.filter((n) => !known[n.type] || (n.has_errors && !n.properties.models)).map((n) => n.type);
     const boxes = nodes.map((n) => ({ name: n.title, x: n.pos[0], y: n.pos[1] - 30, w: n.size[0], h: n.size[1] + 30 }));
     const overlap = [];
     boxes.forEach((a, i) => boxes.slice(i + 1).forEach((b) => {

@@ -11,12 +11,12 @@ VECTORS = {
     "properties": {}, "widgets_values": ["demo_checkpoint.safetensors"],
 }  # fmt: skip
 TO_SUBGRAPH = """type => {
-    const graph = window.app.graph;
+    const graph = window.app.rootGraph ?? window.app.graph;
     const node = graph._nodes.find((n) => n.type === type);
     const made = graph.convertToSubgraph(new Set([node]));
     window.app.canvas.openSubgraph(made.subgraph, made.node);
 }"""
-INSIDE = "() => window.app.canvas.openSubgraph(...(n => [n.subgraph, n])(window.app.graph._nodes.find((n) => n.subgraph)))"
+INSIDE = "() => window.app.canvas.openSubgraph(...(n => [n.subgraph, n])((window.app.rootGraph ?? window.app.graph)._nodes.find((n) => n.subgraph)))"
 OUTSIDE = "() => window.app.canvas.setGraph(window.app.rootGraph ?? window.app.graph)"
 
 

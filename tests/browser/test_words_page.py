@@ -8,7 +8,7 @@ from editor import example
 HEATMAP = "HRVHeatmap"
 NAMES = ["a#1", "red", "star", "and", "a#2", "blue", "fish", "on", "sand"]
 NEW_NODE = """([type, changes, links]) => {
-    const graph = window.app.graph;
+    const graph = window.app.rootGraph ?? window.app.graph;
     const node = window.LiteGraph.createNode(type);
     graph.add(node);
     for (const [name, value] of Object.entries(changes)) node.widgets.find((w) => w.name === name).value = value;
@@ -20,11 +20,11 @@ NEW_NODE = """([type, changes, links]) => {
     window.app.canvas.emitAfterChange();
 }"""
 TO_SUBGRAPH = """titles => {
-    const graph = window.app.graph;
+    const graph = window.app.rootGraph ?? window.app.graph;
     const nodes = graph._nodes.filter((n) => titles.includes(n.title) || titles.includes(n.type));
     graph.convertToSubgraph(new Set(nodes));
 }"""
-UNPACK = "() => { const g = window.app.graph; g.unpackSubgraph(g._nodes.find((n) => n.subgraph)); }"
+UNPACK = "() => { const g = window.app.rootGraph; g.unpackSubgraph(g._nodes.find((n) => n.subgraph)); }"
 
 
 def pick(editor, word: str) -> None:
@@ -98,7 +98,7 @@ def test_words_are_found_inside_subgraphs_and_out_of_them(editor):
     editor.page.evaluate(TO_SUBGRAPH, [HEATMAP, "VAEDecode"])
     editor.page.wait_for_timeout(500)
     editor.page.evaluate(
-        "() => window.app.canvas.openSubgraph(...(n => [n.subgraph, n])(window.app.graph._nodes.find((n) => n.subgraph)))"
+        "() => window.app.canvas.openSubgraph(...(n => [n.subgraph, n])((window.app.rootGraph ?? window.app.graph)._nodes.find((n) => n.subgraph)))"
     )
     editor.page.wait_for_timeout(500)
     assert editor.offered(HEATMAP) == NAMES
