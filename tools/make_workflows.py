@@ -7,6 +7,7 @@ How a graph is described: workflow_graph.py. Standard library only.
 
 from __future__ import annotations
 
+from head_examples import compare_masks, merge_builds, which_rose
 from steering_examples import CFG, LOST_WORD, SIDE, STEPS, WRONG_SENSE, Example
 from workflow_graph import Graph, heatmap_widgets, text_to_image
 
@@ -94,7 +95,7 @@ def build_vectors(name: str) -> None:
     graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 110))
     graph.add(
         "build", "HRVBuildVectors", (390, 160), (420, 640),
-        ["demo", "", 8, 5.0, 256, 256, 0, "fixed", 4, 40, "euler", "normal", ""],
+        ["demo", "", 8, 5.0, 256, 256, 0, "fixed", 4, 40, "euler", "normal", "", "votes"],
         model="loader.model", clip="loader.clip",
     )  # fmt: skip
     graph.add("save", "HRVSaveVectors", (860, 160), (360, 110), ["my_checkpoint"], vectors="build.vectors")
@@ -479,6 +480,9 @@ def main() -> None:
     wrong_sense("13_wrong_sense_adjusted")
     lost_word("14_strengthen_a_lost_word")
     change_one_word("16_change_one_word")
+    which_rose("17_which_rose")
+    compare_masks("18_which_mask_is_better")
+    merge_builds("19_two_builds_merged")
 
 
 if __name__ == "__main__":

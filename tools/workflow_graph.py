@@ -36,6 +36,11 @@ SOCKETS = {
     "HRVSelectHeads": ("vectors:HRV_VECTORS", "heads:HRV_HEADS chart:IMAGE"),
     "HRVFilterHeads": ("heads:HRV_HEADS attention:HRV_ATTENTION", "heads:HRV_HEADS"),
     "HRVSaveVectors": ("vectors:HRV_VECTORS", "path:STRING"),
+    "HRVMergeVectors": ("vectors_a:HRV_VECTORS vectors_b:HRV_VECTORS", "vectors:HRV_VECTORS"),
+    "HRVMaskIoU": ("mask:MASK truth:MASK", "iou:FLOAT table:STRING"),
+    "ImageToMask": ("image:IMAGE", "MASK:MASK"),
+    "InvertMask": ("mask:MASK", "MASK:MASK"),
+    "ThresholdMask": ("mask:MASK", "MASK:MASK"),
     "PreviewImage": ("images:IMAGE", ""),
     "HRVAutoHeads": ("attention:HRV_ATTENTION latent:LATENT", "heads:HRV_HEADS chart:IMAGE"),
     "HRVCompareConcepts": (

@@ -1,0 +1,118 @@
+"""Example graphs about choosing heads: two senses of a word, masks against the truth, merged builds."""
+
+from __future__ import annotations
+
+from workflow_graph import Graph, heatmap_widgets, text_to_image
+
+VOTES, AGREEMENT = "demo_checkpoint.safetensors", "demo_checkpoint_agreement.safetensors"
+SEED, STEPS, CFG = 7, 20, 4.5
+
+
+def which_rose(name: str) -> None:
+    graph = Graph()
+    text_to_image(graph, "a rose fish on sand", 256, SEED, STEPS, CFG, "HRVDemoCheckpoint")
+    graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [VOTES])
+    graph.add(
+        "positive2", "CLIPTextEncode", (390, 780), (340, 130), ["a blue rose on sand"], "The other rose",
+        clip="record.clip",
+    )  # fmt: skip
+    graph.add(
+        "sampler2", "KSampler", (780, 780), (300, 270), [SEED, "fixed", STEPS, CFG, "euler", "normal", 1.0],
+        "Second sampler", model="record.model", positive="positive2.CONDITIONING", negative="negative.CONDITIONING",
+        latent_image="empty.LATENT",
+    )  # fmt: skip
+    graph.add("decode2", "VAEDecode", (780, 1100), (300, 50), samples="sampler2.LATENT", vae="loader.vae")
+    for number, source, y, title in ((1, "", 60, "Rose, the colour"), (2, "2", 700, "Rose, the flower")):
+        graph.add(
+            f"compare{number}", "HRVCompareConcepts", (1480, y), (640, 580), ["rose", "Objects, Colours", 23.0, ""], title,
+            attention="record.attention", latent=f"sampler{source}.LATENT", vectors="vectors.vectors",
+            image=f"decode{source}.IMAGE",
+        )  # fmt: skip
+    note = (
+        "**Which rose?** *rose* is a flower and a colour. Compare Concepts asks which attention heads painted the word into the "
+        "picture: those that lean to objects, or those that lean to colours. The two verdicts differ.\n\n"
+        "Try *orange* and *mint*, the other two words with two senses here, or a prompt that leaves it open: `rose, on sand`. With "
+        "SDXL and its published vectors it is *mouse*, in another example."
+    )
+    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
+    graph.save(name)
+
+
+def compare_masks(name: str) -> None:
+    graph = Graph()
+    text_to_image(graph, "a large plain blue fish on sand", 256, SEED, STEPS, CFG, "HRVDemoCheckpoint")
+    graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [AGREEMENT])
+    graph.add(
+        "select", "HRVSelectHeads", (390, 640), (340, 200), ["Objects", 23.0, "most relevant", "equal"],
+        vectors="vectors.vectors",
+    )  # fmt: skip
+    graph.add("red", "ImageToMask", (40, 900), (300, 60), ["red"], "How red is it?", image="decode.IMAGE")
+    graph.add("little", "InvertMask", (390, 900), (220, 30), title="How little red?", mask="red.MASK")
+    graph.add(
+        "truth",
+        "ThresholdMask",
+        (660, 900),
+        (260, 60),
+        [0.5],
+        "The true mask of the fish",
+        mask="little.MASK",
+    )
+    graph.add("shown", "MaskPreview", (390, 1010), (300, 330), title="The true mask", mask="truth.MASK")
+    rows = (
+        (60, "daam", {}, "all heads (DAAM)"),
+        (700, "chosen", {"heads": "select.heads"}, "the heads for objects"),
+    )
+    for y, key, more, whose in rows:
+        graph.add(
+            f"{key}_map", "HRVHeatmap", (1480, y), (360, 560), heatmap_widgets("fish"), f"Fish, by {whose}",
+            attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE", **more,
+        )  # fmt: skip
+        graph.add(
+            f"{key}_iou", "HRVMaskIoU", (1890, y), (420, 330), ["0.3,0.4,0.5,0.6"], f"How good? By {whose}",
+            mask=f"{key}_map.heat", truth="truth.MASK",
+        )  # fmt: skip
+    note = (
+        "**Which mask is better?** Mask IoU measures how well a word's heat meets a true mask, at several thresholds. Above: all "
+        "heads. Below: the heads for objects, by the demo model's vectors that were built by agreement.\n\n"
+        "The true mask here is simply what has little red: a blue fish on sand. For your own pictures connect a segmentation node, "
+        "or a mask that you drew, to `truth`."
+    )
+    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
+    graph.save(name)
+
+
+def merge_builds(name: str) -> None:
+    graph = Graph()
+    graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 110))
+    for seed in (1, 2):
+        graph.add(
+            f"build{seed}", "HRVBuildVectors", (390 + 470 * (seed - 1), 160), (420, 660),
+            ["demo", "", 6, 5.0, 256, 256, seed, "fixed", 1, 12, "euler", "normal", "", "agreement"],
+            f"Build {seed}: seed {seed}", model="loader.model", clip="loader.clip",
+        )  # fmt: skip
+    graph.add(
+        "merge",
+        "HRVMergeVectors",
+        (1330, 160),
+        (320, 70),
+        vectors_a="build1.vectors",
+        vectors_b="build2.vectors",
+    )
+    graph.add(
+        "save", "HRVSaveVectors", (1330, 290), (320, 110), ["my_merged_vectors"], vectors="merge.vectors"
+    )
+    graph.add(
+        "select", "HRVSelectHeads", (1330, 460), (320, 200), ["Objects", 23.0, "most relevant", "equal"],
+        vectors="merge.vectors",
+    )  # fmt: skip
+    graph.add(
+        "heads", "PreviewImage", (1700, 160), (420, 300), title="Heads for objects", images="select.chart"
+    )
+    note = (
+        "**Two builds, merged.** Two computers, or two nights: each Build Head Relevance draws the same prompts with a seed of its "
+        "own, and Merge Head Relevance adds what they counted. The file is what one longer build would have given.\n\n"
+        "Here `method` is *agreement*: which heads find the place of the concepts' words, for clean masks. 12 prompts each are few; "
+        "for your own checkpoint choose `general` and set `prompt_limit` to 0."
+    )
+    graph.add("note", "MarkdownNote", (40, -120), (780, 230), [note], "How to use this")
+    graph.save(name)
