@@ -9,7 +9,7 @@ import torch
 
 from ..hrv.layout import Layout
 from ..hrv.prompt import Prompt
-from ..hrv.prompt_edit import Alignment, align, split_values
+from ..hrv.prompt_edit import Alignment, align, keep_outside, split_values
 from ..hrv.source_run import Frame, Moments, SourceRun
 from ..hrv.steering import TokenFactors, missing_words, scale_values, token_factors
 from .blocks import attend, has_foreign_forward
@@ -55,7 +55,9 @@ class EditedSampling(Following):
         self._moments = Moments()
         self._kinds: tuple[Kind, ...] = ()
         self._frames: dict[int, Frame] = {}
+        self._denoised: torch.Tensor | None = None
         self._is_start = False
+        self._is_other = False  # the samplings start from different noise
         self._compared: set[int] = set()  # places
         self._calls = 0
 
@@ -105,11 +107,24 @@ class EditedSampling(Following):
         """timestep: (batch,) sigma."""
         sigma = float(timestep.flatten()[0])
         moment = self._moments.next(sigma)
-        self._kinds = tuple(kind for kind, edge in self._edges.items() if sigma >= edge)
-        self._frames = self.run.frames.get(moment, {}) if self._kinds else {}
+        self._kinds = () if self._is_other else tuple(k for k, edge in self._edges.items() if sigma >= edge)
         self._is_start = moment == next(iter(self.run.frames), None)
-        if self._kinds and not self._frames and not self.run.is_cut_short:
+        wanted = not self._is_other and (self._kinds or self.options.mask is not None)
+        self._frames = self.run.frames.get(moment, {}) if wanted else {}
+        self._denoised = self.run.denoised.get(moment) if wanted else None
+        if wanted and not self._frames and not self.run.is_cut_short:
             self.warn(OTHER_STEPS)
+
+    def masked(self, denoised: torch.Tensor) -> torch.Tensor:
+        """What the sampler is given: (picture, channel, height, width), outside the mask that of the first sampling.
+
+        A solver's step goes from the present latent towards this, so both pictures become the same there.
+        """
+        mask, before = self.options.mask, self._denoised
+        if self.failed or self._is_other or mask is None or before is None or before.shape != denoised.shape:
+            return denoised
+        self._calls += 1
+        return keep_outside(denoised, before, mask)
 
     def close(self) -> None:
         """Says so when nothing was edited and no reason has been given yet."""
@@ -184,9 +199,9 @@ class EditedSampling(Following):
             self._compared.add(place)
             if not torch.allclose(now.float().cpu(), frame.x.float(), rtol=1e-2, atol=1e-2):
                 self.warn(OTHER_START)
-                self._edges = {}
-                self._frames, self._kinds = {}, ()
-                return None
+                self._is_other = True
+        if self._is_other or not self._kinds:
+            return None
         taken = replay(executor, frame, self._kinds, now, control, chunk.rows, options)
         if self.options.smaller_grids:
             taken.only_smaller_grids()

@@ -3,7 +3,7 @@
 Four wrappers sit on a clone of the model, all under one key:
 
     OUTER_SAMPLE     finds which words of the new prompt stand for which of the old one
-    PREDICT_NOISE    one evaluation, and the remembered one of the same sigma
+    PREDICT_NOISE    one evaluation, and the remembered one of the same sigma, whose result stays outside the mask
     CALC_COND_BATCH  the lists of conditionings that the rows of the batch belong to
     DIFFUSION_MODEL  runs the UNet on the remembered input, and hands it the present one with a copy of transformer_options
                      in which layers use the queries and keys of that run
@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import comfy.patcher_extension
+import torch
 
 from ..hrv.source_run import RunMemory, SourceRun
 from ..hrv.steering import Steering
@@ -37,7 +38,8 @@ OTHER_RUN = (
 class EditOptions:
     """cross_percent, self_percent: up to which part of the schedule the first picture's cross-attention and
     self-attention are used. smaller_grids: self-attention on all but the largest grid. replace: new words take the old
-    words' place. steering: how the changed words are rescaled, by its own words or, without any, those that changed.
+    words' place. steering: how the changed words are rescaled, by its own words or, without any, those that changed. mask:
+    (1 or picture, height, width), 0 where the first picture is to stay as it is.
     """
 
     cross_percent: float
@@ -45,15 +47,13 @@ class EditOptions:
     smaller_grids: bool = True
     replace: bool = True
     steering: Steering | None = None
+    mask: torch.Tensor | None = None
 
     @property
     def acts(self) -> bool:
         """Whether anything is changed at all."""
-        return (
-            self.cross_percent > 0
-            or self.self_percent > 0
-            or (self.steering is not None and self.steering.acts)
-        )
+        takes = self.cross_percent > 0 or self.self_percent > 0 or self.mask is not None
+        return takes or (self.steering is not None and self.steering.acts)
 
 
 def edit(model, memory: RunMemory, latent, options: EditOptions):
@@ -116,10 +116,15 @@ class Editor:
         return samples
 
     def _predict_noise(self, executor, x, timestep, *args, **kwargs):
-        if self._sampling is not None:
-            with self._sampling.guarded("following the schedule"):
-                self._sampling.begin_evaluation(timestep)
-        return executor(x, timestep, *args, **kwargs)
+        sampling = self._sampling
+        if sampling is None:
+            return executor(x, timestep, *args, **kwargs)
+        with sampling.guarded("following the schedule"):
+            sampling.begin_evaluation(timestep)
+        denoised = executor(x, timestep, *args, **kwargs)
+        with sampling.guarded("keeping what is outside the mask"):
+            denoised = sampling.masked(denoised)
+        return denoised
 
     def _calc_cond_batch(self, executor, model, conds, *args, **kwargs):
         if self._sampling is None:

@@ -100,10 +100,15 @@ class Rememberer:
         return samples
 
     def _predict_noise(self, executor, x, timestep, *args, **kwargs):
-        if self._sampling is not None:
-            with self._sampling.guarded("following the schedule"):
-                self._sampling.begin_evaluation(timestep)
-        return executor(x, timestep, *args, **kwargs)
+        sampling = self._sampling
+        if sampling is None:
+            return executor(x, timestep, *args, **kwargs)
+        with sampling.guarded("following the schedule"):
+            sampling.begin_evaluation(timestep)
+        denoised = executor(x, timestep, *args, **kwargs)
+        with sampling.guarded("keeping what the sampler was given"):
+            sampling.end_evaluation(denoised)
+        return denoised
 
     def _calc_cond_batch(self, executor, model, conds, *args, **kwargs):
         if self._sampling is None:
@@ -162,6 +167,11 @@ class RememberedSampling(Following):
                 "Raise memory_limit_mb in Remember Run.",
                 cause="memory",
             )
+
+    def end_evaluation(self, denoised: torch.Tensor) -> None:
+        """denoised: (picture, channel, height, width), after guidance."""
+        if not self.failed and self._moment in self.run.frames:
+            self.run.add_denoised(self._moment, denoised.detach().cpu().clone())
 
     def frames(self, x, timesteps, context, y, options) -> list[tuple[Chunk, int, Frame]]:
         """The positive chunks of one call, their places and what the UNet is given for them.

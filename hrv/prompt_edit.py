@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional
 
 from .prompt import PAD, TEXT, Prompt, Token
 
@@ -88,6 +89,16 @@ def split_values(values: torch.Tensor, alignment: Alignment) -> tuple[torch.Tens
     kept = values * alignment.own.repeat(values.shape[1] // length)[None, :, None]
     taken = torch.einsum("ij,rjc->ric", alignment.matrix, values[:, :length].float())
     return kept, taken.to(values.dtype)
+
+
+def keep_outside(now: torch.Tensor, before: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """`now` where the mask is 1, `before` where it is 0: (picture, channel, height, width).
+
+    mask: (1 or picture, any height, any width), 0 … 1; brought to the size by averaging over area.
+    """
+    share = functional.interpolate(mask[:, None].to(now).clamp(0, 1), now.shape[-2:], mode="area")
+    share = share[[picture % len(share) for picture in range(len(now))]]
+    return now * share + before.to(now) * (1 - share)
 
 
 def _units(prompt: Prompt) -> list[_Unit]:

@@ -58,11 +58,13 @@ class Frame:
 class SourceRun:
     """One sampling. prompts: place among the positive prompts → its tokens, None where the words are not known.
 
-    frames: evaluation → place → frame. nbytes: what all frames take. is_cut_short: the last evaluations did not fit.
+    frames: evaluation → place → frame. denoised: evaluation → the picture that the model saw in the noise, after guidance,
+    (picture, channel, height, width). nbytes: what all that takes. is_cut_short: the last evaluations did not fit.
     """
 
     prompts: dict[int, Prompt | None] = field(default_factory=dict)
     frames: dict[Moment, dict[int, Frame]] = field(default_factory=dict)
+    denoised: dict[Moment, torch.Tensor] = field(default_factory=dict)
     fingerprints: list[str] = field(default_factory=list)
     nbytes: int = 0
     is_cut_short: bool = False
@@ -81,9 +83,15 @@ class SourceRun:
         self.nbytes += sum(t.nbytes for t in tensors if t is not None and not any(t is o for o in old))
         known[place] = self._latest[place] = frame
 
+    def add_denoised(self, moment: Moment, picture: torch.Tensor) -> None:
+        """Keeps what an evaluation gave the sampler."""
+        self.denoised[moment] = picture
+        self.nbytes += picture.nbytes
+
     def forget(self) -> None:
         """Gives back all memory."""
         self.frames.clear()
+        self.denoised.clear()
         self._latest.clear()
         self.nbytes = 0
 

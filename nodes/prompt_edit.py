@@ -37,7 +37,7 @@ class HRVRememberRun(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "memory_limit_mb", default=256, min=16, max=65536, advanced=True,
-                    tooltip="Memory for all runs of this node. A picture of 1024² takes about 0.3 MB a step; the oldest "
+                    tooltip="Memory for all runs of this node. A picture of 1024² takes about 0.5 MB a step; the oldest "
                     "runs are forgotten first.",
                 ),
             ],
@@ -116,6 +116,11 @@ class HRVPromptEdit(io.ComfyNode):
                     tooltip="Which layers self_percent is about: all but those with the finest grid, or all. All keeps more of "
                     "the first picture's detail.",
                 ),
+                io.Mask.Input(
+                    "mask", optional=True,
+                    tooltip="Where the picture may change, for example the mask of the first picture's word from Attention "
+                    "Heatmap, grown a little. Outside it the first picture stays. Optional.",
+                ),
             ],
             outputs=[
                 io.Model.Output(
@@ -143,11 +148,12 @@ class HRVPromptEdit(io.ComfyNode):
         clamp,
         self_grids,
         vectors=None,
+        mask=None,
     ) -> io.NodeOutput:
         steering = None
         if vectors is not None:
             steering = strengthen(vectors, concept, strength, clamp, Where(words))
         options = EditOptions(
-            cross_percent, self_percent, self_grids == SMALLER, changed_words == OLD_PLACE, steering
+            cross_percent, self_percent, self_grids == SMALLER, changed_words == OLD_PLACE, steering, mask
         )
         return io.NodeOutput(edit(model, source, latent["samples"], options))

@@ -156,6 +156,27 @@ def test_any_sampler(sampler):
     assert not editing.close(scene.draw(scene.model, seed=6), scene.latent)
 
 
+@pytest.mark.parametrize("sampler", ["euler", "heun", "dpmpp_2m_sde", "uni_pc"])
+def test_outside_the_mask_the_first_picture_stays(sampler):
+    """A mask of 1 changes nothing, half a mask keeps the other half, with and without the first picture's attention."""
+    scene = editing.scene(sampler=sampler, steps=3)
+    left = torch.zeros(1, 64, 96)
+    left[:, :, :48] = 1
+    for percents in ({}, {"cross_percent": 0.0, "self_percent": 0.0}):
+        free = scene.draw(scene.edited(**percents))
+        assert editing.close(scene.draw(scene.edited(mask=torch.ones(1, 64, 96), **percents)), free)
+        masked = scene.draw(scene.edited(mask=left, **percents))
+        assert editing.close(masked[..., 6:], scene.latent[..., 6:])
+        assert not editing.close(masked[..., :6], scene.latent[..., :6])
+
+
+def test_a_mask_for_each_picture():
+    scene = editing.scene(latent=rig.empty(2, 8, 12))
+    mask = torch.stack([torch.zeros(8, 12), torch.ones(8, 12)])
+    free, masked = (scene.draw(scene.edited(**more)) for more in ({}, {"mask": mask}))
+    assert editing.close(masked[0], scene.latent[0]) and torch.equal(masked[1], free[1])
+
+
 def test_combined_prompts():
     """Compared in order, each with its own counterpart."""
     scene = editing.scene(first="a red cat", second="a blue cat")
@@ -190,7 +211,7 @@ def test_the_contract_of_the_graph(comfy):
     assert ports("HRVRememberRun") == (["model", "clip", "memory_limit_mb"], ["MODEL", "CLIP", "HRV_SOURCE"])
     assert ports("HRVPromptEdit") == (
         ["model", "source", "latent", "cross_percent", "self_percent", "changed_words", "vectors", "concept", "words",
-         "strength", "clamp", "self_grids"],
+         "strength", "clamp", "self_grids", "mask"],
         ["MODEL"],
     )  # fmt: skip
 

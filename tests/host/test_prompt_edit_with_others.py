@@ -164,7 +164,7 @@ def test_another_latent(caplog):
 def test_a_run_larger_than_the_limit(caplog):
     """The first steps are remembered and edited."""
     scene = editing.scene(latent=rig.empty(1, 8, 8), steps=4)
-    remembering, _, scene.memory = editing.remember(scene.model, None, 24000)  # two of the four steps fit
+    remembering, _, scene.memory = editing.remember(scene.model, None, 25000)  # two of the four steps fit
     scene.latent = scene.draw(remembering, scene.first)
     (warning,) = complaints(caplog)
     assert "Raise memory_limit_mb in Remember Run" in warning

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hrv_pack.hrv.prompt import concatenate, parse_chunks
-from hrv_pack.hrv.prompt_edit import align, split_values
+from hrv_pack.hrv.prompt_edit import align, keep_outside, split_values
 from hrv_pack.hrv.recording import NoRecording, fingerprints
 from hrv_pack.hrv.source_run import Frame, Moments, RunMemory, SourceRun
 
@@ -137,6 +137,17 @@ def test_two_attentions_are_the_edited_probabilities_times_values(repeats):
     assert torch.allclose(own @ kept + theirs @ taken.double(), expected, atol=1e-5)
 
 
+def test_masks_of_any_size_choose_between_two_pictures():
+    now, before = torch.ones(2, 3, 4, 6), torch.zeros(2, 3, 4, 6)
+    mask = torch.zeros(1, 8, 12)
+    mask[:, :, :5] = 1  # two columns and a half of the smaller grid
+    for rows in (mask, mask.repeat(2, 1, 1)):
+        found = keep_outside(now, before, rows)
+        assert torch.allclose(found, torch.tensor([1, 1, 0.5, 0, 0, 0]).expand(2, 3, 4, 6))
+    each = torch.stack([torch.ones(2, 3), torch.zeros(2, 3)])
+    assert torch.equal(keep_outside(now, before, each).mean((1, 2, 3)), torch.tensor([1.0, 0.0]))
+
+
 # -- what is remembered ---------------------------------------------------------------------------------------------
 
 
@@ -163,8 +174,10 @@ def test_a_text_that_stays_is_kept_once():
     other = Frame(second.x, second.timesteps, second.context + 1, second.y)
     run.add(("0.5", 0), 0, other)
     assert torch.equal(run.frames["0.5", 0][0].context, other.context)
+    run.add_denoised(("0.5", 0), other.x)
+    assert run.nbytes == 5 * latent + 3 * 4 + text + LENGTH * 8 * 4
     run.forget()
-    assert run.nbytes == 0 and not run.frames
+    assert run.nbytes == 0 and not run.frames and not run.denoised
 
 
 def test_the_run_that_made_a_latent():
