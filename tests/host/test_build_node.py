@@ -14,6 +14,7 @@ import torch
 
 from hrv_pack.host import building as host_building
 from hrv_pack.host import concept_store, demo_checkpoint
+from hrv_pack.host.blocks import cross_attention_layers
 from hrv_pack.host.building import Builder, build
 from hrv_pack.host.concept_words import encode_words
 from hrv_pack.host.weights_identity import weights_identity
@@ -85,23 +86,15 @@ def test_the_votes_are_those_of_a_plain_computation():
     prompts = parse_prompts(concept_store.prompts_for("demo"))[-20:]
     plan = BuildPlan(20, "", words.count, "", "", 11, 2, 1.0, "euler", "normal", 128, 128, 1)
     builder = Builder(model, clip, words, prompts, plan, None, "test")
-    counter, keys = builder.tally.counter, {}
+    counter = builder.tally.counter
     counter.seed = DRAW_SEED
 
-    def note(name):
-        def hook(module, args, out):
-            keys.setdefault((name, out.shape[1]), out[0].clone())
-
-        return hook
-
-    layers = [(n, m) for n, m in model.model.diffusion_model.named_modules() if n.endswith("attn2.to_k")]
-    hooks = [module.register_forward_hook(note(name)) for name, module in layers]
     with rig.watch(model) as calls, torch.inference_mode():
         found = builder.run().votes
-    for hook in hooks:
-        hook.remove()
-    of_words = [k for (_, tokens), k in keys.items() if tokens == len(counter.words.table)]
-    assert len(calls) == 20 * 2 and len(of_words) == len(builder.layout.blocks)
+    table = counter.words.table[None]
+    with torch.inference_mode():
+        of_words = [attn2.to_k(table)[0] for _, attn2 in cross_attention_layers(model.model.diffusion_model)]
+    assert len(calls) == 20 * 2
     expected, leads = torch.zeros_like(found), []
     for number, (_, key) in enumerate(numbered(prompts)):
         counter.begin(key)
