@@ -18,10 +18,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. target: the largest value that is still good, None where there is none."""
+    """One figure. value: None where it could not be measured; target: the largest value that is still good, None where
+    there is none."""
 
     name: str
-    value: float
+    value: float | None
     unit: str = ""
     target: float | None = None
     spread: tuple[float, float] | None = None
@@ -65,6 +66,22 @@ def seconds(run: Callable) -> float:
     return time.perf_counter() - start
 
 
+def peak_bytes(run: Callable) -> int:
+    """Largest number of bytes that tensors on the CPU, made while it runs, take at once, as PyTorch's allocator counts."""
+    import torch
+
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
+        run()
+    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    now = most = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        now += event.nbytes()
+        most = max(most, now)
+    return most
+
+
 def median_ms(run: Callable, times: int) -> float:
     run()
     return 1000 * statistics.median(seconds(run) for _ in range(times))
@@ -78,14 +95,19 @@ def encode(clip, text: str) -> list:
         return clip.encode_from_tokens_scheduled(clip.tokenize(text))
 
 
-def start_host() -> None:
-    """Make ComfyUI, the pack (as `hrv_pack`) and the tests' rig (`rig`, `models`, `synthetic`) importable."""
+def start_host(gpu: bool = False) -> None:
+    """Make ComfyUI, the pack (as `hrv_pack`) and the tests' rig (`rig`, `models`, `synthetic`) importable.
+
+    gpu: let ComfyUI use one. Only the first call decides."""
     if "hrv_conftest" in sys.modules:
         return
     sys.path[:0] = [str(ROOT / "tests" / "host"), str(ROOT / "tests" / "unit")]
     sys.path.append(str(ROOT))
     _load("hrv_conftest", ROOT / "tests" / "conftest.py")
     _load("hrv_host_conftest", ROOT / "tests" / "host" / "conftest.py")
+    import comfy.cli_args
+
+    comfy.cli_args.args.cpu = not gpu
 
 
 def _load(name: str, path: Path) -> None:
@@ -100,7 +122,26 @@ def table(rows: list[Row]) -> str:
     for row in rows:
         unit = f" {row.unit}" if row.unit and row.unit != "×" else ""
         target = "" if row.target is None else f"≤ {row.target:g}{unit}"
-        mark = "" if row.target is None else (" ✓" if row.value <= row.target else " ✗")
         spread = f"{row.spread[0]:.3g} – {row.spread[1]:.3g}" if row.spread else ""
-        lines.append(f"| {row.name} | {row.value:.3g}{unit}{mark} | {target} | {spread} | {row.note} |")
+        lines.append(f"| {row.name} | {_shown(row, unit)} | {target} | {spread} | {row.note} |")
     return "\n".join(lines)
+
+
+def _shown(row: Row, unit: str) -> str:
+    """The figure, and whether it meets its target as it stands there."""
+    if row.value is None:
+        return "not measured"
+    text = f"{row.value:.3g}"
+    if row.target is None:
+        return text + unit
+    return f"{text}{unit} {'✓' if float(text) <= row.target else '✗'}"
+
+
+def write_block(document: Path, name: str, text: str) -> None:
+    """Puts a text between the marks of this name in a document, in place of what was there."""
+    begin, end = f"<!-- {name}: written by dev.py bench --write -->", f"<!-- end of {name} -->"
+    before, found, rest = document.read_text(encoding="utf-8").partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found and found_end):
+        raise SystemExit(f"{document} has no marks for {name}.")
+    document.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")

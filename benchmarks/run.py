@@ -2,6 +2,7 @@
 
     dev.py bench                       speed: everything below in one table with its targets
     dev.py bench --only recording      some of it
+    dev.py bench --write               puts each part's table into docs/performance.md as well
     dev.py bench --quick               fewer repeats, to see that it runs
     dev.py bench --suite truth …       heatmaps against exactly known masks (benchmarks/truth.py --help)
     dev.py bench --suite paper_table … the same with your own checkpoint and masks (benchmarks/paper_table.py --help)
@@ -15,13 +16,27 @@ import importlib
 import json
 import os
 import platform
+import re
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import bench  # noqa: E402
 
-PARTS = ("recording", "runs", "memory", "answers", "growth", "startup", "voting", "steering")
+PARTS = (
+    "recording",
+    "accuracy",
+    "memory",
+    "runs",
+    "answers",
+    "growth",
+    "startup",
+    "voting",
+    "steering",
+    "gpu",
+)
+DOCUMENT = bench.ROOT / "docs" / "performance.md"
 SUITES = ("truth", "editing", "report", "weakening", "mending", "paper_table")  # each has its own options
 
 
@@ -32,6 +47,9 @@ def main() -> int:
     parser.add_argument("--suite", choices=("speed", *SUITES), default="speed")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts of the suite speed")
     parser.add_argument("--quick", action="store_true", help="few repeats: shows that it runs, not how fast")
+    parser.add_argument(
+        "--write", action="store_true", help=f"put the tables into {DOCUMENT.name} (suite speed)"
+    )
     parser.add_argument("--json", type=Path, help="write all rows here as well")
     arguments, rest = parser.parse_known_args()
     if arguments.suite != "speed":
@@ -41,18 +59,35 @@ def main() -> int:
     if rest:
         parser.error(f"unknown options: {' '.join(rest)}")
     bench.start_host()
-    rows: list[bench.Row] = []
+    machine = machine_name()
+    parts: dict[str, list[bench.Row]] = {}
     for part in arguments.only:
-        print(f"{part} …", file=sys.stderr, flush=True)
-        rows += importlib.import_module(part).measure(arguments.quick)
-    import torch
-
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
+        started = time.monotonic()
+        parts[part] = importlib.import_module(part).measure(arguments.quick)
+        print(f"{part}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    rows = [row for part in arguments.only for row in parts[part]]
     print(f"\n{machine}\n\n{bench.table(rows)}")
+    if arguments.write:
+        quick = " --quick" if arguments.quick else ""
+        for part, measured in parts.items():
+            command = f"`python3 dev.py bench --only {part}{quick}`, {machine}"
+            bench.write_block(DOCUMENT, part, f"{command}\n\n{bench.table(measured)}")
     if arguments.json:
         report = {"machine": machine, "rows": [dataclasses.asdict(row) for row in rows]}
         arguments.json.write_text(json.dumps(report, indent=1))
     return 0
+
+
+def machine_name() -> str:
+    """Processor, number of cores that are used, torch."""
+    import torch
+
+    name = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").is_file():
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        name = found.group(1) if found else name
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{name} ({capability}), {torch.get_num_threads()} of {os.cpu_count()} cores, torch {torch.__version__}"
 
 
 if __name__ == "__main__":
