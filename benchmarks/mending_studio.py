@@ -45,10 +45,8 @@ class Studio(Drawer):
         super().__init__(checkpoint)
         self.steps = steps
         self.vectors = {name: vector_files.read(path) for name, path in vectors.items()}
-        digest = hashlib.sha256(checkpoint.read_bytes())
-        for name in sorted(vectors):
-            digest.update(name.encode() + vectors[name].read_bytes())
-        self._kept = Path("/tmp/hrv_mending") / f"{digest.hexdigest()[:12]}_{steps}.jsonl"
+        self._versions = {"": "", **{name: _digest(path) for name, path in vectors.items()}}
+        self._kept = Path("/tmp/hrv_mending") / f"{_digest(checkpoint)}_{steps}.jsonl"
         self._kept.parent.mkdir(exist_ok=True)
         lines = self._kept.read_text().splitlines() if self._kept.is_file() else ()
         self._known: dict[str, list] = dict(json.loads(line) for line in lines)
@@ -57,9 +55,8 @@ class Studio(Drawer):
         self, wish: Wish, words: tuple[str, ...], how: Treatment, seed: int, places: tuple[int, ...]
     ) -> list[Answers]:
         """What the judge sees in these pictures of a batch; places: their numbers in it. words: those that are steered."""
-        keys = [json.dumps([wish.text, words, how.kind, how.source, how.amount, seed, p]) for p in places]
-        if how == PLAIN:
-            keys = [json.dumps([wish.text, seed, p]) for p in places]
+        node = [] if how == PLAIN else [words, how.kind, self._versions[how.source], how.amount]
+        keys = [json.dumps([wish.text, *node, seed, place]) for place in places]
         if not all(key in self._known for key in keys):
             pictures = self.draw(self.treated(wish, words, how), wish.text, seed, places, self.steps)
             with self._kept.open("a") as file:
@@ -95,3 +92,7 @@ class Studio(Drawer):
                 self.model, vectors, wish.concept, how.amount, 0.0, words=names, **LEFT
             )
         return out.result[0]
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
