@@ -5,7 +5,8 @@
     python3 dev.py bench --suite editing --quick            a few pictures, to see that it runs; writes nothing
 
 A caption of one object is drawn, then drawn again with one word changed (its colour, pattern or kind): plainly, with the same
-seed; by Edit Prompt; and by Edit Prompt with head relevance of the word's concept. The demo world's judge says whether the new
+seed; by Edit Prompt; with head relevance of the word's concept; and inside the mask of the noun in the first picture, as
+Attention Heatmap finds it. The demo world's judge says whether the new
 word was drawn and whether its other answers stay. Outside the first picture's object, pictures are compared pixel by pixel.
 """
 
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import bench
+import editing_report
+from editing_report import Seen
 
 CFG = 4.5
 REPORT_SEED, TUNING_SEED = 970_001, 980_001  # training and the other benchmarks draw from other seeds
@@ -28,50 +31,45 @@ MARKS = ("<!-- editing: written by benchmarks/editing.py -->", "<!-- end of edit
 
 @dataclass(frozen=True)
 class Setting:
-    """What a second sampler does. cross, own: cross_percent and self_percent, None for no Edit Prompt at all."""
+    """What a second sampler does. cross, own: cross_percent and self_percent; masked: inside the mask of the first picture's
+    noun. None of all that: no Edit Prompt at all."""
 
     name: str
-    cross: float | None = None
+    cross: float = 0.0
     own: float = 0.0
     grids: str = "all"
     strength: float = 0.0
     place: str = "the old word's place"
+    masked: bool = False
 
 
-PLAIN = Setting("the changed prompt alone")
+PLAIN = Setting(editing_report.PLAIN)
+CHOSEN = {"cross": 0.8, "own": 0.4}
 REPORTED = (
     PLAIN,
-    Setting("Edit Prompt", 0.8, 0.4),
-    Setting("Edit Prompt with head relevance", 0.8, 0.4, strength=1.0),
+    Setting("Edit Prompt", **CHOSEN),
+    Setting("Edit Prompt with head relevance", **CHOSEN, strength=1.0),
+    Setting("Edit Prompt with the word's mask", **CHOSEN, masked=True),
+    Setting("the word's mask alone", masked=True),
 )
 TUNED = (
     PLAIN,
     *(
-        Setting(f"cross {cross:g}, self {own:g}, {grids}", cross, own, grids)
-        for cross in (0.4, 0.8)
-        for own in (0.0, 0.2, 0.4)
-        for grids in ("all", "all but the largest")
-        if own or grids == "all"
+        Setting(f"cross {cross:g}, self {own:g}{of}", cross, own, grids)
+        for cross, own, of, grids in (
+            (0.2, 0.0, "", "all"),
+            (0.4, 0.0, "", "all"),
+            (0.8, 0.0, "", "all"),
+            (0.4, 0.2, "", "all"),
+            (0.8, 0.2, "", "all"),
+            (0.8, 0.4, "", "all"),
+            (0.8, 0.4, ", smaller grids", "all but the largest"),
+        )
     ),
-    Setting("cross 0.8, self 0.4, all, a place of its own", 0.8, 0.4, place="a place of its own"),
-    *(Setting(f"cross 0.8, self 0.4, all, strength {s:g}", 0.8, 0.4, strength=s) for s in (0.5, 1.0, 2.0)),
+    Setting("cross 0.4, self 0.2, a place of its own", 0.4, 0.2, place="a place of its own"),
+    Setting("cross 0.4, self 0.2, strength 0.5", 0.4, 0.2, strength=0.5),
+    Setting("cross 0.4, self 0.2, strength 1", 0.4, 0.2, strength=1.0),
 )
-
-
-@dataclass
-class Seen:
-    """One second picture. changed: whether the judge sees the new word; kept: share of its other answers that stay.
-
-    outside: mean absolute difference from the first picture outside its object, as a share of 255; outline: IoU of the
-    objects of both pictures.
-    """
-
-    question: str
-    prompt: int
-    changed: bool
-    kept: float
-    outside: float
-    outline: float
 
 
 def main(arguments: list[str]) -> None:
@@ -95,7 +93,11 @@ def main(arguments: list[str]) -> None:
         progress(number + 1)
     masks = check_masks(8 if options.quick else 200, options.seed)
     text = "\n\n".join(
-        [table(results, None), *(table(results, q) for q in QUESTIONS), footnote(options, masks)]
+        [
+            editing_report.table(results, None),
+            *(editing_report.table(results, q) for q in QUESTIONS),
+            editing_report.footnote(options, CFG, masks),
+        ]
     )
     print(f"\n{text}\n", flush=True)
     if options.json:
@@ -162,31 +164,34 @@ class Studio:
         import torch
 
         from hrv_pack.nodes.prompt_edit import HRVRememberRun
+        from hrv_pack.nodes.record import HRVRecordAttention
 
         with torch.inference_mode():
-            remembering, clip, source = HRVRememberRun.execute(self.model, 256, self.clip).result
+            recorded, clip, recording = HRVRecordAttention.execute(
+                self.model, 0.0, 1.0, 1, False, 512, self.clip
+            ).result
+            remembering, clip, source = HRVRememberRun.execute(recorded, 256, clip).result
             before, after, negative = (
                 self.nodes.CLIPTextEncode().encode(clip, text)[0] for text in (pair.before, pair.after, "")
             )
             first = self._sample(remembering, before, negative, seed)
-            old = self._pictures(first)
-            found = {}
+            old, mask, found = self._pictures(first), word_mask(recording, first, pair.noun), {}
             for setting in settings:
-                model = self._model(setting, source, first, pair.question)
+                model = self._model(setting, source, first, pair.question, mask)
                 found[setting.name] = self._pictures(self._sample(model, after, negative, seed))
         return {name: self._compare(pair, seed, old, new) for name, new in found.items()}
 
-    def _model(self, setting: Setting, source, latent, question: str):
+    def _model(self, setting: Setting, source, latent, question: str, mask):
         from editing_scenes import QUESTIONS
 
         from hrv_pack.nodes.prompt_edit import HRVPromptEdit
 
-        if setting.cross is None:
+        if setting == PLAIN:
             return self.model
         vectors = self.vectors if setting.strength else None
         return HRVPromptEdit.execute(
             self.model, source, latent, setting.cross, setting.own, setting.place, QUESTIONS[question], "",
-            setting.strength, 0.0, setting.grids, vectors,
+            setting.strength, 0.0, setting.grids, vectors, mask if setting.masked else None,
         ).result[0]  # fmt: skip
 
     def _sample(self, model, positive, negative, seed: int):
@@ -224,59 +229,19 @@ class Studio:
         return found
 
 
-def table(results: dict[str, list[Seen]], question: str | None) -> str:
-    """One row for each setting; of one kind of change, or of all (None)."""
-    what = "all changes" if question is None else f"another {question}"
-    lines = [
-        f"| {what} | new word drawn | other attributes kept | change outside the object | less than plainly | outline kept |",
-        "|---|---|---|---|---|---|",
-    ]
-    plain = _by_prompt(results[PLAIN.name], question, "outside")
-    for name, seen in results.items():
-        changed, kept, outside, outline = (
-            mean(_by_prompt(seen, question, value)) for value in ("changed", "kept", "outside", "outline")
-        )
-        less = [
-            before - now for before, now in zip(plain, _by_prompt(seen, question, "outside"), strict=True)
-        ]
-        margin = "" if name == PLAIN.name else f"{100 * mean(less):.2f} ± {100 * interval(less):.2f} %"
-        lines.append(
-            f"| {name} | {changed:.0%} | {kept:.0%} | {100 * outside:.2f} % | {margin} | {outline:.2f} |"
-        )
-    return "\n".join(lines)
+def word_mask(recording, latent, noun: str):
+    """The mask of a word of the recorded pictures, as Select Heads for a Word, Attention Heatmap and Grow Mask make it:
+    (picture, height, width)."""
+    from editing_scenes import MARGIN
+    from torch.nn import functional
 
+    from hrv_pack.hrv.auto_heads import choose_heads
+    from hrv_pack.hrv.heatmap import heatmaps
 
-def _by_prompt(seen: list[Seen], question: str | None, value: str) -> list[float]:
-    """The mean of each prompt's pictures, for they are alike."""
-    prompts: dict[int, list[float]] = {}
-    for one in seen:
-        if question in (None, one.question):
-            prompts.setdefault(one.prompt, []).append(float(getattr(one, value)))
-    return [mean(values) for values in prompts.values()]
-
-
-def mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def interval(values: Sequence[float]) -> float:
-    """Half of the 95 % interval of the mean."""
-    import numpy as np
-
-    return float(1.96 * np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
-
-
-def footnote(options: argparse.Namespace, masks: float) -> str:
-    from editing_scenes import MARGIN, QUESTIONS
-
-    count = options.prompts * len(QUESTIONS)
-    return (
-        f"{count * options.batch} pictures of {count} pairs of prompts, {options.steps} euler steps, cfg {CFG:g}, the same seed "
-        "for both pictures; none is left out. Change: mean absolute difference from the first picture in per cent of the "
-        f"range, where that picture has no object ({MARGIN} pixels around it left out too). The object is what differs from "
-        f"the colour of the picture's edge; on rendered scenes this finds the exact mask with an IoU of {masks:.2f}. ± is half "
-        "of a 95 % interval over prompts. Outline: IoU of the objects of both pictures."
-    )
+    samples = latent["samples"]
+    heads = choose_heads(recording.match(samples), noun, 23.0).heads
+    mask = heatmaps(recording, samples, noun, heads=heads).mask
+    return functional.max_pool2d(mask[:, None], 2 * MARGIN + 1, stride=1, padding=MARGIN)[:, 0]
 
 
 def write(text: str) -> None:

@@ -14,11 +14,13 @@ BORDER, DIFFERENCE, MARGIN = 6, 36, 8
 
 @dataclass(frozen=True)
 class Pair:
-    """Two captions that differ in one word. question: what is asked of the judge; wanted: the new word."""
+    """Two captions that differ in one word. noun: the first one's; question: what is asked of the judge; wanted: the new
+    word."""
 
     question: str
     before: str
     after: str
+    noun: str
     wanted: str
 
 
@@ -45,7 +47,7 @@ def pairs(count: int, seed: int) -> list[Pair]:
             ):
                 break
         texts = [world.full_caption(replace(scene, things=(one,))) for one in (thing, after)]
-        found.append(Pair(question, *texts, wanted))
+        found.append(Pair(question, *texts, thing.kind, wanted))
     return found
 
 
