@@ -78,10 +78,7 @@ class Editor:
     def empty(self) -> None:
         """An empty graph, nothing under the pointer."""
         self.page.mouse.move(5, 500)
-        self.page.evaluate(
-            "() => { const root = window.app.rootGraph ?? window.app.graph; window.app.canvas.setGraph(root); root.clear(); }"
-        )
-        self.page.wait_for_timeout(200)
+        self.load({"last_node_id": 0, "last_link_id": 0, "nodes": [], "links": [], "version": 0.4})
 
     def saved(self) -> dict:
         """The graph as the page would save it."""
