@@ -106,11 +106,16 @@ class Exciter:
 
     def _predict_noise(self, executor, x, timestep, model_options=None, *args, **kwargs):
         options = {} if model_options is None else model_options
-        sampling, shift = self._sampling, None
+        sampling, shift, cancelled = self._sampling, None, None
         if sampling is not None:
-            comfy.model_management.throw_exception_if_processing_interrupted()
             with sampling.guarded("looking for the way"):
-                shift = sampling.shift(executor.class_obj, x, timestep, options)
+                try:
+                    comfy.model_management.throw_exception_if_processing_interrupted()
+                    shift = sampling.shift(executor.class_obj, x, timestep, options)
+                except comfy.model_management.InterruptProcessingException as error:
+                    cancelled = error  # not an error of ours, even where the host makes it an ordinary exception
+            if cancelled is not None:
+                raise cancelled
             if shift is not None:
                 x += shift
         return executor(x, timestep, options, *args, **kwargs)
