@@ -26,9 +26,9 @@ from mending_studio import EVERY_HEAD, EXCITE, PLAIN, Treatment
 
 BATCH = 4  # pictures of one prompt
 REPORT_SEED, TUNING_SEED = 970_001, 980_001  # training and the other benchmarks draw from other seeds
-STRENGTHS = {"senses": (1.0, 2.0, 3.0), "lost": (0.25, 0.5, 1.0), "missing": (0.25, 0.5, 1.0)}
-FACTORS = {"senses": (0.5, 2.0, 3.0), "lost": (1.25, 1.5, 2.0), "missing": (1.25, 1.5, 2.0)}
-STRENGTHS_OF_EXCITE = (1.0, 10.0, 50.0)
+STRENGTHS = {"senses": (1.0, 2.0), "lost": (0.25, 0.5), "missing": (0.25, 0.5)}
+FACTORS = {"senses": (0.5, 2.0), "lost": (1.5, 2.0), "missing": (1.5, 2.0)}
+STRENGTHS_OF_EXCITE = (1.0, 10.0)
 DOCUMENT = bench.ROOT / "docs" / "results.md"
 VECTORS = bench.ROOT / "hrv_data" / "vectors"
 FILES = {"votes": "demo_checkpoint.safetensors", "agreement": "demo_checkpoint_agreement.safetensors"}
@@ -108,9 +108,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="leave out which heads carry a word's meaning",
     )
     parser.add_argument("--pictures", type=int, default=200, help="pictures of each part (seeds)")
-    parser.add_argument("--tuning-pictures", type=int, default=24, help="other pictures, to choose strengths")
+    parser.add_argument("--tuning-pictures", type=int, default=16, help="other pictures, to choose strengths")
     parser.add_argument("--tune", action="store_true", help="choose strengths, print all, and stop")
-    parser.add_argument("--steps", type=int, default=12, help="euler steps of a picture")
+    parser.add_argument("--steps", type=int, default=8, help="euler steps of a picture")
     parser.add_argument("--checkpoint", type=Path, default=demo)
     parser.add_argument("--vectors", type=Path, default=VECTORS, help="folder with head relevance")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's choice)")
@@ -145,10 +145,10 @@ def choose(studio, part: str, options) -> tuple[list[Treatment], dict[Treatment,
 
 
 def report(studio, part: str, chosen: list[Treatment], options) -> dict[Treatment, list[Picture]]:
-    """Each treatment's pictures; the strength that the method was published with, beside the chosen one."""
+    """Each treatment's pictures; for the first relevance also strength 1, the method as published, beside the chosen one."""
     found = {}
-    for how in chosen:
-        both = {how, replace(how, amount=1.0)} if how.kind == "relevance" else {how}
+    for number, how in enumerate(chosen):
+        both = {how, replace(how, amount=1.0)} if number == 0 else {how}
         for one in sorted(both, key=lambda t: t.amount):
             found[one] = pictures(studio, part, one, options.pictures, False)
             progress(part, one, found[one])

@@ -65,7 +65,7 @@ class Studio:
         from hrv_pack.nodes.demo_checkpoint import HRVDemoCheckpoint
         from hrv_pack.tools.train_demo import judge
 
-        self.nodes, self.judge, self.ask = nodes, judge.load(), judge.ask
+        self.nodes, self.judge, self.network = nodes, judge, judge.load()
         self.model, clip, self.vae = HRVDemoCheckpoint.execute().result
         self.clip = trace(clip, TextRegistry())
 
@@ -102,18 +102,24 @@ class Studio:
 
     def works(self, example: Example) -> bool:
         """Whether the wish is granted with the node and not without it, the rest being right both times."""
-        before = self.seen(self.draw(self.model, example.prompt, example.seed))
-        if before[example.asked[0]] == example.asked[1] or not _as_asked(before, example.kept):
+        before = self.seen(self.draw(self.model, example.prompt, example.seed), example.things)
+        if _as_asked(before, (example.asked,)) or not _as_asked(before, example.kept):
             return False
-        after = self.seen(self.draw(self.steered(example, example.strength), example.prompt, example.seed))
+        steered = self.steered(example, example.strength)
+        after = self.seen(self.draw(steered, example.prompt, example.seed), example.things)
         return _as_asked(after, (example.asked, *example.kept))
 
-    def seen(self, image) -> dict[str, str]:
-        return self.ask(self.judge, [(image[0] * 255).round().byte().numpy()])[0]
+    def seen(self, image, things: int) -> list[dict[str, str]]:
+        """What the judge says of each thing."""
+        import numpy as np
+
+        picture = (image[0] * 255).round().byte().numpy()
+        views = [picture] if things == 1 else [np.asarray(half) for half in self.judge.halves(picture)]
+        return self.judge.ask(self.network, views)
 
 
-def _as_asked(seen: dict[str, str], wanted) -> bool:
-    return all(seen[question] == answer for question, answer in wanted)
+def _as_asked(seen: list[dict[str, str]], wanted) -> bool:
+    return all(seen[thing][question] == answer for thing, question, answer in wanted)
 
 
 # -- pictures ---------------------------------------------------------------------------------------------------

@@ -17,8 +17,9 @@ BY_AGREEMENT, BY_VOTES = "demo_checkpoint_agreement.safetensors", "demo_checkpoi
 class Example:
     """A picture that comes out wrong, and the node's settings that mend it.
 
-    words: what is steered, towards `concept` and, if given, away from `unwanted`. asked: what the judge is to see afterwards and
-    not before, (question, answer); kept: what it is to see both times. vectors: a file of hrv_data/vectors.
+    words: what is steered, towards `concept` and, if given, away from `unwanted`. asked: what the judge is to see with the node
+    and not without, (thing, question, answer), left thing first; kept: what it is to see both times. things: how many there are.
+    vectors: a file of hrv_data/vectors.
     """
 
     prompt: str
@@ -27,15 +28,17 @@ class Example:
     unwanted: str
     strength: float
     seed: int
-    asked: tuple[str, str]
-    kept: tuple[tuple[str, str], ...]
+    asked: tuple[int, str, str]
+    kept: tuple[tuple[int, str, str], ...]
+    things: int = 1
     vectors: str = BY_VOTES
 
 
 WRONG_SENSE = Example(
-    "mint, on stone", "mint", "Objects", "Colours", 2.0, 1, ("kind", "mint"), (("background", "stone"),)
+    "mint, on stone", "mint", "Objects", "Colours", 2.0, 1, (0, "kind", "mint"), ((0, "background", "stone"),)
 )
 LOST_WORD = Example(
-    "a medium dotted blue mug on stone", "dotted", "Patterns", "", 1.0, 1, ("pattern", "dotted"),
-    (("kind", "mug"), ("colour", "blue"), ("background", "stone")),
+    "a small plain blue fish and a medium dotted black boat on stone", "boat", "Objects", "", 0.5, 982006,
+    (1, "kind", "boat"), ((0, "kind", "fish"), (0, "colour", "blue"), (1, "colour", "black"), (0, "background", "stone")),
+    things=2,
 )  # fmt: skip
