@@ -10,22 +10,51 @@ def measure(quick: bool) -> list[bench.Row]:
 
     from hrv_pack.host import concept_store, demo_checkpoint
 
-    rows = []
     model, clip, _ = demo_checkpoint.load()
     samplings = _samplings(rig, model, clip, concept_store.load("demo"), torch.zeros(1, 4, 32, 32), 20)
     found = bench.paired(*samplings, 2 if quick else 9)
-    rows.append(found.row("voting, demo checkpoint, 20 steps", 1.15, "5 concepts, 256², euler, cfg 7"))
-    del model, clip
-    side, pairs = (16, 1) if quick else (64, 5)
-    model = models.random_model(models.SD1, shared=True)
-    clip = models.random_clip(models.SD1["context_dim"])
+    rows = [found.row("voting, demo checkpoint, 20 steps", 1.15, "5 concepts, 256², euler, cfg 7")]
+    del model, clip, samplings
     general = concept_store.load("general")
-    found = bench.paired(*_samplings(rig, model, clip, general, torch.zeros(1, 4, side, side), 2), pairs)
-    note = (
-        f"34 concepts, {side * 8}², random weights, float32, cfg 7; the keys of all words once for each build"
-    )
-    rows.append(found.row("voting, full-size SD1.5, 2 steps", 1.15, note))
-    return rows
+    for name, config, side, pairs in (("SD1.5", models.SD1, 64, 3), ("SDXL", models.SDXL, 48, 3)):
+        side, pairs = (16, 1) if quick else (side, pairs)
+        model = models.random_model(config, shared=True)
+        clip = models.random_clip(config["context_dim"])
+        samplings = _samplings(rig, model, clip, general, torch.zeros(1, 4, side, side), 1)
+        found = bench.paired(*samplings, pairs)
+        note = f"34 concepts, {side * 8}², random weights, float32, cfg 7"
+        rows.append(found.row(f"voting, full-size {name}, 1 step", 1.15, note))
+        del model, samplings
+    return rows + _layers(clip, general, quick)
+
+
+def _layers(clip, words, quick: bool) -> list[bench.Row]:
+    """Voting in SDXL's layers at 1024², beside the attention of the same layers. clip: of SDXL's width."""
+    import recording
+    import torch
+
+    from hrv_pack.host.concept_words import encode_words
+    from hrv_pack.hrv.votes import VoteCounter
+
+    layers = recording.Layers()
+    encoded = encode_words(clip, words)
+    channels = encoded.table.shape[1]
+    to_k = {
+        heads: torch.nn.Linear(channels, heads * recording.WIDTH, bias=False) for _, heads in layers.shapes
+    }
+    counter = VoteCounter(layers.layout, encoded, seed=0)
+    counter.begin("")
+
+    def vote(number, q, k):
+        counter.add(number, to_k[layers.layers[number][1]], q[:1], 0)
+
+    found = bench.paired(layers.attend, lambda: layers.attend(vote), 2 if quick else 5)
+    added = bench.peak_bytes(lambda: layers.attend(vote)) - bench.peak_bytes(layers.attend)
+    note = f"{len(words.concepts)} concepts, {words.count} words"
+    return [
+        found.row("voting SDXL 1024², added to one evaluation's cross-attention", None, note, less=1.0),
+        bench.Row("voting SDXL 1024², added to the peak of memory", max(added, 0) / 1e6, "MB", note=note),
+    ]
 
 
 def _samplings(rig, model, clip, words, latent, steps: int):
@@ -37,7 +66,7 @@ def _samplings(rig, model, clip, words, latent, steps: int):
 
     tally = VoteTally(clip, layout_of(model.model.diffusion_model), words, seed=0, draws=1, earlier=None)
     voting, _, _ = rig.attach(model, None, tally.options)
-    positive, negative = (bench.encode(clip, text) for text in ("a large striped red star on grass", ""))
+    positive, negative = (_encode(clip, model, text) for text in ("a large striped red star on grass", ""))
     latents = []
 
     def sample(one):
@@ -47,3 +76,14 @@ def _samplings(rig, model, clip, words, latent, steps: int):
             raise SystemExit("Voting changed the latent.")
 
     return (lambda: sample(model)), (lambda: sample(voting))
+
+
+def _encode(clip, model, text: str) -> list:
+    """The random text encoder of full-size networks has no pooled output of SDXL's size."""
+    import torch
+
+    wanted = model.model.model_config.unet_config.get("adm_in_channels")
+    encoded = bench.encode(clip, text)
+    return (
+        [[c, {**v, "pooled_output": torch.ones(1, 1280)}] for c, v in encoded] if wanted == 2816 else encoded
+    )

@@ -98,12 +98,16 @@ def test_logits_of_any_size(scale, offset):
     assert near.all(), f"{(found - exact).abs().max():.2e}"
 
 
-def test_without_a_look_at_the_values_it_is_the_same(monkeypatch):
-    """Devices that would have to wait for a look take the stable way at once."""
-    q, k = random(2, 20, 32), random(2, 24, 32, seed=1)
-    usual = column_probabilities(q, k, 4, [0, 1, 7], 12)
-    monkeypatch.setattr(attention, "_sum_is_finite", lambda totals: False)
-    assert torch.allclose(column_probabilities(q, k, 4, [0, 1, 7], 12), usual, atol=1e-6)
+@pytest.mark.parametrize("scale", [1.0, 1000.0])
+@pytest.mark.parametrize("way", ["_may_look", "_sum_is_finite"])
+def test_the_stable_ways_are_the_same(monkeypatch, way, scale):
+    """That of other devices, which would have to wait for a look at values, and that of the CPU after a sum overflowed."""
+    q, k = random(2, 20, 32), random(2, 24, 32, seed=1) * scale
+    monkeypatch.setattr(attention, way, lambda seen: False)
+    p = plain(q, k, 4)
+    exact = (p[..., :12] + p[..., 12:])[..., [0, 1, 7]].transpose(-1, -2)
+    found = column_probabilities(q, k, 4, [0, 1, 7], 12).double()
+    assert torch.allclose(found, exact, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("columns", [range(3), [0, 5, 11]])
