@@ -1,41 +1,23 @@
-"""The editing of one sampling while it runs: which rows take whose attention, and what a layer makes of it."""
+"""The editing of one sampling while it runs: which rows take whose attention, in which steps."""
 
 from __future__ import annotations
-
-import functools
-from dataclasses import dataclass
 
 import torch
 
 from ..hrv.layout import Layout
 from ..hrv.prompt import Prompt
-from ..hrv.prompt_edit import Alignment, align, keep_outside, split_values
+from ..hrv.prompt_edit import Alignment, align, keep_outside
 from ..hrv.source_run import Frame, Moments, SourceRun
-from ..hrv.steering import TokenFactors, missing_words, scale_values, token_factors
-from .blocks import attend, has_foreign_forward
+from ..hrv.steering import TokenFactors, missing_words, token_factors
 from .clip_trace import find_prompt, registries_of
 from .edit_messages import OTHER_MODEL, OTHER_SIZE, OTHER_START, OTHER_STEPS, UNKNOWN_WORDS
+from .edited_layers import EditedLayers, EditedRows
 from .following import Following
-from .replay import Kind, Taken, replay, with_entries
+from .replay import Kind, Taken, replay
 from .rows import POSITIVE, Chunk, Conditionings, Owner
 
 SAME_MODEL = 0.02
 """Largest relative distance between what the UNet makes of a remembered input and what it made of it then."""
-
-
-@dataclass(frozen=True, eq=False)
-class EditedRows:
-    """Rows of one call that are edited.
-
-    alignment: None where cross-attention stays. taken: None where nothing comes from the first picture. columns: int64
-    (column,) of the rescaled tokens, all repeats included; factors: float32 (column, head); on the device.
-    """
-
-    rows: slice
-    alignment: Alignment | None
-    taken: Taken | None
-    columns: torch.Tensor
-    factors: torch.Tensor
 
 
 class EditedSampling(Following):
@@ -152,11 +134,8 @@ class EditedSampling(Following):
         if not edited:
             return options
         self._calls += 1
-        shape = (x.shape[0], context.shape[1])
-        for kind in ("attn1", "attn2"):
-            entry_for = functools.partial(self._entry, kind, edited, shape)
-            options = with_entries(executor.class_obj, options, kind, entry_for)
-        return options
+        layers = EditedLayers(self, edited, x.shape[0], context.shape[1])
+        return layers.options(executor.class_obj, options)
 
     def _edited_rows(
         self, executor, owner: Owner, chunk: Chunk, x, tokens: int, control, options
@@ -183,7 +162,13 @@ class EditedSampling(Following):
             taken,
             torch.tensor(columns, dtype=torch.int64, device=x.device),
             factors.factors.repeat(repeats, 1).to(x.device),
+            self._rescaled(factors),
         )
+
+    def _rescaled(self, factors: TokenFactors) -> frozenset[int]:
+        """The layers in which a head reads differently from a word."""
+        spans = ((number, self.layout.span(number)) for number in range(len(self.layout.blocks)))
+        return frozenset(number for number, span in spans if (factors.factors[:, span] != 1).any())
 
     def _take(self, executor, place: int, chunk: Chunk, x: torch.Tensor, control, options) -> Taken | None:
         """The first picture's queries and keys in this evaluation; None where nothing is to be taken."""
@@ -202,7 +187,7 @@ class EditedSampling(Following):
                 self._is_other = True
         if self._is_other or not self._kinds:
             return None
-        taken = replay(executor, frame, self._kinds, now, control, chunk.rows, options)
+        taken = replay(executor, frame, self._kinds, x, control, chunk.rows, options)
         if self.options.smaller_grids:
             taken.only_smaller_grids()
         if is_first and frame.output is not None:
@@ -211,90 +196,3 @@ class EditedSampling(Following):
             if not distance <= SAME_MODEL:
                 self.warn(OTHER_MODEL)
         return taken
-
-    # -- layers -----------------------------------------------------------------------------------------------
-
-    def _entry(
-        self,
-        kind: Kind,
-        edited: list[EditedRows],
-        shape: tuple[int, int],
-        number,
-        block,
-        module,
-        occupant,
-        options,
-    ):
-        """What a layer does in a call of `shape` (rows, tokens), for `with_entries`; None where it stays as it is."""
-        parts = [part for part in edited if self._acts(part, kind, number)]
-        if not parts:
-            return None
-        if occupant is None and has_foreign_forward(module):
-            self.warn(
-                "Another pack has replaced the attention of this model (NAG and the like). To leave its picture as it is, "
-                "those layers were not edited.",
-                cause="forward",
-            )
-            return None
-        change = self._self_attention if kind == "attn1" else self._cross_attention
-
-        def entry(q, k, v, extra_options):
-            others = []
-            with self.guarded(f"at layer {block}"):
-                if not self.failed and self._fits(kind, number, q, k, parts, shape):
-                    (q, k, v), others = change(number, q, k, v, parts, extra_options, options)
-            out = attend(occupant, q, k, v, extra_options, options)
-            if others:
-                out = out.clone()  # another pack may have kept it
-            for rows, other in others:
-                out[rows] += other
-            return out
-
-        return entry
-
-    def _acts(self, part: EditedRows, kind: Kind, number: int) -> bool:
-        if kind == "attn1":
-            return part.taken is not None and number in part.taken.layers["attn1"]
-        crosses = part.alignment is not None and number in part.taken.layers["attn2"]
-        return crosses or bool((part.factors[:, self.layout.span(number)] != 1).any())
-
-    def _fits(self, kind: Kind, number: int, q, k, parts: list[EditedRows], shape: tuple[int, int]) -> bool:
-        """Whether the layer's queries and keys, (row, pixel or token, heads · d), are of the sizes they should be."""
-        rows, tokens = shape
-        fits = q.shape[0] == k.shape[0] == rows and (kind == "attn1" or k.shape[1] == tokens)
-        for part in parts:
-            taken = None if part.taken is None else part.taken.layers[kind].get(number)
-            if taken is not None:
-                fits = (
-                    fits
-                    and taken[0].shape[1:] == q.shape[1:]
-                    and (kind == "attn2" or taken[1].shape[1:] == k.shape[1:])
-                )
-        if not fits:
-            self.warn(
-                f"Another node changes rows, pixels or tokens inside the model (NegPip, attention couple and the like): layer "
-                f"{self.layout.blocks[number]} had {q.shape[0]} rows of {q.shape[1]} pixels and {k.shape[1]} tokens where "
-                f"{rows} rows and {tokens} tokens were expected. Such layers were not edited.",
-                cause="layer",
-            )
-        return fits
-
-    def _self_attention(self, number: int, q, k, v, parts, extra_options, options):
-        """The first picture's queries and keys with the second's values."""
-        q, k = q.clone(), k.clone()
-        for part in parts:
-            q[part.rows], k[part.rows] = part.taken.layers["attn1"][number]
-        return (q, k, v), []
-
-    def _cross_attention(self, number: int, q, k, v, parts, extra_options, options):
-        """The second picture's own attention without the words that the first has, and what the first's gives to them."""
-        v, others = v.clone(), []
-        for part in parts:
-            scale_values(v, part.rows, part.columns, part.factors[:, self.layout.span(number)])
-            if part.alignment is None or number not in part.taken.layers["attn2"]:
-                continue
-            kept, taken_values = split_values(v[part.rows], part.alignment)
-            v[part.rows] = kept
-            queries, keys = part.taken.layers["attn2"][number]
-            others.append((part.rows, attend(None, queries, keys, taken_values, extra_options, options)))
-        return (q, k, v), others

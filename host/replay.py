@@ -36,22 +36,25 @@ class Taken:
 
 
 def replay(
-    executor, frame: Frame, kinds: tuple[Kind, ...], like: torch.Tensor, control, rows: slice, options
+    executor, frame: Frame, kinds: tuple[Kind, ...], present: torch.Tensor, control, rows: slice, options
 ) -> Taken:
     """The UNet's own forward, without the wrappers of any pack, on a remembered frame.
 
-    executor: of a DIFFUSION_MODEL wrapper. like: gives device and type. control, rows: signals of the present call, and
-    its rows that stand for the frame's pictures. options: the transformer_options of the present call; patches in them act.
+    executor: of a DIFFUSION_MODEL wrapper. present, control, options: the latents (row, channel, height, width), control
+    signals and transformer_options of the present call; patches in the options act. rows: those that stand for the frame's
+    pictures.
     """
     taken = Taken()
-    x, context = frame.x.to(like), frame.context.to(like)
-    timesteps, y = (None if t is None else t.to(like.device) for t in (frame.timesteps, frame.y))
+    x, context = frame.x.to(present), frame.context.to(present)
+    timesteps, y = (None if t is None else t.to(present.device) for t in (frame.timesteps, frame.y))
     number = options["cond_or_uncond"][rows.start // len(frame.x)]
     # the id is nobody's, so that no pack takes these rows for those of a prompt it follows
     options = {**options, "uuids": [uuid.uuid4()], "cond_or_uncond": [number]}
     for kind in ("attn1", "attn2"):
         options = with_entries(executor.class_obj, options, kind, _taking(taken, kind, kind in kinds))
-    taken.output = executor.original(x, timesteps, context, y, signals_of(control, rows, len(like)), options)
+    taken.output = executor.original(
+        x, timesteps, context, y, signals_of(control, rows, len(present)), options
+    )
     return taken
 
 

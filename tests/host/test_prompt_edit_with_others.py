@@ -5,13 +5,14 @@ import edit_rig as editing
 import nodes
 import pytest
 import rig
+import stand_ins
 import steering_rig as steered
 import torch
 from comfy_extras import nodes_pag
 from edit_rig import SAME, complaints, layout, repeats_and_calls
 from stand_ins import replaced
 
-from hrv_pack.host import edited_sampling
+from hrv_pack.host import edited_layers, edited_sampling
 from hrv_pack.host.steering import steer
 from hrv_pack.hrv.recording import NoRecording
 from hrv_pack.hrv.steering import Where, scale, strengthen
@@ -61,6 +62,19 @@ def test_attn2_replacements_still_act(order):
     assert editing.close(scene.draw(model), scene.latent)
 
 
+def test_control_nets():
+    """On both samplers: the repeated run is given the present call's signals of its rows."""
+    scene = editing.scene(latent=rig.empty(2, 8, 12))
+    picture = torch.rand(1, 64, 96, 3, generator=torch.Generator().manual_seed(0))
+    plain, control = scene.latent, stand_ins.control_net(rig.CONFIG["sdxl"])
+    scene.first, scene.negative = nodes.ControlNetApplyAdvanced().apply_controlnet(
+        scene.first, scene.negative, control, picture, 0.8, 0.0, 1.0
+    )[:2]
+    scene.latent = scene.draw(scene.remembering, scene.first)
+    assert not editing.close(scene.latent, plain)
+    assert editing.close(scene.draw(scene.edited(), scene.first), scene.latent)
+
+
 def test_perturbed_attention_guidance():
     (model,) = nodes_pag.PerturbedAttentionGuidance.execute(rig.tiny("sdxl"), 3.0).result
     scene = editing.scene(model=model, second="a red cat on a mat", latent=rig.empty(1, 16, 16))
@@ -76,11 +90,10 @@ def test_the_edited_picture_is_not_remembered():
     assert torch.equal(scene.draw(again), scene.draw(model))
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-def test_half_precision_weights(dtype):
+def test_half_precision_weights():
     import models
 
-    scene = editing.scene(model=models.random_model(rig.CONFIG["sdxl"], dtype), steps=1)
+    scene = editing.scene(model=models.random_model(rig.CONFIG["sdxl"], torch.bfloat16), steps=1)
     latent = scene.draw(scene.edited())
     assert latent.isfinite().all() and not torch.equal(latent, scene.draw(scene.model))
 
@@ -173,14 +186,23 @@ def test_a_run_larger_than_the_limit(caplog):
     assert len(passes) == 2 + 4 and len(complaints(caplog)) == 1
 
 
-@pytest.mark.parametrize("place", ["align", "replay", "split_values", "with_entries"])
-def test_whatever_goes_wrong_the_picture_is_made(place, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    ("module", "place"),
+    [
+        (edited_sampling, "align"),
+        (edited_sampling, "replay"),
+        (edited_layers, "with_entries"),
+        (edited_layers, "split_values"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_whatever_goes_wrong_the_picture_is_made(module, place, monkeypatch, caplog):
     scene = editing.scene(latent=rig.empty(1, 8, 8))
 
     def failing(*args, **kwargs):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(edited_sampling, place, failing)
+    monkeypatch.setattr(module, place, failing)
     latent = scene.draw(scene.edited(self_percent=0.0))
     (warning,) = complaints(caplog)
     assert "Editing stopped while" in warning and "memory ran out" in warning
@@ -190,14 +212,14 @@ def test_whatever_goes_wrong_the_picture_is_made(place, monkeypatch, caplog):
 def test_memory_that_the_first_pictures_attention_fills(monkeypatch, caplog):
     """The UNet runs once more without it."""
     scene = editing.scene()
-    attend = edited_sampling.attend
+    attend = edited_layers.attend
 
     def starving(occupant, q, k, v, extra_options, options):
         if k.shape[1] == editing.LENGTH and q.shape[0] == 2:  # the second picture's rows
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return attend(occupant, q, k, v, extra_options, options)
 
-    monkeypatch.setattr(edited_sampling, "attend", starving)
+    monkeypatch.setattr(edited_layers, "attend", starving)
     latent = scene.draw(scene.edited())
     (warning,) = complaints(caplog)
     assert "Editing stopped while the model was running (memory ran out)" in warning
