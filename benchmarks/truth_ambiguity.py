@@ -15,9 +15,11 @@ USED = "painted"  # the score of hrv/compare.py
 
 
 def verdicts(told: Iterable[Told], relevance: dict) -> list[dict]:
-    """For each picture {sort, word, sense, said: {(vectors, score): the sense that would be named}}."""
+    """For each picture {sort, word, sense, said: {(vectors, score): the sense that would be named}, share: {vectors: the
+    larger share of the used score}}."""
     from truth_candidates import SCORES, evidence_of
 
+    from hrv_pack.hrv.compare import shares_of
     from hrv_pack.hrv.reading import find_word, targets_of_unit
 
     rows = []
@@ -26,27 +28,30 @@ def verdicts(told: Iterable[Told], relevance: dict) -> list[dict]:
         known = [entry.prompt for entry in entries]
         words = list(targets_of_unit(entries, known, "words").values())
         target = find_word(one.word, entries, known)
-        said = {}
+        said, share = {}, {}
         for name, vectors in relevance.items():
             evidence = evidence_of(one.match, target, words, vectors, list(SENSES.values()), PERCENT)
             for score, formula in SCORES.items():
                 said[name, score] = tuple(SENSES)[int(formula(evidence).argmax())]
-        rows.append({"sort": one.sort, "word": one.word, "sense": one.sense, "said": said})
+            share[name] = max(shares_of(SCORES[USED](evidence)))
+        rows.append({"sort": one.sort, "word": one.word, "sense": one.sense, "said": said, "share": share})
     return rows
 
 
 def measure(
-    studio, pictures: int, seeds: dict[str, int], relevance: dict, counter: Callable
+    studio, sets: dict[str, tuple[int, int]], relevance: dict, counter: Callable
 ) -> dict[str, list[dict]]:
-    """{set: verdicts} for each of the `seeds`; as many pictures of each sort are drawn, and those that can be told count.
+    """{set: verdicts}. sets: for each (seed, pictures to draw of each sort; of the open sort half as many); those whose
+    sense can be told count.
 
     counter: what, total → progress, a function of the number done.
     """
     found = {}
-    for name, seed in seeds.items():
+    for name, (seed, pictures) in sets.items():
         told = []
         for sort in SORTS:
-            told += draw(studio, sort, pictures, seed, counter(f"pictures, {name}, {sort}", pictures))
+            count = pictures // 2 if sort == "open" else pictures
+            told += draw(studio, sort, count, seed, counter(f"pictures, {name}, {sort}", count))
         found[name] = verdicts(told, relevance)
     return found
 
@@ -95,8 +100,12 @@ def markdown(found: dict[str, list[dict]]) -> str:
 
 def _groups(rows: list[dict], key: tuple[str, str]) -> list[str]:
     """A table of the used score by word and sense, and by sort of picture."""
+    from hrv_pack.hrv.compare import DOUBT
+
+    sure = [row for row in rows if row["share"][key[0]] >= DOUBT]
     lines = [
-        f"Compare Concepts ({_name(key)}):",
+        f"Compare Concepts ({_name(key)}). {1 - len(sure) / len(rows):.0%} of its verdicts are called doubtful; of the others "
+        f"{share_right(sure, key):.1%} are right.",
         "",
         "| | drawn as the thing | drawn as the colour |",
         "|---|---|---|",

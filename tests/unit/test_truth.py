@@ -88,6 +88,7 @@ def row(sense: str, said: str, word="rose", sort="named") -> dict:
         "word": word,
         "sense": sense,
         "said": {("votes", "painted"): said, ("votes", "level"): always},
+        "share": {"votes": 0.9 if said == sense else 0.55},
     }
 
 
@@ -105,6 +106,7 @@ def test_senses_count_the_same_however_many_pictures_they_have():
     text = truth_ambiguity.markdown({"tuning": tuning, "report": rows})
     assert "4 pictures whose sense the judge can tell" in text and "commoner sense in 75.0%" in text
     assert "| painted (used) | votes | 75.0% | 50.0% | 100.0% |" in text
+    assert "25% of its verdicts are called doubtful; of the others 100.0% are right" in text
     assert "| rose | 3 of 3 right | none |" in text and "| shown | none | 0 of 1 right |" in text
 
 
