@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 PLAIN = "the changed prompt alone"
@@ -29,34 +29,39 @@ def table(results: dict[str, list[Seen]], question: str | None) -> str:
     """One row for each setting; of one kind of change, or of all (None)."""
     what = "all changes" if question is None else f"another {question}"
     lines = [
-        f"| {what} | new word drawn | other attributes kept | change outside the object | less than plainly | outline kept |",
-        "|---|---|---|---|---|---|",
+        f"| {what} | pictures | new word drawn | other attributes kept | change outside the object | less than plainly "
+        "| outline kept |",
+        "|---|---|---|---|---|---|---|",
     ]
-    plain = _by_prompt(results[PLAIN], question, "outside")
+    plain = by_prompt(results[PLAIN], question, "outside")
     for name, seen in results.items():
-        changed, kept, outside, outline = (
-            mean(_by_prompt(seen, question, value)) for value in ("changed", "kept", "outside", "outline")
+        outside = by_prompt(seen, question, "outside")
+        if not outside:
+            continue
+        changed, kept, outline = (
+            mean(by_prompt(seen, question, value).values()) for value in ("changed", "kept", "outline")
         )
-        less = [
-            before - now for before, now in zip(plain, _by_prompt(seen, question, "outside"), strict=True)
-        ]
+        less = [plain[prompt] - change for prompt, change in outside.items()]
         margin = "" if name == PLAIN else f"{100 * mean(less):.2f} ± {100 * interval(less):.2f} %"
+        pictures = sum(question in (None, one.question) for one in seen)
         lines.append(
-            f"| {name} | {changed:.0%} | {kept:.0%} | {100 * outside:.2f} % | {margin} | {outline:.2f} |"
+            f"| {name} | {pictures} | {changed:.0%} | {kept:.0%} | {100 * mean(outside.values()):.2f} % | {margin} "
+            f"| {outline:.2f} |"
         )
     return "\n".join(lines)
 
 
-def _by_prompt(seen: list[Seen], question: str | None, value: str) -> list[float]:
-    """The mean of each prompt's pictures, for they are alike."""
+def by_prompt(seen: list[Seen], question: str | None, value: str) -> dict[int, float]:
+    """Pair of prompts → the mean of its pictures, for they are alike."""
     prompts: dict[int, list[float]] = {}
     for one in seen:
         if question in (None, one.question):
             prompts.setdefault(one.prompt, []).append(float(getattr(one, value)))
-    return [mean(values) for values in prompts.values()]
+    return {prompt: mean(values) for prompt, values in prompts.items()}
 
 
-def mean(values: Sequence[float]) -> float:
+def mean(values: Iterable[float]) -> float:
+    values = list(values)
     return sum(values) / len(values)
 
 
@@ -74,8 +79,8 @@ def footnote(options: argparse.Namespace, cfg: float, masks: float) -> str:
     count = options.prompts * len(QUESTIONS)
     return (
         f"{count * options.batch} pictures of {count} pairs of prompts, {options.steps} euler steps, cfg {cfg:g}, the same seed "
-        "for both pictures; none is left out. Change: mean absolute difference from the first picture in per cent of the "
-        f"range, where that picture has no object ({MARGIN} pixels around it left out too). The object is what differs from "
-        f"the colour of the picture's edge; on rendered scenes this finds the exact mask with an IoU of {masks:.2f}. ± is half "
-        "of a 95 % interval over prompts. Outline: IoU of the objects of both pictures."
+        "for both pictures; none is left out; some settings are drawn for a part of the pairs. Change: mean absolute difference "
+        f"from the first picture in per cent of the range, where that picture has no object ({MARGIN} pixels around it left out "
+        f"too). The object is what differs from the colour of the picture's edge; on rendered scenes this finds the exact mask with an IoU of {masks:.2f}. ± is half "
+        "of a 95 % interval over pairs, against the same pairs drawn plainly. Outline: IoU of the objects of both pictures."
     )
