@@ -84,7 +84,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--scenes", type=int, default=300, help="new rendered scenes")
     for option, number, which in (
         ("--pictures", 126, "reported"),
-        ("--tuning-pictures", 48, "compared scores on"),
+        ("--tuning-pictures", 12, "compared scores on"),
     ):
         what = f"drawn of each sort of pictures of a two-sense word, {which}"
         parser.add_argument(option, type=int, default=number, help=what)

@@ -41,7 +41,7 @@ def verdicts(told: Iterable[Told], relevance: dict) -> list[dict]:
 def measure(
     studio, sets: dict[str, tuple[int, int]], relevance: dict, counter: Callable
 ) -> dict[str, list[dict]]:
-    """{set: verdicts}. sets: for each (seed, pictures to draw of each sort; of the open sort half as many); those whose
+    """{set: verdicts}. sets: for each (seed, pictures to draw of each sort; of the open sort a quarter of that); those whose
     sense can be told count.
 
     counter: what, total → progress, a function of the number done.
@@ -50,7 +50,7 @@ def measure(
     for name, (seed, pictures) in sets.items():
         told = []
         for sort in SORTS:
-            count = pictures // 2 if sort == "open" else pictures
+            count = pictures // 4 if sort == "open" else pictures
             told += draw(studio, sort, count, seed, counter(f"pictures, {name}, {sort}", count))
         found[name] = verdicts(told, relevance)
     return found

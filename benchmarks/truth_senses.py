@@ -17,7 +17,7 @@ import torch
 
 SENSES = {"thing": "Objects", "colour": "Colours"}
 SORTS = ("named", "shown", "open")
-STEPS, DENOISE, SIDE = 12, 0.6, 256
+STEPS, DENOISE, SIDE = 8, 0.6, 256
 
 
 @dataclass(frozen=True)
