@@ -111,6 +111,11 @@ def pair(matches: list[Match], image: torch.Tensor | None) -> tuple[list[Match],
         raise ValueError(
             f"The image must be (batch, height, width, channel); this one is {tuple(image.shape)}."
         )
+    if not image.numel():
+        raise ValueError(
+            f"The image holds no picture (its shape is {tuple(image.shape)}). Connect the picture that was decoded from this "
+            "latent."
+        )
     pictures = list(as_rgb(image))
     if len(pictures) == len(matches):
         return matches, pictures

@@ -147,7 +147,7 @@ class Recording:
     def match(self, latent: torch.Tensor) -> list[Match]:
         """The run and row of each element of a latent batch (batch, channel, height, width).
 
-        Raises NoRecording when nothing was recorded at all.
+        Raises NoRecording when nothing was recorded at all, ValueError for a latent without pictures.
         """
         runs = self.runs
         if not runs:
@@ -155,6 +155,11 @@ class Recording:
                 self.problem
                 or "Nothing has been recorded yet. Connect Record Attention's model output to the sampler, and the "
                 "sampler's latent to this node."
+            )
+        if not latent.numel():
+            raise ValueError(
+                f"The latent holds no picture (its shape is {tuple(latent.shape)}). Connect the latent that comes out of the "
+                "sampler."
             )
         matches = []
         for element, fingerprint in enumerate(fingerprints(latent)):
