@@ -32,6 +32,6 @@ def measure(quick: bool) -> list[bench.Row]:
 
     if torch.equal(sample(model), sample(steered)):
         raise SystemExit("Nothing was steered.")
-    found = bench.paired(lambda: sample(model), lambda: sample(steered), 2 if quick else 15)
+    found = bench.paired(lambda: sample(model), lambda: sample(steered), 2 if quick else 9)
     note = f"two words, all {layout.heads} heads, {8 * SIDE}²"
     return [found.row("sampling SD 1.5 with Strengthen Concept, against plain", 1.05, note)]
