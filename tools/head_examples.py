@@ -60,11 +60,11 @@ def compare_masks(name: str) -> None:
     graph.add("shown", "MaskPreview", (390, 1010), (300, 330), title="The true mask", mask="truth.MASK")
     rows = (
         (60, "daam", {}, "all heads (DAAM)"),
-        (700, "chosen", {"heads": "select.heads"}, "the heads for objects"),
+        (790, "chosen", {"heads": "select.heads"}, "the heads for objects"),
     )
     for y, key, more, whose in rows:
         graph.add(
-            f"{key}_map", "HRVHeatmap", (1480, y), (360, 560), heatmap_widgets("fish"), f"Fish, by {whose}",
+            f"{key}_map", "HRVHeatmap", (1480, y), (360, 660), heatmap_widgets("fish"), f"Fish, by {whose}",
             attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE", **more,
         )  # fmt: skip
         graph.add(

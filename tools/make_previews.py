@@ -52,17 +52,33 @@ def bounds(workflow: dict) -> list[float]:
     return [left, top, right - left, bottom - top]
 
 
+def run_graph(page: Page, server: ComfyServer) -> None:
+    """Queues the graph that is open and waits until the page shows what came out."""
+    page.evaluate("() => window.app.queuePrompt(0)")
+    page.wait_for_timeout(3000)
+    while any(server.get("/queue").values()):
+        page.wait_for_timeout(500)
+    page.wait_for_timeout(4000)
+
+
+def open_page(page: Page, server: ComfyServer) -> None:
+    """ComfyUI's page without what covers the graph; errors of its scripts are printed."""
+    page.goto(f"http://{server.address}/")
+    page.wait_for_function("() => window.app && window.app.graph && window.app.canvas", timeout=120_000)
+    page.wait_for_timeout(5000)
+    page.add_style_tag(
+        content=".p-dialog-mask, .p-toast, [class*=side-tool-bar] { display: none !important }"
+    )
+    page.on("console", lambda message: message.type == "error" and print("console:", message.text))
+
+
 def photograph(page: Page, server: ComfyServer, path: Path, run: bool) -> Image.Image:
     """The graph in the page, run first where its models are there."""
     workflow = json.loads(path.read_text(encoding="utf-8"))
     page.evaluate("workflow => window.app.loadGraphData(workflow)", workflow)
     page.wait_for_timeout(1500)
     if run:
-        page.evaluate("() => window.app.queuePrompt(0)")
-        page.wait_for_timeout(3000)
-        while any(server.get("/queue").values()):
-            page.wait_for_timeout(500)
-        page.wait_for_timeout(4000)
+        run_graph(page, server)
     size = page.viewport_size
     page.evaluate(FIT, [bounds(workflow), [size["width"], size["height"]]])
     page.wait_for_timeout(1500)
@@ -76,13 +92,7 @@ def main(names: list[str]) -> None:
         server.post("/settings", SETTINGS)
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": 1920, "height": 1000})
-        page.goto(f"http://{server.address}/")
-        page.wait_for_function("() => window.app && window.app.graph && window.app.canvas", timeout=120_000)
-        page.wait_for_timeout(5000)
-        page.add_style_tag(
-            content=".p-dialog-mask, .p-toast, [class*=side-tool-bar] { display: none !important }"
-        )
-        page.on("console", lambda message: message.type == "error" and print("console:", message.text))
+        open_page(page, server)
         for path in paths:
             needs_download = any("models" in n["properties"] for n in json.loads(path.read_text())["nodes"])
             picture = photograph(page, server, path, run=not needs_download)

@@ -24,7 +24,7 @@ def which_word(name: str, note: str, prompt: str, words: str, **settings) -> Non
     graph = Graph()
     text_to_image(graph, prompt, **settings)
     graph.add(
-        "heatmap", "HRVHeatmap", (1480, 160), (360, 560), heatmap_widgets(words),
+        "heatmap", "HRVHeatmap", (1480, 160), (360, 660), heatmap_widgets(words),
         attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
     )  # fmt: skip
     graph.add("note", "MarkdownNote", (40, -80), (690, 190), [note], "How to read this")
@@ -35,7 +35,7 @@ def repaint(name: str) -> None:
     graph = Graph()
     text_to_image(graph, "a red star and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
     graph.add(
-        "heatmap", "HRVHeatmap", (1480, 160), (360, 560), heatmap_widgets("fish", 0.4), "Where the fish is",
+        "heatmap", "HRVHeatmap", (1480, 160), (360, 660), heatmap_widgets("fish", 0.4), "Where the fish is",
         attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
     )  # fmt: skip
     graph.add("grow", "GrowMask", (780, 640), (300, 90), [12, True], mask="heatmap.mask")
@@ -54,7 +54,7 @@ def repaint(name: str) -> None:
     graph.add(
         "save2",
         "SaveImage",
-        (1480, 780),
+        (1480, 900),
         (360, 360),
         ["hrv/repainted"],
         "The repainted picture",
@@ -134,11 +134,11 @@ def published_vectors(name: str) -> None:
         "filter", "HRVFilterHeads", (820, 780), (280, 160), ["all", "all", "", "shared by both"], heads="select.heads",
     )  # fmt: skip
     graph.add(
-        "heatmap", "HRVHeatmap", (1480, 160), (360, 560), heatmap_widgets("fox"), "Fox, by the heads for animals",
+        "heatmap", "HRVHeatmap", (1480, 160), (360, 660), heatmap_widgets("fox"), "Fox, by the heads for animals",
         attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE", heads="filter.heads",
     )  # fmt: skip
     graph.add(
-        "daam", "HRVHeatmap", (1890, 160), (360, 560), heatmap_widgets("fox"), "Fox, by all heads",
+        "daam", "HRVHeatmap", (1890, 160), (360, 660), heatmap_widgets("fox"), "Fox, by all heads",
         attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
     )  # fmt: skip
     graph.add(
@@ -183,11 +183,11 @@ def heads_without_vectors(name: str) -> None:
         attention="record.attention", latent="sampler.LATENT",
     )  # fmt: skip
     graph.add(
-        "heatmap", "HRVHeatmap", (1480, 160), (360, 560), heatmap_widgets("fish"), "Fish, by the heads that found it",
+        "heatmap", "HRVHeatmap", (1480, 160), (360, 660), heatmap_widgets("fish"), "Fish, by the heads that found it",
         attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE", heads="auto.heads",
     )  # fmt: skip
     graph.add(
-        "daam", "HRVHeatmap", (1890, 160), (360, 560), heatmap_widgets("fish"), "Fish, by all heads",
+        "daam", "HRVHeatmap", (1890, 160), (360, 660), heatmap_widgets("fish"), "Fish, by all heads",
         attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
     )  # fmt: skip
     graph.add(
@@ -215,15 +215,15 @@ def heatmap_by_concept(name: str) -> None:
         "chart", "PreviewImage", (780, 640), (650, 340), title="Where these heads are", images="select.chart"
     )
     graph.add(
-        "heatmap", "HRVHeatmap", (1480, 60), (360, 560), heatmap_widgets("fish"), "Fish, by the heads for objects",
+        "heatmap", "HRVHeatmap", (1480, 60), (360, 660), heatmap_widgets("fish"), "Fish, by the heads for objects",
         attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE", heads="select.heads",
     )  # fmt: skip
     graph.add(
-        "daam", "HRVHeatmap", (1890, 60), (360, 560), heatmap_widgets("fish"), "Fish, by all heads",
+        "daam", "HRVHeatmap", (1890, 60), (360, 660), heatmap_widgets("fish"), "Fish, by all heads",
         attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
     )  # fmt: skip
     graph.add(
-        "compare", "HRVCompareConcepts", (1480, 680), (770, 420), ["orange", "Objects, Colours", 23.0, ""],
+        "compare", "HRVCompareConcepts", (1480, 790), (770, 420), ["orange", "Objects, Colours", 23.0, ""],
         attention="record.attention", latent="sampler.LATENT", vectors="vectors.vectors", image="decode.IMAGE",
     )  # fmt: skip
     note = (
@@ -268,7 +268,7 @@ def save_and_read_later(name: str) -> None:
     )  # fmt: skip
     graph.add("decode2", "VAEDecode", (490, 900), (240, 50), samples="load.latent", vae="loader.vae")
     graph.add(
-        "heatmap", "HRVHeatmap", (780, 780), (360, 560), heatmap_widgets("fish, star"),
+        "heatmap", "HRVHeatmap", (780, 780), (360, 660), heatmap_widgets("fish, star"),
         attention="load.attention", latent="load.latent", image="decode2.IMAGE",
     )  # fmt: skip
     for later in ("load", "decode2", "heatmap"):
@@ -380,7 +380,7 @@ def lost_word(name: str) -> None:
         (2, "2", "Where it looked, strengthened"),
     ):
         graph.add(
-            f"heatmap{number}", "HRVHeatmap", (1480, 160 + 620 * (number - 1)), (360, 560),
+            f"heatmap{number}", "HRVHeatmap", (1480, 160 + 720 * (number - 1)), (360, 660),
             heatmap_widgets(example.words), title, attention="record.attention", latent=f"sampler{source}.LATENT",
             image=f"decode{source}.IMAGE",
         )  # fmt: skip

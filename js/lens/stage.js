@@ -5,6 +5,7 @@ import { enlarge, normalise, range, smooth } from "./maps.js";
 import { outline } from "./outline.js";
 
 const HEAT_SIDE = 256; // longer side at which heat is computed; the canvas enlarges it further
+const BESIDE = "#ff9ee5"; // a colour that no colour map has
 const LARGEST_CANVAS = 1536;
 const KEPT = 64; // enlarged maps; a quarter of a megabyte each
 
@@ -59,8 +60,9 @@ export class Stage {
   /** Draws the picture, the largest heat of `words` over it, and their outlines.
    *
    *  words: [{map, low, high}]; grid: their height and width; peak: the value that is full heat on the shared scale;
-   *  look: {view, scale, colormap, opacity, smoothing}; level: threshold of the outline, or null. */
-  draw(words, grid, peak, look, level) {
+   *  look: {view, scale, colormap, opacity, smoothing}; level: threshold of the outline, or null; beside: words of which
+   *  only the outline is drawn, in a colour of its own. */
+  draw(words, grid, peak, look, level, beside = []) {
     const { context, canvas } = this;
     context.globalAlpha = 1;
     context.imageSmoothingQuality = "high";
@@ -71,7 +73,9 @@ export class Stage {
     context.globalAlpha = look.opacity;
     context.drawImage(this.heat, 0, 0, canvas.width, canvas.height);
     context.globalAlpha = 1;
-    if (level !== null) for (const word of words) this.stroke(this.segments(word, grid, level));
+    if (level === null) return;
+    for (const word of beside) this.stroke(this.segments(word, grid, level), BESIDE);
+    for (const word of words) this.stroke(this.segments(word, grid, level), "white");
   }
 
   /** Before drawing: the canvas has as many pixels as it takes on the screen, whatever the zoom, but no more than it needs. */
@@ -132,7 +136,7 @@ export class Stage {
     return segments;
   }
 
-  stroke(segments) {
+  stroke(segments, inner) {
     const { context, canvas } = this;
     context.beginPath();
     for (let i = 0; i < segments.length; i += 4) {
@@ -141,7 +145,7 @@ export class Stage {
     }
     context.lineCap = "round";
     const thin = Math.max(1, canvas.width / 400);
-    for (const [colour, width] of [["rgba(0, 0, 0, 0.85)", 3 * thin], ["white", 1.4 * thin]]) {
+    for (const [colour, width] of [["rgba(0, 0, 0, 0.85)", 3 * thin], [inner, 1.4 * thin]]) {
       context.strokeStyle = colour;
       context.lineWidth = width;
       context.stroke();

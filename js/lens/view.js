@@ -37,7 +37,7 @@ export class LensView {
     this.status = make("p", { class: "hrv-status", role: "status" });
     this.chips = new Chips({
       point: (index) => ((this.active = index), this.refresh()),
-      pin: (name) => this.toggle(name),
+      pin: (name) => this.pin(toggled(this.pinned, name)),
       clear: () => this.pin([]),
     });
     this.controls = new Controls({
@@ -154,10 +154,6 @@ export class LensView {
     return splitNames(String(this.host.get("words") ?? ""));
   }
 
-  toggle(name) {
-    this.pin(toggled(this.pinned, name));
-  }
-
   pin(names) {
     if (this.host.locked("words")) return this.say("`words` comes from another node here, so words cannot be pinned.");
     this.host.set("words", names.join(", "));
@@ -188,7 +184,10 @@ export class LensView {
 
   /** Places of the words whose heat is shown: the one that is pointed at, else the pinned ones. */
   shown() {
-    if (this.active !== null) return [this.active];
+    return this.active !== null ? [this.active] : this.pinnedPlaces();
+  }
+
+  pinnedPlaces() {
     const places = new Map(this.frame.names.map((name, i) => [plain(name), i]));
     return [...new Set(this.pinned.map((name) => places.get(plain(name))).filter((i) => i !== undefined))];
   }
@@ -209,8 +208,8 @@ export class LensView {
     const shares = this.frames && this.shares(this.place(event));
     if (!shares) return;
     const name = this.frame.names[shares.indexOf(Math.max(...shares))];
-    if (event.ctrlKey || event.metaKey || event.shiftKey) this.toggle(name);
-    else this.pin([name]);
+    const joins = event.ctrlKey || event.metaKey || event.shiftKey;
+    this.pin(joins ? toggled(this.pinned, name) : [name]);
   }
 
   shares([x, y]) {
@@ -236,9 +235,12 @@ export class LensView {
     if (!this.stage || !this.frames || !this.set) return;
     const shown = this.shown().filter((i) => this.set.words[i]);
     this.stage.fit();
-    const scene = JSON.stringify([shown, this.choice, this.set.peak, this.look, this.level(), this.canvas.width, this.canvas.height]);
+    const beside = this.pinnedPlaces().filter((i) => this.set.words[i] && !shown.includes(i));
+    const { width, height } = this.canvas;
+    const scene = JSON.stringify([shown, beside, this.choice, this.set.peak, this.look, this.level(), width, height]);
     if (scene !== this.scene) {
-      this.stage.draw(shown.map((i) => this.set.words[i]), this.frame.grid, this.set.peak, this.look, this.level());
+      const words = (places) => places.map((i) => this.set.words[i]);
+      this.stage.draw(words(shown), this.frame.grid, this.set.peak, this.look, this.level(), words(beside));
       this.scene = scene;
     }
     this.rank();
