@@ -35,7 +35,14 @@ class Example:
 
 
 WRONG_SENSE = Example(
-    "mint, on stone", "mint", "Objects", "Colours", 2.0, 1, (0, "kind", "mint"), ((0, "background", "stone"),)
+    "orange, at night",
+    "orange",
+    "Objects",
+    "Colours",
+    1.0,
+    980003,
+    (0, "kind", "orange"),
+    ((0, "background", "night"),),
 )
 LOST_WORD = Example(
     "a small plain blue fish and a medium dotted black boat on stone", "boat", "Objects", "", 0.5, 982006,
