@@ -1,7 +1,7 @@
 """Edit Prompt on the demo model: does the word change the picture, and does the rest of it stay?
 
     python3 dev.py bench --suite editing                    204 pictures of 51 prompts; writes docs/results.md
-    python3 dev.py bench --suite editing --tune             compares settings on other prompts; writes nothing
+    python3 dev.py bench --suite editing --variants 0       without head relevance and masks: two thirds of the time
     python3 dev.py bench --suite editing --quick            a few pictures, to see that it runs; writes nothing
 
 A caption of one object is drawn, then drawn again with one word changed (its colour, pattern or kind): plainly, with the same
@@ -16,7 +16,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import bench
@@ -45,24 +45,36 @@ class Setting:
 
 
 PLAIN = Setting(editing_report.PLAIN)
-PAPER = {"cross": 0.8, "own": 0.4}
-CHOSEN = {"cross": 0.4, "own": 0.2}
-SOME = 4
-REPORTED = (
-    PLAIN,
-    Setting("Edit Prompt", **CHOSEN),
-    Setting("Edit Prompt, 0.8 and 0.4", **PAPER, every=SOME),
-    Setting("Edit Prompt with head relevance", **CHOSEN, strength=1.0, every=SOME),
-    Setting("Edit Prompt with the word's mask", **CHOSEN, masked=True, every=SOME),
-    Setting("the word's mask alone", masked=True, every=SOME),
-)
 TUNED = (
     PLAIN,
     *(
-        Setting(f"cross {cross:g}, self {own:g}", cross, own)
+        Setting(f"cross_percent {cross:g}, self_percent {own:g}", cross, own)
         for cross, own in ((0.2, 0.0), (0.4, 0.0), (0.4, 0.2), (0.8, 0.4))
     ),
 )
+
+
+def reported(chosen: Setting, every: int) -> tuple[Setting, ...]:
+    """The settings of the report; the last ones are drawn for one in `every` pairs (0: not at all)."""
+    variants = (
+        replace(chosen, name="Edit Prompt with head relevance", strength=1.0, every=every),
+        replace(chosen, name="Edit Prompt with the word's mask", masked=True, every=every),
+        Setting("the word's mask alone", masked=True, every=every),
+    )
+    return (PLAIN, replace(chosen, name="Edit Prompt"), *(variants if every else ()))
+
+
+def best(results: dict[str, list[Seen]]) -> Setting:
+    """The tuned setting with the largest share of new words drawn with the other attributes kept, less the change outside the
+    object as a share of that of the changed prompt alone."""
+    plain = editing_report.mean(one.outside for one in results[PLAIN.name])
+
+    def score(setting: Setting) -> float:
+        seen = results[setting.name]
+        drawn = editing_report.mean(one.changed * one.kept for one in seen)
+        return drawn - editing_report.mean(one.outside for one in seen) / plain
+
+    return max(TUNED[1:], key=score)
 
 
 def main(arguments: list[str]) -> None:
@@ -70,35 +82,47 @@ def main(arguments: list[str]) -> None:
     bench.start_host()
     import torch
     import truth
-    from editing_scenes import QUESTIONS, check_masks, pairs
+    from editing_scenes import QUESTIONS, check_masks
 
     if options.threads:
         torch.set_num_threads(options.threads)
     truth.start_nodes()
-    settings = TUNED if options.tune else REPORTED
-    wanted = pairs(options.prompts, options.seed)
     studio = Studio(options)
-    progress = truth.counter("prompts", len(wanted))
-    results: dict[str, list[Seen]] = {setting.name: [] for setting in settings}
-    for number, pair in enumerate(wanted):
-        drawn = [one for one in settings if number // len(QUESTIONS) % one.every == 0]
-        for name, seen in studio.draw(pair, drawn, options.seed + number).items():
-            results[name] += seen
-        save(results, options)
-        progress(number + 1)
-    masks = check_masks(8 if options.quick else 200, options.seed)
-    text = "\n\n".join(
-        [
-            editing_report.table(results, None),
-            *(editing_report.table(results, q) for q in QUESTIONS),
-            editing_report.footnote(options, CFG, masks),
-        ]
+    tuned = draw_all(studio, TUNED, options.tuning_prompts, 2, TUNING_SEED, options)
+    chosen = best(tuned)
+    print(f"\n{editing_report.table(tuned, None)}\n\nchosen: {chosen.name}\n", flush=True)
+    results = draw_all(
+        studio, reported(chosen, options.variants), options.prompts, options.batch, options.seed, options
     )
+    masks = check_masks(8 if options.quick else 200, options.seed)
+    note = editing_report.footnote(options, CFG, masks)
+    note += (
+        f" {chosen.name[0].upper()}{chosen.name[1:]} (self-attention on all grids), chosen from {len(TUNED) - 1} settings on "
+        f"{options.tuning_prompts * len(QUESTIONS)} other pairs."
+    )
+    text = "\n\n".join([*(editing_report.table(results, question) for question in (None, *QUESTIONS)), note])
     print(f"\n{text}\n", flush=True)
-    if not (options.no_write or options.tune):
+    if not options.no_write:
         command = " ".join(["python3 dev.py bench --suite editing", *arguments])
         steps = truth.training_steps(options.checkpoint)
         write(f"`{command}`, on the demo model after {steps} training steps.\n\n{text}")
+
+
+def draw_all(studio: Studio, settings: Sequence[Setting], prompts: int, batch: int, seed: int, options):
+    """Setting → what was seen in the second pictures of `prompts` pairs of each kind of change."""
+    import truth
+    from editing_scenes import QUESTIONS, pairs
+
+    wanted = pairs(prompts, seed)
+    progress = truth.counter("pairs of prompts", len(wanted))
+    results: dict[str, list[Seen]] = {setting.name: [] for setting in settings}
+    for number, pair in enumerate(wanted):
+        drawn = [one for one in settings if number // len(QUESTIONS) % one.every == 0]
+        for name, seen in studio.draw(pair, drawn, seed + number, batch).items():
+            results[name] += seen
+        save(results, options)
+        progress(number + 1)
+    return results
 
 
 def save(results: dict[str, list[Seen]], options: argparse.Namespace) -> None:
@@ -122,10 +146,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--batch", type=int, default=4, help="pictures of each pair, each from a seed of its own"
     )
     parser.add_argument("--steps", type=int, default=8, help="euler steps of a picture")
+    parser.add_argument("--seed", type=int, default=REPORT_SEED)
     parser.add_argument(
-        "--seed", type=int, default=0, help="0: the one that is reported, or with --tune the other"
+        "--tuning-prompts", type=int, default=3, help="other pairs of each kind, to choose percents on"
     )
-    parser.add_argument("--tune", action="store_true", help="compare settings instead; writes nothing")
+    parser.add_argument(
+        "--variants", type=int, default=4, help="head relevance and masks on one in so many pairs (0: none)"
+    )
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's choice)")
     parser.add_argument("--json", type=Path, help="write all figures here as well")
     parser.add_argument("--no-write", action="store_true", help="print only, leave docs/results.md alone")
@@ -135,8 +162,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.quick:
         options.prompts, options.batch, options.steps, options.no_write = 1, 1, 2, True
-    options.seed = options.seed or (TUNING_SEED if options.tune else REPORT_SEED)
-    if not options.tune and options.seed == TUNING_SEED:
+        options.tuning_prompts = 1
+    if options.seed == TUNING_SEED:
         parser.error(f"seed {TUNING_SEED} is the one that was tuned on; report on another")
     if not options.vectors.is_file():
         parser.error(f"{options.vectors} is not there: Build Head Relevance makes vectors for the demo model")
@@ -158,7 +185,7 @@ class Studio:
         self.vectors = vector_files.read(options.vectors)
         self.judge, self.ask = judge.load(), judge.ask
 
-    def draw(self, pair, settings: Sequence[Setting], seed: int) -> dict[str, list[Seen]]:
+    def draw(self, pair, settings: Sequence[Setting], seed: int, batch: int) -> dict[str, list[Seen]]:
         """Setting → what was seen in the second picture of each of the batch."""
         import torch
 
@@ -173,11 +200,11 @@ class Studio:
             before, after, negative = (
                 self.nodes.CLIPTextEncode().encode(clip, text)[0] for text in (pair.before, pair.after, "")
             )
-            first = self._sample(remembering, before, negative, seed)
+            first = self._sample(remembering, before, negative, seed, batch)
             old, mask, found = self._pictures(first), word_mask(recording, first, pair.noun), {}
             for setting in settings:
                 model = self._model(setting, source, first, pair.question, mask)
-                found[setting.name] = self._pictures(self._sample(model, after, negative, seed))
+                found[setting.name] = self._pictures(self._sample(model, after, negative, seed, batch))
         return {name: self._compare(pair, seed, old, new) for name, new in found.items()}
 
     def _model(self, setting: Setting, source, latent, question: str, mask):
@@ -193,8 +220,8 @@ class Studio:
             setting.strength, 0.0, setting.grids, vectors, mask if setting.masked else None,
         ).result[0]  # fmt: skip
 
-    def _sample(self, model, positive, negative, seed: int):
-        (latent,) = self.nodes.EmptyLatentImage().generate(256, 256, self.options.batch)
+    def _sample(self, model, positive, negative, seed: int, batch: int):
+        (latent,) = self.nodes.EmptyLatentImage().generate(256, 256, batch)
         steps = self.options.steps
         return self.nodes.KSampler().sample(
             model, seed, steps, CFG, "euler", "normal", positive, negative, latent
