@@ -68,12 +68,13 @@ class Editor:
     def load(self, workflow: Path | dict) -> None:
         """Opens a graph, as dropping its file on the page would."""
         graph = json.loads(workflow.read_text("utf-8")) if isinstance(workflow, Path) else workflow
-        self.page.evaluate("graph => window.app.loadGraphData(graph)", graph)
-        self.page.wait_for_function(
-            "count => (window.app.rootGraph ?? window.app.graph)._nodes.length === count",
-            arg=len(graph["nodes"]),
-        )
-        self.page.wait_for_timeout(800)
+        there = "count => (window.app.rootGraph ?? window.app.graph)._nodes.length === count"
+        for _ in range(8):  # a page that is still starting puts its own graph in the place of ours
+            self.page.evaluate("graph => window.app.loadGraphData(graph)", graph)
+            self.page.wait_for_timeout(800)
+            if self.page.evaluate(there, len(graph["nodes"])):
+                return
+        raise TimeoutError("the graph did not open")
 
     def empty(self) -> None:
         """An empty graph, nothing under the pointer."""
