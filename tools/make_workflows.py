@@ -7,6 +7,7 @@ How a graph is described: workflow_graph.py. Standard library only.
 
 from __future__ import annotations
 
+from excite_example import MISSING
 from head_examples import compare_masks, merge_builds, which_rose
 from steering_examples import CFG, LOST_WORD, SIDE, STEPS, WRONG_SENSE, Example
 from workflow_graph import Graph, heatmap_widgets, text_to_image
@@ -393,6 +394,39 @@ def lost_word(name: str) -> None:
     graph.save(name)
 
 
+def excite_a_missing_thing(name: str) -> None:
+    graph, example = Graph(), MISSING
+    text_to_image(graph, example.prompt, SIDE, example.seed, STEPS, CFG, "HRVDemoCheckpoint")
+    graph.add(
+        "excite", "HRVAttendExcite", (390, 780), (340, 320),
+        [example.words, example.strength, 0.0, 0.5, "Objects", True], "Both things must be there", model="record.model",
+    )  # fmt: skip
+    graph.add(
+        "sampler2", "KSampler", (780, 780), (300, 270), [example.seed, "fixed", STEPS, CFG, "euler", "normal", 1.0],
+        "The same seed, excited", model="excite.model", positive="positive.CONDITIONING",
+        negative="negative.CONDITIONING", latent_image="empty.LATENT",
+    )  # fmt: skip
+    graph.add("decode2", "VAEDecode", (780, 1100), (300, 50), samples="sampler2.LATENT", vae="loader.vae")
+    graph.add(
+        "save2", "SaveImage", (1130, 780), (300, 330), ["hrv/excited"], "The excited picture", images="decode2.IMAGE"
+    )  # fmt: skip
+    for number, source, title in ((1, "", "Where the model looked"), (2, "2", "Where it looked, excited")):
+        graph.add(
+            f"heatmap{number}", "HRVHeatmap", (1480, 160 + 720 * (number - 1)), (360, 660),
+            heatmap_widgets(example.words), title, attention="record.attention", latent=f"sampler{source}.LATENT",
+            image=f"decode{source}.IMAGE",
+        )  # fmt: skip
+    note = (
+        f"**A thing is missing.** The prompt asks for two things, *{example.words.replace(', ', '* and *')}*, and the upper picture "
+        "has only one of them. Attend and Excite moves the picture in the making, step by step, to where each word is looked at "
+        "somewhere, and the lower row draws the same seed again.\n\n"
+        "Name all things that must be there, also those that are there already. No head relevance is needed; with `vectors` "
+        "connected, heads count as they care about the concept."
+    )
+    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")
+    graph.save(name)
+
+
 def change_one_word(name: str) -> None:
     graph = Graph()
     graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 110))
@@ -479,6 +513,7 @@ def main() -> None:
     ordered_weakening("12_ordered_weakening")
     wrong_sense("13_wrong_sense_adjusted")
     lost_word("14_strengthen_a_lost_word")
+    excite_a_missing_thing("15_excite_a_missing_thing")
     change_one_word("16_change_one_word")
     which_rose("17_which_rose")
     compare_masks("18_which_mask_is_better")

@@ -49,6 +49,7 @@ SOCKETS = {
     ),
     "HRVHeadSweep": ("vectors:HRV_VECTORS", "heads:HRV_HEADS count:INT order:STRING"),
     "HRVScaleHeads": ("model:MODEL heads:HRV_HEADS clip:CLIP", "model:MODEL clip:CLIP"),
+    "HRVAttendExcite": ("model:MODEL vectors:HRV_VECTORS clip:CLIP", "model:MODEL clip:CLIP"),
     "HRVStrengthenConcept": ("model:MODEL vectors:HRV_VECTORS clip:CLIP", "model:MODEL clip:CLIP"),
     "HRVAdjustConcept": ("model:MODEL vectors:HRV_VECTORS clip:CLIP", "model:MODEL clip:CLIP"),
     "HRVWeakeningCurve": (

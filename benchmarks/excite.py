@@ -1,0 +1,81 @@
+"""What Attend and Excite costs on a full-size SD 1.5 network (random weights): time of an evaluation, and memory at its peak.
+
+Peaks are those of the process (VmHWM), above what it holds at rest; Linux only.
+"""
+
+import contextlib
+import gc
+from pathlib import Path
+
+import bench
+
+SMALL, SIDE = 32, 64  # latent pixels: 256 × 256 for pairs that are short enough to repeat, 512 × 512 for memory
+PROMPT = "a photo of a red car beside an old stone bridge"
+MB = 2**20
+
+
+def measure(quick: bool) -> list[bench.Row]:
+    import models
+    import rig
+    import torch
+
+    from hrv_pack.host import gradients
+    from hrv_pack.host.attend_excite import excite
+    from hrv_pack.host.clip_trace import TAG, tokenize_text
+    from hrv_pack.hrv.attend_excite import Excitement
+
+    model = models.random_model(models.SD1, shared=True)
+    excited, _ = excite(model, None, Excitement(("car", "bridge"), end_percent=1.0))
+    positive = models.conditioning(77, models.SD1["context_dim"], seed=1)
+    positive[0][1][TAG] = tokenize_text(PROMPT)
+    negative = models.conditioning(77, models.SD1["context_dim"], seed=2)
+
+    def sample(one, side=SMALL):
+        latent = {"samples": torch.zeros(1, 4, side, side)}
+        return rig.sample(one, positive, negative, latent, steps=1)
+
+    def kept_whole(one):
+        with _replaced(gradients, "_checkpointed", lambda *args: contextlib.nullcontext()):
+            return sample(one)
+
+    if torch.equal(sample(model), sample(excited)):
+        raise SystemExit("Nothing was excited.")
+    pairs = 2 if quick else 7
+    note = f"{8 * SMALL}², two words, cfg"
+    found = bench.paired(lambda: sample(model), lambda: sample(excited), pairs)
+    rows = [found.row("one evaluation of SD 1.5 with Attend and Excite, against plain", None, note)]
+    found = bench.paired(lambda: kept_whole(excited), lambda: sample(excited), pairs)
+    rows.append(found.row("the same with blocks checkpointed, against without", None, note))
+    side = SMALL if quick else SIDE
+    plain = _peak(lambda: sample(model, side))
+    for name, whole in (("", False), (", without checkpointing", True)):
+        replaced = _replaced(gradients, "_checkpointed", lambda *args: contextlib.nullcontext())
+        with replaced if whole else contextlib.nullcontext():
+            peak = _peak(lambda: sample(excited, side))
+        note = f"float32, {8 * side}², one picture; plain sampling {plain / MB:.0f} MiB"
+        rows.append(bench.Row(f"peak memory with Attend and Excite{name}", peak / MB, "MiB", note=note))
+    return rows
+
+
+@contextlib.contextmanager
+def _replaced(module, name: str, value):
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
+
+
+def _peak(run) -> int:
+    """Bytes that `run` takes at its peak, above what the process held before."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = _status("VmRSS")
+    run()
+    return _status("VmHWM") - before
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":"))

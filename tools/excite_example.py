@@ -1,0 +1,24 @@
+"""The prompt and the seed that example workflow 15 and the help page of Attend and Excite show.
+
+    .host/venv/bin/python tools/make_excite_picture.py --search     finds seeds after the demo checkpoint has changed
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ExciteExample:
+    """Two things, of which the picture lacks one without the node, and has both with it. things: their kinds, in any order."""
+
+    prompt: str
+    words: str
+    things: tuple[str, str]
+    strength: float
+    seed: int
+
+
+MISSING = ExciteExample("a fish and a mug", "fish, mug", ("fish", "mug"), 1.0, 7)
