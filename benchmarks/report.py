@@ -4,9 +4,11 @@
     dev.py bench --suite report --tune                   search limits on the choosing set first, print them, measure both
     dev.py bench --suite report --pictures 200 --checkpoint FILE
 
-A picture counts as flagged when its report has any finding. Faulty: an object is missing, or the two colours are
-exchanged; faultless: both objects there in their own colours (benchmarks/report_pictures.py). Limits are chosen on one
-set of prompts and measured on another. Pictures are made once for each checkpoint and kept in /tmp.
+A picture counts as flagged when its report has any finding. Planted fault: an object was left out of the drawing that sampling
+started from, or the two colours were exchanged, and the judge finds an object missing or the colours exchanged. Faultless:
+both objects there in their own colours, whatever was planted. Faults that the model made by itself, mostly a thing in the right
+place that the judge takes for another thing, are counted apart. Limits are chosen on one set of prompts and measured on another.
+Pictures are made once for each checkpoint and kept in /tmp. The measuring set is written into docs/results.md.
 """
 
 import argparse
@@ -30,6 +32,7 @@ MOST_FALSE = 0.15
 SEARCHED = {
     "ignored_strength": (0.6, 0.8, 1.0, 1.2),
     "ignored_gathering": (0.3, 0.4, 0.6, 0.8, 1.0),
+    "consent": (0.6, 0.65, 0.7, 0.75, 0.8),
     "shared_nouns": (0.6, 0.7, 0.8, 0.9, 2.0),
     "shared_modifiers": (0.5, 0.6, 0.7, 0.8, 0.9, 2.0),
     "margin": (0.2, 0.3, 0.4, 0.5, 0.7, 2.0),
@@ -38,7 +41,8 @@ SEARCHED = {
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """flagged and total count pictures; by_fault: fault → (flagged, total); kinds: how often each kind was found."""
+    """flagged and total count pictures; by_fault: fault → (flagged, total), a planted one as “planted”; kinds: how often each
+    kind was found."""
 
     by_fault: dict[str, tuple[int, int]]
     by_plan: dict[str, tuple[int, int]]
@@ -80,10 +84,11 @@ def score(cases: list, limits=None) -> Score:
     by_fault, by_plan, kinds = {}, {}, Counter()
     for case, evidence in cases:
         findings = find(evidence, limits or LIMITS)
-        for table, key in ((by_fault, case.fault), (by_plan, f"{case.plan}, {case.fault}")):
+        fault = "planted" if case.planted else case.fault
+        for table, key in ((by_fault, fault), (by_plan, f"{case.plan}, {case.fault}")):
             flagged, total = table.get(key, (0, 0))
             table[key] = (flagged + bool(findings), total + 1)
-        kinds.update({f"{kind}, {case.fault}" for kind in {f.kind for f in findings}})
+        kinds.update({f"{kind}, {fault}" for kind in {f.kind for f in findings}})
     return Score(by_fault, by_plan, dict(kinds))
 
 
@@ -93,10 +98,11 @@ def tuned(cases: list):
     Of equal ones those that flag fewer faultless pictures, then fewer of all. Each rule is asked once for each of its own limits; the
     flags of all pictures are the bits of one number.
     """
-    from hrv_pack.hrv.findings import LIMITS, bonds, ignored_words, shared_places, wrong_nouns
+    from hrv_pack.hrv.findings import LIMITS, bonds, ignored_words, lost_nouns, shared_places, wrong_nouns
 
     rules = (
         (ignored_words, ("ignored_strength", "ignored_gathering")),
+        (lost_nouns, ("ignored_gathering", "consent")),
         (shared_places, ("shared_nouns", "shared_modifiers")),
         (lambda evidence, limits: wrong_nouns(bonds(evidence, limits)), ("ignored_gathering", "margin")),
     )
@@ -106,7 +112,7 @@ def tuned(cases: list):
         for values in itertools.product(*(SEARCHED[name] for name in names)):
             limits = dataclasses.replace(LIMITS, **dict(zip(names, values, strict=True)))
             flags[-1][values] = _bits(bool(rule(evidence, limits)) for _, evidence in cases)
-    faulty = _bits(case.fault in ("missing", "swapped") for case, _ in cases)
+    faulty = _bits(case.planted for case, _ in cases)
     faultless = _bits(case.fault == "none" for case, _ in cases)
     best, best_value = LIMITS, (-1, 0, 0)
     for values in itertools.product(*SEARCHED.values()):
@@ -126,13 +132,16 @@ def _bits(flags) -> int:
 
 
 def rows_of(found: Score) -> list[bench.Row]:
-    caught, faulty = found.share("missing", "swapped")
+    caught, faulty = found.share("planted")
     false, faultless = found.share("none")
+    own, unplanned = found.share("missing", "swapped")
     return [
-        bench.Row("faulty pictures that the report misses", 1 - caught, "", 0.2, interval(1 - caught, faulty),
-                  f"{faulty} pictures with an object missing or colours exchanged; spread: 95 % interval"),
+        bench.Row("planted faults that the report misses", 1 - caught, "", 0.2, interval(1 - caught, faulty),
+                  f"{faulty} pictures; spread: 95 % interval"),
         bench.Row("faultless pictures that it flags", false, "", MOST_FALSE, interval(false, faultless),
                   f"{faultless} pictures"),
+        bench.Row("faults that the model made by itself and the report misses", 1 - own, "", None, interval(1 - own, unplanned),
+                  f"{unplanned} pictures"),
     ]  # fmt: skip
 
 
@@ -154,6 +163,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--pictures", type=int, help=f"in each set; {PICTURES} unless told")
     parser.add_argument("--tune", action="store_true", help="search limits on the choosing set first")
     parser.add_argument("--quick", action="store_true", help="few pictures: shows that it runs")
+    parser.add_argument("--no-write", action="store_true", help="print only, leave docs/results.md alone")
     parser.add_argument("--json", type=Path, help="write all figures here as well")
     options = parser.parse_args(arguments)
     pictures = options.pictures or (QUICK if options.quick else PICTURES)
@@ -166,9 +176,23 @@ def main(arguments: list[str] | None = None) -> None:
         figures["limits"] = dataclasses.asdict(limits)
         print(f"limits chosen: {figures['limits']}")
         _tell("choosing set", score(choosing, limits), figures)
-    _tell("measuring set", score(evidence_of(options.checkpoint, MEASURING, pictures), limits), figures)
+    found = score(evidence_of(options.checkpoint, MEASURING, pictures), limits)
+    _tell("measuring set", found, figures)
+    if not options.quick and not options.no_write:
+        publish(found, pictures, arguments if arguments is not None else sys.argv[1:], options.checkpoint)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
+
+
+def publish(found: Score, pictures: int, arguments: list[str], checkpoint: Path) -> None:
+    """Writes the measuring set's figures into docs/results.md, with the command."""
+    from truth import training_steps
+
+    command = " ".join(["python3 dev.py bench --suite report", *arguments])
+    kinds = "; ".join(f"{kind} {number}" for kind, number in sorted(found.kinds.items()))
+    text = f"`{command}`, on the demo model after {training_steps(checkpoint)} training steps: {pictures} pictures.\n\n"
+    text += f"{bench.table(rows_of(found))}\n\nPictures with a finding, by kind and fault: {kinds}."
+    bench.write_block(bench.ROOT / "docs" / "results.md", "report", text)
 
 
 def _tell(name: str, found: Score, figures: dict) -> None:

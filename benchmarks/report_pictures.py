@@ -33,6 +33,11 @@ class Case:
     seen: tuple[tuple[str, str], ...]
 
     @property
+    def planted(self) -> bool:
+        """Whether the picture shows a fault that was planted, and not one that the model made by itself."""
+        return self.plan in ("missing", "swapped") and self.fault in ("missing", "swapped")
+
+    @property
     def fault(self) -> str:
         """missing: a kind that was asked for is in neither half; swapped: both are there, each in the other's colour;
         none: both in their own colours; other: a wrong colour that is not an exchange (counted, not scored)."""

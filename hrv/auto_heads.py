@@ -84,6 +84,14 @@ def scores_of_heads(found: HeadMaps) -> torch.Tensor:
     return score
 
 
+def consent(found: HeadMaps, percent: float) -> float | None:
+    """How well the best `percent` of heads agree on where a word is: the mean of their scores, −1 to 1; None where every
+    head looks everywhere alike."""
+    score = scores_of_heads(found)
+    best = score[_best(score, percent, len(score))]
+    return float(best.mean()) if len(best) else None
+
+
 def _ranges(maps: torch.Tensor) -> torch.Tensor:
     """max M − min M of maps (head, height, width): float32 (head,)."""
     return maps.amax((1, 2)) - maps.amin((1, 2))

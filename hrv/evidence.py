@@ -5,17 +5,21 @@ which words lie together. Formulas: docs/formulas.md, "Prompt report". Nothing h
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 
+from .auto_heads import consent
+from .head_maps import head_maps
 from .maps import Target, threshold_mask, word_maps
 from .phrases import chunk_of, filler_columns, is_filler, phrases_of
 from .prompt import Prompt
 from .reading import targets_of_unit
 from .recording import Entry, Match
 
+PERCENT = 23.0  # of the heads are asked where a word is, as in Select Heads for a Word
+COMPARED = 40  # words whose heads are asked, at most: nouns first
 TOP = 0.1  # share of the picture that counts as the place where a word is looked at most
 MASK_THRESHOLD = 0.4
 FLAT, EVEN = 1e-12, 1e-5  # below these, of a map or of its largest value, differences are rounding
@@ -28,6 +32,7 @@ class WordFacts:
     map: DAAM on the working grid, float32 (height, width). strength: mean share of attention in the tenth of the
     picture where the word gets most. mean: over the whole picture. gathering: 1 − mean / strength, from 0 (the same
     everywhere) to 0.9 (all of it within a tenth). chunk: which 77 tokens it stands in, from 1. weight: as typed.
+    consent: how well the heads agree on where the word is (hrv/auto_heads.py), None where they were not asked or look everywhere alike.
     """
 
     name: str
@@ -38,6 +43,7 @@ class WordFacts:
     filler: bool = False
     chunk: int = 1
     weight: float = 1.0
+    consent: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,8 @@ def examine(match: Match, entries: Sequence[Entry], prompts: Sequence[Prompt | N
     ]
     fillers = tuple(measure(f"filler {n}", next(rows), filler=True) for n in range(len(idle)))
     phrases = _phrases(entries, prompts, single)
-    return Evidence(tuple(facts[0].values()), facts[1], phrases, fillers, single)
+    words = _asked(match, facts[1], single, phrases)
+    return Evidence(tuple(facts[0].values()), words, phrases, fillers, single)
 
 
 def measure(name: str, heat: torch.Tensor, **more) -> WordFacts:
@@ -142,6 +149,16 @@ def _facts(name: str, heat: torch.Tensor, target: Target, places: dict, is_word:
     filler = is_word and is_filler(name.partition("#")[0])
     chunk = chunk_of(places[id(entry)], columns[0])
     return measure(name, heat, filler=filler, chunk=chunk, weight=token.weight)
+
+
+def _asked(
+    match: Match, words: dict[str, WordFacts], targets: dict[str, Target], phrases: Sequence[NounPhrase]
+) -> dict[str, WordFacts]:
+    """The words, with the consent of the heads for as many as are compared."""
+    nouns = {phrase.noun for phrase in phrases}
+    order = sorted(words, key=lambda name: name not in nouns)[:COMPARED]
+    found = {name: consent(head_maps(match, targets[name]), PERCENT) for name in order}
+    return {name: replace(word, consent=found.get(name)) for name, word in words.items()}
 
 
 def _idle_targets(entries: Sequence[Entry], prompts: Sequence[Prompt | None]) -> list[Target]:

@@ -20,7 +20,7 @@ APART = (
     "Say where each is (“on the left”, “on the right”), or give each its own area: Conditioning (Set Area) on two prompts, "
     "then Conditioning (Combine)."
 )
-KINDS = ("ignored", "shared place", "wrong noun", "doubtful sense", "late part")
+KINDS = ("ignored", "no place", "shared place", "wrong noun", "doubtful sense", "late part")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Limits:
 
     ignored_strength, ignored_gathering: a word is ignored below these parts of what filler words get.
     lone_strength, lone_gathering: the same against the other words, where a prompt has no filler words.
+    consent: a noun has no place below this part of what the prompt's words get in the middle.
     even: a map that gathers less than this counts as even, whatever filler words do.
     shared_nouns, shared_modifiers: correlation of two maps from which on they lie in one place. margin: by how much a
     modifier must lie better on another noun.
@@ -39,6 +40,7 @@ class Limits:
     ignored_gathering: float = 0.8
     lone_strength: float = 0.5
     lone_gathering: float = 0.5
+    consent: float = 0.75
     even: float = 0.1
     shared_nouns: float = 0.85
     shared_modifiers: float = 0.8
@@ -70,6 +72,8 @@ class Finding:
             return f"“{first}” and “{others[0]}” share one place"
         if self.kind == "late part":
             return f"words from “{first}” on came late and got little"
+        if self.kind == "no place":
+            return f"“{first}” has no place: it may be missing"
         return f"“{first}” was ignored" if self.kind == "ignored" else f"“{first}”: sense in doubt"
 
     def mark(self, word: str) -> str:
@@ -97,7 +101,12 @@ class Bond:
 def find(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
     """All findings of one picture but those that need head relevance, the gravest kinds first."""
     return [
-        *ignored_words(evidence, limits),
+        *(ignored := ignored_words(evidence, limits)),
+        *(
+            found
+            for found in lost_nouns(evidence, limits)
+            if found.words not in [one.words for one in ignored]
+        ),
         *shared_places(evidence, limits),
         *wrong_nouns(bonds(evidence, limits)),
         *late_parts(evidence, limits),
@@ -142,6 +151,28 @@ def ignored_words(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
             numbers = {"strength": word.strength, "filler_strength": level[0]}
             numbers |= {"gathering": word.gathering, "filler_gathering": level[1]}
             found.append(Finding("ignored", (word.name,), text, _louder(word), numbers))
+    return found
+
+
+def lost_nouns(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
+    """Nouns whose attention gathers, but on whose place the heads agree much less than on those of the prompt's words in
+    general. Bare places (“on grass”) do not count: they lie around the things."""
+    known = {name: word.consent for name, word in evidence.words.items() if word.consent is not None}
+    if len(known) < 3:
+        return []  # nothing to compare with
+    usual = statistics.median(known.values())
+    found = []
+    for name in dict.fromkeys(phrase.noun for phrase in evidence.phrases if not phrase.is_place):
+        if known.get(name, usual) >= limits.consent * usual or not gathers(
+            evidence, evidence.words[name], limits
+        ):
+            continue
+        text = (
+            f"The model's attention heads disagree where “{name}” is (they agree by {known[name]:.2f} of 1, against {usual:.2f} "
+            "for the words of this prompt): it may be missing."
+        )
+        numbers = {"consent": known[name], "usual_consent": usual}
+        found.append(Finding("no place", (name,), text, _louder(evidence.words[name]), numbers))
     return found
 
 
