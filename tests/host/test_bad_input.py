@@ -29,7 +29,7 @@ NASTY = [
 TEXTS = st.one_of(st.sampled_from(NASTY), st.text(max_size=40))
 # what Python, torch and numpy say to programmers
 TECHNICAL = re.compile(
-    r"tensor|dtype|Traceback|has no attribute|NoneType|out of range|out of bounds|expected .* argument|unsupported operand"
+    r"tensor|dtype|Traceback|has no attribute|NoneType|index out of range|out of bounds|expected .* argument|unsupported operand"
     r"|invalid literal|broadcast|dimension|not iterable|not subscriptable|KeyError|IndexError|object at 0x"
 )
 ONES_OF_OURS = ("ValueError", "OSError", "FileNotFoundError")
