@@ -34,6 +34,7 @@ PARTS = (
     "startup",
     "voting",
     "steering",
+    "excite",
     "gpu",
 )
 DOCUMENT = bench.ROOT / "docs" / "performance.md"
