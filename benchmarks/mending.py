@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import bench
@@ -29,6 +29,7 @@ REPORT_SEED, TUNING_SEED = 970_001, 980_001  # training and the other benchmarks
 STRENGTHS = {"senses": (1.0, 2.0), "lost": (0.25, 0.5), "missing": (0.25, 0.5)}
 FACTORS = {"senses": (0.5, 2.0), "lost": (1.5, 2.0), "missing": (1.5, 2.0)}
 STRENGTHS_OF_EXCITE = (1.0, 10.0)
+REPORTED = ("votes", "published", "agreement", "words", "excite")
 DOCUMENT = bench.ROOT / "docs" / "results.md"
 VECTORS = bench.ROOT / "hrv_data" / "vectors"
 FILES = {"votes": "demo_checkpoint.safetensors", "agreement": "demo_checkpoint_agreement.safetensors"}
@@ -70,7 +71,7 @@ def main(arguments: list[str]) -> None:
             print(tuning_table(tried))
             continue
         found = report(studio, part, chosen, options)
-        text = table(part, found, chosen, options)
+        text = f"{table(found, chosen, options)}\n\n{tuning_table(tried)}"
         print(f"\n{text}\n", flush=True)
         figures[part] = {"chosen": [vars(how) for how in chosen], "text": text}
         if not options.no_write:
@@ -107,6 +108,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         action="store_false",
         help="leave out which heads carry a word's meaning",
     )
+    parser.add_argument("--only", nargs="+", choices=REPORTED, default=REPORTED, help="rows of the report")
     parser.add_argument("--pictures", type=int, default=200, help="pictures of each part (seeds)")
     parser.add_argument("--tuning-pictures", type=int, default=16, help="other pictures, to choose strengths")
     parser.add_argument("--tune", action="store_true", help="choose strengths, print all, and stop")
@@ -129,7 +131,7 @@ def candidates(part: str, sources) -> list[list[Treatment]]:
     groups = [[Treatment("relevance", source, s) for s in STRENGTHS[part]] for source in sources]
     groups.append([Treatment(EVERY_HEAD, "", factor) for factor in FACTORS[part]])
     if part == "missing":
-        groups += [[Treatment(EXCITE, source, s) for s in STRENGTHS_OF_EXCITE] for source in ("", *sources)]
+        groups.append([Treatment(EXCITE, one, s) for one in ("", *sources) for s in STRENGTHS_OF_EXCITE])
     return groups
 
 
@@ -145,13 +147,15 @@ def choose(studio, part: str, options) -> tuple[list[Treatment], dict[Treatment,
 
 
 def report(studio, part: str, chosen: list[Treatment], options) -> dict[Treatment, list[Picture]]:
-    """Each treatment's pictures; for the first relevance also strength 1, the method as published, beside the chosen one."""
+    """Pictures of the treatments that are asked for, and of strength 1 by votes, the method as published."""
+    wanted = [how for how in chosen if how.short in options.only]
+    published = Treatment("relevance", "votes", 1.0)
+    if "published" in options.only and published not in wanted:
+        wanted.append(published)
     found = {}
-    for number, how in enumerate(chosen):
-        both = {how, replace(how, amount=1.0)} if number == 0 else {how}
-        for one in sorted(both, key=lambda t: t.amount):
-            found[one] = pictures(studio, part, one, options.pictures, False)
-            progress(part, one, found[one])
+    for how in wanted:
+        found[how] = pictures(studio, part, how, options.pictures, False)
+        progress(part, how, found[how])
     return found
 
 
@@ -230,7 +234,7 @@ def _of(values: list[bool]) -> str:
     return f"{sum(values)} of {len(values)}" if values else "–"
 
 
-def table(part: str, found: dict[Treatment, list[Picture]], chosen: list[Treatment], options) -> str:
+def table(found: dict[Treatment, list[Picture]], chosen: list[Treatment], options) -> str:
     """Markdown: each wish and treatment in a row."""
     lines = [
         "| wish | steered | amount | wish granted, before → after | change, 95 % interval | wrong ones mended | right ones lost "
@@ -244,14 +248,18 @@ def table(part: str, found: dict[Treatment, list[Picture]], chosen: list[Treatme
             lines.append(f"| {sort} ({len(of_sort)}) | {how.name} | {amount} | {row(of_sort)} |")
     return "\n".join(lines) + (
         f"\n\n{options.pictures} pictures, {BATCH} seeds of each prompt, {options.steps} euler steps, cfg {CFG:g}; strengths chosen on "
-        f"{options.tuning_pictures} pictures of other prompts."
+        f"{options.tuning_pictures} pictures of other prompts:"
     )
 
 
 def tuning_table(tried: dict[Treatment, list[Picture]]) -> str:
-    lines = ["| treatment | amount | gain | " + "granted | change | mended | lost | error |", "|---|" * 8]
+    """Everything that was tried on the choosing set; gain is what the choice goes by."""
+    lines = [
+        "| tried | amount | granted, before → after | change | wrong ones mended | right ones lost | error on the rest | gain |",
+        "|---" * 8 + "|",
+    ]
     for how, found in tried.items():
-        lines.append(f"| {how.name} | {how.amount:g} | {gain(found):+.3f} | {row(found)} |")
+        lines.append(f"| {how.name} | {how.amount:g} | {row(found)} | {gain(found):+.1%} |")
     return "\n".join(lines)
 
 

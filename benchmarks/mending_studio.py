@@ -32,6 +32,11 @@ class Treatment:
             f", heads by {self.source}" if self.kind == EXCITE and self.source else ""
         )
 
+    @property
+    def short(self) -> str:
+        """As the command's option --only calls it."""
+        return {EVERY_HEAD: "words", EXCITE: "excite"}.get(self.kind, self.source)
+
 
 PLAIN = Treatment("plain")
 
