@@ -50,6 +50,9 @@ def test_pointing_pinning_undo_saving_and_copying(lens):
     lens.chip("star").click()
     lens.page.wait_for_timeout(500)
     assert lens.widget(LENS, "words") == "fish, star"
+    lens.chip("red").hover()
+    # heat of the one, outlines of the others
+    lens.until("JSON.stringify(JSON.parse(lens.scene).slice(0, 2)) === '[[1],[6,2]]'")
     saved = lens.saved()
     (node,) = [n for n in saved["nodes"] if n["type"] == LENS]
     assert node["widgets_values"] == ["auto", "fish, star", 0.4, "", 23]

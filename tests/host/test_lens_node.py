@@ -55,6 +55,18 @@ def test_overlay_and_mask_are_those_of_the_heatmap_node(comfy):
     assert torch.equal(plain, image) and not empty.any()
 
 
+def test_reading_nodes_tell_the_browser_the_words_of_the_prompt(comfy):
+    import rig
+
+    studio = rig.studio("sdxl")
+    latent = {"samples": rig.sample(studio.recorded, studio.positive, studio.negative, rig.empty(1))}
+    asked = {"attention": studio.recording, "latent": latent}
+    names = comfy.run_node_ui("HRVHeatmap", **asked)[1]["hrv_words"]
+    assert names == comfy.run_node("HRVHeatmap", **asked)[3], "with no word asked for, every entry is shown"
+    assert comfy.run_node_ui("HRVHeatmap", **asked, words=names[1])[1]["hrv_words"] == names
+    assert comfy.run_node_ui("HRVAutoHeads", **asked, word=names[1])[1]["hrv_words"] == names
+
+
 @pytest.fixture(scope="module")
 def ran(server):
     """The server, and what the browser got after one run on the demo checkpoint."""
