@@ -148,7 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
     listed = listed if listed.is_file() or options.prompts else PROMPTS / "general.txt"
     lines = (line.strip() for line in listed.read_text(encoding="utf-8").splitlines())
     prompts = [line for line in lines if line and not line.startswith("#")][: options.limit or None]
-    names = ("concepts", "steps", "cfg", "width", "height", "draws")
+    names = ("concepts", "steps", "cfg", "width", "height", "draws", "method")
     common = {name: getattr(options, name) for name in names}
     run = uuid.uuid4().hex[:8]
     jobs = shares(prompts, options.seed, len(servers), options.split)
@@ -206,6 +206,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--height", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--draws", type=int, default=1)
+    parser.add_argument("--method", choices=("votes", "agreement"), default="votes", help="as in the node")
     parser.add_argument(
         "--name", default="head_relevance", help="what the merged file is called in models/hrv"
     )
