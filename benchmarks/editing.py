@@ -97,7 +97,7 @@ def main(arguments: list[str]) -> None:
     masks = check_masks(8 if options.quick else 200, options.seed)
     note = editing_report.footnote(options, CFG, masks)
     note += (
-        f" {chosen.name[0].upper()}{chosen.name[1:]} (self-attention on all grids), chosen from {len(TUNED) - 1} settings on "
+        f" Edit Prompt with {chosen.name} and self-attention on all grids, chosen from {len(TUNED) - 1} settings on "
         f"{options.tuning_prompts * len(QUESTIONS)} other pairs."
     )
     text = "\n\n".join([*(editing_report.table(results, question) for question in (None, *QUESTIONS)), note])
