@@ -7,6 +7,7 @@ How a graph is described: workflow_graph.py. Standard library only.
 
 from __future__ import annotations
 
+from edit_example import COLOUR
 from excite_example import MISSING
 from head_examples import compare_masks, merge_builds, which_rose
 from steering_examples import CFG, LOST_WORD, SIDE, STEPS, WRONG_SENSE, Example
@@ -364,8 +365,8 @@ def wrong_sense(name: str) -> None:
             vectors="vectors.vectors", image=f"decode{source}.IMAGE",
         )  # fmt: skip
     note = (
-        f"**Wrong sense, adjusted.** *{example.words}* is a thing and a colour here. You meant the thing, and the upper row drew "
-        f"something in that colour. Compare Concepts says so. Adjust Concept turns the word towards *{example.concept}* and away "
+        f"**Wrong sense, adjusted.** *{example.words}* is a thing and a colour here. Something of that colour was meant, and the upper "
+        f"row drew the thing. Compare Concepts says which it was. Adjust Concept turns the word towards *{example.concept}* and away "
         f"from *{example.unwanted}*, and the lower row draws the same seed again.\n\n"
         "One Record Attention serves both samplers: each Compare Concepts finds its picture by the latent."
     )
@@ -428,33 +429,32 @@ def excite_a_missing_thing(name: str) -> None:
 
 
 def change_one_word(name: str) -> None:
-    graph = Graph()
+    graph, example = Graph(), COLOUR
     graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 110))
     graph.add(
         "remember", "HRVRememberRun", (40, 330), (300, 130), [256], model="loader.model", clip="loader.clip"
     )
-    graph.add("vectors", "HRVLoadVectors", (40, 780), (300, 110), [DEMO_VECTORS])
     graph.add("empty", "EmptyLatentImage", (40, 520), (300, 110), [256, 256, 1])
     graph.add(
         "negative", "CLIPTextEncode", (390, 340), (340, 100), [""], "Negative prompt", clip="remember.clip"
     )
-    for number, y, colour, title in (
-        (1, 160, "red", "1. The first prompt"),
-        (2, 780, "blue", "2. One word changed"),
+    for number, y, text, title in (
+        (1, 160, example.before, "1. The first prompt"),
+        (2, 780, example.after, "2. One word changed"),
     ):
         graph.add(
-            f"positive{number}", "CLIPTextEncode", (390, y), (340, 130), [f"a large striped {colour} fish on sand"], title,
+            f"positive{number}", "CLIPTextEncode", (390, y), (340, 130), [text], title,
             clip="remember.clip",
         )  # fmt: skip
-    settings = [7, "fixed", 20, 4.5, "euler", "normal", 1.0]
+    settings = [example.seed, "fixed", STEPS, CFG, "euler", "normal", 1.0]
     graph.add(
         "sampler1", "KSampler", (780, 160), (300, 270), settings, "First sampler", model="remember.model",
         positive="positive1.CONDITIONING", negative="negative.CONDITIONING", latent_image="empty.LATENT",
     )  # fmt: skip
     graph.add(
         "edit", "HRVPromptEdit", (390, 970), (340, 330),
-        [0.8, 0.4, "the old word's place", "Colours", "", 1.0, 0.0, "all but the largest"],
-        model="remember.model", source="remember.source", latent="sampler1.LATENT", vectors="vectors.vectors",
+        [example.cross, example.own, "the old word's place", "Colours", "", 1.0, 0.0, "all"],
+        model="remember.model", source="remember.source", latent="sampler1.LATENT",
     )  # fmt: skip
     graph.add(
         "sampler2", "KSampler", (780, 780), (300, 270), settings, "Second sampler: the same seed", model="edit.model",
@@ -477,8 +477,8 @@ def change_one_word(name: str) -> None:
     note = (
         "**Change one word.** The upper row draws a picture, and Remember Run notes what the sampler does. Edit Prompt then lets "
         "the second sampler look where the first one looked, while *red* becomes *blue*: the rest of the picture stays.\n\n"
-        "Both samplers need the same seed, steps, sampler and scheduler. Try *dotted* for *striped*, or *boat* for *fish* with "
-        "lower percentages."
+        "Both samplers need the same seed, steps, sampler and scheduler. For a change of shape lower both percentages; to make "
+        "the new word count more, connect Load Head Relevance to `vectors`."
     )
     graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")
     graph.save(name)
