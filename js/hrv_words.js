@@ -15,6 +15,8 @@ const FIELDS = {
   HRVStrengthenConcept: { name: "words", many: true },
   HRVAdjustConcept: { name: "words", many: true },
   HRVScaleHeads: { name: "words", many: true },
+  HRVAttendExcite: { name: "words", many: true },
+  HRVPromptEdit: { name: "words", many: true },
 };
 const TELLERS = ["HRVLens", ...Object.keys(FIELDS)]; // what they show after a run tells the prompt's words
 const HEIGHT = 58;

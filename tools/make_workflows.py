@@ -144,7 +144,7 @@ def published_vectors(name: str) -> None:
         attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
     )  # fmt: skip
     graph.add(
-        "chart", "PreviewImage", (1150, 780), (700, 400), title="Where these heads are", images="select.chart"
+        "chart", "PreviewImage", (1150, 880), (700, 400), title="Where these heads are", images="select.chart"
     )
     note = (
         "**Load published vectors for SDXL.** Load Head Relevance downloads 177 kB once. Select Heads by Concept takes the "

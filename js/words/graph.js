@@ -18,9 +18,10 @@ const isNegative = (slot) => /neg/i.test(slot.name ?? "");
 export function promptOf(node, role, root) {
   const walk = new Walk(role);
   for (const scope of scopesOf(node.graph, root)) {
+    const patched = (node.outputs ?? []).flatMap((output, slot) => (output.type === "MODEL" ? [slot] : []));
+    for (const slot of patched) walk.model(node, slot, scope);
     const latent = (node.inputs ?? []).findIndex((input) => input.type === "LATENT");
-    if (latent >= 0) walk.latent(walk.origin(node, latent, scope));
-    else (node.outputs ?? []).forEach((output, slot) => output.type === "MODEL" && walk.model(node, slot, scope));
+    if (!patched.length && latent >= 0) walk.latent(walk.origin(node, latent, scope));
   }
   return { texts: [...new Set(walk.texts)], complete: walk.complete && walk.sources.size > 0, sources: [...walk.sources] };
 }
