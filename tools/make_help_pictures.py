@@ -126,7 +126,7 @@ def _as_asked(seen: list[dict[str, str]], wanted) -> bool:
 
 
 def example_picture(name: str, example: Example) -> Callable[[Studio], None]:
-    """Without the node, and with half, the whole and once and a half of the example's strength."""
+    """Without the node, and with half, the whole and twice the example's strength."""
 
     def make(studio: Studio) -> None:
         if not studio.works(example):
@@ -135,9 +135,7 @@ def example_picture(name: str, example: Example) -> Callable[[Studio], None]:
                 "into tools/steering_examples.py."
             )
         shown = [(0.0, studio.model)]
-        shown += [
-            (s, studio.steered(example, s)) for s in (example.strength * part for part in (0.5, 1, 1.5))
-        ]
+        shown += [(s, studio.steered(example, s)) for s in (example.strength * part for part in (0.5, 1, 2))]
         pictures = [studio.draw(model, example.prompt, example.seed) for _, model in shown]
         captions = ["without the node", *(f"strength {strength:g}" for strength, _ in shown[1:])]
         save(name, row(pictures, captions))

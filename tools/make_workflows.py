@@ -10,7 +10,7 @@ from __future__ import annotations
 from edit_example import COLOUR
 from excite_example import MISSING
 from head_examples import compare_masks, merge_builds, which_rose
-from steering_examples import CFG, LOST_WORD, SIDE, STEPS, WRONG_SENSE, Example
+from steering_examples import BY_AGREEMENT, CFG, LOST_WORD, SIDE, STEPS, WRONG_SENSE, Example
 from workflow_graph import Graph, heatmap_widgets, text_to_image
 
 SDXL = {
@@ -350,25 +350,20 @@ def steered(graph: Graph, example: Example, kind: str, concepts: list[str], titl
 
 def wrong_sense(name: str) -> None:
     graph, example = Graph(), WRONG_SENSE
-    both = f"{example.concept}, {example.unwanted}"
-    steered(
-        graph,
-        example,
-        "HRVAdjustConcept",
-        [example.concept, example.unwanted],
-        "2. Turn it to the other sense",
-    )
-    for number, source, title in ((1, "", "1. Which sense was drawn?"), (2, "2", "3. And now?")):
-        graph.add(
-            f"compare{number}", "HRVCompareConcepts", (1480, 160 + 620 * (number - 1)), (640, 560),
-            [example.words, both, 23.0, ""], title, attention="record.attention", latent=f"sampler{source}.LATENT",
-            vectors="vectors.vectors", image=f"decode{source}.IMAGE",
-        )  # fmt: skip
+    concepts = [example.concept, example.unwanted]
+    steered(graph, example, "HRVAdjustConcept", concepts, "2. Turn it to the other sense")
+    graph.add("vectors2", "HRVLoadVectors", (1130, 540), (300, 110), [BY_AGREEMENT], "For the diagnosis")
+    graph.add(
+        "compare", "HRVCompareConcepts", (1480, 160), (640, 560), [example.words, ", ".join(concepts), 23.0, ""],
+        "1. Which sense was drawn?", attention="record.attention", latent="sampler.LATENT", vectors="vectors2.vectors",
+        image="decode.IMAGE",
+    )  # fmt: skip
     note = (
         f"**Wrong sense, adjusted.** *{example.words}* is a thing and a colour here. Something of that colour was meant, and the upper "
         f"row drew the thing. Compare Concepts says which it was. Adjust Concept turns the word towards *{example.concept}* and away "
         f"from *{example.unwanted}*, and the lower row draws the same seed again.\n\n"
-        "One Record Attention serves both samplers: each Compare Concepts finds its picture by the latent."
+        "The diagnosis is asked of the upper picture. Record Attention keeps what the model looked at, not what Adjust Concept made "
+        "of it, so the verdict on the lower one would be about the looking, not about what was drawn."
     )
     graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")
     graph.save(name)

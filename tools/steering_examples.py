@@ -34,18 +34,12 @@ class Example:
     vectors: str = BY_VOTES
 
 
-WRONG_SENSE = Example(
-    "orange, at night",
-    "orange",
-    "Objects",
-    "Colours",
-    1.0,
-    980003,
-    (0, "kind", "orange"),
-    ((0, "background", "night"),),
-)
+WRONG_SENSE = Example(  # something orange is meant, not the fruit
+    "orange, on sand", "orange", "Colours", "Objects", 1.0, 970003, (0, "kind", "fish"),
+    ((0, "colour", "orange"), (0, "background", "sand")),
+)  # fmt: skip
 LOST_WORD = Example(
-    "a small plain blue fish and a medium dotted black boat on stone", "boat", "Objects", "", 0.5, 982006,
-    (1, "kind", "boat"), ((0, "kind", "fish"), (0, "colour", "blue"), (1, "colour", "black"), (0, "background", "stone")),
+    "a medium dotted red car and a small striped yellow tree at night", "tree", "Objects", "", 0.25, 972036,
+    (1, "kind", "tree"), ((0, "kind", "car"), (0, "colour", "red"), (1, "colour", "yellow"), (0, "background", "night")),
     things=2,
 )  # fmt: skip
