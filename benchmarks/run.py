@@ -61,18 +61,22 @@ def main() -> int:
         parser.error(f"unknown options: {' '.join(rest)}")
     bench.start_host()
     machine = machine_name()
-    parts: dict[str, list[bench.Row]] = {}
+    rows: list[bench.Row] = []
     for part in arguments.only:
         started = time.monotonic()
-        parts[part] = importlib.import_module(part).measure(arguments.quick)
-        print(f"{part}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    rows = [row for part in arguments.only for row in parts[part]]
-    print(f"\n{machine}\n\n{bench.table(rows)}")
-    if arguments.write:
-        quick = " --quick" if arguments.quick else ""
-        for part, measured in parts.items():
-            command = f"`python3 dev.py bench --only {part}{quick}`, {machine}"
+        measured = importlib.import_module(part).measure(arguments.quick)
+        print(
+            f"{part}: {time.monotonic() - started:.0f} s\n{bench.table(measured)}",
+            file=sys.stderr,
+            flush=True,
+        )
+        rows += measured
+        if arguments.write:
+            command = (
+                f"`python3 dev.py bench --only {part}{' --quick' if arguments.quick else ''}`, {machine}"
+            )
             bench.write_block(DOCUMENT, part, f"{command}\n\n{bench.table(measured)}")
+    print(f"\n{machine}\n\n{bench.table(rows)}")
     if arguments.json:
         report = {"machine": machine, "rows": [dataclasses.asdict(row) for row in rows]}
         arguments.json.write_text(json.dumps(report, indent=1))
