@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 
 from devtools.server import ROOT, ComfyServer
@@ -32,9 +33,10 @@ CENTRE = """([type, scale]) => {
 
 
 def example(start: str, steps: int = 4) -> dict:
-    """The example whose name starts so, with few steps and nothing pinned in its lens."""
+    """The example whose name starts so, with few steps and nothing pinned in its lens, under an id of its own: the page
+    mixes up tabs whose graphs have the same one."""
     (path,) = (ROOT / "example_workflows").glob(f"{start}*.json")
-    workflow = json.loads(path.read_text("utf-8"))
+    workflow = {**json.loads(path.read_text("utf-8")), "id": str(uuid.uuid4())}
     for node in workflow["nodes"]:
         if node["type"] == "KSampler":
             node["widgets_values"][2] = steps

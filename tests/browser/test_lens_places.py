@@ -1,5 +1,7 @@
 """Attention Lens where it is used: with batches and vectors, inside a subgraph, with long prompts, at any size."""
 
+import uuid
+
 import pytest
 from editor import example
 
@@ -94,7 +96,9 @@ def test_inside_a_subgraph(editor):
     editor.page.evaluate(INSIDE)
     editor.until("lens.frames && lens.pinned[0] === 'fish'")
     assert editor.run()["status"]["status_str"] == "success"
-    editor.load(saved)
+    editor.page.evaluate(OUTSIDE)
+    editor.page.wait_for_timeout(500)
+    editor.load({**saved, "id": str(uuid.uuid4())})
     editor.page.evaluate(INSIDE)
     editor.page.wait_for_timeout(500)
     assert editor.widget(LENS, "words") == "fish"
