@@ -101,6 +101,8 @@ def tables(releases: dict[str, Release], ways: dict[str, Way]) -> str:
             lines.append(f"| {version} | {told.counts} | {', '.join(sorted(told.lacks)) or 'nothing'} |")
         else:
             lines.append(f"| {version} | not run yet: `python3 dev.py test --comfyui {version}` | |")
+    if any(told.failed for told in releases.values()):
+        lines.append("")
     for version, told in releases.items():
         lines += [f"- fails on {version}: `{name}`" for name in told.failed]
     shown = [version for version in RELEASES if version in releases]
