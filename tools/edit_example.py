@@ -35,10 +35,10 @@ COLOUR = EditExample(
     "fish",
     "colour",
     "blue",
-    7,
+    1,
     0.4,
     0.2,
 )
 KIND = EditExample(
-    "a large plain red star on grass", "a large plain red cat on grass", "star", "kind", "cat", 7, 0.2, 0.0
+    "a large plain red star on grass", "a large plain red cat on grass", "star", "kind", "cat", 0, 0.2, 0.0
 )
