@@ -21,4 +21,6 @@ class ExciteExample:
     seed: int
 
 
-MISSING = ExciteExample("a fish and a mug", "fish, mug", ("fish", "mug"), 1.0, 7)
+MISSING = ExciteExample(
+    "a small plain white car and a medium plain black star on sand", "car, star", ("car", "star"), 10.0, 7
+)
