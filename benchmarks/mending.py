@@ -6,9 +6,10 @@
     python3 dev.py bench --suite mending --quick         a few pictures, to see that it runs; writes nothing
 
 Parts (benchmarks/mending_cases.py): `senses`, a word with two senses; `lost`, an attribute that got lost; `missing`, two things of
-which one is not there. Before them, which heads carry a word's meaning (benchmarks/mending_effect.py). Everything goes through the pack's nodes and KSampler with the same seeds with and without steering.
-Strengths are chosen on other prompts and seeds than those reported. Beside steering by head relevance stands what needs none:
-the word multiplied in all heads alike (Scale Heads with every head).
+which one is not there; and `effect`, which heads carry a word's meaning (benchmarks/mending_effect.py). Everything goes through
+the pack's nodes and KSampler with the same seeds with and without steering. Strengths are chosen on other prompts and seeds
+than those reported. Beside steering by head relevance stands what needs none: the word multiplied in all heads alike (Scale
+Heads with every head).
 """
 
 from __future__ import annotations
@@ -62,9 +63,9 @@ def main(arguments: list[str]) -> None:
         raise SystemExit(f"No head relevance in {options.vectors}: tools/make_demo_vectors.py makes it.")
     studio = Studio(options.checkpoint, files, options.steps)
     figures = {}
-    if options.effect and not options.tune:
+    if "effect" in options.parts and not options.tune:
         figures["effect"] = why(studio, options, arguments)
-    for part in options.parts:
+    for part in (part for part in options.parts if part in PARTS):
         chosen, tried = choose(studio, part, options)
         truth.say(f"{part}: chosen {', '.join(f'{how.name} {how.amount:g}' for how in chosen)}")
         if options.tune:
@@ -85,7 +86,7 @@ def why(studio, options, arguments: list[str]) -> str:
     import mending_effect
     import truth
 
-    scenes = 1 if options.quick else mending_effect.SCENES
+    scenes = options.effect_scenes
     found = mending_effect.effects(studio, scenes, truth.counter("scenes", scenes))
     text = f"{mending_effect.table(found, studio.vectors)}\n\n{scenes} scenes, three parts of the schedule."
     print(f"\n{text}\n", flush=True)
@@ -101,13 +102,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     demo = bench.ROOT / "hrv_data" / "demo" / "demo_checkpoint.safetensors"
-    parser.add_argument("--part", dest="parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument(
-        "--no-effect",
-        dest="effect",
-        action="store_false",
-        help="leave out which heads carry a word's meaning",
+        "--part", dest="parts", nargs="+", choices=("effect", *PARTS), default=("effect", *PARTS)
     )
+    parser.add_argument("--effect-scenes", type=int, default=6, help="scenes of the part effect")
     parser.add_argument("--only", nargs="+", choices=REPORTED, default=REPORTED, help="rows of the report")
     parser.add_argument("--pictures", type=int, default=200, help="pictures of each part (seeds)")
     parser.add_argument("--tuning-pictures", type=int, default=16, help="other pictures, to choose strengths")
@@ -121,6 +119,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="shows that it runs; writes nothing")
     options = parser.parse_args(arguments)
     if options.quick:
+        options.effect_scenes = 1
         options.pictures = options.tuning_pictures = BATCH
         options.steps, options.no_write = 2, True
     return options

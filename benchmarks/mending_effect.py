@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from mending_cases import CONCEPT
 
-SCENES, SEED = 6, 990_001
+SEED = 990_001
 PARTS_OF_SCHEDULE = (0.15, 0.4, 0.7)
 OTHERS = {
     "kind": ("car", "tree"), "colour": ("red", "blue"), "pattern": ("plain", "dotted"), "size": ("small", "large"),
