@@ -15,6 +15,7 @@ import rig
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy_extras import nodes_pag
+from stand_ins import replaced
 
 from hrv_pack.host import attend_excite, excited_sampling
 from hrv_pack.host.attend_excite import excite
@@ -398,6 +399,31 @@ def test_perturbed_attention_guidance(studio, caplog):
     (model,) = nodes_pag.PerturbedAttentionGuidance().execute(excited(studio), 3.0).result
     latent = draw(model, studio)
     assert torch.isfinite(latent).all() and complaints(caplog) == []
+
+
+@pytest.mark.parametrize("place", [("input", 4), ("output", 0, 1)])
+def test_other_packs_attention_takes_part(studio, place, caplog):
+    """As IPAdapter: what it adds in an earlier layer changes the way, and it still acts in the picture."""
+    other = replaced(studio.model, *place)
+    shift = shift_of(excited(other), studio)
+    assert not torch.allclose(shift, shift_of(excited(studio), studio), rtol=0.01)
+    assert complaints(caplog) == [] and not torch.equal(draw(excited(other), studio), draw(other, studio))
+
+
+def test_control_signals_take_part(studio, caplog):
+    """As a ControlNet: tensors from inference mode, added within the network, in lists that it empties."""
+    signal = torch.randn(1, 128, 2, 4, generator=torch.Generator().manual_seed(6))
+
+    def controlled(executor, x, timesteps, context, y, control, options, **kwargs):
+        with torch.inference_mode():
+            control = {"middle": [signal.expand(x.shape[0], -1, -1, -1).clone()]}
+        return executor(x, timesteps, context, y, control, options, **kwargs)
+
+    other = studio.model.clone()
+    other.add_wrapper_with_key(WRAPPERS.DIFFUSION_MODEL, "control", controlled)
+    shift = shift_of(excited(other), studio)
+    assert not torch.allclose(shift, shift_of(excited(studio), studio), rtol=0.01)
+    assert complaints(caplog) == [] and not torch.equal(draw(excited(other), studio), draw(other, studio))
 
 
 def test_attention_without_a_gradient(studio):
