@@ -32,7 +32,7 @@ MOST_FALSE = 0.15
 SEARCHED = {
     "ignored_strength": (0.6, 0.8, 1.0, 1.2),
     "ignored_gathering": (0.3, 0.4, 0.6, 0.8, 1.0),
-    "consent": (0.6, 0.65, 0.7, 0.75, 0.8),
+    "consent": (0.7, 0.75, 0.8, 0.85, 0.9),
     "shared_nouns": (0.6, 0.7, 0.8, 0.9, 2.0),
     "shared_modifiers": (0.5, 0.6, 0.7, 0.8, 0.9, 2.0),
     "margin": (0.2, 0.3, 0.4, 0.5, 0.7, 2.0),

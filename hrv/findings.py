@@ -29,7 +29,7 @@ class Limits:
 
     ignored_strength, ignored_gathering: a word is ignored below these parts of what filler words get.
     lone_strength, lone_gathering: the same against the other words, where a prompt has no filler words.
-    consent: a noun has no place below this part of what the prompt's words get in the middle.
+    consent: a noun with the words that describe it has no place below this part of what the clearest word gets.
     even: a map that gathers less than this counts as even, whatever filler words do.
     shared_nouns, shared_modifiers: correlation of two maps from which on they lie in one place. margin: by how much a
     modifier must lie better on another noun.
@@ -40,10 +40,10 @@ class Limits:
     ignored_gathering: float = 0.8
     lone_strength: float = 0.5
     lone_gathering: float = 0.5
-    consent: float = 0.75
+    consent: float = 0.8
     even: float = 0.1
     shared_nouns: float = 0.85
-    shared_modifiers: float = 0.8
+    shared_modifiers: float = 0.7
     margin: float = 0.5
     late: float = 0.5
 
@@ -155,24 +155,27 @@ def ignored_words(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
 
 
 def lost_nouns(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
-    """Nouns whose attention gathers, but on whose place the heads agree much less than on those of the prompt's words in
-    general. Bare places (“on grass”) do not count: they lie around the things."""
+    """Nouns whose attention gathers, but on whose place, and on that of the words that describe them, the heads agree much less
+    than on that of the clearest word. Bare places (“on grass”) do not count: they lie around the things."""
     known = {name: word.consent for name, word in evidence.words.items() if word.consent is not None}
     if len(known) < 3:
         return []  # nothing to compare with
-    usual = statistics.median(known.values())
+    clearest = max((n for n in known if not evidence.words[n].filler), key=known.__getitem__, default=None)
     found = []
-    for name in dict.fromkeys(phrase.noun for phrase in evidence.phrases if not phrase.is_place):
-        if known.get(name, usual) >= limits.consent * usual or not gathers(
-            evidence, evidence.words[name], limits
-        ):
+    for phrase in evidence.phrases:
+        asked = [known[name] for name in (phrase.noun, *phrase.modifiers) if name in known]
+        if clearest is None or phrase.is_place or not asked:
+            continue
+        agreed = statistics.fmean(asked)
+        noun = evidence.words[phrase.noun]
+        if agreed >= limits.consent * known[clearest] or not gathers(evidence, noun, limits):
             continue
         text = (
-            f"The model's attention heads disagree where “{name}” is (they agree by {known[name]:.2f} of 1, against {usual:.2f} "
-            "for the words of this prompt): it may be missing."
+            f"The model's attention heads disagree where “{noun.name}” is (they agree by {agreed:.2f} of 1, against "
+            f"{known[clearest]:.2f} for “{clearest}”): it may be missing."
         )
-        numbers = {"consent": known[name], "usual_consent": usual}
-        found.append(Finding("no place", (name,), text, _louder(evidence.words[name]), numbers))
+        numbers = {"consent": agreed, "clearest_consent": known[clearest]}
+        found.append(Finding("no place", (noun.name,), text, _louder(noun), numbers))
     return found
 
 
