@@ -22,5 +22,5 @@ class ExciteExample:
 
 
 MISSING = ExciteExample(
-    "a small plain white car and a medium plain black star on sand", "car, star", ("car", "star"), 10.0, 7
+    "a small plain white car and a medium plain black star on sand", "car, star", ("car", "star"), 5.0, 0
 )
