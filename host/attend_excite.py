@@ -26,6 +26,7 @@ from ..hrv.layout import Layout
 from .blocks import layout_of
 from .clip_trace import TextRegistry, trace
 from .excited_sampling import ExcitedSampling
+from .following import begun
 from .gradients import levels_of
 from .rows import go_innermost
 
@@ -92,7 +93,11 @@ class Exciter:
             model.add_wrapper_with_key(kind, KEY, wrapper)
 
     def _outer_sample(self, executor, *args, **kwargs):
-        sampling = ExcitedSampling(self.layout, self.levels, self.excitements, self.registries)
+        sampling = begun(
+            lambda: ExcitedSampling(self.layout, self.levels, self.excitements, self.registries), "Exciting"
+        )
+        if sampling is None:
+            return executor(*args, **kwargs)
         with sampling.guarded("reading the prompts"):
             sampling.open(executor.class_obj)
             go_innermost(executor.class_obj.model_options, KEY)
@@ -101,7 +106,8 @@ class Exciter:
             samples = executor(*args, **kwargs)
         finally:
             self._sampling = None
-        sampling.close()
+        with sampling.guarded("looking back"):
+            sampling.close()
         return samples
 
     def _predict_noise(self, executor, x, timestep, model_options=None, *args, **kwargs):
@@ -113,7 +119,9 @@ class Exciter:
                     comfy.model_management.throw_exception_if_processing_interrupted()
                     shift = sampling.shift(executor.class_obj, x, timestep, options)
                 except comfy.model_management.InterruptProcessingException as error:
-                    cancelled = error  # not an error of ours, even where the host makes it an ordinary exception
+                    cancelled = (
+                        error  # not an error of ours, even where the host makes it an ordinary exception
+                    )
             if cancelled is not None:
                 raise cancelled
             if shift is not None:

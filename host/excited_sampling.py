@@ -16,7 +16,7 @@ from ..hrv.prompt import Prompt
 from ..hrv.steering import missing_words
 from . import prompt_edit, recorder, run_memory
 from .clip_trace import TextRegistry, find_prompt, registries_of
-from .following import OUT_OF_MEMORY, Following
+from .following import Following, ran_out_of_memory
 from .gradients import DIFFERENTIABLE_ATTENTION, Reached, differentiable, until_layer
 from .rows import POSITIVE, Chunk, Conditionings
 
@@ -100,7 +100,7 @@ class ExcitedSampling(Following):
             )
 
     def abandon(self, at: str, error: Exception) -> None:
-        if isinstance(error, OUT_OF_MEMORY):
+        if ran_out_of_memory(error):
             self.consequence = LESS_MEMORY
             comfy.model_management.soft_empty_cache()
         super().abandon(at, error)

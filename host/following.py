@@ -122,7 +122,9 @@ def begun(make: Callable[[], Followed], doing: str) -> Followed | None:
     try:
         return make()
     except Exception as error:
-        logging.warning("[HRV] %s did not begin (%s). The picture is made without it.", doing, cause_of(error))
+        logging.warning(
+            "[HRV] %s did not begin (%s). The picture is made without it.", doing, cause_of(error)
+        )
         return None
 
 

@@ -23,7 +23,7 @@ from ..hrv.steering import Steering
 from . import recorder, steering
 from .blocks import layout_of
 from .edited_sampling import EditedSampling
-from .following import ran_out_of_memory
+from .following import begun, ran_out_of_memory
 from .rows import go_innermost
 from .run_memory import forget_to_remember
 
@@ -101,7 +101,9 @@ class Editor:
             model.add_wrapper_with_key(kind, KEY, wrapper)
 
     def _outer_sample(self, executor, *args, **kwargs):
-        sampling = EditedSampling(self.layout, self.run, self.options)
+        sampling = begun(lambda: EditedSampling(self.layout, self.run, self.options), "Editing")
+        if sampling is None:
+            return executor(*args, **kwargs)
         if self.warning:
             sampling.warn(self.warning)
         with sampling.guarded("comparing the prompts"):
@@ -112,7 +114,8 @@ class Editor:
             samples = executor(*args, **kwargs)
         finally:
             self._sampling = None
-        sampling.close()
+        with sampling.guarded("looking back"):
+            sampling.close()
         return samples
 
     def _predict_noise(self, executor, x, timestep, *args, **kwargs):

@@ -24,7 +24,7 @@ from ..hrv.recording import fingerprints
 from ..hrv.source_run import Frame, Moment, Moments, RunMemory, SourceRun
 from .blocks import UnsupportedModel, layout_of
 from .clip_trace import TextRegistry, find_prompt, registries_of, trace
-from .following import Following
+from .following import Following, begun
 from .rows import POSITIVE, Chunk, Conditionings, go_innermost
 
 KEY = "hrv_remember"
@@ -82,7 +82,11 @@ class Rememberer:
             model.add_wrapper_with_key(kind, KEY, wrapper)
 
     def _outer_sample(self, executor, *args, **kwargs):
-        sampling = RememberedSampling(self.layout, self.registry, self.memory.memory_limit)
+        sampling = begun(
+            lambda: RememberedSampling(self.layout, self.registry, self.memory.memory_limit), "Remembering"
+        )
+        if sampling is None:
+            return executor(*args, **kwargs)
         with sampling.guarded("reading the prompts"):
             sampling.open(executor.class_obj)
             go_innermost(executor.class_obj.model_options, KEY)
@@ -95,8 +99,8 @@ class Rememberer:
             # sampler nodes hand latents on in this type; older hosts leave them as they are
             handed_on = getattr(comfy.model_management, "intermediate_dtype", lambda: samples.dtype)()
             sampling.run.fingerprints = fingerprints(samples.to(dtype=handed_on))
-        if sampling.run.frames:
-            self.memory.add(sampling.run)
+            if sampling.run.frames:
+                self.memory.add(sampling.run)
         return samples
 
     def _predict_noise(self, executor, x, timestep, *args, **kwargs):

@@ -28,7 +28,9 @@ def test_a_noun_that_every_head_sees_elsewhere_may_be_missing():
     assert (
         finding.words == ("car",) and "disagree where “car” is" in finding.text and "(car:1.3)" in finding.tip
     )
-    assert finding.numbers["consent"] < 0.8 and finding.numbers["clearest_consent"] == pytest.approx(1, abs=0.01)
+    assert finding.numbers["consent"] < 0.8 and finding.numbers["clearest_consent"] == pytest.approx(
+        1, abs=0.01
+    )
     assert "may be missing" in finding.headline
     words = json.loads(report(kept, latent, image).data)["pictures"][0]["findings"]
     assert "no place" in [f["kind"] for f in words]
