@@ -99,7 +99,7 @@ def start_host(gpu: bool = False) -> None:
     """Make ComfyUI, the pack (as `hrv_pack`) and the tests' rig (`rig`, `models`, `synthetic`) importable.
 
     gpu: let ComfyUI use one. Only the first call decides."""
-    if "hrv_conftest" in sys.modules:
+    if "comfy" in sys.modules:  # this function was here before, or a test is
         return
     sys.path[:0] = [str(ROOT / "tests" / "host"), str(ROOT / "tests" / "unit")]
     sys.path.append(str(ROOT))

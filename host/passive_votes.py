@@ -74,6 +74,7 @@ class PassiveVotes:
 
     def end(self, counter: VoteCounter) -> None:
         counter.commit()
+        counter.forget_keys()
         model, self._model = self._model, None
         network = model.model
         if network not in _identities:

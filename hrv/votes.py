@@ -51,7 +51,7 @@ class VoteCounter:
         self.votes = torch.zeros((len(words.spans), layout.heads), dtype=torch.int64)
         self._prompt: Hashable = ""
         self._uncommitted: dict[torch.device, torch.Tensor] = {}
-        self._tables: dict[tuple[torch.device, torch.dtype], torch.Tensor] = {}
+        self._keys: dict[tuple[int, torch.device, torch.dtype], torch.Tensor] = {}
         self._lock = threading.Lock()
 
     def begin(self, prompt: Hashable) -> None:
@@ -65,19 +65,19 @@ class VoteCounter:
     ) -> None:
         """Every head of a layer votes once for each draw and picture, by the queries of the positive prompt.
 
-        to_k: the layer's own projection of (row, token, channel) to keys. It is given the drawn words only: keeping the keys
-        of all words of all layers would take 100 MB and more, and making these anew costs about 0.2 % of an evaluation.
+        to_k: the layer's own projection of (row, token, channel) to keys, called once for each layer, device and dtype; the
+        keys of all words are kept until `forget_keys`.
         q: (row, pixel, heads · d). draw_key: tells apart what happens more than once in a prompt, such as evaluations.
         A picture whose queries are not finite does not vote.
         """
+        of_words = self._keys_of(layer, to_k, q)
         span = self.layout.span(layer)
         heads = span.stop - span.start
         for number in range(self.draws):
             drawn = self.draw(layer, (draw_key, number))
             tokens = [0, *(token for first, stop in drawn for token in range(first, stop))]
             index = torch.tensor(tokens).to(q.device, non_blocking=True)
-            keys = to_k(self._table_for(q).index_select(0, index)[None])[0]
-            scores = concept_scores(q, keys, heads, [stop - first for first, stop in drawn])
+            scores = concept_scores(q, of_words.index_select(0, index), heads, [stop - first for first, stop in drawn])
             winners = scores.argmax(-1)  # the first of equal ones
             ones = scores.isfinite().all(-1).to(torch.int64)
             with self._lock:
@@ -95,11 +95,20 @@ class VoteCounter:
                 self.votes = self.votes + votes.cpu()
             self._uncommitted.clear()
 
-    def _table_for(self, q: torch.Tensor) -> torch.Tensor:
-        kind = (q.device, q.dtype)
-        if kind not in self._tables:
-            self._tables[kind] = self.words.table.to(*kind)
-        return self._tables[kind]
+    def forget_keys(self) -> None:
+        """Frees the keys of the concept words, after which the model's weights may change."""
+        with self._lock:
+            self._keys.clear()
+
+    def _keys_of(self, layer: int, to_k: Callable[[torch.Tensor], torch.Tensor], q: torch.Tensor) -> torch.Tensor:
+        """(token, heads · d): the keys of all concept words, made when they are first asked for."""
+        with self._lock:
+            known = self._keys.get((layer, q.device, q.dtype))
+        if known is None:
+            known = to_k(self.words.table.to(q.device, q.dtype)[None])[0]
+            with self._lock:
+                self._keys[layer, q.device, q.dtype] = known
+        return known
 
     def _votes_on(self, device: torch.device) -> torch.Tensor:
         if device not in self._uncommitted:

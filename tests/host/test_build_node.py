@@ -89,12 +89,21 @@ def test_the_votes_are_those_of_a_plain_computation():
     counter = builder.tally.counter
     counter.seed = DRAW_SEED
 
+    made = []  # the keys of all words, in the order of layers
+
+    def note(module, args, out):
+        if out.shape[1] == len(counter.words.table):
+            made.append(out[0].clone())
+
+    layers = [attn2 for _, attn2 in cross_attention_layers(model.model.diffusion_model)]
+    hooks = [layer.to_k.register_forward_hook(note) for layer in layers]
     with rig.watch(model) as calls, torch.inference_mode():
         found = builder.run().votes
-    table = counter.words.table[None]
-    with torch.inference_mode():
-        of_words = [attn2.to_k(table)[0] for _, attn2 in cross_attention_layers(model.model.diffusion_model)]
+    for hook in hooks:
+        hook.remove()
     assert len(calls) == 20 * 2
+    assert len(made) == len(layers), "keys of concept words are made once for each layer, not in each evaluation"
+    of_words = made
     expected, leads = torch.zeros_like(found), []
     for number, (_, key) in enumerate(numbered(prompts)):
         counter.begin(key)

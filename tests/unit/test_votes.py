@@ -167,21 +167,21 @@ def test_what_is_not_committed_does_not_count():
     assert torch.equal(counter.votes, before)
 
 
-def test_keys_are_made_of_the_drawn_words_only():
-    """Nothing of the size of a layer is kept, and a layer whose weights change is asked again."""
+def test_keys_are_made_once_for_each_layer():
     seen, to_k = [], projections()
 
     def counted(layer):
         return lambda table: seen.append((layer, table)) or to_k[layer](table)
 
     counter = VoteCounter(LAYOUT, words(), 0)
-    for evaluation in range(2):
+    for evaluation in range(3):
         for layer in range(2):
             counter.add(layer, counted(layer), queries()[layer], evaluation)
-            drawn = counter.draw(layer, (evaluation, 0))
-            rows = [0, *(token for first, stop in drawn for token in range(first, stop))]
-            assert seen[-1][0] == layer and torch.equal(seen[-1][1], counter.words.table[rows][None])
-    assert len(seen) == 4
+    assert [layer for layer, _ in seen] == [0, 1]
+    assert all(torch.equal(table, counter.words.table[None]) for _, table in seen)
+    counter.forget_keys()
+    counter.add(1, counted(1), queries()[1], 0)
+    assert [layer for layer, _ in seen] == [0, 1, 1]
 
 
 def test_equal_scores_go_to_the_first_concept_and_broken_pictures_do_not_vote():
