@@ -19,18 +19,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import comfy.model_management
-import comfy.patcher_extension
 
 from ..hrv.attend_excite import Excitement, grids_of, weights_on
 from ..hrv.layout import Layout
 from .blocks import layout_of
 from .clip_trace import TextRegistry, trace
 from .excited_sampling import ExcitedSampling
-from .following import begun
 from .gradients import levels_of
-from .rows import go_innermost
-
-KEY = "hrv_excite"
+from .wrapping import Wrapping
 
 
 def excite(model, clip, excitement: Excitement):
@@ -50,19 +46,18 @@ def excite(model, clip, excitement: Excitement):
     traced = trace(clip, registry) if clip is not None else None
     model = model.clone()
     if excitement.strength:
-        earlier = _exciter_of(model)
+        earlier = Exciter.of(model)
         excitements, registries = (earlier.excitements, earlier.registries) if earlier else ((), ())
-        Exciter(layout, levels, (*excitements, excitement), (*registries, registry)).install(model)
+        Exciter.take_off(model)
+        Exciter(layout, levels, (*excitements, excitement), (*registries, registry)).put_on(model)
     return model, traced
 
 
-def _exciter_of(model) -> Exciter | None:
-    wrappers = model.get_wrappers(comfy.patcher_extension.WrappersMP.OUTER_SAMPLE, KEY)
-    return wrappers[0].__self__ if wrappers else None
+class Exciter(Wrapping):
+    """All Attend and Excite nodes of one model."""
 
-
-class Exciter:
-    """All Attend and Excite nodes of one model. Follows one sampling at a time."""
+    key, follower = "hrv_excite", ExcitedSampling
+    _calc_cond_batch = None  # the prompts' lists are those of its own run
 
     def __init__(
         self,
@@ -75,44 +70,14 @@ class Exciter:
         self.levels = levels
         self.excitements = tuple(excitements)
         self.registries = tuple(registries)
-        self._sampling: ExcitedSampling | None = None
+        super().__init__()
 
-    def __deepcopy__(self, memo) -> Exciter:
-        """Packs that deep-copy model_options keep the wrappers of one sampling together."""
-        return self
-
-    def install(self, model) -> None:
-        """Puts the wrappers on a ModelPatcher that is ours alone, in place of an earlier exciter's."""
-        kinds = comfy.patcher_extension.WrappersMP
-        for kind, wrapper in (
-            (kinds.OUTER_SAMPLE, self._outer_sample),
-            (kinds.PREDICT_NOISE, self._predict_noise),
-            (kinds.DIFFUSION_MODEL, self._diffusion_model),
-        ):
-            model.remove_wrappers_with_key(kind, KEY)
-            model.add_wrapper_with_key(kind, KEY, wrapper)
-
-    def _outer_sample(self, executor, *args, **kwargs):
-        sampling = begun(
-            lambda: ExcitedSampling(self.layout, self.levels, self.excitements, self.registries), "Exciting"
-        )
-        if sampling is None:
-            return executor(*args, **kwargs)
-        with sampling.guarded("reading the prompts"):
-            sampling.open(executor.class_obj)
-            go_innermost(executor.class_obj.model_options, KEY)
-        self._sampling = sampling
-        try:
-            samples = executor(*args, **kwargs)
-        finally:
-            self._sampling = None
-        with sampling.guarded("looking back"):
-            sampling.close()
-        return samples
+    def new_sampling(self) -> ExcitedSampling:
+        return ExcitedSampling(self.layout, self.levels, self.excitements, self.registries)
 
     def _predict_noise(self, executor, x, timestep, model_options=None, *args, **kwargs):
         options = {} if model_options is None else model_options
-        sampling, shift, cancelled = self._sampling, None, None
+        sampling, shift, cancelled = self.sampling, None, None
         if sampling is not None:
             with sampling.guarded("looking for the way"):
                 try:
@@ -132,7 +97,7 @@ class Exciter:
         self, executor, x, timesteps, context=None, y=None, control=None, transformer_options=None, **kwargs
     ):
         options = {} if transformer_options is None else transformer_options
-        sampling = self._sampling
+        sampling = self.sampling
         if sampling is not None and sampling.differentiating:
             return sampling.differentiate(executor, x, timesteps, context, y, control, options, kwargs)
         return executor(x, timesteps, context, y, control, options, **kwargs)

@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import comfy.model_management
-import comfy.patcher_extension
 import comfy.sample
 import comfyui_version
 import latent_preview
@@ -30,7 +29,7 @@ from . import concept_store, vector_store
 from .blocks import layout_of
 from .clip_trace import tokenize_text
 from .progress import LongWork, say
-from .recorder import KEY, Recorder
+from .recorder import Recorder
 from .tallies import AgreementTally, Tally, VoteTally
 from .weights_identity import weights_identity
 
@@ -70,14 +69,10 @@ class Builder:
             else VoteTally(clip, self.layout, words, plan.seed, plan.draws, earlier)
         )
         self._model = model.clone()
-        for kind in vars(comfy.patcher_extension.WrappersMP).values():
-            if isinstance(kind, str):
-                self._model.remove_wrappers_with_key(
-                    kind, KEY
-                )  # a Record Attention before this node need not record
+        Recorder.take_off(self._model)  # a Record Attention before this node need not record
         # of a recording only the newest run is read, so none is kept beside it
         self._recorder = Recorder(Recording(self.layout, 2**20), self.tally.registry, self.tally.options)
-        self._recorder.install(self._model)
+        self._recorder.put_on(self._model)
 
     @property
     def vectors(self) -> HeadRelevance:

@@ -124,12 +124,10 @@ class Capture(Following):
         self._time_bin = next(i for i in range(len(edges) - 1) if sigma >= edges[i + 1])
 
     @contextlib.contextmanager
-    def evaluating(self, lists, latent: tuple[int, int]):
-        """The lists that `cond_or_uncond` points into, and (height, width) of the latent, for as long as they are
-        evaluated."""
+    def evaluated(self, lists, latent: tuple[int, int]):
         before, self._latent = self._latent, latent
         try:
-            with self.evaluated(lists):
+            with super().evaluated(lists, latent):
                 yield
         finally:
             self._latent = before

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import comfy.model_management
-import comfy.patcher_extension
 import comfy.samplers
 import torch
 
@@ -14,11 +13,14 @@ from ..hrv.attend_excite import Excitement, neglect, small_grid, weighted_map, w
 from ..hrv.layout import Layout
 from ..hrv.prompt import Prompt
 from ..hrv.steering import missing_words
-from . import prompt_edit, recorder, run_memory
 from .clip_trace import TextRegistry, find_prompt, registries_of
 from .following import Following, ran_out_of_memory
 from .gradients import DIFFERENTIABLE_ATTENTION, Reached, differentiable, until_layer
+from .prompt_edit import Editor
+from .recorder import Recorder
 from .rows import POSITIVE, Chunk, Conditionings
+from .run_memory import Rememberer
+from .wrapping import CALC_COND_BATCH, DIFFUSION_MODEL
 
 UNKNOWN_WORDS = (
     "Nothing was excited in a prompt whose words are not known: its text node uses a CLIP that was not traced. Connect that "
@@ -34,7 +36,7 @@ NO_NOUNS = (
     "Attend and Excite found no thing in the prompt by itself. Name the words to excite in its words input."
 )
 
-NOT_FOLLOWED_BY = (recorder.KEY, run_memory.KEY, prompt_edit.KEY)
+NOT_FOLLOWED_BY = (Recorder.key, Rememberer.key, Editor.key)
 """Whose wrappers do not see the additional run."""
 
 
@@ -240,10 +242,9 @@ def _part(sampling, timestep: torch.Tensor) -> float:
 def _unfollowed(model_options: dict[str, Any]) -> dict[str, Any]:
     """A copy of the options in which what is evaluated is neither recorded nor edited."""
     options = model_options.get("transformer_options", {})
-    kinds = comfy.patcher_extension.WrappersMP
     wrappers = {
         kind: {key: found for key, found in keyed.items() if key not in NOT_FOLLOWED_BY}
-        if kind in (kinds.CALC_COND_BATCH, kinds.DIFFUSION_MODEL)
+        if kind in (CALC_COND_BATCH, DIFFUSION_MODEL)
         else keyed
         for kind, keyed in options.get("wrappers", {}).items()
     }

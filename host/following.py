@@ -69,8 +69,8 @@ class Following:
             self.warnings.append(message)
             logging.warning("[HRV] %s", message)
 
-    def evaluated(self, lists):
-        """A context in which these lists, which `cond_or_uncond` points into, are evaluated."""
+    def evaluated(self, lists, latent: tuple[int, int]):
+        """A context in which these lists, which `cond_or_uncond` points into, are evaluated on a latent of (height, width)."""
         known = self.conditionings
         return contextlib.nullcontext() if known is None else known.evaluated(lists)
 

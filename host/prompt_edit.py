@@ -15,19 +15,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import comfy.patcher_extension
 import torch
 
 from ..hrv.source_run import RunMemory, SourceRun
 from ..hrv.steering import Steering
-from . import recorder, steering
 from .blocks import layout_of
 from .edited_sampling import EditedSampling
-from .following import begun, ran_out_of_memory
+from .following import ran_out_of_memory
+from .recorder import Recorder
 from .rows import go_innermost
-from .run_memory import forget_to_remember
+from .run_memory import Rememberer
+from .steering import Steerer
+from .wrapping import DIFFUSION_MODEL, Wrapping
 
-KEY = "hrv_edit"
 OTHER_RUN = (
     "Edit Prompt: this latent did not come out of a sampler behind Remember Run, or another node has changed it. The newest "
     "remembered picture is used."
@@ -66,60 +66,42 @@ def edit(model, memory: RunMemory, latent, options: EditOptions):
         options.steering.check(layout)
     run, exact = memory.match(latent)
     model = model.clone()
-    forget_to_remember(model)
+    Rememberer.take_off(model)  # an edited picture need not be remembered
     if options.acts:
-        Editor(layout, run, options, None if exact else OTHER_RUN).install(model)
+        Editor.take_off(model)
+        Editor(layout, run, options, None if exact else OTHER_RUN).put_on(model)
     return model
 
 
-class Editor:
-    """The editing of one model. Follows one sampling at a time."""
+class Editor(Wrapping):
+    """The editing of one model."""
 
-    KINDS = (
-        comfy.patcher_extension.WrappersMP.OUTER_SAMPLE,
-        comfy.patcher_extension.WrappersMP.PREDICT_NOISE,
-        comfy.patcher_extension.WrappersMP.CALC_COND_BATCH,
-        comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL,
-    )
+    key, follower = "hrv_edit", EditedSampling
+    reads = "comparing the prompts"
 
     def __init__(self, layout, run: SourceRun, options: EditOptions, warning: str | None = None):
         self.layout = layout
         self.run = run
         self.options = options
         self.warning = warning
-        self._sampling: EditedSampling | None = None
+        super().__init__()
 
-    def __deepcopy__(self, memo) -> Editor:
-        """Packs that deep-copy model_options keep the wrappers of one sampling together."""
-        return self
-
-    def install(self, model) -> None:
-        """Puts the wrappers on a ModelPatcher that is ours alone, in place of an earlier editor's."""
-        wrappers = (self._outer_sample, self._predict_noise, self._calc_cond_batch, self._diffusion_model)
-        for kind, wrapper in zip(self.KINDS, wrappers, strict=True):
-            model.remove_wrappers_with_key(kind, KEY)
-            model.add_wrapper_with_key(kind, KEY, wrapper)
-
-    def _outer_sample(self, executor, *args, **kwargs):
-        sampling = begun(lambda: EditedSampling(self.layout, self.run, self.options), "Editing")
-        if sampling is None:
-            return executor(*args, **kwargs)
+    def new_sampling(self) -> EditedSampling:
+        sampling = EditedSampling(self.layout, self.run, self.options)
         if self.warning:
             sampling.warn(self.warning)
-        with sampling.guarded("comparing the prompts"):
-            sampling.open(executor.class_obj)
-            go_before_steering(executor.class_obj.model_options)
-        self._sampling = sampling
-        try:
-            samples = executor(*args, **kwargs)
-        finally:
-            self._sampling = None
-        with sampling.guarded("looking back"):
-            sampling.close()
-        return samples
+        return sampling
+
+    def put_in_order(self, model_options) -> None:
+        """Our wrapper of the UNet runs after those of other packs and before steering and recording: so what they put into the
+        layers acts first, on the queries, keys and values that the editing then gets."""
+        super().put_in_order(model_options)
+        inner = model_options["transformer_options"]["wrappers"][DIFFUSION_MODEL]
+        for key in [key for key in inner if key in (Steerer.key, Recorder.key)]:
+            go_innermost(model_options, key)
 
     def _predict_noise(self, executor, x, timestep, *args, **kwargs):
-        sampling = self._sampling
+        sampling = self.sampling
         if sampling is None:
             return executor(x, timestep, *args, **kwargs)
         with sampling.guarded("following the schedule"):
@@ -129,17 +111,11 @@ class Editor:
             denoised = sampling.masked(denoised)
         return denoised
 
-    def _calc_cond_batch(self, executor, model, conds, *args, **kwargs):
-        if self._sampling is None:
-            return executor(model, conds, *args, **kwargs)
-        with self._sampling.evaluated(conds):
-            return executor(model, conds, *args, **kwargs)
-
     def _diffusion_model(
         self, executor, x, timesteps, context=None, y=None, control=None, transformer_options=None, **kwargs
     ):
         given = {} if transformer_options is None else transformer_options
-        sampling, options = self._sampling, given
+        sampling, options = self.sampling, given
         if sampling is not None:
             with sampling.guarded("computing the first picture's attention"):
                 options = sampling.options_for(executor, x, context, control, given)
@@ -156,13 +132,3 @@ class Editor:
             sampling.abandon("the model was running", error)
         del options
         return executor(x, timesteps, context, y, spare_control, given, **kwargs)
-
-
-def go_before_steering(model_options) -> None:
-    """Our wrapper of the UNet runs after those of other packs and before steering and recording: so what they put into the
-    layers acts first, on the queries, keys and values that the editing then gets."""
-    wrappers = model_options["transformer_options"]["wrappers"]
-    go_innermost(model_options, KEY)
-    inner = wrappers[comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL]
-    for key in [key for key in inner if key in (steering.KEY, recorder.KEY)]:
-        go_innermost(model_options, key)

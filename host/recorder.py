@@ -17,18 +17,15 @@ import logging
 from dataclasses import dataclass
 from typing import Protocol
 
-import comfy.model_management
-import comfy.patcher_extension
+import torch
 
-from ..hrv.recording import Recording, Run, fingerprints
+from ..hrv.recording import Recording, Run
 from ..hrv.votes import VoteCounter
 from .blocks import UnsupportedModel, layout_of
 from .capture import Capture
 from .clip_trace import TextRegistry, trace
-from .following import begun, ran_out_of_memory
-from .rows import go_innermost
-
-KEY = "hrv_record"
+from .following import ran_out_of_memory
+from .wrapping import Wrapping, fingerprints_of
 
 
 class VoteKeeper(Protocol):
@@ -71,7 +68,7 @@ def attach(model, clip, options: RecordOptions):
         logging.warning("[HRV] %s The picture is made without a recording.", error)
         return model, traced, Recording(None, options.memory_limit, problem=str(error))
     recorder = Recorder(Recording(layout, options.memory_limit), registry, options)
-    recorder.install(model)
+    recorder.put_on(model)  # beside that of an earlier Record Attention
     return model, traced, recorder.recording
 
 
@@ -91,79 +88,45 @@ def unusable(run: Run, samples) -> str | None:
     return None
 
 
-class Recorder:
+class Recorder(Wrapping):
     """Opens one Capture per sampling and keeps its Run."""
+
+    key, follower = "hrv_record", Capture
 
     def __init__(self, recording: Recording, registry: TextRegistry, options: RecordOptions):
         self.recording = recording
         self.registry = registry
         self.options = options
-        self._capture: Capture | None = None
+        super().__init__()
 
-    def __deepcopy__(self, memo) -> Recorder:
-        """Packs that deep-copy model_options must not detach the recorder from its recording."""
-        return self
+    def new_sampling(self) -> Capture:
+        return Capture(Run(self.recording.layout), self.registry, self.options)
 
-    def install(self, model) -> None:
-        """Adds the four wrappers to a ModelPatcher that is ours alone."""
-        kinds = comfy.patcher_extension.WrappersMP
-        for kind, wrapper in (
-            (kinds.OUTER_SAMPLE, self._outer_sample),
-            (kinds.PREDICT_NOISE, self._predict_noise),
-            (kinds.CALC_COND_BATCH, self._calc_cond_batch),
-            (kinds.DIFFUSION_MODEL, self._diffusion_model),
-        ):
-            model.add_wrapper_with_key(kind, KEY, wrapper)
-
-    def _outer_sample(self, executor, *args, **kwargs):
-        capture = begun(self._new_capture, "Recording")
-        if capture is None:
-            return executor(*args, **kwargs)
-        run = capture.run
-        with capture.guarded("reading the prompts"):
-            capture.open(executor.class_obj)
-            go_innermost(executor.class_obj.model_options, KEY)
-        self._capture = capture
-        try:
-            samples = executor(*args, **kwargs)
-        finally:
-            self._capture = None
+    def look_back(self, capture: Capture, samples: torch.Tensor) -> None:
         with capture.guarded("keeping the recording"):
             capture.close()
-            complaint = unusable(run, samples)
+            complaint = unusable(capture.run, samples)
             if complaint is not None:
                 capture.free()
                 capture.warn(complaint)
         try:
-            # sampler nodes hand latents on in this type; older hosts leave them as they are
-            handed_on = getattr(comfy.model_management, "intermediate_dtype", lambda: samples.dtype)()
-            run.fingerprints = fingerprints(samples.to(dtype=handed_on))
+            capture.run.fingerprints = fingerprints_of(samples)
         except Exception as error:  # e.g. nested latents; the newest run is then read
             logging.warning("[HRV] The latent of this run cannot be recognised later: %s", error)
         with capture.guarded("keeping the recording"):
-            self.recording.add(run)
-        return samples
-
-    def _new_capture(self) -> Capture:
-        return Capture(Run(self.recording.layout), self.registry, self.options)
+            self.recording.add(capture.run)
 
     def _predict_noise(self, executor, x, timestep, *args, **kwargs):
-        if self._capture is not None:
-            with self._capture.guarded("following the schedule"):
-                self._capture.begin_evaluation(timestep)
+        if self.sampling is not None:
+            with self.sampling.guarded("following the schedule"):
+                self.sampling.begin_evaluation(timestep)
         return executor(x, timestep, *args, **kwargs)
-
-    def _calc_cond_batch(self, executor, model, conds, x_in, *args, **kwargs):
-        if self._capture is None:
-            return executor(model, conds, x_in, *args, **kwargs)
-        with self._capture.evaluating(conds, tuple(x_in.shape[-2:])):
-            return executor(model, conds, x_in, *args, **kwargs)
 
     def _diffusion_model(
         self, executor, x, timesteps, context=None, y=None, control=None, transformer_options=None, **kwargs
     ):
         transformer_options = {} if transformer_options is None else transformer_options
-        capture, recorded = self._capture, None
+        capture, recorded = self.sampling, None
         if capture is not None:
             with capture.guarded("matching rows with prompts"):
                 recorded = capture.begin_call(executor.class_obj, x, context, transformer_options)

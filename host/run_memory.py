@@ -15,19 +15,15 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-import comfy.model_management
-import comfy.patcher_extension
 import torch
 
 from ..hrv.layout import Layout
-from ..hrv.recording import fingerprints
 from ..hrv.source_run import Frame, Moment, Moments, RunMemory, SourceRun
 from .blocks import UnsupportedModel, layout_of
 from .clip_trace import TextRegistry, find_prompt, registries_of, trace
-from .following import Following, begun
-from .rows import POSITIVE, Chunk, Conditionings, go_innermost
-
-KEY = "hrv_remember"
+from .following import Following
+from .rows import POSITIVE, Chunk, Conditionings
+from .wrapping import Wrapping, fingerprints_of
 
 
 def remember(model, clip, memory_limit: int):
@@ -44,95 +40,9 @@ def remember(model, clip, memory_limit: int):
         logging.warning("[HRV] %s The picture is made without being remembered.", error)
         return model, traced, RunMemory(memory_limit, problem=str(error))
     rememberer = Rememberer(layout, RunMemory(memory_limit), registry)
-    rememberer.install(model)
+    Rememberer.take_off(model)  # of an earlier Remember Run
+    rememberer.put_on(model)
     return model, traced, rememberer.memory
-
-
-def forget_to_remember(model) -> None:
-    """Takes the wrappers off a ModelPatcher that is ours alone: an edited picture need not be remembered."""
-    for kind in Rememberer.KINDS:
-        model.remove_wrappers_with_key(kind, KEY)
-
-
-class Rememberer:
-    """Follows one sampling at a time and keeps its run."""
-
-    KINDS = (
-        comfy.patcher_extension.WrappersMP.OUTER_SAMPLE,
-        comfy.patcher_extension.WrappersMP.PREDICT_NOISE,
-        comfy.patcher_extension.WrappersMP.CALC_COND_BATCH,
-        comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL,
-    )
-
-    def __init__(self, layout: Layout, memory: RunMemory, registry: TextRegistry):
-        self.layout = layout
-        self.memory = memory
-        self.registry = registry
-        self._sampling: RememberedSampling | None = None
-
-    def __deepcopy__(self, memo) -> Rememberer:
-        """Packs that deep-copy model_options must not detach this from its memory."""
-        return self
-
-    def install(self, model) -> None:
-        """Adds the wrappers to a ModelPatcher that is ours alone, in place of an earlier Remember Run's."""
-        forget_to_remember(model)
-        wrappers = (self._outer_sample, self._predict_noise, self._calc_cond_batch, self._diffusion_model)
-        for kind, wrapper in zip(self.KINDS, wrappers, strict=True):
-            model.add_wrapper_with_key(kind, KEY, wrapper)
-
-    def _outer_sample(self, executor, *args, **kwargs):
-        sampling = begun(
-            lambda: RememberedSampling(self.layout, self.registry, self.memory.memory_limit), "Remembering"
-        )
-        if sampling is None:
-            return executor(*args, **kwargs)
-        with sampling.guarded("reading the prompts"):
-            sampling.open(executor.class_obj)
-            go_innermost(executor.class_obj.model_options, KEY)
-        self._sampling = sampling
-        try:
-            samples = executor(*args, **kwargs)
-        finally:
-            self._sampling = None
-        with sampling.guarded("keeping the run"):
-            # sampler nodes hand latents on in this type; older hosts leave them as they are
-            handed_on = getattr(comfy.model_management, "intermediate_dtype", lambda: samples.dtype)()
-            sampling.run.fingerprints = fingerprints(samples.to(dtype=handed_on))
-            if sampling.run.frames:
-                self.memory.add(sampling.run)
-        return samples
-
-    def _predict_noise(self, executor, x, timestep, *args, **kwargs):
-        sampling = self._sampling
-        if sampling is None:
-            return executor(x, timestep, *args, **kwargs)
-        with sampling.guarded("following the schedule"):
-            sampling.begin_evaluation(timestep)
-        denoised = executor(x, timestep, *args, **kwargs)
-        with sampling.guarded("keeping what the sampler was given"):
-            sampling.end_evaluation(denoised)
-        return denoised
-
-    def _calc_cond_batch(self, executor, model, conds, *args, **kwargs):
-        if self._sampling is None:
-            return executor(model, conds, *args, **kwargs)
-        with self._sampling.evaluated(conds):
-            return executor(model, conds, *args, **kwargs)
-
-    def _diffusion_model(
-        self, executor, x, timesteps, context=None, y=None, control=None, transformer_options=None, **kwargs
-    ):
-        options = {} if transformer_options is None else transformer_options
-        sampling, given = self._sampling, []
-        if sampling is not None:
-            with sampling.guarded("copying what the model is given"):
-                given = sampling.frames(x, timesteps, context, y, options)
-        output = executor(x, timesteps, context, y, control, options, **kwargs)
-        if sampling is not None:
-            with sampling.guarded("keeping what the model was given"):
-                sampling.keep(given, output)
-        return output
 
 
 class RememberedSampling(Following):
@@ -212,3 +122,49 @@ class RememberedSampling(Following):
                 frame = replace(frame, output=output[chunk.rows].detach().cpu().clone())
             with self.lock:
                 self.run.add(self._moment, place, frame)
+
+
+class Rememberer(Wrapping):
+    """Keeps the run of each sampling."""
+
+    key, follower = "hrv_remember", RememberedSampling
+
+    def __init__(self, layout: Layout, memory: RunMemory, registry: TextRegistry):
+        self.layout = layout
+        self.memory = memory
+        self.registry = registry
+        super().__init__()
+
+    def new_sampling(self) -> RememberedSampling:
+        return RememberedSampling(self.layout, self.registry, self.memory.memory_limit)
+
+    def look_back(self, sampling: RememberedSampling, samples: torch.Tensor) -> None:
+        with sampling.guarded("keeping the run"):
+            sampling.run.fingerprints = fingerprints_of(samples)
+            if sampling.run.frames:
+                self.memory.add(sampling.run)
+
+    def _predict_noise(self, executor, x, timestep, *args, **kwargs):
+        sampling = self.sampling
+        if sampling is None:
+            return executor(x, timestep, *args, **kwargs)
+        with sampling.guarded("following the schedule"):
+            sampling.begin_evaluation(timestep)
+        denoised = executor(x, timestep, *args, **kwargs)
+        with sampling.guarded("keeping what the sampler was given"):
+            sampling.end_evaluation(denoised)
+        return denoised
+
+    def _diffusion_model(
+        self, executor, x, timesteps, context=None, y=None, control=None, transformer_options=None, **kwargs
+    ):
+        options = {} if transformer_options is None else transformer_options
+        sampling, given = self.sampling, []
+        if sampling is not None:
+            with sampling.guarded("copying what the model is given"):
+                given = sampling.frames(x, timesteps, context, y, options)
+        output = executor(x, timesteps, context, y, control, options, **kwargs)
+        if sampling is not None:
+            with sampling.guarded("keeping what the model was given"):
+                sampling.keep(given, output)
+        return output

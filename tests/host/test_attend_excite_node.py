@@ -554,8 +554,8 @@ def test_cancel(studio, monkeypatch):
     with pytest.raises(stopped):
         draw(model, studio, steps=6)
     monkeypatch.undo()
-    exciter = attend_excite._exciter_of(model)
-    assert exciter._sampling is None
+    exciter = attend_excite.Exciter.of(model)
+    assert exciter.sampling is None
     assert torch.equal(draw(model, studio), draw(excited(studio), studio))
 
 

@@ -1,0 +1,100 @@
+"""What recording, remembering, steering, editing and exciting have in common: wrappers on a clone of the model, all under one
+key, which follow one sampling at a time."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import comfy.model_management
+import comfy.patcher_extension
+import torch
+
+from ..hrv.recording import fingerprints
+from .following import Following, begun
+from .rows import go_innermost
+
+OUTER_SAMPLE = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
+PREDICT_NOISE = comfy.patcher_extension.WrappersMP.PREDICT_NOISE
+CALC_COND_BATCH = comfy.patcher_extension.WrappersMP.CALC_COND_BATCH
+DIFFUSION_MODEL = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
+KINDS = (OUTER_SAMPLE, PREDICT_NOISE, CALC_COND_BATCH, DIFFUSION_MODEL)
+
+
+class Wrapping:
+    """Follows one sampling at a time with what `new_sampling` makes, in `sampling`; None between samplings and where the
+    following did not begin.
+
+    A method `_predict_noise` or `_diffusion_model` of a subclass is its wrapper of that kind. Whatever goes wrong ends the
+    following, never the sampling.
+    """
+
+    key: ClassVar[str]
+    follower: ClassVar[type[Following]]
+    reads: ClassVar[str] = "reading the prompts"  # what is done first, for warnings
+
+    def __init__(self):
+        self.sampling: Any = None
+
+    def __deepcopy__(self, memo) -> Wrapping:
+        """Packs that deep-copy model_options keep the wrappers of one sampling together, and a recorder to its recording."""
+        return self
+
+    def new_sampling(self) -> Following:
+        """May raise: the sampling is then not followed."""
+        raise NotImplementedError
+
+    def put_in_order(self, model_options: dict[str, Any]) -> None:
+        """Where our wrappers stand among others, in this sampling's own options."""
+        go_innermost(model_options, self.key)
+
+    def look_back(self, sampling: Any, samples: torch.Tensor) -> None:
+        """The sampling is done. Not called after an error or a cancel."""
+        with sampling.guarded("looking back"):
+            sampling.close()
+
+    @classmethod
+    def of(cls, model):
+        """The one that is on this ModelPatcher, or None."""
+        wrappers = model.get_wrappers(OUTER_SAMPLE, cls.key)
+        return wrappers[0].__self__ if wrappers else None
+
+    @classmethod
+    def take_off(cls, model) -> None:
+        """Removes the wrappers from a ModelPatcher that is ours alone."""
+        for kind in KINDS:
+            model.remove_wrappers_with_key(kind, cls.key)
+
+    def put_on(self, model) -> None:
+        """Adds the wrappers to a ModelPatcher that is ours alone."""
+        for kind in KINDS:
+            wrapper = getattr(self, f"_{kind}", None)
+            if wrapper is not None:
+                model.add_wrapper_with_key(kind, self.key, wrapper)
+
+    def _outer_sample(self, executor, *args, **kwargs):
+        sampling = begun(self.new_sampling, self.follower.doing)
+        if sampling is None:
+            return executor(*args, **kwargs)
+        guider = executor.class_obj
+        with sampling.guarded(self.reads):
+            sampling.open(guider)
+            self.put_in_order(guider.model_options)
+        self.sampling = sampling
+        try:
+            samples = executor(*args, **kwargs)
+        finally:
+            self.sampling = None
+        self.look_back(sampling, samples)
+        return samples
+
+    def _calc_cond_batch(self, executor, model, conds, x_in, *args, **kwargs):
+        if self.sampling is None:
+            return executor(model, conds, x_in, *args, **kwargs)
+        with self.sampling.evaluated(conds, tuple(x_in.shape[-2:])):
+            return executor(model, conds, x_in, *args, **kwargs)
+
+
+def fingerprints_of(samples: torch.Tensor) -> list[str]:
+    """The fingerprints of what a sampler node will hand on: in this type; older hosts leave latents as they are."""
+    handed_on = getattr(comfy.model_management, "intermediate_dtype", lambda: samples.dtype)()
+    return fingerprints(samples.to(dtype=handed_on))
