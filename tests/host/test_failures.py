@@ -7,7 +7,7 @@ import pytest
 import rig
 import torch
 
-from hrv_pack.host import capture, recorder
+from hrv_pack.host import capture, wrapping
 from hrv_pack.hrv.accumulate import Accumulator
 from hrv_pack.hrv.recording import NoRecording
 
@@ -51,7 +51,7 @@ PLACES = [
     (capture.Capture, "begin_evaluation", 2),
     (capture.Capture, "begin_call", 2),
     (capture.Capture, "end_call", 1),
-    (recorder, "go_innermost", 1),
+    (wrapping, "go_innermost", 1),
 ]
 
 
@@ -129,7 +129,7 @@ def test_a_latent_that_has_no_fingerprint(studio, monkeypatch, caplog):
     """It is kept as the newest run."""
     expected = draw(studio, studio.model)
     with monkeypatch.context() as patch:
-        patch.setattr(recorder, "fingerprints", fails_at(recorder.fingerprints, 1, TypeError("nested")))
+        patch.setattr(wrapping, "fingerprints", fails_at(wrapping.fingerprints, 1, TypeError("nested")))
         assert torch.equal(draw(studio), expected)
     assert "cannot be recognised later: nested" in caplog.text
     (match,) = studio.recording.match(expected)
