@@ -22,29 +22,29 @@ import comfy.model_management
 
 from ..hrv.attend_excite import Excitement, grids_of, weights_on
 from ..hrv.layout import Layout
-from .blocks import layout_of
 from .clip_trace import TextRegistry, trace
 from .excited_sampling import ExcitedSampling
 from .gradients import levels_of
-from .wrapping import Wrapping
+from .wrapping import Wrapping, layout_or_reason
 
 
 def excite(model, clip, excitement: Excitement):
     """Returns (model, clip): a clone whose words are excited, and a clone of the CLIP that notes what it encodes, None for None.
 
-    Raises ValueError when the vectors were made for a model with other heads, have nothing to say on this one, or when
-    the model has no cross-attention.
+    A model without cross-attention comes back as a plain clone, with a warning. Raises ValueError when the vectors were made
+    for a model with other heads, or have nothing to say on this one.
     """
-    unet = getattr(model.model, "diffusion_model", None)
-    layout = layout_of(unet)
-    if excitement.vectors is not None:
-        excitement.vectors.check(layout)
-    levels = levels_of(unet)
-    for level in grids_of(levels, layout):
-        weights_on(excitement, layout, [number for number, found in enumerate(levels) if found == level])
     registry = TextRegistry()
     traced = trace(clip, registry) if clip is not None else None
     model = model.clone()
+    layout, _ = layout_or_reason(model, "The picture is made without exciting.")
+    if layout is None:
+        return model, traced
+    if excitement.vectors is not None:
+        excitement.vectors.check(layout)
+    levels = levels_of(model.model.diffusion_model)
+    for level in grids_of(levels, layout):
+        weights_on(excitement, layout, [number for number, found in enumerate(levels) if found == level])
     if excitement.strength:
         earlier = Exciter.of(model)
         excitements, registries = (earlier.excitements, earlier.registries) if earlier else ((), ())

@@ -19,14 +19,13 @@ import torch
 
 from ..hrv.source_run import RunMemory, SourceRun
 from ..hrv.steering import Steering
-from .blocks import layout_of
 from .edited_sampling import EditedSampling
 from .following import ran_out_of_memory
 from .recorder import Recorder
 from .rows import go_innermost
 from .run_memory import Rememberer
 from .steering import Steerer
-from .wrapping import DIFFUSION_MODEL, Wrapping
+from .wrapping import DIFFUSION_MODEL, Wrapping, layout_or_reason
 
 OTHER_RUN = (
     "Edit Prompt: this latent did not come out of a sampler behind Remember Run, or another node has changed it. The newest "
@@ -59,13 +58,16 @@ class EditOptions:
 def edit(model, memory: RunMemory, latent, options: EditOptions):
     """A clone of the model whose sampling uses the attention of the run that made this latent (batch, channel, height, width).
 
-    Raises ValueError when nothing was remembered, or the model or the steering does not fit.
+    A model without cross-attention comes back as a plain clone, with a warning. Raises ValueError when nothing was remembered,
+    or the steering does not fit.
     """
-    layout = layout_of(getattr(model.model, "diffusion_model", None))
+    model = model.clone()
+    layout, _ = layout_or_reason(model, "The picture is made without the first one's attention.")
+    if layout is None:
+        return model
     if options.steering is not None:
         options.steering.check(layout)
     run, exact = memory.match(latent)
-    model = model.clone()
     Rememberer.take_off(model)  # an edited picture need not be remembered
     if options.acts:
         Editor.take_off(model)

@@ -21,11 +21,10 @@ import torch
 
 from ..hrv.recording import Recording, Run
 from ..hrv.votes import VoteCounter
-from .blocks import UnsupportedModel, layout_of
 from .capture import Capture
 from .clip_trace import TextRegistry, trace
 from .following import ran_out_of_memory
-from .wrapping import Wrapping, fingerprints_of
+from .wrapping import Wrapping, fingerprints_of, layout_or_reason
 
 
 class VoteKeeper(Protocol):
@@ -62,11 +61,9 @@ def attach(model, clip, options: RecordOptions):
     registry = TextRegistry()
     traced = trace(clip, registry) if clip is not None else None
     model = model.clone()
-    try:
-        layout = layout_of(getattr(model.model, "diffusion_model", None))
-    except UnsupportedModel as error:
-        logging.warning("[HRV] %s The picture is made without a recording.", error)
-        return model, traced, Recording(None, options.memory_limit, problem=str(error))
+    layout, reason = layout_or_reason(model, "The picture is made without a recording.")
+    if layout is None:
+        return model, traced, Recording(None, options.memory_limit, problem=reason)
     recorder = Recorder(Recording(layout, options.memory_limit), registry, options)
     recorder.put_on(model)  # beside that of an earlier Record Attention
     return model, traced, recorder.recording

@@ -12,18 +12,16 @@ Whatever goes wrong ends the remembering, never the sampling.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 
 import torch
 
 from ..hrv.layout import Layout
 from ..hrv.source_run import Frame, Moment, Moments, RunMemory, SourceRun
-from .blocks import UnsupportedModel, layout_of
 from .clip_trace import TextRegistry, find_prompt, registries_of, trace
 from .following import Following
 from .rows import POSITIVE, Chunk, Conditionings
-from .wrapping import Wrapping, fingerprints_of
+from .wrapping import Wrapping, fingerprints_of, layout_or_reason
 
 
 def remember(model, clip, memory_limit: int):
@@ -34,11 +32,9 @@ def remember(model, clip, memory_limit: int):
     registry = TextRegistry()
     traced = trace(clip, registry) if clip is not None else None
     model = model.clone()
-    try:
-        layout = layout_of(getattr(model.model, "diffusion_model", None))
-    except UnsupportedModel as error:
-        logging.warning("[HRV] %s The picture is made without being remembered.", error)
-        return model, traced, RunMemory(memory_limit, problem=str(error))
+    layout, reason = layout_or_reason(model, "The picture is made without being remembered.")
+    if layout is None:
+        return model, traced, RunMemory(memory_limit, problem=reason)
     rememberer = Rememberer(layout, RunMemory(memory_limit), registry)
     Rememberer.take_off(model)  # of an earlier Remember Run
     rememberer.put_on(model)

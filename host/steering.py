@@ -19,22 +19,24 @@ from collections.abc import Sequence
 
 from ..hrv.layout import Layout
 from ..hrv.steering import Steering
-from .blocks import layout_of
 from .clip_trace import TextRegistry, trace
 from .steered_sampling import SteeredSampling
-from .wrapping import Wrapping
+from .wrapping import Wrapping, layout_or_reason
 
 
 def steer(model, clip, steering: Steering):
     """Returns (model, clip): a clone that is steered, and a clone of the CLIP that notes what it encodes, None for None.
 
-    Raises ValueError when the steering was made for a model with other heads, or the model has none.
+    A model without cross-attention comes back as a plain clone, with a warning. Raises ValueError when the steering was made
+    for a model with other heads.
     """
-    layout = layout_of(getattr(model.model, "diffusion_model", None))
-    steering.check(layout)
     registry = TextRegistry()
     traced = trace(clip, registry) if clip is not None else None
     model = model.clone()
+    layout, _ = layout_or_reason(model, "The picture is made without steering.")
+    if layout is None:
+        return model, traced
+    steering.check(layout)
     if steering.acts:
         earlier = Steerer.of(model)
         steerings, registries = (earlier.steerings, earlier.registries) if earlier else ((), ())

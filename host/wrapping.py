@@ -3,14 +3,18 @@ key, which follow one sampling at a time."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any, ClassVar
 
 import comfy.model_management
 import comfy.patcher_extension
 import torch
 
+from ..hrv.layout import Layout
 from ..hrv.recording import fingerprints
+from .blocks import UnsupportedModel, layout_of
 from .following import Following, begun
+from .progress import say
 from .rows import go_innermost
 
 OUTER_SAMPLE = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
@@ -18,6 +22,17 @@ PREDICT_NOISE = comfy.patcher_extension.WrappersMP.PREDICT_NOISE
 CALC_COND_BATCH = comfy.patcher_extension.WrappersMP.CALC_COND_BATCH
 DIFFUSION_MODEL = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
 KINDS = (OUTER_SAMPLE, PREDICT_NOISE, CALC_COND_BATCH, DIFFUSION_MODEL)
+
+
+def layout_or_reason(model, consequence: str) -> tuple[Layout | None, str]:
+    """(layout, ""), or (None, why not) for a model that has no cross-attention of this kind. The log and the node then say so,
+    and what becomes of the picture: it is made all the same."""
+    try:
+        return layout_of(getattr(model.model, "diffusion_model", None)), ""
+    except UnsupportedModel as error:
+        logging.warning("[HRV] %s %s", error, consequence)
+        say(f"{error} {consequence}")
+        return None, str(error)
 
 
 class Wrapping:

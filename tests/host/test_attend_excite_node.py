@@ -4,7 +4,6 @@ stay as it is."""
 import contextlib
 import copy
 from dataclasses import replace
-from types import SimpleNamespace
 
 import comfy.model_management
 import comfy.ops
@@ -19,7 +18,7 @@ from stand_ins import replaced
 
 from hrv_pack.host import attend_excite, excited_sampling
 from hrv_pack.host.attend_excite import excite
-from hrv_pack.host.blocks import UnsupportedModel, layout_of
+from hrv_pack.host.blocks import layout_of
 from hrv_pack.host.gradients import NormalTensors, levels_of
 from hrv_pack.hrv.attend_excite import SHARPNESS, Excitement, small_grid, smoothed
 from hrv_pack.hrv.known_layouts import SD1
@@ -567,13 +566,6 @@ def test_an_error_of_the_sampling_stays_an_error(studio):
     model.set_model_attn2_patch(patch)
     with pytest.raises(RuntimeError, match="another pack's mistake"):
         draw(model, studio)
-
-
-def test_a_model_without_cross_attention(studio):
-    other = studio.model.clone()
-    other.model = SimpleNamespace(diffusion_model=torch.nn.Linear(2, 2))
-    with pytest.raises(UnsupportedModel, match="Linear"):
-        excite(other, None, Excitement(("cat",)))
 
 
 # -- the node -------------------------------------------------------------------------------------------------------

@@ -102,7 +102,9 @@ def test_the_votes_are_those_of_a_plain_computation():
     for hook in hooks:
         hook.remove()
     assert len(calls) == 20 * 2
-    assert len(made) == len(layers), "keys of concept words are made once for each layer, not in each evaluation"
+    assert len(made) == len(layers), (
+        "keys of concept words are made once for each layer, not in each evaluation"
+    )
     of_words = made
     expected, leads = torch.zeros_like(found), []
     for number, (_, key) in enumerate(numbered(prompts)):

@@ -14,7 +14,6 @@ from comfy_extras import nodes_pag
 from test_other_packs import image_attention, replaced
 
 from hrv_pack.host import steered_sampling
-from hrv_pack.host.blocks import UnsupportedModel
 from hrv_pack.host.steering import steer
 
 attention = comfy.ldm.modules.attention
@@ -301,16 +300,6 @@ def test_an_error_of_the_sampling_stays_an_error(studio, steering):
     with pytest.raises(torch.cuda.OutOfMemoryError):
         steered.draw(starving, studio)
     exact(studio, model, steering)
-
-
-def test_a_model_without_cross_attention(studio, steering):
-    class Flux(torch.nn.Module):
-        pass
-
-    with pytest.raises(
-        UnsupportedModel, match=r"\(Flux\) has no cross-attention layers that can be recorded or steered"
-    ):
-        steer(types.SimpleNamespace(model=types.SimpleNamespace(diffusion_model=Flux())), None, steering)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)

@@ -11,7 +11,9 @@ import torch
 from comfy_extras import nodes_model_advanced
 from stand_ins import ModelType, shaped
 
+from hrv_pack.hrv.known_layouts import SDXL
 from hrv_pack.hrv.recording import NoRecording
+from hrv_pack.hrv.vectors import HeadRelevance
 
 way = pytest.mark.way
 UNETS = {
@@ -136,3 +138,29 @@ def test_other_models(comfy, other, caplog):
     assert torch.equal(rig.sample(recorded, prompt, prompt, latent, cfg=1.0), plain)
     with pytest.raises(NoRecording, match="Supported are Stable Diffusion 1.x and 2.x, SDXL"):
         comfy.run_node("HRVHeatmap", attention=recording, latent={"samples": plain})
+
+
+@way("Steering, exciting and editing on Flux", maps="a sentence, and the picture")
+@pytest.mark.parametrize("other", ["Flux"], indirect=True)
+def test_nodes_that_change_the_picture_leave_other_models_alone(comfy, other, caplog):
+    """Steering, exciting and editing: a sentence, and the picture as without them."""
+    model, prompt, latent = other
+    plain = rig.sample(model, prompt, prompt, latent, cfg=1.0)
+    vectors = HeadRelevance.from_votes(
+        ("Animals", "Electronics"), torch.ones(2, 1300, dtype=torch.int64), SDXL, {}
+    )
+    heads, _ = comfy.run_node("HRVSelectHeads", vectors=vectors, concept="Animals")
+    remembering, _, source = comfy.run_node("HRVRememberRun", model=model, clip=None)
+    graph = {
+        "HRVStrengthenConcept": {"vectors": vectors, "concept": "Animals"},
+        "HRVAdjustConcept": {"vectors": vectors, "wanted": "Animals", "unwanted": "Electronics"},
+        "HRVScaleHeads": {"heads": heads},
+        "HRVAttendExcite": {"words": "cat"},
+        "HRVPromptEdit": {"source": source, "latent": {"samples": plain}},
+    }
+    assert torch.equal(rig.sample(remembering, prompt, prompt, latent, cfg=1.0), plain)
+    for node_id, inputs in graph.items():
+        caplog.clear()
+        changed = comfy.run_node(node_id, model=model, **inputs)[0]
+        assert caplog.text.count("Supported are Stable Diffusion 1.x and 2.x, SDXL") == 1
+        assert torch.equal(rig.sample(changed, prompt, prompt, latent, cfg=1.0), plain)
