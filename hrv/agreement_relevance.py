@@ -18,9 +18,8 @@ from dataclasses import dataclass
 
 import torch
 
-from .auto_heads import scores_of_heads
+from .auto_heads import compared_maps, scores_of_heads
 from .concepts import ConceptWords
-from .head_maps import head_maps
 from .layout import Layout
 from .phrases import is_filler
 from .prompt import Prompt, WordNotFound
@@ -92,7 +91,7 @@ class AgreementCounter:
         found = 0
         for concept, words in enumerate(words_in(prompts, self._words).values()):
             for word in words:
-                score = scores_of_heads(head_maps(match, find_word(word, entries, prompts)))
+                score = scores_of_heads(compared_maps(match, find_word(word, entries, prompts)))
                 self.sums.scores[concept] += score.clamp(min=0).double()
                 self.sums.seen[concept] += 1
                 found += 1

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 import torch
 
-from .accumulate import resize_maps
 from .head_maps import HeadMaps, head_maps
 from .head_scores import LOWEST, agreement
 from .heads import HeadSelection
+from .maps import Target
 from .prompt import Prompt
 from .reading import find_word, prompts_of
 from .recording import Match
 from .vectors import heads_of_percent
 
-SCORED_SIDE = 32  # maps are averaged down to this before they are compared; weights use them as they are
+COMPARED_SIDE = 32  # the longer side of the grid on which heads are compared, at most
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def choose_heads(
     for match in pictures:
         entries = match.run.of_role("positive")
         prompts = prompts_of(entries, "positive", prompt_text, tokenize)
-        found.append(head_maps(match, find_word(word, entries, prompts)))
+        found.append(compared_maps(match, find_word(word, entries, prompts)))
     layout = matches[0].run.layout
     score = torch.stack([scores_of_heads(maps) for maps in found]).mean(0)
     weight = _weights(torch.stack([_ranges(maps.maps) for maps in found]).mean(0))
@@ -70,17 +70,18 @@ def choose_heads(
     return WordHeads(HeadSelection(layout, weights, label), score)
 
 
+def compared_maps(match: Match, target: Target) -> HeadMaps:
+    """The maps of all heads on the grid on which they are compared."""
+    return head_maps(match, target, COMPARED_SIDE)
+
+
 def scores_of_heads(found: HeadMaps) -> torch.Tensor:
     """s_n of every head for a word in one picture: float32 (head,), −1 to 1; −inf for heads that were not recorded or look
     everywhere alike."""
     score = torch.full((len(found.maps),), LOWEST)
     maps = found.maps if bool(found.recorded.all()) else found.maps[found.recorded]
-    height, width = maps.shape[1:]
-    scale = min(1.0, SCORED_SIDE / max(height, width))
-    small = resize_maps(maps, (max(1, round(height * scale)), max(1, round(width * scale))))
-    weights = _weights(_ranges(maps))
-    reference = (weights @ small.flatten(1)).view(small.shape[1:])
-    score[found.recorded] = agreement(small, reference)
+    reference = (_weights(_ranges(maps)) @ maps.flatten(1)).view(maps.shape[1:])
+    score[found.recorded] = agreement(maps, reference)
     return score
 
 

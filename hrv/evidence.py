@@ -10,8 +10,7 @@ from functools import cached_property
 
 import torch
 
-from .auto_heads import consent
-from .head_maps import head_maps
+from .auto_heads import compared_maps, consent
 from .maps import Target, threshold_mask, word_maps
 from .phrases import chunk_of, filler_columns, is_filler, phrases_of
 from .prompt import Prompt
@@ -157,7 +156,7 @@ def _asked(
     """The words, with the consent of the heads for as many as are compared."""
     nouns = {phrase.noun for phrase in phrases}
     order = sorted(words, key=lambda name: name not in nouns)[:COMPARED]
-    found = {name: consent(head_maps(match, targets[name]), PERCENT) for name in order}
+    found = {name: consent(compared_maps(match, targets[name]), PERCENT) for name in order}
     return {name: replace(word, consent=found.get(name)) for name, word in words.items()}
 
 

@@ -6,26 +6,30 @@ from dataclasses import dataclass
 
 import torch
 
+from .accumulate import resize_maps
 from .maps import ColumnNotRecorded, Target, resize
 from .recording import Match, NoRecording
 
 
 @dataclass(frozen=True)
 class HeadMaps:
-    """maps: float32 (head, height, width) on the working grid, in shares of attention. recorded: bool (head,);
-    the map of a head that was not recorded is 0."""
+    """maps: float32 (head, height, width) on one grid, in shares of attention. recorded: bool (head,); the map of a head
+    that was not recorded is 0."""
 
     maps: torch.Tensor
     recorded: torch.Tensor
 
 
-def head_maps(match: Match, target: Target) -> HeadMaps:
+def head_maps(match: Match, target: Target, longest_side: int | None = None) -> HeadMaps:
     """Mean over the word's tokens of M_{n,j} for every head n (docs/formulas.md, "Head map").
 
-    A head counts as recorded if it was in every conditioning that has the word. The mean of these maps over all
-    heads is the word's DAAM map. Raises ColumnNotRecorded and NoRecording.
+    On the working grid; with longest_side, on one whose longer side is at most that, to which maps on larger grids are
+    averaged down. A head counts as recorded if it was in every conditioning that has the word. On the working grid, the mean
+    over all heads is the word's DAAM map. Raises ColumnNotRecorded and NoRecording.
     """
     layout, grid = match.run.layout, match.run.grid
+    if longest_side is not None and max(grid) > longest_side:
+        grid = tuple(max(1, round(side * longest_side / max(grid))) for side in grid)
     total = torch.zeros(layout.heads, *grid)
     recorded = torch.ones(layout.heads, dtype=torch.bool)
     tokens = sum(len(columns) for _, columns in target.places)
@@ -49,7 +53,9 @@ def head_maps(match: Match, target: Target) -> HeadMaps:
                 # (bin, head, h, w), summed over the parts of the schedule
                 sums = entry.maps[number][match.element, :, :, entry.columns.index(column)]
                 own = sums.sum(0, dtype=torch.float32) if len(sums) > 1 else sums[0].float()
-                total[span] += resize(own, grid).clamp(min=0) / (tokens * entry.count())
+                larger = own.shape[-2] >= grid[0] and own.shape[-1] >= grid[1]
+                own = resize_maps(own, grid) if larger else resize(own, grid).clamp(min=0)
+                total[span].add_(own, alpha=1 / (tokens * entry.count()))
     total[~recorded] = 0
     if not recorded.any():
         raise NoRecording("No head was recorded in all of the prompts that have this word.")

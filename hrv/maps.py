@@ -97,10 +97,9 @@ def column_maps(
     weight_sum = 0.0
     for job in _jobs(entry, layout, heads):
         weight_sum += float(job.weights.sum())
-        for start, blocks, weights in job.batches(len(columns), grid):
-            part = slice(start, start + job.columns_at_once(len(columns), grid))
-            sums = _gather(entry, blocks, element, positions[part], time_bin)
-            total[part] += _enlarge_and_sum(sums, weights, grid)
+        for part, pieces, weights in job.batches(len(columns), grid):
+            sums = _gather(entry, pieces, element, positions[part], time_bin)
+            _add_enlarged(total[part], sums, weights, grid)
     if weight_sum <= 0:
         raise NoRecording(
             "None of the chosen heads was recorded. Choose other heads, or leave `heads` open for all."
@@ -158,52 +157,39 @@ def bicubic_matrix(source: int, target: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class _Job:
-    """Blocks of one grid size: (block number, chosen heads or None for all), and the weights of those heads."""
+    """Blocks of one grid size: (block number, its chosen heads), and the weights of those heads."""
 
-    size: tuple[int, int]
-    blocks: list[tuple[int, torch.Tensor | None, torch.Tensor]]
+    blocks: list[tuple[int, list[int]]]
+    weights: torch.Tensor
 
-    @property
-    def weights(self) -> torch.Tensor:
-        return torch.cat([weights for _, _, weights in self.blocks])
-
-    def columns_at_once(self, columns: int, grid: tuple[int, int]) -> int:
-        most_heads = max(len(weights) for _, _, weights in self.blocks)
-        return max(1, min(columns, WORKSPACE // (most_heads * grid[0] * grid[1])))
-
-    def batches(self, columns: int, grid: tuple[int, int]) -> Iterator[tuple[int, list, torch.Tensor]]:
-        """(first column, blocks, their weights) such that columns × heads × grid fits the workspace."""
-        step = self.columns_at_once(columns, grid)
-        heads_at_once = WORKSPACE // (step * grid[0] * grid[1])
-        batch, size = [], 0
-        batches = []
-        for block in self.blocks:
-            if batch and size + len(block[2]) > heads_at_once:
-                batches.append(batch)
-                batch, size = [], 0
-            batch.append(block)
-            size += len(block[2])
-        batches.append(batch)
-        for batch in batches:
-            weights = torch.cat([weights for _, _, weights in batch])
-            for start in range(0, columns, step):
-                yield start, batch, weights
+    def batches(
+        self, columns: int, grid: tuple[int, int]
+    ) -> Iterator[tuple[slice, list[tuple[int, list[int]]], torch.Tensor]]:
+        """(columns, blocks with some of their heads, the weights of those) such that columns × heads × grid fits the workspace."""
+        at_once = max(1, min(columns, WORKSPACE // (grid[0] * grid[1])))
+        most = max(1, WORKSPACE // (at_once * grid[0] * grid[1]))
+        single = [(block, head) for block, heads in self.blocks for head in heads]
+        for first in range(0, len(single), most):
+            pieces: dict[int, list[int]] = {}
+            for block, head in single[first : first + most]:
+                pieces.setdefault(block, []).append(head)
+            for start in range(0, columns, at_once):
+                part = slice(start, min(start + at_once, columns))
+                yield part, list(pieces.items()), self.weights[first : first + most]
 
 
 def _jobs(entry: Entry, layout: Layout, heads: HeadSelection | None) -> list[_Job]:
-    by_size: dict[tuple[int, int], list] = {}
+    by_size: dict[tuple[int, int], tuple[list, list]] = {}
     for block in sorted(entry.maps):
-        count = layout.blocks[block].heads
-        chosen, weights = None, torch.ones(count)
+        weights = torch.ones(layout.blocks[block].heads)
         if heads is not None:
             weights = heads.weights[layout.span(block)].to(torch.float32)
-            chosen = weights.nonzero().flatten()
-            weights = weights[chosen]
-            if len(chosen) == count:
-                chosen = None
-        if len(weights):
-            by_size.setdefault(tuple(entry.maps[block].shape[-2:]), []).append((block, chosen, weights))
-    return [_Job(size, blocks) for size, blocks in by_size.items()]
+        chosen = weights.nonzero().flatten().tolist()
+        if chosen:
+            blocks, kept = by_size.setdefault(tuple(entry.maps[block].shape[-2:]), ([], []))
+            blocks.append((block, chosen))
+            kept.append(weights[chosen])
+    return [_Job(blocks, torch.cat(kept)) for blocks, kept in by_size.values()]
 
 
 def _positions(entry: Entry, columns: Sequence[int]) -> list[int]:
@@ -219,34 +205,44 @@ def _positions(entry: Entry, columns: Sequence[int]) -> list[int]:
 
 
 def _gather(
-    entry: Entry, blocks: list, element: int, positions: Sequence[int], time_bin: int | None
+    entry: Entry,
+    pieces: Sequence[tuple[int, Sequence[int]]],
+    element: int,
+    positions: Sequence[int],
+    time_bin: int | None,
 ) -> torch.Tensor:
-    """The sums of the chosen heads of several blocks of one size: float32 (column, head, h, w)."""
-    heads = sum(len(weights) for _, _, weights in blocks)
-    sums = torch.empty(len(positions), heads, *entry.maps[blocks[0][0]].shape[-2:])
-    for row, position in enumerate(positions):
-        first = 0
-        for block, chosen, weights in blocks:
-            stored = entry.maps[block][element, :, :, position]  # (bin, head, h, w)
-            stored = stored if chosen is None else stored.index_select(1, chosen)
-            if time_bin is not None:
-                stored = stored[time_bin]
-            else:
-                stored = stored[0] if len(stored) == 1 else stored.sum(0, dtype=torch.float32)
-            sums[row, first : first + len(weights)] = stored
-            first += len(weights)
+    """The sums of these heads of several blocks of one size: float32 (head, column, h, w)."""
+    heads = sum(len(chosen) for _, chosen in pieces)
+    sums = torch.empty(heads, len(positions), *entry.maps[pieces[0][0]].shape[-2:])
+    first = 0
+    for block, chosen in pieces:
+        stored = entry.maps[block][element]  # (bin, head, column, h, w)
+        stored = stored if time_bin is None else stored[time_bin : time_bin + 1]
+        stored = _take(_take(stored, 2, positions), 1, chosen)
+        last = first + len(chosen)
+        sums[first:last] = stored[0] if len(stored) == 1 else stored.sum(0, dtype=torch.float32)
+        first = last
     return sums
 
 
-def _enlarge_and_sum(sums: torch.Tensor, weights: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    """Σ_n w_n · max(0, bicubic(sums[:, n])): (column, head, h, w) → (column, height · width)."""
-    columns, heads, height, width = sums.shape
+def _take(values: torch.Tensor, axis: int, indices: Sequence[int]) -> torch.Tensor:
+    """What stands at these indices of an axis; neighbours without a copy."""
+    first, last = indices[0], indices[-1]
+    if last - first == len(indices) - 1 and list(indices) == list(range(first, last + 1)):
+        return values.narrow(axis, first, len(indices))
+    return values.index_select(axis, torch.tensor(indices))
+
+
+def _add_enlarged(
+    total: torch.Tensor, sums: torch.Tensor, weights: torch.Tensor, grid: tuple[int, int]
+) -> None:
+    """total += Σ_n w_n · max(0, bicubic(sums[n])). total: (column, height · width); sums: (head, column, h, w)."""
+    heads, columns, height, width = sums.shape
     if (height, width) != tuple(grid):
         to_rows, to_columns = bicubic_matrix(height, grid[0]), bicubic_matrix(width, grid[1])
-        wide = (sums.view(-1, width) @ to_columns.T).view(columns * heads, height, grid[1])
-        sums = torch.bmm(to_rows.expand(columns * heads, *to_rows.shape), wide)
-    sums = sums.view(columns, heads, -1).clamp_(min=0)
-    return torch.bmm(weights.expand(columns, 1, heads), sums)[:, 0]
+        wide = (sums.view(-1, width) @ to_columns.T).view(heads * columns, height, grid[1])
+        sums = torch.bmm(to_rows.expand(heads * columns, *to_rows.shape), wide)
+    total.view(-1).addmv_(sums.view(heads, -1).clamp_(min=0).T, weights)
 
 
 def _range(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

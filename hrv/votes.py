@@ -77,7 +77,9 @@ class VoteCounter:
             drawn = self.draw(layer, (draw_key, number))
             tokens = [0, *(token for first, stop in drawn for token in range(first, stop))]
             index = torch.tensor(tokens).to(q.device, non_blocking=True)
-            scores = concept_scores(q, of_words.index_select(0, index), heads, [stop - first for first, stop in drawn])
+            scores = concept_scores(
+                q, of_words.index_select(0, index), heads, [stop - first for first, stop in drawn]
+            )
             winners = scores.argmax(-1)  # the first of equal ones
             ones = scores.isfinite().all(-1).to(torch.int64)
             with self._lock:
@@ -100,7 +102,9 @@ class VoteCounter:
         with self._lock:
             self._keys.clear()
 
-    def _keys_of(self, layer: int, to_k: Callable[[torch.Tensor], torch.Tensor], q: torch.Tensor) -> torch.Tensor:
+    def _keys_of(
+        self, layer: int, to_k: Callable[[torch.Tensor], torch.Tensor], q: torch.Tensor
+    ) -> torch.Tensor:
         """(token, heads · d): the keys of all concept words, made when they are first asked for."""
         with self._lock:
             known = self._keys.get((layer, q.device, q.dtype))

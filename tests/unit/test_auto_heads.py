@@ -8,7 +8,7 @@ from prompts import prompt
 from synthetic import GRIDS, LAYOUT, entry, match, plain_map
 
 from hrv_pack.hrv import head_scores
-from hrv_pack.hrv.auto_heads import choose_heads
+from hrv_pack.hrv.auto_heads import choose_heads, compared_maps
 from hrv_pack.hrv.head_maps import head_maps
 from hrv_pack.hrv.layout import Block, Layout
 from hrv_pack.hrv.maps import ColumnNotRecorded, Target, word_maps
@@ -107,6 +107,28 @@ def test_maps_of_single_heads_average_to_daam_and_each_is_the_plain_one():
         weights[head] = 1
         plain = plain_map(e, target.places[0][1], GRID, weights=weights)
         assert (found.maps[head] - plain).abs().max() < 1e-6
+
+
+def test_heads_are_compared_on_a_grid_of_at_most_32_pixels_a_side():
+    """A large map: each pixel is the mean of those it covers. A small one: bicubic, as everywhere."""
+    layout = Layout((Block("input", 1, 0, 2), Block("input", 2, 0, 3)))
+    e = entry(PROMPT, grids=((64, 48), (16, 12)), layout=layout, counts=(5,))
+    found = compared_maps(match(e, layout=layout), Target(((e, (2, 3)),)))
+    assert found.maps.shape == (5, 32, 24)
+    places = [e.columns.index(column) for column in (2, 3)]
+    large, small = (
+        maps[0, 0][:, places].float() / 5 for maps in (e.maps[0], e.maps[1])
+    )  # (head, column, h, w)
+    covered = large.view(2, 2, 32, 2, 24, 2).mean((3, 5)).mean(1)
+    enlarged = (
+        torch.nn.functional.interpolate(small, (32, 24), mode="bicubic", align_corners=False)
+        .clamp(min=0)
+        .mean(1)
+    )
+    assert (found.maps - torch.cat([covered, enlarged])).abs().max() < 1e-6
+    whole = entry(PROMPT)
+    target = Target(((whole, (2,)),))
+    assert torch.equal(compared_maps(match(whole), target).maps, head_maps(match(whole), target).maps)
 
 
 def test_a_layer_that_was_not_recorded_is_never_chosen():
