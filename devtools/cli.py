@@ -120,8 +120,9 @@ def serve(host: Host, args: argparse.Namespace, rest: list[str]) -> int:
 
 
 def test(host: Host, args: argparse.Namespace, rest: list[str]) -> int:
-    chosen = every_release.ESSENTIAL if args.essential else []
-    return module(host, "pytest", [*chosen, *rest], lint_environment())
+    chosen = [*(every_release.ESSENTIAL if args.essential else []), *rest]
+    parallel, threads = every_release.side_by_side(host.python, chosen)
+    return module(host, "pytest", [*parallel, *chosen], lint_environment() | threads)
 
 
 def bench(host: Host, args: argparse.Namespace, rest: list[str]) -> int:

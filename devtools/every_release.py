@@ -3,6 +3,7 @@
 What pytest printed and its report lie in .host/results/VERSION.log and VERSION.xml; tools/make_compatibility.py reads them.
 """
 
+import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from .releases import RELEASES
 from .steps import Problem, child, say
 
 RESULTS = setup.HOST / "results"
+PROCESSES = 2  # each with ComfyUI, and at times a full-size network, in memory
 # what touches ComfyUI's internals: `dev.py test --essential`, for a release that is not the default
 ESSENTIAL = [
     *(
@@ -53,6 +55,20 @@ def count(report: Path) -> Counts:
     return Counts(total["tests"] - failed - total["skipped"], failed, total["skipped"])
 
 
+def side_by_side(python: Path, arguments: list[str]) -> tuple[list[str], dict[str, str]]:
+    """What makes pytest run files in two processes, one thread each: (arguments, environment).
+
+    Nothing where a part of the tests is asked for by name, or the environment lacks pytest-xdist."""
+    named = any(not argument.startswith("-") and argument not in ESSENTIAL for argument in arguments)
+    if (
+        named
+        or any(a.startswith("-n") for a in arguments)
+        or subprocess.run([python, "-c", "import xdist"], capture_output=True).returncode
+    ):
+        return [], {}
+    return ["-n", str(PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder"], {"OMP_NUM_THREADS": "1"}
+
+
 def run_tests(arguments: list[str], environment: Callable[[setup.Host], dict[str, str]]) -> int:
     """Run pytest with these arguments on every release; return 1 if any of them failed.
 
@@ -70,9 +86,10 @@ def run_tests(arguments: list[str], environment: Callable[[setup.Host], dict[str
             continue
         report, log = RESULTS / f"{version}.xml", RESULTS / f"{version}.log"
         report.unlink(missing_ok=True)
-        command = [host.python, "-m", "pytest", f"--junitxml={report}", *arguments]
+        parallel, threads = side_by_side(host.python, arguments)
+        command = [host.python, "-m", "pytest", f"--junitxml={report}", *parallel, *arguments]
         with open(log, "wb") as output:
-            code = child(command, cwd=setup.ROOT, env=environment(host), output=output)
+            code = child(command, cwd=setup.ROOT, env=environment(host) | threads, output=output)
         told = str(count(report)) if report.exists() else f"pytest ended with code {code}"
         hint = "" if code == 0 else f"  (see {log.relative_to(setup.ROOT)})"
         say(f"ComfyUI {version:8} {told} in {time.monotonic() - started:.0f} s{hint}")

@@ -123,5 +123,7 @@ def test_two_thousand_wrong_requests(server, routes):
     connection.close()
     assert sum(answers.values()) > REQUESTS * 0.75 and answers.get(400, 0) > REQUESTS / 10
     assert files(server) == before
-    assert "[HRV]" not in server.log[logged:] and "Traceback" not in server.log[logged:]
+    # (aiohttp itself logs bodies that it cannot unpack, before or behind our answer)
+    for trouble in ("[HRV]", "Exception in", "never retrieved"):
+        assert trouble not in server.log[logged:]
     assert server.get("/system_stats")

@@ -129,6 +129,16 @@ def test_essential_tests_are_there():
     assert len(files) > 5 and all((setup.ROOT / file).is_file() for file in files)
 
 
+def test_only_whole_suites_run_in_two_processes():
+    pytest.importorskip("xdist")
+    python = Path(sys.executable)
+    for whole in ([], every_release.ESSENTIAL, ["--durations=9"], [*every_release.ESSENTIAL, "-q"]):
+        arguments, threads = every_release.side_by_side(python, whole)
+        assert arguments[:2] == ["-n", "2"] and threads == {"OMP_NUM_THREADS": "1"}
+    for part in (["tests/unit/test_dev.py"], ["-k", "dev"], ["-n", "4"]):
+        assert every_release.side_by_side(python, part) == ([], {})
+
+
 def test_all_releases_one_line_each(tmp_path, monkeypatch, capsys):
     """A release that fails and one that cannot be set up are said to be so, and the next one's turn comes."""
     runs = []
@@ -150,6 +160,7 @@ def test_all_releases_one_line_each(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(setup, "ROOT", tmp_path)
     monkeypatch.setattr(setup, "make_host", make_host)
     monkeypatch.setattr(every_release, "child", fake_child)
+    monkeypatch.setattr(every_release, "side_by_side", lambda python, arguments: ([], {}))
     assert every_release.run_tests(["-q"], lambda host: {}) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == list(releases.RELEASES)
