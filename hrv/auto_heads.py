@@ -85,12 +85,24 @@ def scores_of_heads(found: HeadMaps) -> torch.Tensor:
     return score
 
 
-def consent(found: HeadMaps, percent: float) -> float | None:
-    """How well the best `percent` of heads agree on where a word is: the mean of their scores, −1 to 1; None where every
-    head looks everywhere alike."""
+@dataclass(frozen=True)
+class Consent:
+    """What the heads that found a word's thing best say together. level: the mean of their scores, −1 to 1; map: their
+    weighted mean, float32 (height, width), in shares of attention."""
+
+    level: float
+    map: torch.Tensor
+
+
+def consent(found: HeadMaps, percent: float) -> Consent | None:
+    """How well the best `percent` of heads agree on where a word is; None where every head looks everywhere alike."""
     score = scores_of_heads(found)
-    best = score[_best(score, percent, len(score))]
-    return float(best.mean()) if len(best) else None
+    best = _best(score, percent, len(score))
+    if not len(best):
+        return None
+    weights = _weights(_ranges(found.maps[best]))
+    together = (weights @ found.maps[best].flatten(1) / weights.sum()).view(found.maps.shape[1:])
+    return Consent(float(score[best].mean()), together)
 
 
 def _ranges(maps: torch.Tensor) -> torch.Tensor:

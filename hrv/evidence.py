@@ -10,7 +10,7 @@ from functools import cached_property
 
 import torch
 
-from .auto_heads import compared_maps, consent
+from .auto_heads import Consent, compared_maps, consent
 from .maps import Target, threshold_mask, word_maps
 from .phrases import chunk_of, filler_columns, is_filler, phrases_of
 from .prompt import Prompt
@@ -31,7 +31,8 @@ class WordFacts:
     map: DAAM on the working grid, float32 (height, width). strength: mean share of attention in the tenth of the
     picture where the word gets most. mean: over the whole picture. gathering: 1 − mean / strength, from 0 (the same
     everywhere) to 0.9 (all of it within a tenth). chunk: which 77 tokens it stands in, from 1. weight: as typed.
-    consent: how well the heads agree on where the word is (hrv/auto_heads.py), None where they were not asked or look everywhere alike.
+    consent: what the heads that found the word best say together (hrv/auto_heads.py), None where they were not asked or look
+    everywhere alike.
     """
 
     name: str
@@ -42,7 +43,7 @@ class WordFacts:
     filler: bool = False
     chunk: int = 1
     weight: float = 1.0
-    consent: float | None = None
+    consent: Consent | None = None
 
 
 @dataclass(frozen=True)
@@ -75,16 +76,22 @@ class Evidence:
         return tuple(entry for entry in self.entries if not entry.filler)
 
     @cached_property
-    def _agreements(self) -> tuple[dict[str, int], list[list[float]]]:
-        if not self.words:
-            return {}, []
-        matrix = agreements(torch.stack([word.map for word in self.words.values()]))
-        return {name: row for row, name in enumerate(self.words)}, matrix.tolist()
+    def _agreements(self) -> dict[str, dict[str, float]]:
+        return _matrix({name: word.map for name, word in self.words.items()})
+
+    @cached_property
+    def _clear_agreements(self) -> dict[str, dict[str, float]]:
+        return _matrix(
+            {name: word.consent.map for name, word in self.words.items() if word.consent is not None}
+        )
 
     def agreement(self, first: str, second: str) -> float:
         """Correlation over pixels of the maps of two words, −1 to 1; 0 when one of them is even."""
-        rows, matrix = self._agreements
-        return matrix[rows[first]][rows[second]]
+        return self._agreements[first][second]
+
+    def clear_agreement(self, first: str, second: str) -> float:
+        """The same by the heads that found each word best; both must have been asked for (`WordFacts.consent`)."""
+        return self._clear_agreements[first][second]
 
     def iou(self, first: str, second: str) -> float:
         """Intersection over union of the masks of two words (docs/formulas.md, "Mask") on the working grid."""
@@ -123,10 +130,14 @@ def examine(match: Match, entries: Sequence[Entry], prompts: Sequence[Prompt | N
 
 def measure(name: str, heat: torch.Tensor, **more) -> WordFacts:
     """Strength, mean and gathering of one map (height, width)."""
+    return WordFacts(name, heat, *levels(heat), **more)
+
+
+def levels(heat: torch.Tensor) -> tuple[float, float, float]:
+    """(strength, mean, gathering) of a map (height, width)."""
     mean = float(heat.mean())
     strength = float(heat.flatten().topk(max(1, round(TOP * heat.numel()))).values.mean())
-    gathering = 1 - mean / strength if strength > FLAT else 0.0
-    return WordFacts(name, heat, strength, mean, max(0.0, gathering), **more)
+    return strength, mean, max(0.0, 1 - mean / strength) if strength > FLAT else 0.0
 
 
 def agreements(maps: torch.Tensor) -> torch.Tensor:
@@ -140,6 +151,13 @@ def agreements(maps: torch.Tensor) -> torch.Tensor:
     even = length < FLAT + EVEN * flat.abs().amax(1, keepdim=True) * flat.shape[1] ** 0.5
     unit = torch.where(even, 0.0, centred / torch.where(even, 1.0, length))
     return (unit @ unit.T).float()
+
+
+def _matrix(maps: dict[str, torch.Tensor]) -> dict[str, dict[str, float]]:
+    if not maps:
+        return {}
+    rows = agreements(torch.stack(list(maps.values()))).tolist()
+    return {name: dict(zip(maps, row, strict=True)) for name, row in zip(maps, rows, strict=True)}
 
 
 def _facts(name: str, heat: torch.Tensor, target: Target, places: dict, is_word: bool) -> WordFacts:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import itertools
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .draw import share
-from .evidence import Evidence, WordFacts
+from .evidence import Evidence, WordFacts, levels
 
 MOST_ALIKE = (
     0.95  # nouns that agree more are treated as if they agreed by this: their difference is mostly noise
@@ -28,8 +29,9 @@ class Limits:
     """Where findings begin; benchmarks/report.py measures how often they are right, and can choose them.
 
     ignored_strength, ignored_gathering: a word is ignored below these parts of what filler words get.
+    thin: what the strength of a bare place (“on grass”) is compared with is multiplied by this: it lies thin over the picture.
     lone_strength, lone_gathering: the same against the other words, where a prompt has no filler words.
-    consent: a noun with the words that describe it has no place below this part of what the clearest word gets.
+    presence: a noun's thing may be missing below this `Presence.level`.
     even: a map that gathers less than this counts as even, whatever filler words do.
     shared_nouns, shared_modifiers: correlation of two maps from which on they lie in one place. margin: by how much a
     modifier must lie better on another noun.
@@ -38,12 +40,13 @@ class Limits:
 
     ignored_strength: float = 0.8
     ignored_gathering: float = 0.8
+    thin: float = 0.5
     lone_strength: float = 0.5
     lone_gathering: float = 0.5
-    consent: float = 0.8
+    presence: float = 1.25
     even: float = 0.1
     shared_nouns: float = 0.85
-    shared_modifiers: float = 0.7
+    shared_modifiers: float = 0.75
     margin: float = 0.5
     late: float = 0.5
 
@@ -141,9 +144,13 @@ def ignored_words(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
             statistics.median(w.strength for w in evidence.content),
             statistics.median(w.gathering for w in evidence.content),
         )
+    places = {phrase.noun for phrase in evidence.phrases if phrase.is_place}
     found = []
     for word in evidence.content:
-        if word.strength < factors[0] * level[0] and word.gathering < max(limits.even, factors[1] * level[1]):
+        thin = limits.thin if word.name in places else 1.0
+        if word.strength < thin * factors[0] * level[0] and word.gathering < max(
+            limits.even, factors[1] * level[1]
+        ):
             text = (
                 f"“{word.name}” was hardly looked at: {share(word.strength)} of the attention where it gets most, "
                 f"against {share(level[0])} for {against}, and its attention gathers in no place."
@@ -154,28 +161,78 @@ def ignored_words(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
     return found
 
 
-def lost_nouns(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
-    """Nouns whose attention gathers, but on whose place, and on that of the words that describe them, the heads agree much less
-    than on that of the clearest word. Bare places (“on grass”) do not count: they lie around the things."""
+@dataclass(frozen=True)
+class Presence:
+    """What tells whether a noun's thing is in the picture (docs/formulas.md, "No place").
+
+    agreed: consent on the noun and the words that describe it. clearest: the content word with the largest consent, and
+    that. gathering: of the describing words' maps by the heads that found them best; of the noun's where nothing describes
+    it. mixed, beside: how much nearer the describing words lie to those of another noun than the two nouns to each other,
+    and that noun; 0 and empty where nothing is to be compared.
+    """
+
+    noun: str
+    agreed: float
+    clearest: tuple[str, float]
+    gathering: float
+    mixed: float = 0.0
+    beside: str = ""
+
+    @property
+    def level(self) -> float:
+        return self.agreed / self.clearest[1] + self.gathering / 2 - self.mixed / 5
+
+
+def presences(evidence: Evidence) -> list[Presence]:
+    """One for each noun whose heads were asked, but for bare places (“on grass”): they lie around the things."""
     known = {name: word.consent for name, word in evidence.words.items() if word.consent is not None}
-    if len(known) < 3:
+    content = {name: found.level for name, found in known.items() if not evidence.words[name].filler}
+    if len(known) < 3 or not content:
         return []  # nothing to compare with
-    clearest = max((n for n in known if not evidence.words[n].filler), key=known.__getitem__, default=None)
+    clearest = max(content.items(), key=lambda item: item[1])
+    asked = {
+        phrase.noun: [name for name in phrase.modifiers if name in known]
+        for phrase in evidence.phrases
+        if not phrase.is_place and phrase.noun in known
+    }
     found = []
-    for phrase in evidence.phrases:
-        asked = [known[name] for name in (phrase.noun, *phrase.modifiers) if name in known]
-        if clearest is None or phrase.is_place or not asked:
-            continue
-        agreed = statistics.fmean(asked)
-        noun = evidence.words[phrase.noun]
-        if agreed >= limits.consent * known[clearest] or not gathers(evidence, noun, limits):
+    for noun, modifiers in asked.items():
+        agreed = statistics.fmean(known[name].level for name in (noun, *modifiers))
+        gathering = statistics.fmean(levels(known[name].map)[2] for name in modifiers or [noun])
+        mixed = {
+            other: statistics.fmean(pairs) - evidence.clear_agreement(noun, other)
+            for other, theirs in asked.items()
+            if other != noun and (pairs := _agreements_of(evidence, modifiers, theirs))
+        }
+        beside = max(mixed, key=mixed.__getitem__, default="")
+        found.append(Presence(noun, agreed, clearest, gathering, mixed.get(beside, 0.0), beside))
+    return found
+
+
+def _agreements_of(evidence: Evidence, first: Sequence[str], second: Sequence[str]) -> list[float]:
+    """Of every word of the one list with every word of the other, but for the same word twice."""
+    return [
+        evidence.clear_agreement(a, b)
+        for a, b in itertools.product(first, second)
+        if a.partition("#")[0] != b.partition("#")[0]
+    ]
+
+
+def lost_nouns(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
+    """Nouns whose attention gathers, but whose thing does not seem to be in the picture."""
+    found = []
+    for one in presences(evidence):
+        noun = evidence.words[one.noun]
+        if one.level >= limits.presence or not gathers(evidence, noun, limits):
             continue
         text = (
-            f"The model's attention heads disagree where “{noun.name}” is (they agree by {agreed:.2f} of 1, against "
-            f"{known[clearest]:.2f} for “{clearest}”): it may be missing."
+            f"The model's attention heads disagree where “{noun.name}” is (they agree by {one.agreed:.2f} of 1, against "
+            f"{one.clearest[1]:.2f} for “{one.clearest[0]}”)"
         )
-        numbers = {"consent": agreed, "clearest_consent": known[clearest]}
-        found.append(Finding("no place", (noun.name,), text, _louder(noun), numbers))
+        text += f", and what describes it lies with what describes “{one.beside}”" if one.mixed > 0 else ""
+        numbers = {"presence": one.level, "consent": one.agreed, "clearest_consent": one.clearest[1]}
+        numbers |= {"gathering": one.gathering, "mixed": one.mixed}
+        found.append(Finding("no place", (noun.name,), f"{text}: it may be missing.", _louder(noun), numbers))
     return found
 
 

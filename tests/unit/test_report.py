@@ -258,6 +258,7 @@ def test_the_documented_limits_are_those_in_use():
     text = (Path(__file__).parents[2] / "docs" / "formulas.md").read_text(encoding="utf-8")
     for said in (
         f"strength < {LIMITS.ignored_strength:g} · f_s and gathering < max({LIMITS.even:g}, {LIMITS.ignored_gathering:g} · f_g)",
+        f"presence < {LIMITS.presence:g}",
         f"the factors {LIMITS.lone_strength:g} and {LIMITS.lone_gathering:g}",
         f"two nouns with agreement ≥ {LIMITS.shared_nouns:g}",
         f"modifiers of two different nouns with agreement ≥ {LIMITS.shared_modifiers:g}",
