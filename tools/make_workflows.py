@@ -337,15 +337,30 @@ def steered(graph: Graph, example: Example, kind: str, concepts: list[str], titl
         "steer", kind, (390, 780), (340, 320), [*concepts, example.words, example.strength, 0.0, 0.0, 1.0, False], title,
         model="record.model", vectors="vectors.vectors",
     )  # fmt: skip
+    same_seed_again(graph, example, "steer", "steered")
+
+
+def same_seed_again(graph: Graph, example: Example, node: str, how: str) -> None:
+    """A lower row: the same seed through the model of this node."""
     graph.add(
         "sampler2", "KSampler", (780, 780), (300, 270), [example.seed, "fixed", STEPS, CFG, "euler", "normal", 1.0],
-        "The same seed, steered", model="steer.model", positive="positive.CONDITIONING",
+        f"The same seed, {how}", model=f"{node}.model", positive="positive.CONDITIONING",
         negative="negative.CONDITIONING", latent_image="empty.LATENT",
     )  # fmt: skip
     graph.add("decode2", "VAEDecode", (780, 1100), (300, 50), samples="sampler2.LATENT", vae="loader.vae")
     graph.add(
-        "save2", "SaveImage", (1130, 780), (300, 330), ["hrv/steered"], "The steered picture", images="decode2.IMAGE"
+        "save2", "SaveImage", (1130, 780), (300, 330), [f"hrv/{how}"], f"The {how} picture", images="decode2.IMAGE"
     )  # fmt: skip
+
+
+def where_it_looked(graph: Graph, example: Example, how: str) -> None:
+    """A heatmap of the example's words beside each of the two rows."""
+    for number, source, title in ((1, "", "Where the model looked"), (2, "2", f"Where it looked, {how}")):
+        graph.add(
+            f"heatmap{number}", "HRVHeatmap", (1480, 160 + 720 * (number - 1)), (360, 660),
+            heatmap_widgets(example.words), title, attention="record.attention", latent=f"sampler{source}.LATENT",
+            image=f"decode{source}.IMAGE",
+        )  # fmt: skip
 
 
 def wrong_sense(name: str) -> None:
@@ -372,15 +387,7 @@ def wrong_sense(name: str) -> None:
 def lost_word(name: str) -> None:
     graph, example = Graph(), LOST_WORD
     steered(graph, example, "HRVStrengthenConcept", [example.concept], f"Strengthen “{example.words}”")
-    for number, source, title in (
-        (1, "", "Where the model looked"),
-        (2, "2", "Where it looked, strengthened"),
-    ):
-        graph.add(
-            f"heatmap{number}", "HRVHeatmap", (1480, 160 + 720 * (number - 1)), (360, 660),
-            heatmap_widgets(example.words), title, attention="record.attention", latent=f"sampler{source}.LATENT",
-            image=f"decode{source}.IMAGE",
-        )  # fmt: skip
+    where_it_looked(graph, example, "strengthened")
     note = (
         f"**Strengthen a lost word.** The prompt asks for *{example.words}*, and the upper picture has lost it. Strengthen Concept "
         f"makes the word count more where *{example.concept}* are decided, and the lower row draws the same seed again.\n\n"
@@ -397,21 +404,8 @@ def excite_a_missing_thing(name: str) -> None:
         "excite", "HRVAttendExcite", (390, 780), (340, 320),
         [example.words, example.strength, 0.0, 0.5, "Objects", True], "Both things must be there", model="record.model",
     )  # fmt: skip
-    graph.add(
-        "sampler2", "KSampler", (780, 780), (300, 270), [example.seed, "fixed", STEPS, CFG, "euler", "normal", 1.0],
-        "The same seed, excited", model="excite.model", positive="positive.CONDITIONING",
-        negative="negative.CONDITIONING", latent_image="empty.LATENT",
-    )  # fmt: skip
-    graph.add("decode2", "VAEDecode", (780, 1100), (300, 50), samples="sampler2.LATENT", vae="loader.vae")
-    graph.add(
-        "save2", "SaveImage", (1130, 780), (300, 330), ["hrv/excited"], "The excited picture", images="decode2.IMAGE"
-    )  # fmt: skip
-    for number, source, title in ((1, "", "Where the model looked"), (2, "2", "Where it looked, excited")):
-        graph.add(
-            f"heatmap{number}", "HRVHeatmap", (1480, 160 + 720 * (number - 1)), (360, 660),
-            heatmap_widgets(example.words), title, attention="record.attention", latent=f"sampler{source}.LATENT",
-            image=f"decode{source}.IMAGE",
-        )  # fmt: skip
+    same_seed_again(graph, example, "excite", "excited")
+    where_it_looked(graph, example, "excited")
     note = (
         f"**A thing is missing.** The prompt asks for two things, *{example.words.replace(', ', '* and *')}*, and the upper picture "
         "has only one of them. Attend and Excite moves the picture in the making, step by step, to where each word is looked at "
