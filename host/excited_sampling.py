@@ -13,12 +13,12 @@ from ..hrv.attend_excite import Excitement, neglect, small_grid, weighted_map, w
 from ..hrv.layout import Layout
 from ..hrv.prompt import Prompt
 from ..hrv.steering import missing_words
-from .clip_trace import TextRegistry, find_prompt, registries_of
+from .clip_trace import TextRegistry
 from .following import Following, ran_out_of_memory
 from .gradients import DIFFERENTIABLE_ATTENTION, Reached, differentiable, until_layer
 from .prompt_edit import Editor
 from .recorder import Recorder
-from .rows import POSITIVE, Chunk, Conditionings
+from .rows import Chunk
 from .run_memory import Rememberer
 from .wrapping import CALC_COND_BATCH, DIFFUSION_MODEL
 
@@ -68,17 +68,7 @@ class ExcitedSampling(Following):
 
     def open(self, guider) -> None:
         """Finds the words in the positive prompts."""
-        self.conditionings = Conditionings(guider)
-        registries = [*registries_of(owner.cond for owner in self.conditionings), *self.registries]
-        for owner in self.conditionings:
-            if owner.role != POSITIVE:
-                continue
-            prompt, warning = find_prompt(owner.cond, registries)
-            if warning:
-                self.warn(warning)
-            if prompt is None:
-                self.warn(UNKNOWN_WORDS)
-                continue
+        for owner, prompt in self.known_prompts(guider, self.registries, UNKNOWN_WORDS):
             self._prompts[owner.uuid] = prompt
             words = [excitement.columns(prompt) for excitement in self.excitements]
             if any(words):

@@ -6,14 +6,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any, ClassVar, TypeVar
 
 import torch
 
 from ..hrv.layout import Layout
+from ..hrv.prompt import Prompt
 from .blocks import attend, cross_attention_layers, has_foreign_forward
-from .rows import Chunk, Conditionings, chunks_of
+from .clip_trace import TextRegistry, find_prompt, registries_of
+from .rows import POSITIVE, Chunk, Conditionings, Owner, chunks_of
 
 OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
 
@@ -68,6 +70,23 @@ class Following:
             self._warned.add(cause or message)
             self.warnings.append(message)
             logging.warning("[HRV] %s", message)
+
+    def known_prompts(
+        self, guider, registries: Iterable[TextRegistry], unknown: str
+    ) -> Iterator[tuple[Owner, Prompt]]:
+        """Takes the guider's conditionings; the positive ones whose words are known, and the warning `unknown` for others."""
+        self.conditionings = Conditionings(guider)
+        registries = [*registries_of(owner.cond for owner in self.conditionings), *registries]
+        for owner in self.conditionings:
+            if owner.role != POSITIVE:
+                continue
+            prompt, warning = find_prompt(owner.cond, registries)
+            if warning:
+                self.warn(warning)
+            if prompt is None:
+                self.warn(unknown)
+            else:
+                yield owner, prompt
 
     def evaluated(self, lists, latent: tuple[int, int]):
         """A context in which these lists, which `cond_or_uncond` points into, are evaluated on a latent of (height, width)."""

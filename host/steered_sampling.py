@@ -11,9 +11,9 @@ import torch
 from ..hrv.layout import Layout
 from ..hrv.prompt import Prompt
 from ..hrv.steering import Steering, TokenFactors, missing_words, scale_values, token_factors
-from .clip_trace import TextRegistry, find_prompt, registries_of
+from .clip_trace import TextRegistry
 from .following import Following
-from .rows import POSITIVE, Conditionings, Owner
+from .rows import POSITIVE, Owner
 
 STEERED_ROWS = "hrv_steered_rows"
 """Where transformer_options hold the `SteeredRows` of a call, for a recorder that wants them."""
@@ -66,18 +66,8 @@ class SteeredSampling(Following):
 
     def open(self, guider) -> None:
         """Finds the words in the positive prompts, and where in the schedule each steering acts."""
-        self.conditionings = Conditionings(guider)
-        registries = [*registries_of(owner.cond for owner in self.conditionings), *self.registries]
-        for owner in self.conditionings:
-            if owner.role != POSITIVE:
-                continue
-            prompt, warning = find_prompt(owner.cond, registries)
-            if warning:
-                self.warn(warning)
-            if prompt is None:
-                self.warn(UNKNOWN_WORDS)
-            else:
-                self._prompts[id(owner)] = prompt
+        known = self.known_prompts(guider, self.registries, UNKNOWN_WORDS)
+        self._prompts = {id(owner): prompt for owner, prompt in known}
         prompts = list(self._prompts.values())
         for steering in self.steerings if prompts else ():
             for complaint in missing_words(steering, prompts):

@@ -13,7 +13,7 @@ from comfy_extras import nodes_pag
 from excite_rig import FIRST, complaints, draw, excited, shift_of, shifts
 from stand_ins import replaced
 
-from hrv_pack.host import attend_excite, excited_sampling
+from hrv_pack.host import attend_excite, excited_sampling, following
 from hrv_pack.host.gradients import NormalTensors
 
 WRAPPERS = comfy.patcher_extension.WrappersMP
@@ -194,7 +194,7 @@ def test_whatever_goes_wrong_the_picture_is_made(studio, monkeypatch, caplog, na
     def failing(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(excited_sampling, name, failing)
+    monkeypatch.setattr(following if name == "find_prompt" else excited_sampling, name, failing)
     assert torch.equal(draw(excited(studio), studio), draw(studio.model, studio))
     (complaint,) = complaints(caplog)
     assert fragment in complaint

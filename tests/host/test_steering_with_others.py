@@ -13,7 +13,7 @@ import torch
 from comfy_extras import nodes_pag
 from test_other_packs import image_attention, replaced
 
-from hrv_pack.host import steered_sampling
+from hrv_pack.host import following, steered_sampling
 from hrv_pack.host.steering import steer
 
 attention = comfy.ldm.modules.attention
@@ -280,7 +280,7 @@ def test_whatever_goes_wrong_the_picture_is_made(studio, steering, monkeypatch, 
     expected = steered.draw(studio.model, studio)
     model, _ = steer(studio.model, None, steering)
     with monkeypatch.context() as patch:
-        patch.setattr(steered_sampling, name, failing)
+        patch.setattr(following if name == "find_prompt" else steered_sampling, name, failing)
         assert torch.equal(steered.draw(model, studio), expected)
     (warning,) = complaints(caplog)
     assert warning.startswith("[HRV] Steering stopped while") and "RuntimeError: broken" in warning
