@@ -65,14 +65,14 @@ def reported(chosen: Setting, every: int) -> tuple[Setting, ...]:
 
 
 def best(results: dict[str, list[Seen]]) -> Setting:
-    """The tuned setting with the largest share of new words drawn with the other attributes kept, less the change outside the
-    object as a share of that of the changed prompt alone."""
+    """The tuned setting with the largest share of new words drawn with the other attributes kept, less half of the change outside
+    the object as a share of that of the changed prompt alone: an edit that changes nothing at all is worth nothing."""
     plain = editing_report.mean(one.outside for one in results[PLAIN.name])
 
     def score(setting: Setting) -> float:
         seen = results[setting.name]
         drawn = editing_report.mean(one.changed * one.kept for one in seen)
-        return drawn - editing_report.mean(one.outside for one in seen) / plain
+        return drawn - editing_report.mean(one.outside for one in seen) / plain / 2
 
     return max(TUNED[1:], key=score)
 

@@ -7,6 +7,7 @@ benchmarks/report.py measures how often a finding is right.
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from .evidence import Evidence, WordFacts, levels
 MOST_ALIKE = (
     0.95  # nouns that agree more are treated as if they agreed by this: their difference is mostly noise
 )
+TINY = 1e-9  # a share of attention that is none
 APART = (
     "Say where each is (“on the left”, “on the right”), or give each its own area: Conditioning (Set Area) on two prompts, "
     "then Conditioning (Combine)."
@@ -43,7 +45,7 @@ class Limits:
     thin: float = 0.5
     lone_strength: float = 0.5
     lone_gathering: float = 0.5
-    presence: float = 1.25
+    presence: float = 1.215
     even: float = 0.1
     shared_nouns: float = 0.85
     shared_modifiers: float = 0.75
@@ -168,7 +170,8 @@ class Presence:
     agreed: consent on the noun and the words that describe it. clearest: the content word with the largest consent, and
     that. gathering: of the describing words' maps by the heads that found them best; of the noun's where nothing describes
     it. mixed, beside: how much nearer the describing words lie to those of another noun than the two nouns to each other,
-    and that noun; 0 and empty where nothing is to be compared.
+    and that noun; 0 and empty where nothing is to be compared. strength: of all these words in their places, as a part of
+    what those of the other nouns get; 1 where there is no other.
     """
 
     noun: str
@@ -177,10 +180,12 @@ class Presence:
     gathering: float
     mixed: float = 0.0
     beside: str = ""
+    strength: float = 1.0
 
     @property
     def level(self) -> float:
-        return self.agreed / self.clearest[1] + self.gathering / 2 - self.mixed / 5
+        louder = 0.15 * math.log(min(2.0, max(0.5, self.strength)))
+        return self.agreed / self.clearest[1] + self.gathering / 2 - self.mixed / 5 + louder
 
 
 def presences(evidence: Evidence) -> list[Presence]:
@@ -195,6 +200,10 @@ def presences(evidence: Evidence) -> list[Presence]:
         for phrase in evidence.phrases
         if not phrase.is_place and phrase.noun in known
     }
+    strength = {
+        noun: statistics.fmean(evidence.words[name].strength for name in (noun, *modifiers))
+        for noun, modifiers in asked.items()
+    }
     found = []
     for noun, modifiers in asked.items():
         agreed = statistics.fmean(known[name].level for name in (noun, *modifiers))
@@ -205,7 +214,9 @@ def presences(evidence: Evidence) -> list[Presence]:
             if other != noun and (pairs := _agreements_of(evidence, modifiers, theirs))
         }
         beside = max(mixed, key=mixed.__getitem__, default="")
-        found.append(Presence(noun, agreed, clearest, gathering, mixed.get(beside, 0.0), beside))
+        others = [strength[other] for other in asked if other != noun]
+        louder = strength[noun] / max(TINY, statistics.fmean(others)) if others else 1.0
+        found.append(Presence(noun, agreed, clearest, gathering, mixed.get(beside, 0.0), beside, louder))
     return found
 
 
@@ -225,14 +236,17 @@ def lost_nouns(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
         noun = evidence.words[one.noun]
         if one.level >= limits.presence or not gathers(evidence, noun, limits):
             continue
-        text = (
-            f"The model's attention heads disagree where “{noun.name}” is (they agree by {one.agreed:.2f} of 1, against "
-            f"{one.clearest[1]:.2f} for “{one.clearest[0]}”)"
-        )
-        text += f", and what describes it lies with what describes “{one.beside}”" if one.mixed > 0 else ""
+        reasons = [
+            f"the attention heads agree by {one.agreed:.2f} of 1 where it is, against {one.clearest[1]:.2f} for “{one.clearest[0]}”"
+        ]
+        if one.mixed > 0:
+            reasons.append(f"what describes it lies with what describes “{one.beside}”")
+        if one.strength < 1:
+            reasons.append(f"its words get {one.strength:.0%} of what those of other things get")
+        text = f"“{noun.name}” may be missing: {', and '.join(reasons)}."
         numbers = {"presence": one.level, "consent": one.agreed, "clearest_consent": one.clearest[1]}
-        numbers |= {"gathering": one.gathering, "mixed": one.mixed}
-        found.append(Finding("no place", (noun.name,), f"{text}: it may be missing.", _louder(noun), numbers))
+        numbers |= {"gathering": one.gathering, "mixed": one.mixed, "relative_strength": one.strength}
+        found.append(Finding("no place", (noun.name,), text, _louder(noun), numbers))
     return found
 
 

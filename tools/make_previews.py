@@ -34,22 +34,20 @@ FLAGS = [
 ]
 MARGIN = 40
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False, "Comfy.Graph.CanvasInfo": False}
-FIT = """([box, size]) => {
-    const scale = Math.min(size[0] / box[2], size[1] / box[3], 1);
+TABS = 40  # pixels that the page's tabs cover at the top
+FIT = """([margin, tabs]) => {
+    const nodes = window.app.graph.nodes;  // as large as they are now, with what a run shows in them
+    const left = Math.min(...nodes.map((n) => n.pos[0])) - margin;
+    const top = Math.min(...nodes.map((n) => n.pos[1] - 30)) - margin;
+    const width = Math.max(...nodes.map((n) => n.pos[0] + n.size[0])) + margin - left;
+    const height = Math.max(...nodes.map((n) => n.pos[1] + n.size[1])) + margin - top;
+    const [w, h] = [window.innerWidth, window.innerHeight - tabs];
+    const scale = Math.min(w / width, h / height, 1);
     const canvas = window.app.canvas;
     canvas.ds.scale = scale;
-    canvas.ds.offset = [-box[0] + (size[0] / scale - box[2]) / 2, -box[1] + (size[1] / scale - box[3]) / 2];
+    canvas.ds.offset = [(w / scale - width) / 2 - left, (h / scale - height) / 2 + tabs / scale - top];
     canvas.setDirty(true, true);
 }"""
-
-
-def bounds(workflow: dict) -> list[float]:
-    """x, y, width and height around all nodes, with a margin."""
-    left = min(n["pos"][0] for n in workflow["nodes"]) - MARGIN
-    top = min(n["pos"][1] for n in workflow["nodes"]) - MARGIN - 30
-    right = max(n["pos"][0] + n["size"][0] for n in workflow["nodes"]) + MARGIN
-    bottom = max(n["pos"][1] + n["size"][1] for n in workflow["nodes"]) + MARGIN
-    return [left, top, right - left, bottom - top]
 
 
 def run_graph(page: Page, server: ComfyServer) -> None:
@@ -79,8 +77,7 @@ def photograph(page: Page, server: ComfyServer, path: Path, run: bool) -> Image.
     page.wait_for_timeout(1500)
     if run:
         run_graph(page, server)
-    size = page.viewport_size
-    page.evaluate(FIT, [bounds(workflow), [size["width"], size["height"]]])
+    page.evaluate(FIT, [MARGIN, TABS])
     page.wait_for_timeout(1500)
     return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
 

@@ -29,7 +29,9 @@ def test_a_noun_that_every_head_sees_elsewhere_may_be_missing():
             maps[0, 0, head, column] = blob(1 + 4 * (place // 4), 2 + 4 * (place % 4), size=3).half()
     (finding,) = [f for f in report(kept, latent, image).findings[0] if f.kind == "no place"]
     assert (
-        finding.words == ("car",) and "disagree where “car” is" in finding.text and "(car:1.3)" in finding.tip
+        finding.words == ("car",)
+        and "“car” may be missing: the attention heads agree by" in finding.text
+        and "(car:1.3)" in finding.tip
     )
     assert (
         finding.numbers["presence"] < LIMITS.presence
@@ -91,10 +93,15 @@ def test_presence_is_what_its_formula_says():
     described = {"fish": ("small", "red"), "car": ("blue", "striped")}
     pairs = [plain_correlation(clear[a], clear[b]) for a in described["fish"] for b in described["car"]]
     mixed = sum(pairs) / 4 - plain_correlation(clear["fish"], clear["car"])
+    strength = {
+        noun: sum(evidence.words[word].strength for word in (noun, *words))
+        for noun, words in described.items()
+    }
     plain = {
         noun: sum(best[word] for word in (noun, *words)) / 3 / max(best.values())
         + sum(plain_gathering(clear[word]) for word in words) / 2 / 2
         - mixed / 5
-        for noun, words in described.items()
+        + 0.15 * math.log(strength[noun] / strength[other])
+        for (noun, words), other in zip(described.items(), ("car", "fish"), strict=True)
     }
     assert {one.noun: one.level for one in presences(evidence)} == pytest.approx(plain, abs=2e-3)
