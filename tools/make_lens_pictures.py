@@ -21,11 +21,11 @@ sys.path.append(str(ROOT))
 
 from devtools.releases import DEFAULT  # noqa: E402
 from devtools.server import ComfyServer  # noqa: E402
-from tools.make_previews import CHROMIUM, FIT, FLAGS, SETTINGS, bounds, open_page, run_graph  # noqa: E402
+from tools.make_previews import CHROMIUM, FIT, FLAGS, MARGIN, SETTINGS, open_page, run_graph  # noqa: E402
 
 HELP = ROOT / "js" / "docs"
 LARGEST = {"docs": 300_000, "js/docs": 150_000}  # bytes
-TOOLBAR = 60  # of the page, above the nodes
+TOOLBAR = 90  # of the page, above the nodes
 LENS, HEATMAP = "08_look_into_the_picture", "03_mask_a_word_and_repaint_it"
 BOX = """type => {
     const { ds, graph } = window.app.canvas;
@@ -44,10 +44,7 @@ def show(page: Page, server: ComfyServer, workflow: dict, only: tuple[str, ...] 
     page.evaluate("workflow => window.app.loadGraphData(workflow)", workflow)
     page.wait_for_timeout(1500)
     run_graph(page, server)
-    shown = [node for node in workflow["nodes"] if not only or node["type"] in only]
-    x, y, width, height = bounds({"nodes": shown})
-    size = page.viewport_size
-    page.evaluate(FIT, [[x, y - TOOLBAR, width, height + TOOLBAR], [size["width"], size["height"]]])
+    page.evaluate(FIT, [MARGIN, TOOLBAR, list(only)])
     page.wait_for_timeout(1500)
 
 

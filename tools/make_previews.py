@@ -35,8 +35,9 @@ FLAGS = [
 MARGIN = 40
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False, "Comfy.Graph.CanvasInfo": False}
 TABS = 40  # pixels that the page's tabs cover at the top
-FIT = """([margin, tabs]) => {
-    const nodes = window.app.graph.nodes;  // as large as they are now, with what a run shows in them
+FIT = """([margin, tabs, types]) => {
+    // nodes of these types (none: all), as large as they are now, with what a run shows in them
+    const nodes = window.app.graph.nodes.filter((n) => !types.length || types.includes(n.type));
     const left = Math.min(...nodes.map((n) => n.pos[0])) - margin;
     const top = Math.min(...nodes.map((n) => n.pos[1] - 30)) - margin;
     const width = Math.max(...nodes.map((n) => n.pos[0] + n.size[0])) + margin - left;
@@ -77,7 +78,7 @@ def photograph(page: Page, server: ComfyServer, path: Path, run: bool) -> Image.
     page.wait_for_timeout(1500)
     if run:
         run_graph(page, server)
-    page.evaluate(FIT, [MARGIN, TABS])
+    page.evaluate(FIT, [MARGIN, TABS, []])
     page.wait_for_timeout(1500)
     return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
 
