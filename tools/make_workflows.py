@@ -74,7 +74,7 @@ def repaint(name: str) -> None:
 def report(name: str) -> None:
     graph = Graph()
     text_to_image(
-        graph, "a purple cat and a white mug at night", 256, 21, 20, 4.5, "HRVDemoCheckpoint"
+        graph, "a black star and a red mug on sand", 256, 40, 12, 4.5, "HRVDemoCheckpoint"
     )  # fmt: skip
     graph.add(
         "report", "HRVPromptReport", (1480, 160), (480, 620), ["auto"],

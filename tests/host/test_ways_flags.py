@@ -1,6 +1,6 @@
 """The server's own options: with each, one graph with and without the recorder gives the same latent, and its maps can be
 read. One server for each option, so all but one combination wait for --heavy. (On the CPU, where ComfyUI takes some of
-these options without effect; on a GPU they have theirs.)"""
+these options without effect, and GPU_ONLY not at all.)"""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ OPTIONS = [
     "--use-pytorch-cross-attention", "--force-upcast-attention", "--fp16-intermediates", "--fp16-unet", "--bf16-unet", "--fp32-text-enc", "--cache-none",
     "--cache-classic", "--cache-lru 10", "--disable-smart-memory", "--fast", "--deterministic",
 ]  # fmt: skip
+GPU_ONLY = ("--lowvram", "--novram", "--highvram")
 IN_CI = "--bf16-unet --use-split-cross-attention"
 
 
@@ -40,6 +41,8 @@ def test_option(comfyui_folder, options):
     name = options.split()[0]
     if name not in (comfyui_folder / "comfy" / "cli_args.py").read_text(encoding="utf-8"):
         pytest.skip(f"this ComfyUI has no {name}")
+    if name in GPU_ONLY:
+        pytest.skip(f"ComfyUI takes {name} only with a GPU")
     with ComfyServer(comfyui_folder, options=tuple(options.split())) as server:
         plain, _ = saved_latent(server, graph(recorded=False))
         recorded, result = saved_latent(server, graph())
