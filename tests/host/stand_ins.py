@@ -269,6 +269,9 @@ def shaped(config: dict, supported: str, base: str, kind=ModelType.EPS, inpaint:
     if inpaint:
         model.set_inpaint()
     models.fill(model.diffusion_model, 0)
+    for name, buffer in model.diffusion_model.named_buffers():
+        if name == "pos_embed":  # SD3's, which a checkpoint would fill; else it is whatever the memory held
+            buffer.normal_(generator=torch.Generator().manual_seed(0))
     model.eval()
     return comfy.model_patcher.ModelPatcher(model, load_device=device, offload_device=device)
 
