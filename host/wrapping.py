@@ -4,6 +4,7 @@ key, which follow one sampling at a time."""
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import comfy.model_management
@@ -35,7 +36,7 @@ def layout_or_reason(model, consequence: str) -> tuple[Layout | None, str]:
         return None, str(error)
 
 
-class Wrapping:
+class Wrapping(ABC):
     """Follows one sampling at a time with what `new_sampling` makes, in `sampling`; None between samplings and where the
     following did not begin.
 
@@ -54,9 +55,9 @@ class Wrapping:
         """Packs that deep-copy model_options keep the wrappers of one sampling together, and a recorder to its recording."""
         return self
 
+    @abstractmethod
     def new_sampling(self) -> Following:
         """May raise: the sampling is then not followed."""
-        raise NotImplementedError
 
     def put_in_order(self, model_options: dict[str, Any]) -> None:
         """Where our wrappers stand among others, in this sampling's own options."""

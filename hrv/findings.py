@@ -45,7 +45,7 @@ class Limits:
     thin: float = 0.5
     lone_strength: float = 0.5
     lone_gathering: float = 0.5
-    presence: float = 1.215
+    presence: float = 1.28
     even: float = 0.1
     shared_nouns: float = 0.85
     shared_modifiers: float = 0.75
@@ -168,10 +168,11 @@ class Presence:
     """What tells whether a noun's thing is in the picture (docs/formulas.md, "No place").
 
     agreed: consent on the noun and the words that describe it. clearest: the content word with the largest consent, and
-    that. gathering: of the describing words' maps by the heads that found them best; of the noun's where nothing describes
-    it. mixed, beside: how much nearer the describing words lie to those of another noun than the two nouns to each other,
-    and that noun; 0 and empty where nothing is to be compared. strength: of all these words in their places, as a part of
-    what those of the other nouns get; 1 where there is no other.
+    that. gathering: of the describing words' maps by the heads that found them best (of the noun's where nothing
+    describes it), as a part of the largest of any content word. mixed, beside: how much nearer the describing words lie
+    to those of another noun than the two nouns to each other, and that noun; 0 and empty where nothing is to be compared.
+    strength: of all these words in their places, as a part of what those of the other nouns get; 1 where there is no
+    other.
     """
 
     noun: str
@@ -195,6 +196,10 @@ def presences(evidence: Evidence) -> list[Presence]:
     if len(known) < 3 or not content:
         return []  # nothing to compare with
     clearest = max(content.items(), key=lambda item: item[1])
+    gathering_of = {name: levels(found.map)[2] for name, found in known.items()}
+    most = max(gathering_of[name] for name in content)
+    if min(clearest[1], most) <= 0:
+        return []  # no word has a place
     asked = {
         phrase.noun: [name for name in phrase.modifiers if name in known]
         for phrase in evidence.phrases
@@ -207,7 +212,7 @@ def presences(evidence: Evidence) -> list[Presence]:
     found = []
     for noun, modifiers in asked.items():
         agreed = statistics.fmean(known[name].level for name in (noun, *modifiers))
-        gathering = statistics.fmean(levels(known[name].map)[2] for name in modifiers or [noun])
+        gathering = statistics.fmean(gathering_of[name] for name in modifiers or [noun]) / most
         mixed = {
             other: statistics.fmean(pairs) - evidence.clear_agreement(noun, other)
             for other, theirs in asked.items()

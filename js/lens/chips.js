@@ -49,7 +49,6 @@ export class Chips {
     ];
     this.list.replaceChildren(...this.items.map((item) => item.element));
     this.search.hidden = this.items.length < 12;
-    this.list.style.setProperty("--hrv-mark", names.length ? 1 / names.length : 0);
     this.filter();
   }
 
@@ -74,12 +73,15 @@ export class Chips {
     }
   }
 
-  /** Bars for shares at one point, all on one scale; null takes them away. */
+  /** Bars for shares at one point, all on one scale, which grows by doubling so that bars can be compared from place to
+   *  place; null takes them away. */
   bars(shares, leading) {
     this.list.classList.toggle("hrv-measuring", Boolean(shares));
     if (!shares) return;
-    const full = Math.max(shares[leading] ?? 0, 3 / shares.length);
-    this.list.style.setProperty("--hrv-mark", 1 / shares.length / full);
+    const least = 3 / shares.length;
+    const full = least * 2 ** Math.ceil(Math.max(0, Math.log2((shares[leading] ?? 0) / least)));
+    const mark = String(1 / shares.length / full);
+    if (this.marked !== mark) this.list.style.setProperty("--hrv-mark", (this.marked = mark));
     for (let i = 0; i < shares.length; i++) {
       const { bar, element } = this.items[i];
       bar.style.transform = `scaleX(${(shares[i] / full).toFixed(4)})`;

@@ -12,6 +12,12 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** Sets an element's text. Only the text node changes: new children would have the whole page look for its :has() rules again. */
+export function write(element, text) {
+  if (element.firstChild) element.firstChild.data = text;
+  else element.textContent = text;
+}
+
 /** A labelled slider. `change(value)` is called while it moves, `done()` when it is let go. Returns
  *  {element, set(value)}. */
 export function slider(label, hint, { min, max, step, text }, change, done = () => {}) {

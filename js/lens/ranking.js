@@ -1,6 +1,6 @@
 // The words at the point of the picture that is pointed at, most attended first.
 
-import { make } from "./dom.js";
+import { make, write } from "./dom.js";
 import { shareText } from "./shares.js";
 
 const RANKED = 7;
@@ -23,8 +23,8 @@ export class Ranking {
     this.rows.forEach(({ element, name, value }, i) => {
       element.hidden = i >= order.length;
       if (element.hidden) return;
-      name.textContent = names[order[i]];
-      value.textContent = shareText(shares[order[i]]);
+      write(name, names[order[i]]);
+      write(value, shareText(shares[order[i]]));
     });
     this.element.classList.toggle("hrv-right", x < 0.5);
     return order[0];

@@ -3,7 +3,7 @@
 import { plain, splitNames, toggled } from "../words/names.js";
 import { Chips } from "./chips.js";
 import { Controls } from "./controls.js";
-import { make } from "./dom.js";
+import { make, write } from "./dom.js";
 import { Frames } from "./frames.js";
 import { sharesAt } from "./maps.js";
 import { Ranking } from "./ranking.js";
@@ -244,7 +244,7 @@ export class LensView {
       this.scene = scene;
     }
     this.rank();
-    if (!this.complaint) this.status.textContent = sentence(this.frame.names, this.set, shown, this.frames.payload.warnings);
+    if (!this.complaint) write(this.status, sentence(this.frame.names, this.set, shown, this.frames.payload.warnings));
   }
 
   level() {
@@ -253,7 +253,7 @@ export class LensView {
 
   say(text) {
     this.complaint = text;
-    if (text) this.status.textContent = text;
+    if (text) write(this.status, text);
     this.status.classList.toggle("hrv-complaint", Boolean(text));
   }
 

@@ -99,7 +99,10 @@ def test_presence_is_what_its_formula_says():
     }
     plain = {
         noun: sum(best[word] for word in (noun, *words)) / 3 / max(best.values())
-        + sum(plain_gathering(clear[word]) for word in words) / 2 / 2
+        + sum(plain_gathering(clear[word]) for word in words)
+        / 2
+        / max(map(plain_gathering, clear.values()))
+        / 2
         - mixed / 5
         + 0.15 * math.log(strength[noun] / strength[other])
         for (noun, words), other in zip(described.items(), ("car", "fish"), strict=True)
