@@ -100,7 +100,9 @@ def main(arguments: list[str]) -> None:
         f" Edit Prompt with {chosen.name} and self-attention on all grids, chosen from {len(TUNED) - 1} settings on "
         f"{options.tuning_prompts * len(QUESTIONS)} other pairs."
     )
-    text = "\n\n".join([*(editing_report.table(results, question) for question in (None, *QUESTIONS)), note])
+    tried = f"The settings that were tried, on those pairs:\n\n{editing_report.table(tuned, None)}"
+    tables = (editing_report.table(results, question) for question in (None, *QUESTIONS))
+    text = "\n\n".join([*tables, note, tried])
     print(f"\n{text}\n", flush=True)
     if not options.no_write:
         command = " ".join(["python3 dev.py bench --suite editing", *arguments])

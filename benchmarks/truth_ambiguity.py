@@ -12,11 +12,15 @@ from truth_iou import PERCENT
 from truth_senses import SENSES, SORTS, Told, draw
 
 USED = "painted"  # the score of hrv/compare.py
+PART = "middle half"  # what the help page advises to record for Compare Concepts
+
+Key = tuple[str, str, str]
+"""Vectors, score, recorded part of the schedule."""
 
 
 def verdicts(told: Iterable[Told], relevance: dict) -> list[dict]:
-    """For each picture {sort, word, sense, said: {(vectors, score): the sense that would be named}, share: {vectors: the
-    larger share of the used score}}."""
+    """For each picture {sort, word, sense, said: {key: the sense that would be named}, share: {key: the larger share}}, the
+    shares of the used score only; of the whole run no other score is asked."""
     from truth_candidates import SCORES, evidence_of
 
     from hrv_pack.hrv.compare import shares_of
@@ -24,16 +28,17 @@ def verdicts(told: Iterable[Told], relevance: dict) -> list[dict]:
 
     rows = []
     for one in told:
-        entries = one.match.run.of_role("positive")
-        known = [entry.prompt for entry in entries]
-        words = list(targets_of_unit(entries, known, "words").values())
-        target = find_word(one.word, entries, known)
         said, share = {}, {}
-        for name, vectors in relevance.items():
-            evidence = evidence_of(one.match, target, words, vectors, list(SENSES.values()), PERCENT)
-            for score, formula in SCORES.items():
-                said[name, score] = tuple(SENSES)[int(formula(evidence).argmax())]
-            share[name] = max(shares_of(SCORES[USED](evidence)))
+        for part, match in one.matches.items():
+            entries = match.run.of_role("positive")
+            known = [entry.prompt for entry in entries]
+            words = list(targets_of_unit(entries, known, "words").values())
+            target = find_word(one.word, entries, known)
+            for name, vectors in relevance.items():
+                evidence = evidence_of(match, target, words, vectors, list(SENSES.values()), PERCENT)
+                for score in SCORES if part == PART else (USED,):
+                    said[name, score, part] = tuple(SENSES)[int(SCORES[score](evidence).argmax())]
+                share[name, USED, part] = max(shares_of(SCORES[USED](evidence)))
         rows.append({"sort": one.sort, "word": one.word, "sense": one.sense, "said": said, "share": share})
     return rows
 
@@ -56,18 +61,26 @@ def measure(
     return found
 
 
-def accuracy(rows: Iterable[dict], key: tuple[str, str]) -> float:
+def plain(row: dict) -> dict:
+    """The same with keys that JSON can write."""
+    return {
+        field: {" ".join(key): found for key, found in value.items()} if isinstance(value, dict) else value
+        for field, value in row.items()
+    }
+
+
+def accuracy(rows: Iterable[dict], key: Key) -> float:
     """Share of verdicts that are right, the two senses counting the same; nan without pictures of one of them."""
     right = {sense: [row["said"][key] == sense for row in rows if row["sense"] == sense] for sense in SENSES}
     return float(np.mean([np.mean(values) if values else np.nan for values in right.values()]))
 
 
-def share_right(rows: list[dict], key: tuple[str, str]) -> float:
+def share_right(rows: list[dict], key: Key) -> float:
     return float(np.mean([row["said"][key] == row["sense"] for row in rows])) if rows else np.nan
 
 
-def best(rows: list[dict]) -> tuple[str, str]:
-    """The vectors and the score that are right most often on these pictures, the senses counting the same."""
+def best(rows: list[dict]) -> Key:
+    """What is right most often on these pictures, the senses counting the same."""
     keys = rows[0]["said"]
     return max(keys, key=lambda key: accuracy(rows, key))
 
@@ -84,25 +97,26 @@ def markdown(found: dict[str, list[dict]]) -> str:
         f"Best on the tuning pictures ({len(tuning)} others): {_name(chosen)}, {accuracy(tuning, chosen):.1%}; on the reported "
         f"pictures {accuracy(report, chosen):.1%}.",
         "",
-        "| score | vectors | verdict right | mean of the two senses | the same on the tuning pictures |",
-        "|---|---|---|---|---|",
+        "| score | vectors | recorded | verdict right | mean of the two senses | the same on the tuning pictures |",
+        "|---|---|---|---|---|---|",
     ]
     for key in sorted(report[0]["said"], key=lambda key: -accuracy(tuning, key)):
         mark = " (used)" if key[1] == USED else ""
         lines.append(
-            f"| {key[1].replace('_', ' ')}{mark} | {key[0]} | {share_right(report, key):.1%} | {accuracy(report, key):.1%} | "
-            f"{accuracy(tuning, key):.1%} |"
+            f"| {key[1].replace('_', ' ')}{mark} | {key[0]} | {key[2]} | {share_right(report, key):.1%} | "
+            f"{accuracy(report, key):.1%} | {accuracy(tuning, key):.1%} |"
         )
-    for vectors in dict.fromkeys(key[0] for key in report[0]["said"]):
-        lines += ["", *_groups(report, (vectors, USED))]
+    for key in report[0]["share"]:
+        if key[0] == "votes" or key[2] == PART:
+            lines += ["", *_groups(report, key)]
     return "\n".join(lines)
 
 
-def _groups(rows: list[dict], key: tuple[str, str]) -> list[str]:
+def _groups(rows: list[dict], key: Key) -> list[str]:
     """A table of the used score by word and sense, and by sort of picture."""
     from hrv_pack.hrv.compare import DOUBT
 
-    sure = [row for row in rows if row["share"][key[0]] >= DOUBT]
+    sure = [row for row in rows if row["share"][key] >= DOUBT]
     lines = [
         f"Compare Concepts ({_name(key)}). {1 - len(sure) / len(rows):.0%} of its verdicts are called doubtful; of the others "
         f"{share_right(sure, key):.1%} are right.",
@@ -123,5 +137,5 @@ def _groups(rows: list[dict], key: tuple[str, str]) -> list[str]:
     return lines
 
 
-def _name(key: tuple[str, str]) -> str:
-    return f"{key[1].replace('_', ' ')}, vectors by {key[0]}"
+def _name(key: Key) -> str:
+    return f"{key[1].replace('_', ' ')}, vectors by {key[0]}, {key[2]} recorded"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 STEPS, CFG, DENOISE = 10, 4.5, 0.5
 THRESHOLDS = (0.3, 0.4, 0.5)
+WHOLE = (0.0, 1.0)  # of the schedule
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,26 @@ class Studio:
         self.judge, self.ask = judge.load(), judge
         self.layout = self.recorder()[2].layout
 
-    def recorder(self):
-        """(model, clip, recording) of a fresh Record Attention node."""
-        return self.record.execute(self.model, 0.0, 1.0, 1, False, 512, self.clip).result
+    def recorder(self, part: tuple[float, float] = WHOLE, after: tuple | None = None):
+        """(model, clip, recording) of a fresh Record Attention node that records this part of the schedule, behind another one's
+        (model, clip) if given."""
+        model, clip = after or (self.model, self.clip)
+        return self.record.execute(model, *part, 1, False, 512, clip).result
 
-    @torch.inference_mode()
     def draw(self, text: str, latent: dict, seed: int, steps: int = STEPS, denoise: float = DENOISE):
         """(pictures uint8 (batch, height, width, 3), matches): KSampler's result, decoded, and its recording."""
-        model, clip, recording = self.recorder()
+        pictures, (matches,) = self.draw_and_record(text, latent, seed, steps, denoise, (WHOLE,))
+        return pictures, matches
+
+    @torch.inference_mode()
+    def draw_and_record(
+        self, text: str, latent: dict, seed: int, steps: int, denoise: float, parts: Sequence
+    ):
+        """The same with one recording, a list of matches, for each of these parts of the schedule."""
+        model, clip, recordings = self.model, self.clip, []
+        for part in parts:
+            model, clip, recording = self.recorder(part, (model, clip))
+            recordings.append(recording)
         encode = self.nodes.CLIPTextEncode().encode
         (sampled,) = self.nodes.KSampler().sample(
             model,
@@ -61,10 +75,10 @@ class Studio:
             denoise,
         )
         pictures = self.nodes.VAEDecode().decode(self.vae, sampled)[0]
-        matches = recording.match(sampled["samples"])
-        if not all(match.exact for match in matches):
+        found = [recording.match(sampled["samples"]) for recording in recordings]
+        if not all(match.exact for matches in found for match in matches):
             raise SystemExit("The recording does not know the latent that the sampler gave.")
-        return (pictures.clamp(0, 1) * 255).round().byte().numpy(), matches
+        return (pictures.clamp(0, 1) * 255).round().byte().numpy(), found
 
     @torch.inference_mode()
     def redraw(self, scene, seed: int) -> list[Seen]:

@@ -16,18 +16,20 @@ import numpy as np
 import torch
 
 SENSES = {"thing": "Objects", "colour": "Colours"}
+PARTS = {"whole run": (0.0, 1.0), "middle half": (0.25, 0.75)}  # of the schedule, each recorded
 SORTS = ("named", "shown", "open")
 STEPS, DENOISE, SIDE = 8, 0.6, 256
 
 
 @dataclass(frozen=True)
 class Told:
-    """One picture whose sense the judge can tell: the sort, the prompt's word, the sense that was drawn, its run."""
+    """One picture whose sense the judge can tell: the sort, the prompt's word, the sense that was drawn, its runs by
+    part of the schedule."""
 
     sort: str
     word: str
     sense: str
-    match: object
+    matches: dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,13 @@ def draw(studio, sort: str, count: int, seed: int, progress: Callable[[int], Non
         if asked.scene is not None:
             picture = torch.from_numpy(render(asked.scene)[0])[None].float() / 255
             (latent,), denoise = studio.nodes.VAEEncode().encode(studio.vae, picture), DENOISE
-        pictures, (match,) = studio.draw(asked.prompt, latent, seed + number, STEPS, denoise)
+        pictures, recorded = studio.draw_and_record(
+            asked.prompt, latent, seed + number, STEPS, denoise, tuple(PARTS.values())
+        )
         (said,) = studio.ask.ask(studio.judge, list(pictures))
         is_thing, is_colour = said["kind"] == asked.word, said["colour"] == asked.word
         if is_thing != is_colour:
-            told.append(Told(sort, asked.word, "thing" if is_thing else "colour", match))
+            matches = {part: match for part, (match,) in zip(PARTS, recorded, strict=True)}
+            told.append(Told(sort, asked.word, "thing" if is_thing else "colour", matches))
         progress(number + 1)
     return told

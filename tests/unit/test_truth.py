@@ -81,14 +81,17 @@ def test_pictures_of_two_senses(sort):
             assert (thing.colour, one.scene.background) not in CLASHES and one.scene.background in one.prompt
 
 
+USED = ("votes", "painted", "middle half")
+
+
 def row(sense: str, said: str, word="rose", sort="named") -> dict:
     always = "thing"
     return {
         "sort": sort,
         "word": word,
         "sense": sense,
-        "said": {("votes", "painted"): said, ("votes", "level"): always},
-        "share": {"votes": 0.9 if said == sense else 0.55},
+        "said": {USED: said, ("votes", "level", "middle half"): always},
+        "share": {USED: 0.9 if said == sense else 0.55},
     }
 
 
@@ -99,13 +102,12 @@ def test_senses_count_the_same_however_many_pictures_they_have():
         row("thing", "thing"),
         row("colour", "thing", "mint", "shown"),
     ]
-    key = ("votes", "painted")
-    assert truth_ambiguity.accuracy(rows, key) == 0.5 and truth_ambiguity.share_right(rows, key) == 0.75
+    assert truth_ambiguity.accuracy(rows, USED) == 0.5 and truth_ambiguity.share_right(rows, USED) == 0.75
     tuning = [row("thing", "thing"), row("colour", "colour")]
-    assert truth_ambiguity.best(tuning) == key
+    assert truth_ambiguity.best(tuning) == USED
     text = truth_ambiguity.markdown({"tuning": tuning, "report": rows})
     assert "4 pictures whose sense the judge can tell" in text and "commoner sense in 75.0%" in text
-    assert "| painted (used) | votes | 75.0% | 50.0% | 100.0% |" in text
+    assert "| painted (used) | votes | middle half | 75.0% | 50.0% | 100.0% |" in text
     assert "25% of its verdicts are called doubtful; of the others 100.0% are right" in text
     assert "| rose | 3 of 3 right | none |" in text and "| shown | none | 0 of 1 right |" in text
 
