@@ -62,6 +62,12 @@ function recall(outputs = app.nodeOutputs ?? {}) {
   for (const node of lenses.keys()) show(node, outputOf(node, outputs, app));
 }
 
+/** In Nodes 2.0 of older pages (1.39, ComfyUI 0.16) what stood in a node before undo stays there: the new lens takes its place. */
+function settle(node) {
+  const element = lenses.get(node)?.element;
+  if (element && !element.isConnected) document.querySelector(`[data-node-id="${node.id}"] .hrv-lens`)?.replaceWith(element);
+}
+
 app.registerExtension({
   name: "HRV.Lens",
 
@@ -97,7 +103,9 @@ app.registerExtension({
   },
 
   loadedGraphNode(node) {
-    if (node.comfyClass === NODE) setTimeout(recall, 0);
+    if (node.comfyClass !== NODE) return;
+    setTimeout(recall, 0);
+    setTimeout(settle, 300, node); // when the page has drawn its nodes
   },
 
   onNodeOutputsUpdated(outputs) {

@@ -128,12 +128,7 @@ def test_a_prompt_of_150_words_has_a_search_box(editor):
 def test_the_lens_has_the_size_of_its_node(editor, size):
     open_lens(editor, example("08"))
     before = editor.lens("lens.canvas.getBoundingClientRect().width")
-    editor.page.evaluate(
-        "size => { const c = window.app.canvas; c.graph._nodes.find((n) => n.type === 'HRVLens').setSize(size);"
-        " c.setDirty(true, true); }",
-        size,
-    )
-    editor.page.wait_for_timeout(500)
+    editor.resize(LENS, size)
     editor.centre(LENS, 0.75)
     measured = editor.lens("(() => { const [e, s, c] = [lens.element, lens.box, lens.canvas].map((x) => x.getBoundingClientRect());"
                            " return { wide: e.width / 0.75, inside: c.left >= s.left - 1 && c.right <= s.right + 1 && c.bottom <= s.bottom + 1,"

@@ -27,8 +27,8 @@ TEXT = {
 
 
 def comfy_path() -> Path:
-    """The ComfyUI checkout to train with: COMFYUI_PATH, else the newest one that dev.py unpacked."""
-    named = os.environ.get("COMFYUI_PATH")
+    """The ComfyUI checkout to train with: that of a running test, else COMFYUI_PATH, else the newest that dev.py unpacked."""
+    named = os.environ.get("HRV_COMFYUI") or os.environ.get("COMFYUI_PATH")
     found = [Path(named)] if named else sorted((PACK / ".host").glob("comfyui-*"))
     if not found or not (found[-1] / "comfy").is_dir():
         raise SystemExit(
