@@ -27,7 +27,7 @@ ESSENTIAL = [
     ),
     *(
         f"--deselect=tests/host/test_server.py::test_{name}"
-        for name in ("example_runs", "example_has_a_preview", "the_pack_loads_in_half_a_second")
+        for name in ("example_runs", "example_has_a_preview", "the_pack_loads_quickly")
     ),
 ]  # fmt: skip
 

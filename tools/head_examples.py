@@ -10,7 +10,7 @@ SEED, STEPS, CFG = 7, 20, 4.5
 
 def which_rose(name: str) -> None:
     graph = Graph()
-    text_to_image(graph, "a rose fish on sand", 256, SEED, STEPS, CFG, "HRVDemoCheckpoint")
+    text_to_image(graph, "a rose fish on sand", 256, SEED, STEPS, CFG, "HRVDemoCheckpoint", part=(0.25, 0.75))
     graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [VOTES])
     graph.add(
         "positive2", "CLIPTextEncode", (390, 780), (340, 130), ["a blue rose on sand"], "The other rose",
@@ -21,7 +21,7 @@ def which_rose(name: str) -> None:
         "Second sampler", model="record.model", positive="positive2.CONDITIONING", negative="negative.CONDITIONING",
         latent_image="empty.LATENT",
     )  # fmt: skip
-    graph.add("decode2", "VAEDecode", (780, 1100), (300, 50), samples="sampler2.LATENT", vae="loader.vae")
+    graph.add("decode2", "VAEDecode", (780, 1130), (300, 50), samples="sampler2.LATENT", vae="loader.vae")
     for number, source, y, title in ((1, "", 60, "Rose, the colour"), (2, "2", 700, "Rose, the flower")):
         graph.add(
             f"compare{number}", "HRVCompareConcepts", (1480, y), (640, 580), ["rose", "Objects, Colours", 23.0, ""], title,
@@ -30,7 +30,8 @@ def which_rose(name: str) -> None:
         )  # fmt: skip
     note = (
         "**Which rose?** *rose* is a flower and a colour. Compare Concepts asks which attention heads painted the word into the "
-        "picture: those that lean to objects, or those that lean to colours. The two verdicts differ.\n\n"
+        "picture: those that lean to objects, or those that lean to colours. The two verdicts differ. Record Attention keeps the middle "
+        "half of the schedule here: the sense is clearest there.\n\n"
         "Try *orange* and *mint*, the other two words with two senses here, or a prompt that leaves it open: `rose, on sand`. With "
         "SDXL and its published vectors it is *mouse*, in another example."
     )
@@ -43,21 +44,21 @@ def compare_masks(name: str) -> None:
     text_to_image(graph, "a large plain blue fish on sand", 256, SEED, STEPS, CFG, "HRVDemoCheckpoint")
     graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [AGREEMENT])
     graph.add(
-        "select", "HRVSelectHeads", (390, 640), (340, 200), ["Objects", 23.0, "most relevant", "equal"],
+        "select", "HRVSelectHeads", (390, 660), (340, 200), ["Objects", 23.0, "most relevant", "equal"],
         vectors="vectors.vectors",
     )  # fmt: skip
-    graph.add("red", "ImageToMask", (40, 900), (300, 60), ["red"], "How red is it?", image="decode.IMAGE")
-    graph.add("little", "InvertMask", (390, 900), (220, 30), title="How little red?", mask="red.MASK")
+    graph.add("red", "ImageToMask", (40, 930), (300, 60), ["red"], "How red is it?", image="decode.IMAGE")
+    graph.add("little", "InvertMask", (390, 930), (220, 30), title="How little red?", mask="red.MASK")
     graph.add(
         "truth",
         "ThresholdMask",
-        (660, 900),
+        (660, 930),
         (260, 60),
         [0.5],
         "The true mask of the fish",
         mask="little.MASK",
     )
-    graph.add("shown", "MaskPreview", (390, 1010), (300, 330), title="The true mask", mask="truth.MASK")
+    graph.add("shown", "MaskPreview", (390, 1040), (300, 330), title="The true mask", mask="truth.MASK")
     rows = (
         (60, "daam", {}, "all heads (DAAM)"),
         (790, "chosen", {"heads": "select.heads"}, "the heads for objects"),

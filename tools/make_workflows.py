@@ -52,7 +52,7 @@ def repaint(name: str) -> None:
         model="loader.model", positive="repaint_text.CONDITIONING", negative="negative.CONDITIONING",
         latent_image="masked.LATENT",
     )  # fmt: skip
-    graph.add("decode2", "VAEDecode", (1130, 1090), (300, 50), samples="repaint.LATENT", vae="loader.vae")
+    graph.add("decode2", "VAEDecode", (1130, 1130), (300, 50), samples="repaint.LATENT", vae="loader.vae")
     graph.add(
         "save2",
         "SaveImage",
@@ -210,7 +210,7 @@ def heatmap_by_concept(name: str) -> None:
     text_to_image(graph, "an orange and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
     graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [DEMO_VECTORS])
     graph.add(
-        "select", "HRVSelectHeads", (390, 640), (340, 200), ["Objects", 23.0, "most relevant", "equal"],
+        "select", "HRVSelectHeads", (390, 660), (340, 200), ["Objects", 23.0, "most relevant", "equal"],
         vectors="vectors.vectors",
     )  # fmt: skip
     graph.add(
@@ -242,7 +242,7 @@ def which_mouse(name: str) -> None:
     prompt = "photo of a small mouse beside a keyboard on a wooden desk"
     text_to_image(graph, prompt, 1024, 7, 25, 7.0, "CheckpointLoaderSimple", models=(SDXL,))
     published = "SDXL: 34 published concepts (downloads 177 kB once)"
-    graph.add("vectors", "HRVLoadVectors", (780, 600), (300, 110), [published])
+    graph.add("vectors", "HRVLoadVectors", (780, 620), (300, 110), [published])
     graph.add(
         "compare", "HRVCompareConcepts", (1480, 160), (640, 620), ["mouse", "Animals, Electronics", 23.0, ""],
         attention="record.attention", latent="sampler.LATENT", vectors="vectors.vectors", image="decode.IMAGE",
@@ -307,13 +307,13 @@ def ordered_weakening(name: str) -> None:
         clip="scale.clip",
     )
     graph.add("negative", "CLIPTextEncode", (740, 620), (320, 90), [""], "Negative prompt", clip="scale.clip")
-    graph.add("empty", "EmptyLatentImage", (740, 760), (320, 110), [256, 256, 1])
+    graph.add("empty", "EmptyLatentImage", (740, 775), (320, 110), [256, 256, 1])
     graph.add(
         "sampler", "KSampler", (1110, 160), (300, 270), [7, "fixed", 15, 4.5, "euler", "normal", 1.0],
         model="scale.model", positive="positive.CONDITIONING", negative="negative.CONDITIONING",
         latent_image="empty.LATENT",
     )  # fmt: skip
-    graph.add("decode", "VAEDecode", (1110, 480), (300, 50), samples="sampler.LATENT", vae="loader.vae")
+    graph.add("decode", "VAEDecode", (1110, 510), (300, 50), samples="sampler.LATENT", vae="loader.vae")
     graph.add(
         "curve", "HRVWeakeningCurve", (1460, 160), (460, 420), ["“red”, weakened by −2"],
         count="sweep.count", order="sweep.order", image="decode.IMAGE",
@@ -347,7 +347,7 @@ def same_seed_again(graph: Graph, example: Example, node: str, how: str) -> None
         f"The same seed, {how}", model=f"{node}.model", positive="positive.CONDITIONING",
         negative="negative.CONDITIONING", latent_image="empty.LATENT",
     )  # fmt: skip
-    graph.add("decode2", "VAEDecode", (780, 1100), (300, 50), samples="sampler2.LATENT", vae="loader.vae")
+    graph.add("decode2", "VAEDecode", (780, 1130), (300, 50), samples="sampler2.LATENT", vae="loader.vae")
     graph.add(
         "save2", "SaveImage", (1130, 780), (300, 330), [f"hrv/{how}"], f"The {how} picture", images="decode2.IMAGE"
     )  # fmt: skip
@@ -450,7 +450,7 @@ def change_one_word(name: str) -> None:
         positive="positive2.CONDITIONING", negative="negative.CONDITIONING", latent_image="empty.LATENT",
     )  # fmt: skip
     for number, x, title in ((1, 1130, "The first picture"), (2, 1480, "With one word changed")):
-        y = 480 if number == 1 else 1100
+        y = 510 if number == 1 else 1130
         graph.add(
             f"decode{number}",
             "VAEDecode",

@@ -139,27 +139,37 @@ def heatmap_widgets(words: str, threshold: float = 0.4) -> list:
 
 
 def text_to_image(
-    graph: Graph, prompt: str, side: int, seed: int, steps: int, cfg: float, loader: str, models=()
+    graph: Graph,
+    prompt: str,
+    side: int,
+    seed: int,
+    steps: int,
+    cfg: float,
+    loader: str,
+    models=(),
+    part=(0.0, 1.0),
 ) -> None:
-    """Loader → Record Attention → text, sampler, decoder: the graph every artist has, with one node put in."""
+    """Loader → Record Attention → text, sampler, decoder: the graph every artist has, with one node put in.
+
+    part: of the schedule, what is recorded. Places leave room for the tallest nodes of any page: those of 1.45."""
     widgets = [models[0]["name"]] if models else []
     out = ("MODEL", "CLIP", "VAE") if models else ("model", "clip", "vae")
     graph.add("loader", loader, (40, 160), (300, 110), widgets, models=models)
     graph.add(
-        "record", "HRVRecordAttention", (40, 330), (300, 250), [0.0, 1.0, 1, False, 512],
+        "record", "HRVRecordAttention", (40, 350), (300, 230), [*part, 1, False, 512],
         model=f"loader.{out[0]}", clip=f"loader.{out[1]}",
     )  # fmt: skip
     graph.add("positive", "CLIPTextEncode", (390, 160), (340, 130), [prompt], "Prompt", clip="record.clip")
     graph.add(
-        "negative", "CLIPTextEncode", (390, 340), (340, 100), [""], "Negative prompt", clip="record.clip"
+        "negative", "CLIPTextEncode", (390, 325), (340, 100), [""], "Negative prompt", clip="record.clip"
     )
-    graph.add("empty", "EmptyLatentImage", (390, 490), (340, 110), [side, side, 1])
+    graph.add("empty", "EmptyLatentImage", (390, 475), (340, 110), [side, side, 1])
     graph.add(
         "sampler", "KSampler", (780, 160), (300, 270), [seed, "fixed", steps, cfg, "euler", "normal", 1.0],
         model="record.model", positive="positive.CONDITIONING", negative="negative.CONDITIONING",
         latent_image="empty.LATENT",
     )  # fmt: skip
-    graph.add("decode", "VAEDecode", (780, 480), (300, 50), samples="sampler.LATENT", vae=f"loader.{out[2]}")
+    graph.add("decode", "VAEDecode", (780, 510), (300, 50), samples="sampler.LATENT", vae=f"loader.{out[2]}")
     graph.add(
         "save", "SaveImage", (1130, 160), (300, 330), ["hrv/picture"], "The picture", images="decode.IMAGE"
     )

@@ -1,5 +1,6 @@
 """The pack in a real ComfyUI server: it loads cleanly, lists its nodes, and its example workflows run."""
 
+import ast
 import json
 import re
 import shutil
@@ -41,12 +42,20 @@ def test_start_up_complains_of_nothing(server):
     assert ready and complaints(start_up, server.folder_name) == []
 
 
-def test_the_pack_loads_in_half_a_second(server):
+def test_the_pack_loads_quickly(server):
+    """`dev.py bench --only startup` measures how quickly; a computer that runs other tests takes several times as long."""
     times = re.findall(r"([\d.]+) seconds( \(IMPORT FAILED\))?: .*ComfyUI-HRV", server.log)
     assert len(times) == 1, server.log_tail()
     seconds, failed = times[0]
     assert not failed
-    assert float(seconds) <= 0.5
+    assert float(seconds) <= 2
+
+
+def test_opencv_is_loaded_when_first_used():
+    for folder in ("hrv", "host", "nodes"):
+        for path in (ROOT / folder).glob("*.py"):
+            first = [node for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.Import)]
+            assert "cv2" not in {name.name for node in first for name in node.names}, path
 
 
 def test_every_script_of_the_pack_is_served(server):
