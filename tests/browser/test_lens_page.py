@@ -44,6 +44,12 @@ def test_pointing_pinning_undo_saving_and_copying(lens):
     leading = names[shares.index(max(shares))]
     assert lens.page.locator(".hrv-rank li").first.inner_text().startswith(leading)
     assert abs(sum(shares) - 1) < 1e-6
+    mark = float(lens.lens("lens.chips.list.style.getPropertyValue('--hrv-mark')"))
+    # the share of a whole bar: three times an even share, or as often doubled as it takes
+    full = 1 / len(names) / mark
+    assert full >= max(shares) and (full == pytest.approx(3 / len(names)) or max(shares) > full / 2)
+    bars = lens.lens("lens.chips.items.map((item) => new DOMMatrix(item.bar.style.transform).a)")
+    assert bars == pytest.approx([share / full for share in shares], abs=1e-4)
 
     lens.chip("fish").click()
     lens.page.wait_for_timeout(500)
