@@ -35,8 +35,8 @@ picture without the pack and with it, and the two are the same bit for bit; then
 that the model really computed, or reads the one warning that says why there are none. Tests of other packs' ways use small
 stand-ins (`tests/host/stand_ins.py`) that do to the model what those packs do.
 
-The counts are of the tests that were run there when this page was written: all of them on the default release in CI, and on others
-those that touch ComfyUI's internals. Run again with `python3 tools/make_compatibility.py --run`; a single release with `python3 dev.py test --comfyui VERSION`.
+The counts are of the tests that were run there when this page was written: all of them, or those that touch ComfyUI's
+internals. Run again with `python3 tools/make_compatibility.py --run`; a single release with `python3 dev.py test --comfyui VERSION`.
 
 """
 
