@@ -62,10 +62,12 @@ function recall(outputs = app.nodeOutputs ?? {}) {
   for (const node of lenses.keys()) show(node, outputOf(node, outputs, app));
 }
 
-/** In Nodes 2.0 of older pages (1.39, ComfyUI 0.16) what stood in a node before undo stays there: the new lens takes its place. */
+/** In Nodes 2.0 of older pages (1.39, ComfyUI 0.16) a lens that was closed by undo stays in its node: the new one takes its place. */
 function settle(node) {
   const element = lenses.get(node)?.element;
-  if (element && !element.isConnected) document.querySelector(`[data-node-id="${node.id}"] .hrv-lens`)?.replaceWith(element);
+  if (!element || element.isConnected) return;
+  const there = document.querySelector(`[data-node-id="${node.id}"] .hrv-lens`);
+  if (there && !there.lens) there.replaceWith(element);
 }
 
 app.registerExtension({
