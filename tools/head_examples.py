@@ -58,7 +58,7 @@ def compare_masks(name: str) -> None:
         "The true mask of the fish",
         mask="little.MASK",
     )
-    graph.add("shown", "MaskPreview", (390, 1040), (300, 330), title="The true mask", mask="truth.MASK")
+    graph.add("shown", "MaskPreview", (390, 1075), (300, 330), title="The true mask", mask="truth.MASK")
     rows = (
         (60, "daam", {}, "all heads (DAAM)"),
         (790, "chosen", {"heads": "select.heads"}, "the heads for objects"),
