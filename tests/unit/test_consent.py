@@ -9,9 +9,10 @@ from planted import FLAT, blob, planted
 from synthetic import LAYOUT
 from test_report import FISH_AND_CAR, SOUND
 
+from hrv_pack.hrv import presence
 from hrv_pack.hrv.auto_heads import consent
 from hrv_pack.hrv.evidence import examine
-from hrv_pack.hrv.findings import LIMITS, presences
+from hrv_pack.hrv.findings import LIMITS
 from hrv_pack.hrv.head_maps import head_maps
 from hrv_pack.hrv.reading import find_word
 from hrv_pack.hrv.recording import Match
@@ -69,7 +70,7 @@ def plain_gathering(a) -> float:
     return 1 - float(a.double().mean()) / (sum(top) / len(top))
 
 
-def test_presence_is_what_its_formula_says():
+def test_presence_is_what_its_formula_says(monkeypatch):
     """Two things, each described by two words, with maps of which every head holds another share."""
     prompt = "a small red fish and a blue striped car on sand"
     kept, latent, _ = planted(
@@ -107,4 +108,6 @@ def test_presence_is_what_its_formula_says():
         + 0.15 * math.log(strength[noun] / strength[other])
         for (noun, words), other in zip(described.items(), ("car", "fish"), strict=True)
     }
-    assert {one.noun: one.level for one in presences(evidence)} == pytest.approx(plain, abs=2e-3)
+    assert {one.noun: one.level for one in presence.presences(evidence)} == pytest.approx(plain, abs=2e-3)
+    monkeypatch.setattr(presence, "levels", lambda maps: (0.0, 0.0, 0.0))
+    assert presence.presences(evidence) == [], "where nothing gathers, nothing is said"
