@@ -47,18 +47,18 @@ def compare_masks(name: str) -> None:
         "select", "HRVSelectHeads", (390, 660), (340, 200), ["Objects", 23.0, "most relevant", "equal"],
         vectors="vectors.vectors",
     )  # fmt: skip
-    graph.add("red", "ImageToMask", (40, 930), (300, 60), ["red"], "How red is it?", image="decode.IMAGE")
-    graph.add("little", "InvertMask", (390, 930), (220, 30), title="How little red?", mask="red.MASK")
+    graph.add("red", "ImageToMask", (780, 680), (300, 60), ["red"], "How red is it?", image="decode.IMAGE")
+    graph.add("little", "InvertMask", (1130, 680), (220, 30), title="How little red?", mask="red.MASK")
     graph.add(
         "truth",
         "ThresholdMask",
-        (660, 930),
+        (780, 830),
         (260, 60),
         [0.5],
         "The true mask of the fish",
         mask="little.MASK",
     )
-    graph.add("shown", "MaskPreview", (390, 1075), (300, 330), title="The true mask", mask="truth.MASK")
+    graph.add("shown", "MaskPreview", (1130, 800), (300, 330), title="The true mask", mask="truth.MASK")
     rows = (
         (60, "daam", {}, "all heads (DAAM)"),
         (790, "chosen", {"heads": "select.heads"}, "the heads for objects"),
@@ -69,8 +69,11 @@ def compare_masks(name: str) -> None:
             attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE", **more,
         )  # fmt: skip
         graph.add(
-            f"{key}_iou", "HRVMaskIoU", (1890, y), (420, 330), ["0.3,0.4,0.5,0.6"], f"How good? By {whose}",
+            f"{key}_iou", "HRVMaskIoU", (1890, y), (420, 120), ["0.3,0.4,0.5,0.6"], f"How good? By {whose}",
             mask=f"{key}_map.heat", truth="truth.MASK",
+        )  # fmt: skip
+        graph.add(
+            f"{key}_table", "PreviewAny", (1890, y + 190), (420, 300), title=f"IoU by {whose}", source=f"{key}_iou.table"
         )  # fmt: skip
     note = (
         "**Which mask is better?** Mask IoU measures how well a word's heat meets a true mask, at several thresholds. Above: all "

@@ -224,14 +224,9 @@ def heatmap_by_concept(name: str) -> None:
         "daam", "HRVHeatmap", (1890, 60), (360, 660), heatmap_widgets("fish"), "Fish, by all heads",
         attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
     )  # fmt: skip
-    graph.add(
-        "compare", "HRVCompareConcepts", (1480, 790), (770, 420), ["orange", "Objects, Colours", 23.0, ""],
-        attention="record.attention", latent="sampler.LATENT", vectors="vectors.vectors", image="decode.IMAGE",
-    )  # fmt: skip
     note = (
         "**Heatmaps by concept, on the demo model.** Its head relevance ships with the pack. Select Heads by Concept takes the "
-        "23 % of heads that care most about objects; compare the two heatmaps of *fish*.\n\n"
-        "*orange* has two senses here, a thing and a colour: Compare Concepts looks at it through the heads for each."
+        "23 % of heads that care most about objects; compare the two heatmaps of *fish*."
     )
     graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
     graph.save(name)

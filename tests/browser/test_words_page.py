@@ -71,7 +71,7 @@ def test_a_click_puts_a_word_in_or_takes_it_out(editor):
 
 
 @pytest.mark.parametrize(
-    ("start", "kind", "field"), [("06", "HRVAutoHeads", "word"), ("11", "HRVCompareConcepts", "word"), ("12", "HRVScaleHeads", "words")]
+    ("start", "kind", "field"), [("06", "HRVAutoHeads", "word"), ("13", "HRVCompareConcepts", "word"), ("12", "HRVScaleHeads", "words")]
 )  # fmt: skip
 def test_other_nodes_offer_the_same(editor, start, kind, field):
     editor.load(example(start))
