@@ -137,8 +137,9 @@ def look(
     """Payload, overlay and mask for the pictures of a batch.
 
     latent, image, unit, words, progress: as `heatmaps` takes them. Without words, overlay is the picture itself and
-    mask is empty. concept: with `vectors`, the overlay and mask are those of its heads; "" takes all heads.
-    Raises NoRecording, WordNotFound, ValueError.
+    mask is empty; words that a picture's prompt does not have are left out, with a warning. concept: with `vectors`, the
+    overlay and mask are those of its heads; "" takes all heads.
+    Raises NoRecording, WordNotFound for an empty prompt, ValueError.
     """
     matches, pictures = pair(recording.match(latent), image)
     warnings, heads = warnings_of(matches), None
@@ -150,7 +151,9 @@ def look(
         )
     elif concept.strip():
         heads = vectors.select(concept, percent)
-    names = split_names(words)
+    names, missing = _pinned(matches, words)
+    if missing:
+        warnings.append(f"Pinned, but not in the prompt, and so left out: {', '.join(missing)}.")
     frames, sights, room = [], [], PAYLOAD_BYTES
     for number, match in enumerate(matches):
         progress(number, len(matches))
@@ -160,7 +163,9 @@ def look(
         sights.append(sight)
     if names:
         style = Style(threshold=threshold)
-        drawn = heatmaps(recording, latent, words, unit, image, heads, ROLE, style, progress=progress)
+        drawn = heatmaps(
+            recording, latent, ",".join(names), unit, image, heads, ROLE, style, progress=progress
+        )
     else:
         drawn = _nothing_pinned(pictures)
     payload = {
@@ -203,10 +208,24 @@ def gathering(maps: torch.Tensor) -> torch.Tensor:
     return (100 * part / HIGHEST_GATHERING).clamp(0, 100)
 
 
+def _pinned(matches: Sequence[Match], words: str) -> tuple[list[str], list[str]]:
+    """The names in a words field that every picture's prompt has, and the others in quotes."""
+    names, missing = split_names(words), []
+    for match in matches:
+        entries = match.run.of_role(ROLE)
+        prompts = prompts_of(entries, ROLE, has_field=False)
+        for name in names:
+            try:
+                find_word(name, entries, prompts)
+            except WordNotFound:
+                missing.append(name)
+    return [n for n in names if n not in missing], [f"“{n}”" for n in dict.fromkeys(missing)]
+
+
 def _frame(match: Match, unit: str, pinned: Sequence[str], room: int) -> tuple[dict, Sight]:
     """One picture's part of the payload; its maps are left out (None) when they do not fit into `room` bytes."""
     entries = match.run.of_role(ROLE)
-    prompts = prompts_of(entries, ROLE)
+    prompts = prompts_of(entries, ROLE, has_field=False)
     targets = targets_of_unit(entries, prompts, unit)
     if not targets:
         raise WordNotFound("The positive prompt is empty: it has no words to look at.")

@@ -31,13 +31,13 @@ export class Chips {
     });
   }
 
-  /** names: the prompt's entries; missing: pinned names that it does not have. */
+  /** names: the entries of the last run; missing: pinned names that are not among them. */
   show(names, missing) {
     this.point(null);
     const chip = (name, index, absent) => {
       const bar = make("span", { class: "hrv-bar" });
       const meter = make("span", { class: "hrv-meter" }, make("span"));
-      const title = absent ? `“${name}” is pinned, but not in this prompt. Click to unpin it.` : name;
+      const title = absent ? `“${name}” is pinned, but not among the words of the last run. Click to unpin it.` : name;
       const element = make("div", { class: "hrv-chip", role: "option", id: this.prefix + index, title },
         bar, make("span", { class: "hrv-name" }, name), meter);
       element.classList.toggle("hrv-missing", absent);

@@ -122,6 +122,17 @@ def test_keys_picture_clicks_steps_and_zoom(lens):
     assert text_of(data)["format"] == "hrv-lens" and text_of(data)["words"]
 
 
+def test_a_pinned_word_that_left_the_prompt_is_crossed_out_and_the_rest_is_shown(lens):
+    field = "nodes.find((n) => n.type === 'HRVLens').widgets.find((w) => w.name === 'words')"
+    lens.nodes(f"{field}.value = 'fish, fox, red star'")
+    assert lens.run()["status"]["status_str"] == "success"
+    lens.until("lens.frame.names.includes('red star')")
+    crossed = lens.lens("lens.chips.items.filter((i) => i.absent).map((i) => i.element.title)")
+    assert crossed == ["“fox” is pinned, but not among the words of the last run. Click to unpin it."]
+    assert lens.lens("lens.shown().map((i) => lens.frame.names[i])") == ["fish", "red star"]
+    assert "left out: “fox”" in lens.lens("lens.frames.payload.warnings[0]")
+
+
 def text_of(png: bytes) -> dict:
     """The JSON in the file, every chunk's checksum checked."""
     place, found = 8, None

@@ -16,7 +16,7 @@ from hrv_pack.hrv.lens import Lens, LensGone, gathering, look, pack, payload_gri
 from hrv_pack.hrv.lens_shelf import LensShelf
 from hrv_pack.hrv.maps import Target, word_maps
 from hrv_pack.hrv.prompt import WordNotFound
-from hrv_pack.hrv.recording import Match, Recording
+from hrv_pack.hrv.recording import Match, NoRecording, Recording
 from hrv_pack.hrv.vectors import HeadRelevance
 
 PROMPT = prompt("a red cat and a dog")
@@ -86,14 +86,44 @@ def test_nothing_pinned_gives_the_picture_and_an_empty_mask():
     assert torch.equal(found.pictures, image[..., :3])
 
 
-def test_a_pinned_phrase_joins_the_entries_and_a_wrong_word_is_an_error():
+def test_a_pinned_phrase_joins_the_entries():
     x = latents()
     r = recording(x)
     frame = look(r, x, torch.rand(1, 64, 96, 3), words="Red  Cat, DOG").payload["frames"][0]
     assert frame["names"] == [*NAMES, "Red  Cat"]
     assert (unpack(frame, 7)[6] - maps_of(r, ["red cat"])[0]).abs().max() < 0.005
-    with pytest.raises(WordNotFound, match="Did you mean “dog”"):
-        look(r, x, torch.rand(1, 64, 96, 3), words="dogg")
+
+
+def test_pinned_words_that_have_left_the_prompt_are_left_out_with_a_warning():
+    x, image = latents(2), torch.rand(2, 64, 96, 3)
+    r = recording(x)
+    found = look(r, x, image, words="fox, cat, cat#2, fox")
+    wanted = look(r, x, image, words="cat")
+    assert torch.equal(found.overlay, wanted.overlay) and torch.equal(found.mask, wanted.mask)
+    assert found.payload["frames"][0]["names"] == NAMES
+    (warning,) = found.payload["warnings"]
+    assert warning == "Pinned, but not in the prompt, and so left out: “fox”, “cat#2”."
+    found = look(r, x, image, words="fox")
+    assert torch.equal(found.overlay, image) and not found.mask.any(), "as with nothing pinned"
+
+
+def test_a_word_that_one_picture_of_two_lacks_is_left_out():
+    x = latents(2)
+    r = Recording(LAYOUT, 2**40)
+    r.add(run_of(x[:1], entry(PROMPT)))
+    r.add(run_of(x[1:], entry(prompt("a red fox"))))
+    found = look(r, x, torch.rand(2, 64, 96, 3), words="red, cat")
+    assert len(found.mask) == 2 and "left out: “cat”" in found.payload["warnings"][-1]
+    assert [frame["names"] for frame in found.payload["frames"]] == [NAMES, ["a", "red", "fox"]]
+
+
+def test_what_cannot_be_looked_at_is_told():
+    x, image = latents(), torch.rand(1, 64, 96, 3)
+    with pytest.raises(WordNotFound, match="positive prompt is empty"):
+        look(recording(x, entry(prompt(""))), x, image, words="cat")
+    with pytest.raises(NoRecording) as error:
+        look(recording(x, entry(None)), x, image, words="cat")
+    assert str(error.value).endswith("Connect CLIP through Record Attention and run again.")
 
 
 def test_a_concept_without_vectors_is_said():
