@@ -77,7 +77,9 @@ class Walk {
     if (!node || node.mode === NEVER) return null;
     if (node.mode === BYPASS) {
       const type = node.outputs?.[slot]?.type;
-      const same = (node.inputs ?? []).findIndex((input) => input.type === type);
+      const inputs = node.inputs ?? [];
+      // as ComfyUI does: the input in the output's own place, else the first of its type
+      const same = inputs[slot]?.type === type ? slot : inputs.findIndex((input) => input.type === type);
       return same < 0 ? null : this.origin(node, same, scope);
     }
     if (node.subgraph) {

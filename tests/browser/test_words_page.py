@@ -192,6 +192,14 @@ CASES = {
     "bypassed": (
         "text(1, 'a'); node(2, 'ConditioningSetArea', { c: [C, 1] }, { C }, { note: 'no' }, 4); sampler(3, [2]);"
         "return told(reader(3))", [["a"], True]),
+    "bypassed, both sides through one node": (
+        "text(1, 'a'); text(2, 'b'); node(3, 'ControlNetApplyAdvanced', { positive: [C, 1], negative: [C, 2] },"
+        "{ positive: C, negative: C }, {}, 4); sampler(4, [3, 0], [3, 1]); const r = reader(4);"
+        "return [told(r), told(r, 'negative')]",
+        [[["a"], True], [["b"], True]]),
+    "bypassed, the input in another place": (
+        "text(1, 'a'); node(2, 'SetArea', { area: ['INT'], c: [C, 1] }, { C }, {}, 4); sampler(3, [2]); return told(reader(3))",
+        [["a"], True]),
     "muted": ("text(1, 'a', 2); sampler(3, [1]); return told(reader(3))", [[], True]),
     "reroute and latent nodes": (
         "text(1, 'a'); node(2, 'Reroute', { '': ['*', 1] }, { '': '*' }); sampler(3, [2]);"
