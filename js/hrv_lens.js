@@ -3,7 +3,7 @@
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { LensView } from "./lens/view.js";
-import { addStyle, chain, fieldsOf, outputOf } from "./page/node.js";
+import { addStyle, chain, fieldsOf, outputOf, settle } from "./page/node.js";
 
 const NODE = "HRVLens";
 const OUTPUT = "hrv_lens";
@@ -62,14 +62,6 @@ function recall(outputs = app.nodeOutputs ?? {}) {
   for (const node of lenses.keys()) show(node, outputOf(node, outputs, app));
 }
 
-/** In Nodes 2.0 of older pages (1.39, ComfyUI 0.16) a lens that was closed by undo stays in its node: the new one takes its place. */
-function settle(node) {
-  const element = lenses.get(node)?.element;
-  if (!element || element.isConnected) return;
-  const there = document.querySelector(`[data-node-id="${node.id}"] .hrv-lens`);
-  if (there && !there.lens) there.replaceWith(element);
-}
-
 app.registerExtension({
   name: "HRV.Lens",
 
@@ -107,7 +99,7 @@ app.registerExtension({
   loadedGraphNode(node) {
     if (node.comfyClass !== NODE) return;
     setTimeout(recall, 0);
-    setTimeout(settle, 300, node); // when the page has drawn its nodes
+    setTimeout(() => settle(node, lenses.get(node)?.element), 300); // when the page has drawn its nodes
   },
 
   onNodeOutputsUpdated(outputs) {

@@ -2,7 +2,7 @@
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
-import { addStyle, chain, fieldsOf, outputOf } from "./page/node.js";
+import { addStyle, chain, fieldsOf, outputOf, settle } from "./page/node.js";
 import { namesOf } from "./words/entries.js";
 import { promptOf } from "./words/graph.js";
 import { WordPicker } from "./words/picker.js";
@@ -126,6 +126,10 @@ app.registerExtension({
     chain(node, "onRemoved", () => tellers.delete(node));
     for (const change of ["onConfigure", "onConnectionsChange"]) chain(node, change, refreshAll);
     refreshAll();
+  },
+
+  loadedGraphNode(node) {
+    setTimeout(() => settle(node, pickers.get(node)?.element), 300); // when the page has drawn its nodes
   },
 
   afterConfigureGraph() {

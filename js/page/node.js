@@ -31,6 +31,13 @@ export function fieldsOf(node, app) {
   };
 }
 
+/** In Nodes 2.0 of older pages (1.39, ComfyUI 0.16) a widget that was closed by undo stays in its node, empty: the new one,
+ *  whose element this is, takes its place. */
+export function settle(node, element) {
+  if (!element || element.isConnected) return;
+  document.querySelector(`[data-node-id="${node.id}"] .${element.classList[0]}:empty`)?.replaceWith(element);
+}
+
 /** Loads a style sheet; `address` as new URL(…, import.meta.url) gives it. */
 export function addStyle(address) {
   const style = document.createElement("link");

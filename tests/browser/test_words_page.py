@@ -51,6 +51,7 @@ def test_a_click_puts_a_word_in_or_takes_it_out(editor):
         editor.page.keyboard.press("Control+z")
         editor.page.wait_for_timeout(1200)
         assert editor.widget(HEATMAP, "words") == wanted
+        assert editor.page.locator(".hrv-word:visible").count() == len(NAMES), "the new picker is in the page"
     assert [word for word in editor.offered(HEATMAP) if word.endswith("*")] == ["fish*"]
     editor.load(saved)
     assert values(editor.saved(), HEATMAP) == [["fish, red", *before[1:]]]
