@@ -24,7 +24,8 @@ class HRVAutoHeads(io.ComfyNode):
             category="HRV",
             description=(
                 "Chooses the attention heads that found a word's thing best, from the recording alone: no head relevance "
-                "vectors are needed, so it works with every model. Heatmaps and masks of these heads are much cleaner."
+                "vectors are needed, so it works with every model that can be recorded. Heatmaps and masks of these heads are much "
+                "cleaner."
             ),
             search_aliases=["HRV", "auto heads", "best heads", "selective heatmap", "clean mask"],
             inputs=[

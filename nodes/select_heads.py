@@ -20,8 +20,8 @@ class HRVSelectHeads(io.ComfyNode):
             display_name="Select Heads by Concept",
             category="HRV",
             description=(
-                "Chooses the attention heads that care most about a concept. Heatmaps of these heads show an animal, a "
-                "colour or a material more cleanly than all heads together."
+                "Chooses the attention heads that care most about a concept: an animal, a colour, a material. On the demo model "
+                "their heatmaps are cleaner than those of all heads with vectors by agreement, and less clean with vectors by votes."
             ),
             search_aliases=["HRV", "head relevance", "concept heads", "selective heatmap"],
             inputs=[
@@ -47,7 +47,7 @@ class HRVSelectHeads(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, concept):
-        return typed(concept, "Choose or type a concept.")
+        return typed(concept, "Choose a concept.")
 
     @classmethod
     def execute(cls, vectors, concept, percent, order, weighting) -> io.NodeOutput:

@@ -94,7 +94,7 @@ class HRVStrengthenConcept(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, concept):
-        return _named(concept) or "Choose or type a concept."
+        return _named(concept) or "Choose a concept."
 
     @classmethod
     def execute(cls, model, vectors, concept, strength, clamp, clip=None, **where) -> io.NodeOutput:
@@ -131,7 +131,7 @@ class HRVAdjustConcept(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, wanted, unwanted):
-        return (_named(wanted) and _named(unwanted)) or "Choose or type both concepts."
+        return (_named(wanted) and _named(unwanted)) or "Choose both concepts."
 
     @classmethod
     def execute(cls, model, vectors, wanted, unwanted, strength, clamp, clip=None, **where) -> io.NodeOutput:

@@ -44,7 +44,7 @@ class HRVHeadSweep(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, concept):
-        return True if concept is None or str(concept).strip() else "Choose or type a concept."
+        return True if concept is None or str(concept).strip() else "Choose a concept."
 
     @classmethod
     def execute(cls, vectors, concept, points, order) -> io.NodeOutput:
