@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import comfy.ldm.modules.attention
+import comfy.patcher_extension
 import torch
 from comfy.ldm.modules.attention import BasicTransformerBlock, CrossAttention, SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
@@ -60,6 +61,18 @@ def transformers(unet: UNetModel) -> Iterator[tuple[Block, BasicTransformerBlock
 def has_foreign_forward(layer: CrossAttention) -> bool:
     """Whether another pack has put its own `forward` on the layer. A replacement of ours would silence it."""
     return layer.forward.__module__ != CrossAttention.__module__
+
+
+def is_compiled(patcher) -> bool:
+    """Whether torch.compile acts on a ModelPatcher's UNet or on parts of it.
+
+    ComfyUI's node has compiled code kept whatever transformer_options hold. Blocks of one shape then share the code of the first,
+    and with it an entry that was made for that one.
+    """
+    if patcher.get_wrappers(comfy.patcher_extension.WrappersMP.APPLY_MODEL, "torch.compile"):
+        return True
+    unet = patcher.get_model_object("diffusion_model")
+    return any("_orig_mod" in part._modules or part._compiled_call_impl is not None for part in unet.modules())
 
 
 def attend(

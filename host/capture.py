@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..hrv.accumulate import Accumulator, place_crop
-from ..hrv.attention import column_probabilities
+from ..hrv.attention import column_probabilities, sent
 from ..hrv.recording import Entry, Run
 from ..hrv.votes import VoteCounter
 from .following import Following, cause_of
@@ -274,6 +274,6 @@ class Capture(Following):
         if room is not None:
             return
         if factors is not None:
-            maps = maps * factors.T[None, :, :, None].to(maps.device, non_blocking=True)
+            maps = maps * sent(factors, maps.device).T[None, :, :, None]
         maps = place_crop(maps.unflatten(-1, grid), row.crop, call.latent)
         self._sums.add(entry, number, call.time_bin, maps)

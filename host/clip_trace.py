@@ -36,6 +36,10 @@ PARTLY_KNOWN = (
     "A part of the prompt was not encoded by the CLIP that comes out of Record Attention (or of a steering node); its words "
     "are not known."
 )
+SEVERAL = (
+    "This conditioning holds another prompt for each picture of the batch (batch prompt schedules and the like), so its words "
+    "are not known. Sample the pictures one by one, each with a prompt of its own."
+)
 _EMBEDDING_NAME = re.compile(r"embedding:[^\s,:()<\[\]]+", re.IGNORECASE)
 
 
@@ -89,6 +93,8 @@ class TextRegistry:
         embedding, tag = cond.get("cross_attn"), cond.get(TAG)
         if embedding is None or embedding.ndim != 3 or not bool(embedding.any()):
             return None, None
+        if len(embedding) > 1 and bool((embedding != embedding[:1]).any()):
+            return None, SEVERAL
         length = embedding.shape[1]
         chunks = [self._chunks.get(f) for _, f in _chunk_fingerprints(embedding)]
         if chunks and all(c is not None for c in chunks):
@@ -176,7 +182,7 @@ def find_prompt(cond: dict[str, Any], registries: Sequence[TextRegistry]) -> tup
     a part of it."""
     answers = [registry.prompt_of(cond) for registry in registries or [TextRegistry()]]
     known = [answer for answer in answers if answer[0] is not None]
-    return min(known, key=lambda answer: answer[1] == PARTLY_KNOWN, default=(None, None))
+    return min(known, key=lambda answer: answer[1] == PARTLY_KNOWN, default=answers[0])
 
 
 def tokenize_text(text: str) -> Prompt:

@@ -50,14 +50,18 @@ class Following:
             self.abandon(at, error)
 
     def abandon(self, at: str, error: Exception) -> None:
-        """Ends the following, and says why. The first reason counts."""
+        """Ends the following after an error, and says why."""
+        self.end(f"{self.doing} stopped while {at} ({cause_of(error)}). {self.consequence}")
+        logging.debug("[HRV] %s stopped", self.doing, exc_info=error)
+
+    def end(self, reason: str) -> None:
+        """Ends the following with a warning. The first reason counts."""
         with self.lock:
             if self.failed:
                 return
             self.failed = True
             self.free()
-            self.warn(f"{self.doing} stopped while {at} ({cause_of(error)}). {self.consequence}")
-            logging.debug("[HRV] %s stopped", self.doing, exc_info=error)
+            self.warn(reason)
 
     def free(self) -> None:
         """Gives back what was taken, when the following ends early."""
@@ -81,12 +85,12 @@ class Following:
             if owner.role != POSITIVE:
                 continue
             prompt, warning = find_prompt(owner.cond, registries)
+            if prompt is None:
+                self.warn(warning or unknown)
+                continue
             if warning:
                 self.warn(warning)
-            if prompt is None:
-                self.warn(unknown)
-            else:
-                yield owner, prompt
+            yield owner, prompt
 
     def evaluated(self, lists, latent: tuple[int, int]):
         """A context in which these lists, which `cond_or_uncond` points into, are evaluated on a latent of (height, width)."""

@@ -139,6 +139,8 @@ class Rememberer(Wrapping):
             sampling.run.fingerprints = fingerprints_of(samples)
             if sampling.run.frames:
                 self.memory.add(sampling.run)
+            elif sampling.warnings:
+                self.memory.problem = sampling.warnings[0]
 
     def _predict_noise(self, executor, x, timestep, *args, **kwargs):
         sampling = self.sampling

@@ -13,7 +13,7 @@ import torch
 
 from ..hrv.layout import Layout
 from ..hrv.recording import fingerprints
-from .blocks import UnsupportedModel, layout_of
+from .blocks import UnsupportedModel, is_compiled, layout_of
 from .following import Following, begun
 from .progress import say
 from .rows import go_innermost
@@ -22,6 +22,10 @@ OUTER_SAMPLE = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
 PREDICT_NOISE = comfy.patcher_extension.WrappersMP.PREDICT_NOISE
 CALC_COND_BATCH = comfy.patcher_extension.WrappersMP.CALC_COND_BATCH
 DIFFUSION_MODEL = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
+COMPILED = (
+    "This model is compiled (TorchCompileModel and the like), and a compiled model does not show what its single layers do, so "
+    "this sampling was not {done}. Bypass the node that compiles to have it {done}."
+)
 KINDS = (OUTER_SAMPLE, PREDICT_NOISE, CALC_COND_BATCH, DIFFUSION_MODEL)
 
 
@@ -93,9 +97,12 @@ class Wrapping(ABC):
             return executor(*args, **kwargs)
         guider = executor.class_obj
         with sampling.guarded(self.reads):
-            sampling.open(guider)
-            self.put_in_order(guider.model_options)
-        self.sampling = sampling
+            if is_compiled(guider.model_patcher):
+                sampling.end(COMPILED.format(done=sampling.done))
+            else:
+                sampling.open(guider)
+                self.put_in_order(guider.model_options)
+        self.sampling = None if sampling.failed else sampling
         try:
             samples = executor(*args, **kwargs)
         finally:

@@ -93,7 +93,7 @@ def _sum_is_finite(totals: torch.Tensor) -> bool:
 def _logits(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
     """q · k / √d as float32 (head, pixel, token)."""
     shape = (*queries.shape[:2], keys.shape[-1])
-    unused = queries.new_empty(1).expand(shape)
+    unused = queries.new_zeros(1).expand(shape)  # not empty: MPS adds 0 · unused, and 0 · NaN is NaN
     return torch.baddbmm(unused, queries, keys, beta=0, alpha=queries.shape[-1] ** -0.5)
 
 
@@ -120,9 +120,17 @@ def _kept_first(k: torch.Tensor, columns: tuple[int, ...], repeats: int, length:
     return k.index_select(1, _order(columns, repeats, length, k.device))
 
 
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A small tensor of the CPU on another device, without waiting where that is safe: CUDA takes a copy at once, MPS may
+    read the memory after it was freed."""
+    return tensor.to(device, non_blocking=device.type == "cuda")
+
+
 @lru_cache(maxsize=64)
 def _order(columns: tuple[int, ...], repeats: int, length: int, device: torch.device) -> torch.Tensor:
     """Remembered, because sending it to a GPU waits for it."""
+    if not all(0 <= column < length for column in columns):  # a GPU would stop the whole process
+        raise ValueError(f"columns {min(columns)} to {max(columns)} of a conditioning that has {length}")
     kept = [column + repeat * length for repeat in range(repeats) for column in columns]
     left = sorted(set(range(repeats * length)).difference(kept))
     return torch.tensor(kept + left, device=device, dtype=torch.int64)

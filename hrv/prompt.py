@@ -62,10 +62,11 @@ class Prompt:
 
     @property
     def recorded_columns(self) -> tuple[int, ...]:
-        """Columns worth keeping: start, text and end tokens of either text; no padding."""
+        """Columns worth keeping: start, text and end tokens of either text; no padding, and nothing of a longer second text
+        beyond the first's, where ComfyUI cuts it."""
         columns = {t.column for t in self.tokens if t.kind != PAD}
         if self.second is not None:
-            columns |= {t.column for t in self.second.tokens if t.kind != PAD}
+            columns |= {t.column for t in self.second.tokens[: self.length] if t.kind != PAD}
         return tuple(sorted(columns))
 
     def words(self) -> list[Word]:

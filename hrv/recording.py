@@ -162,10 +162,11 @@ class Recording:
                 "sampler."
             )
         matches = []
-        for element, fingerprint in enumerate(fingerprints(latent)):
-            found = next((r for r in reversed(runs) if fingerprint in r.fingerprints), None)
+        for element, names in enumerate(zip(*fingerprints_kept(latent), strict=True)):
+            found = next(((r, n) for r in reversed(runs) for n in names if n in r.fingerprints), None)
             if found is not None:
-                matches.append(Match(found, found.fingerprints.index(fingerprint), True))
+                run, name = found
+                matches.append(Match(run, run.fingerprints.index(name), True))
             else:
                 newest = runs[-1]
                 matches.append(Match(newest, min(element, max(0, len(newest.fingerprints) - 1)), False))
@@ -176,3 +177,9 @@ def fingerprints(latent: torch.Tensor) -> list[str]:
     """SHA-256 of the float32 bytes of each batch element of a tensor (batch, …)."""
     rows = latent.detach().to(device="cpu", dtype=torch.float32).contiguous()
     return [hashlib.sha256(row.numpy().tobytes()).hexdigest() for row in rows]
+
+
+def fingerprints_kept(latent: torch.Tensor) -> tuple[list[str], list[str]]:
+    """The fingerprints under which a latent may have been kept: its own, and those of its copy in half precision. A ComfyUI
+    that was started with --fp16-intermediates rounds what most sampler nodes hand on, but not all."""
+    return fingerprints(latent), fingerprints(latent.half())

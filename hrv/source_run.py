@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from .prompt import Prompt
-from .recording import NoRecording, fingerprints
+from .recording import NoRecording, fingerprints_kept
 
 MAX_RUNS = 16
 NOTHING = (
@@ -125,8 +125,8 @@ class RunMemory:
             runs = list(self._runs)
         if not runs:
             raise NoRecording(self.problem or NOTHING)
-        wanted = fingerprints(latent)
-        found = next((run for run in reversed(runs) if run.fingerprints == wanted), None)
+        names = fingerprints_kept(latent)
+        found = next((run for run in reversed(runs) if run.fingerprints in names), None)
         return (found, True) if found is not None else (runs[-1], False)
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import torch
 
+from .attention import sent
 from .layout import Layout
 
 # Scratch memory of one group of heads: on the CPU it should stay in the cache.
@@ -76,7 +77,7 @@ class VoteCounter:
         for number in range(self.draws):
             drawn = self.draw(layer, (draw_key, number))
             tokens = [0, *(token for first, stop in drawn for token in range(first, stop))]
-            index = torch.tensor(tokens).to(q.device, non_blocking=True)
+            index = sent(torch.tensor(tokens), q.device)
             scores = concept_scores(
                 q, of_words.index_select(0, index), heads, [stop - first for first, stop in drawn]
             )
@@ -148,7 +149,7 @@ def concept_scores(q: torch.Tensor, keys: torch.Tensor, heads: int, lengths: Seq
         total = torch.logaddexp(start - most.squeeze(-2), of_words.sum(-2).log())  # (row, head, pixel)
         pixel_weights = (total.amin(-1, keepdim=True) - total).exp()
         shares.append((of_words @ pixel_weights.unsqueeze(-1)).squeeze(-1))  # (row, head, token)
-    means = _word_means(tuple(lengths)).to(q.device, non_blocking=True)
+    means = sent(_word_means(tuple(lengths)), q.device)
     scores = torch.cat(shares, 1) @ means
     return scores / scores.sum(-1, keepdim=True)
 

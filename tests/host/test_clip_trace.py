@@ -6,7 +6,7 @@ import pytest
 import rig
 import torch
 
-from hrv_pack.host.clip_trace import TAG, TextRegistry, trace
+from hrv_pack.host.clip_trace import TAG, TextRegistry, find_prompt, trace
 from hrv_pack.host.clip_trace import tokenize_text as tokenize
 
 
@@ -70,6 +70,18 @@ def test_a_tag_of_another_length_is_not_believed(traced, registry):
     values = as_sampled(rig.encode(traced, "two dogs"))
     values["cross_attn"] = torch.randn(1, 100, rig.WIDTH["sdxl"])
     assert registry.prompt_of(values) == (None, None)
+
+
+def test_a_prompt_for_each_picture_is_told(traced, registry):
+    """As batch prompt schedules make it: the words of the first row are not those of the others."""
+    texts = "a red cat on a mat", "two blue dogs in snow"
+    rows = [as_sampled(rig.encode(traced, text)) for text in texts]
+    rows[0]["cross_attn"] = torch.cat([row["cross_attn"] for row in rows])
+    prompt, warning = registry.prompt_of(rows[0])
+    assert prompt is None and "another prompt for each picture" in warning
+    assert find_prompt(rows[0], [TextRegistry(), registry]) == (None, warning)
+    rows[1]["cross_attn"] = rows[1]["cross_attn"].repeat(3, 1, 1)
+    assert registry.prompt_of(rows[1])[0].text == texts[1]
 
 
 def test_words_are_the_same_with_and_without_tracing(traced, registry):

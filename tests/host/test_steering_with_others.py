@@ -10,8 +10,9 @@ import pytest
 import rig
 import steering_rig as steered
 import torch
-from comfy_extras import nodes_pag
+from comfy_extras import nodes_pag, nodes_torch_compile
 from test_other_packs import image_attention, replaced
+from test_ways_attention import node
 
 from hrv_pack.host import following, steered_sampling
 from hrv_pack.host.steering import steer
@@ -248,6 +249,10 @@ def test_rows_that_do_not_divide(studio, steering, caplog):
         return clone
 
     left_alone(studio, steering, change, caplog, "multiplies rows")
+
+
+def test_torch_compile(studio, steering, caplog):
+    left_alone(studio, steering, node(nodes_torch_compile.TorchCompileModel, backend="eager"), caplog, "is compiled")
 
 
 def test_foreign_forward(studio, steering, caplog, monkeypatch):

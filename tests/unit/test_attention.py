@@ -125,6 +125,12 @@ def test_q_and_k_are_left_alone():
     assert torch.equal(q, before[0]) and torch.equal(k, before[1])
 
 
+@pytest.mark.parametrize("columns", [(0, 77), (-1, 0)])
+def test_columns_that_are_not_there_are_an_error_on_every_device(columns):
+    with pytest.raises(ValueError, match="of a conditioning that has 77"):
+        column_probabilities(torch.zeros(1, 4, 8), torch.zeros(1, 77, 8), 2, columns, 77)
+
+
 @pytest.mark.parametrize(
     ("q", "k", "heads", "length"),
     [

@@ -152,6 +152,13 @@ def test_the_second_encoders_text_is_searched_too():
     assert both.recorded_columns == (0, 1, 2, 3, 4)
 
 
+def test_columns_beyond_the_first_text_are_not_recorded():
+    """ComfyUI cuts two texts to the shorter one."""
+    second = concatenate([prompt("big red dog").tokens, prompt("in snow").tokens])
+    both = Prompt(prompt("a cat").tokens, None, second)
+    assert both.recorded_columns == (0, 1, 2, 3, 4)
+
+
 def test_names_are_split_at_commas_and_lines():
     assert split_names(" cat, cowboy hat\n\n dog#2 ,,") == ["cat", "cowboy hat", "dog#2"]
     assert split_names(" \n,") == []

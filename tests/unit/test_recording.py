@@ -52,6 +52,13 @@ def test_of_two_runs_with_the_same_latent_the_newer_counts():
     assert recording(first, second).match(x)[0].run is second
 
 
+def test_a_latent_that_was_kept_in_half_precision_is_known():
+    """--fp16-intermediates: what SamplerCustomAdvanced hands on is not rounded, what the recording kept is."""
+    a, b = latents(2, seed=1), latents(2, seed=2)
+    rounded, newest = run_of(a.half()), run_of(b.half())
+    assert [(m.run, m.element, m.exact) for m in recording(rounded, newest).match(a)] == [(rounded, 0, True), (rounded, 1, True)]
+
+
 def test_an_unknown_latent_gets_the_newest_run_and_says_so():
     first, second = run_of(latents(1, seed=1)), run_of(latents(2, seed=2))
     found = recording(first, second).match(latents(4, seed=3))
