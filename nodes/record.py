@@ -68,7 +68,7 @@ class HRVRecordAttention(io.ComfyNode):
                     max=65536,
                     advanced=True,
                     tooltip="Memory for all recordings of this node. The oldest are forgotten first; a picture too large "
-                    "for it is recorded with smaller maps.",
+                    "for it is recorded with smaller maps. While sampling, a graphics card holds up to twice as much.",
                 ),
                 concept_set_input(
                     "collect_votes",
