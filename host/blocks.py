@@ -72,7 +72,9 @@ def is_compiled(patcher) -> bool:
     if patcher.get_wrappers(comfy.patcher_extension.WrappersMP.APPLY_MODEL, "torch.compile"):
         return True
     unet = patcher.get_model_object("diffusion_model")
-    return any("_orig_mod" in part._modules or part._compiled_call_impl is not None for part in unet.modules())
+    return any(
+        "_orig_mod" in part._modules or part._compiled_call_impl is not None for part in unet.modules()
+    )
 
 
 def attend(

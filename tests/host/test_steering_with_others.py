@@ -252,7 +252,9 @@ def test_rows_that_do_not_divide(studio, steering, caplog):
 
 
 def test_torch_compile(studio, steering, caplog):
-    left_alone(studio, steering, node(nodes_torch_compile.TorchCompileModel, backend="eager"), caplog, "is compiled")
+    left_alone(
+        studio, steering, node(nodes_torch_compile.TorchCompileModel, backend="eager"), caplog, "is compiled"
+    )
 
 
 def test_foreign_forward(studio, steering, caplog, monkeypatch):

@@ -14,7 +14,6 @@ from comfy_extras import nodes_model_advanced, nodes_slg, nodes_torch_compile
 from test_ways_attention import node
 
 from hrv_pack.host.blocks import is_compiled
-from hrv_pack.hrv.recording import NoRecording
 
 WRAPPERS = stand_ins.WRAPPERS
 way = pytest.mark.way
@@ -172,7 +171,13 @@ def test_parts_of_a_batch(studio):
 @way("torch.compile (TorchCompileModel)", maps="one warning")
 def test_torch_compile():
     """Not recorded: the node has compiled code of one layer run for others of the same shape, our entries with it."""
-    stand_ins.one_warning(rig.studio("sd1"), node(nodes_torch_compile.TorchCompileModel, backend="eager"), "is compiled", changes=False, latent=rig.empty(1, 8, 8))
+    stand_ins.one_warning(
+        rig.studio("sd1"),
+        node(nodes_torch_compile.TorchCompileModel, backend="eager"),
+        "is compiled",
+        changes=False,
+        latent=rig.empty(1, 8, 8),
+    )
 
 
 def test_a_compiled_part_of_the_model_is_noticed():

@@ -56,7 +56,10 @@ def test_a_latent_that_was_kept_in_half_precision_is_known():
     """--fp16-intermediates: what SamplerCustomAdvanced hands on is not rounded, what the recording kept is."""
     a, b = latents(2, seed=1), latents(2, seed=2)
     rounded, newest = run_of(a.half()), run_of(b.half())
-    assert [(m.run, m.element, m.exact) for m in recording(rounded, newest).match(a)] == [(rounded, 0, True), (rounded, 1, True)]
+    assert [(m.run, m.element, m.exact) for m in recording(rounded, newest).match(a)] == [
+        (rounded, 0, True),
+        (rounded, 1, True),
+    ]
 
 
 def test_an_unknown_latent_gets_the_newest_run_and_says_so():
