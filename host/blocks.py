@@ -26,6 +26,7 @@ def layout_of(diffusion_model) -> Layout:
     Raises UnsupportedModel, naming what is supported, for anything but a UNet with plain spatial
     transformers (SD3, Flux, video models …).
     """
+    diffusion_model = _uncompiled(diffusion_model)
     if not isinstance(diffusion_model, UNetModel):
         raise UnsupportedModel(
             f"This model ({type(diffusion_model).__name__}) has no cross-attention layers that can be recorded or steered. "
@@ -50,7 +51,7 @@ def transformers(unet: UNetModel) -> Iterator[tuple[Block, BasicTransformerBlock
         stages.append(("middle", 0, unet.middle_block))
     stages += [("output", i, stage) for i, stage in enumerate(unet.output_blocks)]
     for part, index, stage in stages:
-        for layer in stage:
+        for layer in map(_uncompiled, _uncompiled(stage)):
             if type(layer) is not SpatialTransformer:
                 continue
             for number, transformer in enumerate(layer.transformer_blocks):
@@ -75,6 +76,11 @@ def is_compiled(patcher) -> bool:
     return any(
         "_orig_mod" in part._modules or part._compiled_call_impl is not None for part in unet.modules()
     )
+
+
+def _uncompiled(module):
+    """The module that torch.compile was given."""
+    return getattr(module, "_orig_mod", module)
 
 
 def attend(

@@ -5,6 +5,7 @@ import dataclasses
 
 import comfy.hooks
 import comfy.samplers
+import models
 import nodes
 import pytest
 import rig
@@ -13,7 +14,7 @@ import torch
 from comfy_extras import nodes_model_advanced, nodes_slg, nodes_torch_compile
 from test_ways_attention import node
 
-from hrv_pack.host.blocks import is_compiled
+from hrv_pack.host.blocks import is_compiled, layout_of
 
 WRAPPERS = stand_ins.WRAPPERS
 way = pytest.mark.way
@@ -180,12 +181,23 @@ def test_torch_compile():
     )
 
 
-def test_a_compiled_part_of_the_model_is_noticed():
-    model = rig.tiny("sd1")
+def compiled(parent, name: str) -> None:
+    setattr(parent, name, torch.compile(getattr(parent, name), backend="eager"))
+
+
+COMPILED = {
+    "the UNet": lambda model: compiled(model, "diffusion_model"),
+    "a stage": lambda model: compiled(model.diffusion_model, "middle_block"),
+    "a layer": lambda model: compiled(model.diffusion_model.input_blocks[1], "1"),
+    "a block": lambda model: compiled(model.diffusion_model.middle_block[1].transformer_blocks, "0"),
+    "a block, in place": lambda model: model.diffusion_model.middle_block[1].compile(backend="eager"),
+}
+
+
+@pytest.mark.parametrize("part", COMPILED)
+def test_what_other_packs_have_compiled_is_noticed(part):
+    model = models.random_model(rig.CONFIG["sd1"])
+    layout = layout_of(model.model.diffusion_model)
     assert not is_compiled(model)
-    part = model.model.diffusion_model.middle_block
-    part.compile(backend="eager")
-    assert is_compiled(model)
-    part._compiled_call_impl = None
-    model.model.diffusion_model.middle_block = torch.compile(part, backend="eager")
-    assert is_compiled(model)
+    COMPILED[part](model.model)
+    assert is_compiled(model) and layout_of(model.model.diffusion_model) == layout
