@@ -110,7 +110,7 @@ def tables(releases: dict[str, Release], ways: dict[str, Way]) -> str:
     lines += [
         "", "## Other packs, graphs and options", "",
         f"{PASSED} as the second column says and the picture is the one without us · {FAILED} not so · {MISSING} that release does not "
-        "have it · empty: not run there.", "",
+        "have it, or takes it only with a GPU, which these tests had not · empty: not run there.", "",
         f"| what | maps | {' | '.join(shown)} | test |", f"|---|---|{'---|' * len(shown)}---|",
     ]  # fmt: skip
     for name in sorted(ways, key=str.casefold):

@@ -4,7 +4,10 @@ With each, the picture is theirs, and the maps are right or one warning says why
 import dataclasses
 
 import comfy.hooks
+import comfy.model_patcher
 import comfy.samplers
+import edit_rig
+import excite_rig
 import models
 import nodes
 import pytest
@@ -15,6 +18,7 @@ from comfy_extras import nodes_model_advanced, nodes_slg, nodes_torch_compile
 from test_ways_attention import node
 
 from hrv_pack.host.blocks import is_compiled, layout_of
+from hrv_pack.hrv.recording import NoRecording
 
 WRAPPERS = stand_ins.WRAPPERS
 way = pytest.mark.way
@@ -179,6 +183,38 @@ def test_torch_compile():
         changes=False,
         latent=rig.empty(1, 8, 8),
     )
+
+
+@pytest.mark.parametrize("doing", ["remembered", "edited", "excited"])
+def test_torch_compile_with_the_other_nodes(doing, caplog):
+    compiled = node(nodes_torch_compile.TorchCompileModel, backend="eager")
+    scene = edit_rig.scene("sd1", latent=rig.empty(1, 8, 8))
+    plain = scene.draw(compiled(scene.model))
+    remembering, _, memory = edit_rig.remember(scene.model, None, 2**20)
+    makers = {
+        "remembered": lambda: remembering,
+        "edited": scene.edited,
+        "excited": lambda: excite_rig.excited(scene.model),
+    }
+    assert torch.equal(scene.draw(compiled(makers[doing]())), plain)
+    (warning,) = excite_rig.complaints(caplog)
+    assert "is compiled (TorchCompileModel and the like)" in warning and f"was not {doing}" in warning
+    with pytest.raises(NoRecording, match="is compiled" if doing == "remembered" else "Connect Remember Run"):
+        memory.match(plain)
+
+
+@way("Weights that wait elsewhere and are streamed into the UNet (what --lowvram and --novram do)")
+def test_streamed_weights(monkeypatch):
+    """Those options need a GPU; here the host's own loader is told that the device has next to no memory."""
+    real = comfy.model_patcher.ModelPatcher.load
+
+    def little(self, device_to=None, **given):
+        return real(self, device_to, **given | {"lowvram_model_memory": 2**16, "full_load": False})
+
+    monkeypatch.setattr(comfy.model_patcher.ModelPatcher, "load", little)
+    model = models.random_model(rig.CONFIG["sdxl"])
+    stand_ins.right(rig.studio(model=model), lambda model: model.clone(), changes=False)
+    assert any(getattr(part, "comfy_cast_weights", False) for part in model.model.diffusion_model.modules())
 
 
 def compiled(parent, name: str) -> None:
