@@ -53,6 +53,9 @@ NAMES = {
     "plain": "the same heads, equally weighted",
     "agreement_most": "Objects, 23 % most relevant by agreement",
     "agreement_least": "Objects, 23 % least relevant by agreement",
+    "votes_balanced": "Objects, 23 % most relevant by votes, balanced",
+    "agreement_balanced": "Objects, 23 % most relevant by agreement, balanced",
+    "all_balanced": "all heads, balanced",
     "best": "best 23 % by the masks themselves (not possible without masks)",
 }
 
@@ -86,6 +89,10 @@ def _one(results: Results, seen, relevance: dict, generator: torch.Generator) ->
         heat = (weights @ maps.flatten(1) / weights.sum()).view(maps.shape[1:])
         return truth_scenes.iou(heat, seen.mask)
 
+    def balanced(weights: torch.Tensor) -> torch.Tensor:
+        spans = maps.amax((1, 2)) - maps.amin((1, 2))
+        return torch.where(spans > 0, weights * spans.rsqrt(), 0.0)
+
     def equal(heads: torch.Tensor) -> torch.Tensor:
         weights = torch.zeros(total)
         weights[heads] = 1.0
@@ -96,9 +103,11 @@ def _one(results: Results, seen, relevance: dict, generator: torch.Generator) ->
         for order in ("most", "least"):
             weights = vectors.select("Objects", PERCENT, f"{order} relevant").weights
             results.add(NAMES[f"{method}_{order}"], of(weights))
+        results.add(NAMES[f"{method}_balanced"], of(balanced(vectors.select("Objects", PERCENT).weights)))
         for share in SHARES:
             name = NAMES[f"{method}_most"].replace(", 23 %", ",")
             results.add_share(name, share, of(vectors.select("Objects", share).weights))
+    results.add(NAMES["all_balanced"], of(balanced(torch.ones(total))))
     draws = [torch.randperm(total, generator=generator)[:count] for _ in range(DRAWS)]
     results.add(NAMES["random"], np.mean([of(equal(heads)) for heads in draws], axis=0).tolist())
     auto = choose_heads([match], seen.word, PERCENT)

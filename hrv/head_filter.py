@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import torch
 
@@ -37,13 +38,14 @@ def filter_heads(heads: HeadSelection, part: str = ALL, grid: str = ALL, indices
     if indices.strip():
         keep &= parse_indices(indices, heads.layout.heads)
         label.append(f"heads {' '.join(indices.split())}")
-    return _checked(HeadSelection(heads.layout, heads.weights * keep, ", ".join(label)))
+    return _checked(replace(heads, weights=heads.weights * keep, label=", ".join(label)))
 
 
 def combine(first: HeadSelection, second: HeadSelection, how: str) -> HeadSelection:
     """Heads of two choices: those shared by both, in either, or only in the first.
 
-    A head keeps the weight it has in the first choice, or else that in the second. Raises ValueError when no head is
+    A head keeps the weight it has in the first choice, or else that in the second; the first says whether heads are
+    balanced. Raises ValueError when no head is
     left, or the choices are for different models.
     """
     second.check(first.layout)
@@ -55,7 +57,7 @@ def combine(first: HeadSelection, second: HeadSelection, how: str) -> HeadSelect
     else:
         shared = how == "shared by both"
         weights, sign = first.weights * (in_second if shared else ~in_second), "and" if shared else "not"
-    return _checked(HeadSelection(first.layout, weights, f"{first.label} {sign} {second.label}"))
+    return _checked(replace(first, weights=weights, label=f"{first.label} {sign} {second.label}"))
 
 
 def on_largest_grid(layout: Layout) -> tuple[bool, ...]:

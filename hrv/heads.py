@@ -15,11 +15,14 @@ class HeadSelection:
     which only steering has a use for.
 
     label: a few words for captions, such as "Animals 23 %".
+    balanced: each head's map also counts 1 / √(its own range), so that the heads that look hardest at a word do not
+    drown the others (docs/formulas.md, "Selected heads"). Maps heed it; steering does not.
     """
 
     layout: Layout
     weights: torch.Tensor
     label: str = ""
+    balanced: bool = False
 
     def check(self, layout: Layout) -> None:
         """Raises ValueError unless the selection was made for a network of this layout."""

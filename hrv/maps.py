@@ -20,6 +20,8 @@ from .heads import HeadSelection
 from .layout import Layout
 from .recording import Entry, Match, NoRecording
 
+FLAT = 1e-4  # a map is flat if it varies by no more than this share of its maximum
+TINY = torch.finfo(torch.float32).tiny
 NORMALIZE = ("shared", "per word")
 WORKSPACE = 160 * 64 * 64  # values enlarged at a time: 2.5 MB, so that they stay in the processor's cache
 
@@ -44,7 +46,7 @@ def word_maps(
     """Heat of each target: the mean of its tokens' maps D_j (docs/formulas.md, "DAAM" and "Selective").
 
     heads: None averages all recorded heads (Tang et al. 2022, arXiv 2210.04885); a selection averages
-    its heads with its weights (Park et al. 2026, arXiv 2604.05906). time_bin: one part of the schedule.
+    its heads with its weights (Park et al. 2026, arXiv 2604.05906), balanced or not. time_bin: one part of the schedule.
     Returns float32 (target, height, width), in shares of attention from 0 to 1.
     Raises ColumnNotRecorded, NoRecording, and ValueError for heads of another model.
     """
@@ -80,6 +82,8 @@ def column_maps(
 ) -> torch.Tensor:
     """Mean over heads of M_{n,j} = max(0, bicubic(R_{n,j} / S)) for each token column j of one conditioning.
 
+    A balanced selection weights M_{n,j} by w_n / √(max M_{n,j} − min M_{n,j}); a head that looks everywhere alike counts 0.
+
     element: row of the batch. Blocks without a chosen head are not touched, so the cost follows the number of
     chosen heads. Returns float32 (column, height, width) on `grid`.
     """
@@ -93,18 +97,25 @@ def column_maps(
         raise NoRecording(
             f"Picture {element + 1} was asked for, but this recording of the {entry.role} prompt holds {entry.batch}."
         )
-    total = torch.zeros(len(columns), grid[0] * grid[1])
-    weight_sum = 0.0
-    for job in _jobs(entry, layout, heads):
-        weight_sum += float(job.weights.sum())
-        for part, pieces, weights in job.batches(len(columns), grid):
-            sums = _gather(entry, pieces, element, positions[part], time_bin)
-            _add_enlarged(total[part], sums, weights, grid)
-    if weight_sum <= 0:
+    jobs = _jobs(entry, layout, heads)
+    if not jobs:
         raise NoRecording(
             "None of the chosen heads was recorded. Choose other heads, or leave `heads` open for all."
         )
-    return (total / (weight_sum * count)).view(len(columns), *grid)
+    total, weight_sums = torch.zeros(len(columns), grid[0] * grid[1]), torch.zeros(len(columns), 1)
+    balanced = heads is not None and heads.balanced
+    for job in jobs:
+        for part, pieces, weights in job.batches(len(columns), grid):
+            maps = _enlarge(_gather(entry, pieces, element, positions[part], time_bin), grid)
+            if balanced:
+                weights = weights[:, None] * _balance(maps)
+                total[part] += torch.einsum("nc,ncx->cx", weights, maps)
+                weight_sums[part] += weights.sum(0)[:, None]
+            else:
+                total[part].view(-1).addmv_(maps.flatten(1).T, weights)
+                weight_sums[part] += weights.sum()
+    # only a balanced word at which every head looks everywhere alike has no weight at all: its map is 0
+    return (total / (weight_sums * count).clamp(min=TINY)).view(len(columns), *grid)
 
 
 def recorded_heads(entry: Entry, layout: Layout, heads: HeadSelection | None = None) -> int:
@@ -233,16 +244,21 @@ def _take(values: torch.Tensor, axis: int, indices: Sequence[int]) -> torch.Tens
     return values.index_select(axis, torch.tensor(indices))
 
 
-def _add_enlarged(
-    total: torch.Tensor, sums: torch.Tensor, weights: torch.Tensor, grid: tuple[int, int]
-) -> None:
-    """total += Σ_n w_n · max(0, bicubic(sums[n])). total: (column, height · width); sums: (head, column, h, w)."""
+def _enlarge(sums: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """max(0, bicubic(sums)) on the grid: (head, column, h, w) → (head, column, height · width)."""
     heads, columns, height, width = sums.shape
     if (height, width) != tuple(grid):
         to_rows, to_columns = bicubic_matrix(height, grid[0]), bicubic_matrix(width, grid[1])
         wide = (sums.view(-1, width) @ to_columns.T).view(heads * columns, height, grid[1])
         sums = torch.bmm(to_rows.expand(heads * columns, *to_rows.shape), wide)
-    total.view(-1).addmv_(sums.view(heads, -1).clamp_(min=0).T, weights)
+    return sums.view(heads, columns, -1).clamp_(min=0)
+
+
+def _balance(maps: torch.Tensor) -> torch.Tensor:
+    """1 / √(max M − min M), 0 for what is flat but for rounding: (head, column, pixel) → (head, column)."""
+    high = maps.amax(2)
+    spans = high - maps.amin(2)
+    return torch.where(spans > FLAT * high, spans.rsqrt(), 0.0)
 
 
 def _range(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -22,7 +22,7 @@ MAX_VOTES = 2**53  # up to here float64 counts without rounding
 SUM_TOLERANCE = 1e-3  # of a row's sum; float32 rows of 1300 heads are off by 2e-6
 VOTE_TOLERANCE = 1e-4
 ORDERS = ("most relevant", "least relevant")
-WEIGHTINGS = ("equal", "relevance")
+WEIGHTINGS = ("equal", "relevance", "balanced")
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ class HeadRelevance:
     def select(
         self, concept: str, percent: float, order: str = ORDERS[0], weighting: str = WEIGHTINGS[0]
     ) -> HeadSelection:
-        """The `percent` of heads that come first in the ranking, weighted equally or by their relevance."""
+        """The `percent` of heads that come first in the ranking, weighted equally, by their relevance, or balanced."""
         if weighting not in WEIGHTINGS:
             raise ValueError(f"The weighting is {weighting!r}; it must be one of {', '.join(WEIGHTINGS)}.")
         chosen = self.ranking(concept, order)[: heads_of_percent(percent, self.heads)]
@@ -109,7 +109,9 @@ class HeadRelevance:
                 "Set weighting to equal."
             )
         name = self.concepts[self.index(concept)]
-        return HeadSelection(self.layout, weights, f"{name}, {order} {percent:g} %")
+        balanced = weighting == "balanced"
+        label = f"{name}, {order} {percent:g} %" + (", balanced" if balanced else "")
+        return HeadSelection(self.layout, weights, label, balanced)
 
     def check(self, layout: Layout) -> None:
         """Raises ValueError unless the vectors were made for a network of this layout."""

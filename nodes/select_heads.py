@@ -36,7 +36,10 @@ class HRVSelectHeads(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "weighting", options=list(WEIGHTINGS), default=WEIGHTINGS[0],
-                    tooltip="equal: every chosen head counts the same. relevance: heads count by how much they care.",
+                    tooltip=(
+                        "equal: the plain mean, so the heads that look hardest at the word decide. relevance: heads count by how "
+                        "much they care. balanced: the hardest looking heads count less, so all have a say; cleanest masks."
+                    ),
                 ),
             ],
             outputs=[

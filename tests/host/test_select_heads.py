@@ -52,7 +52,7 @@ def test_the_contract_of_the_graph(comfy):
     required = comfy.node_class("HRVSelectHeads").INPUT_TYPES()["required"]
     assert required["percent"][1]["default"] == 23.0
     assert required["order"][1]["options"] == ["most relevant", "least relevant"]
-    assert required["weighting"][1]["options"] == ["equal", "relevance"]
+    assert required["weighting"][1]["options"] == ["equal", "relevance", "balanced"]
     assert required["concept"][1]["options"][:2] == ["Animals", "Plants"]
 
 
@@ -77,6 +77,25 @@ def test_selected_heads_give_the_heatmap_of_just_those_heads(comfy, sampled):
     assert torch.equal(heat(heads), heat(same)) and not torch.equal(heat(heads), heat(None))
     (every,) = comfy.run_node("HRVFilterHeads", attention=sampled.recording)
     assert torch.equal(heat(every), heat(None))
+
+
+def test_balanced_heads_give_a_word_a_map_of_its_own_and_the_picture_says_so(comfy, sampled):
+    def heatmap(weighting):
+        heads, _ = comfy.run_node(
+            "HRVSelectHeads",
+            vectors=vectors_for(sampled.recording.layout), concept="color", percent=23.0, weighting=weighting,
+        )  # fmt: skip
+        (narrowed,) = comfy.run_node("HRVFilterHeads", heads=heads, attention=sampled.recording)
+        outputs, shown = comfy.run_node_ui(
+            "HRVHeatmap",
+            attention=sampled.recording, latent=sampled.latent, words="cat", heads=narrowed, normalize="per word",
+        )  # fmt: skip
+        return outputs[1], shown["text"][0]
+
+    balanced, said = heatmap("balanced")
+    assert "Color, most relevant 23 %, balanced" in said
+    assert not torch.equal(balanced, heatmap("equal")[0])
+    assert torch.isfinite(balanced).all() and balanced.max() > 0.9
 
 
 def test_filter_by_part_grid_and_numbers(comfy, sampled):

@@ -51,9 +51,10 @@ def run_of(latent: torch.Tensor, *entries: Entry, warnings=(), layout=LAYOUT) ->
 
 
 def plain_map(
-    entry: Entry, columns, grid, element=0, weights=None, time_bin=None, layout=LAYOUT
+    entry: Entry, columns, grid, element=0, weights=None, time_bin=None, layout=LAYOUT, balanced=False
 ) -> torch.Tensor:
-    """docs/formulas.md read aloud: one head, one token, one interpolation at a time; float64 sums."""
+    """docs/formulas.md read aloud: one head, one token, one interpolation at a time; float64 sums. Balanced: of one column."""
+    assert not balanced or len(columns) == 1
     total, weight_sum = torch.zeros(grid, dtype=torch.float64), 0.0
     bins = range(len(entry.counts)) if time_bin is None else [time_bin]
     count = sum(entry.counts[b] for b in bins)
@@ -65,7 +66,10 @@ def plain_map(
                 sums = sum(maps[element, b, head, position].float() for b in bins)
                 mean = sums / count
                 large = F.interpolate(mean[None, None], grid, mode="bicubic", align_corners=False)[0, 0]
-                total += weight * large.clamp(min=0).double()
+                large = large.clamp(min=0).double()
+                if balanced and weight:
+                    weight /= float(large.max() - large.min()) ** 0.5
+                total += weight * large
                 weight_sum += weight
     return (total / weight_sum).float()
 

@@ -1,5 +1,7 @@
 """Narrowing and combining choices of heads, and the chart of them."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -33,6 +35,8 @@ def test_filters_keep_weights():
     assert both.weights.tolist() == [0, 0, 0, 0, 0, 6, 0]
     assert both.label == "A, output, heads 1-5" and both.weights.dtype == torch.float32
     assert filter_heads(heads).weights.tolist() == heads.weights.tolist()
+    balanced = HeadSelection(LAYOUT, heads.weights, "A", balanced=True)
+    assert filter_heads(balanced, indices="1-2").balanced and not both.balanced
 
 
 def test_combinations():
@@ -41,6 +45,8 @@ def test_combinations():
     assert combine(first, second, "in either").weights.tolist() == [1, 1, 3, 0, 2, 0, 0]
     assert combine(first, second, "only in the first").weights.tolist() == [1, 0, 0, 0, 0, 0, 0]
     assert combine(first, second, "in either").label == "A or B"
+    assert combine(replace(first, balanced=True), second, "in either").balanced
+    assert not combine(first, replace(second, balanced=True), "in either").balanced
     with pytest.raises(
         ValueError, match="chosen for a model with 128 heads; this model has 7|chosen for a model"
     ):

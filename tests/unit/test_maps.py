@@ -77,6 +77,33 @@ def test_a_weighted_choice_of_heads(seed):
     assert recorded_heads(e, LAYOUT, heads) == int((weights > 0).sum())
 
 
+@pytest.mark.parametrize("time_bin", [None, 1])
+def test_balanced_heads_are_weighted_by_their_own_range(time_bin, monkeypatch):
+    e = entry(PROMPT, counts=(5, 2, 7))
+    weights = torch.tensor([float(n % 3 > 0) for n in range(LAYOUT.heads)])
+    heads = HeadSelection(LAYOUT, weights, balanced=True)
+    expected = [plain_map(e, [c], GRID, weights=weights, time_bin=time_bin, balanced=True) for c in (2, 3)]
+    target = [Target(((e, (2, 3)),))]
+    close(word_maps(match(e), target, heads, time_bin)[0], sum(expected) / 2)
+    assert (expected[0] - plain_map(e, [2], GRID, weights=weights, time_bin=time_bin)).abs().max() > 1e-4
+    monkeypatch.setattr("hrv_pack.hrv.maps.WORKSPACE", GRID[0] * GRID[1] * 2)  # worked off in parts
+    close(word_maps(match(e), target, heads, time_bin)[0], sum(expected) / 2)
+
+
+def test_balanced_heads_that_look_everywhere_alike_count_nothing():
+    e = entry(PROMPT)
+    for maps in e.maps.values():
+        maps[:, :, 1:, 2] = 3.0  # of every block only the first head tells any place from another
+    firsts = torch.zeros(LAYOUT.heads)
+    firsts[list(LAYOUT.offsets)[: len(LAYOUT.blocks)]] = 1.0
+    every = HeadSelection(LAYOUT, torch.ones(LAYOUT.heads), balanced=True)
+    expected = plain_map(e, [2], GRID, weights=firsts, balanced=True)
+    close(column_maps(e, 0, [2], LAYOUT, GRID, every)[0], expected)
+    for maps in e.maps.values():
+        maps[:, :, :, 2] = 3.0
+    assert not column_maps(e, 0, [2], LAYOUT, GRID, every).any()
+
+
 def test_choosing_all_heads_is_the_plain_mean():
     e = entry(PROMPT)
     heads = HeadSelection(LAYOUT, torch.full((LAYOUT.heads,), 0.5))

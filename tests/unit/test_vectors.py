@@ -66,6 +66,9 @@ def test_select_equal_and_by_relevance():
     assert equal.weights.tolist() == [0, 1, 0, 1, 0] and equal.weights.dtype == torch.float32
     assert equal.label == "Animals, most relevant 40 %" and equal.layout == LAYOUT
     assert vectors.select("Animals", 40, weighting="relevance").weights.tolist() == [0, 2.5, 0, 1.5, 0]
+    balanced = vectors.select("Animals", 40, weighting="balanced")
+    assert balanced.weights.tolist() == [0, 1, 0, 1, 0] and balanced.balanced and not equal.balanced
+    assert balanced.label == "Animals, most relevant 40 %, balanced"
     with pytest.raises(ValueError, match="Set weighting to equal"):
         vectors.select("Animals", 20, "least relevant", "relevance")
 
