@@ -155,17 +155,8 @@ def interval(share: float, total: int) -> tuple[float, float]:
     return (max(0.0, (middle - half) / (1 + z * z / total)), min(1.0, (middle + half) / (1 + z * z / total)))
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
-    parser.add_argument("--pictures", type=int, help=f"in each set; {PICTURES} unless told")
-    parser.add_argument("--tune", action="store_true", help="search limits on the choosing set first")
-    parser.add_argument("--quick", action="store_true", help="few pictures: shows that it runs")
-    parser.add_argument("--no-write", action="store_true", help="print only, leave docs/results.md alone")
-    parser.add_argument("--json", type=Path, help="write all figures here as well")
-    options = parser.parse_args(arguments)
+def main(arguments: list[str]) -> None:
+    options = parse(arguments)
     pictures = options.pictures or (QUICK if options.quick else PICTURES)
     bench.start_host()
     figures: dict = {"checkpoint": str(options.checkpoint), "pictures": pictures}
@@ -182,6 +173,19 @@ def main(arguments: list[str] | None = None) -> None:
         publish(found, pictures, arguments if arguments is not None else sys.argv[1:], options.checkpoint)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
+    parser.add_argument("--pictures", type=int, help=f"in each set; {PICTURES} unless told")
+    parser.add_argument("--tune", action="store_true", help="search limits on the choosing set first")
+    parser.add_argument("--quick", action="store_true", help="few pictures: shows that it runs")
+    parser.add_argument("--no-write", action="store_true", help="print only, leave docs/results.md alone")
+    parser.add_argument("--json", type=Path, help="write all figures here as well")
+    return parser.parse_args(arguments)
 
 
 def publish(found: Score, pictures: int, arguments: list[str], checkpoint: Path) -> None:

@@ -1,5 +1,8 @@
 """benchmarks/bench.py: the table, pairs, the peak of memory, and blocks in a document."""
 
+import importlib
+import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -10,6 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "benchmarks"))
 
 import bench  # noqa: E402
+import run  # noqa: E402
+
+SUITE_COMMAND = re.compile(r"dev\.py bench (--suite .*?)(?:`|\n|  )")
 
 
 @pytest.mark.parametrize(
@@ -69,3 +75,32 @@ def test_every_part_has_its_block_in_the_document():
             f"<!-- {part}: written by dev.py bench --write -->" in text and f"<!-- end of {part} -->" in text
         )
         assert (ROOT / "benchmarks" / f"{part}.py").is_file()
+
+
+def documented_commands():
+    for file in (
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("js/docs/*.md"),
+        ROOT / "README.md",
+        *ROOT.glob("benchmarks/*.py"),
+    ):
+        for found in SUITE_COMMAND.findall(file.read_text(encoding="utf-8")):
+            if "…" not in found and '"' not in found:
+                yield found
+
+
+@pytest.mark.parametrize("command", sorted(set(documented_commands())))
+def test_commands_in_documents_are_understood(command):
+    suite, options = run.suite_of(shlex.split(command))
+    assert suite in run.SUITES
+    importlib.import_module(suite).parse(options)
+
+
+def test_options_of_a_suite_reach_it_though_the_suite_speed_has_one_of_the_same_name():
+    commands = set(documented_commands())
+    assert len(commands) > 10 and any("--only votes" in command for command in commands)
+    assert run.suite_of(["--suite", "mending", "--only", "votes", "--write", "--json", "f"]) == (
+        "mending",
+        ["--only", "votes", "--json", "f"],
+    )
+    assert run.suite_of(["--only", "gpu", "--quick"]) == ("speed", ["--only", "gpu", "--quick"])
