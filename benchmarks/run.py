@@ -82,11 +82,11 @@ def main() -> int:
 
 
 def suite_of(arguments: list[str]) -> tuple[str, list[str]]:
-    """The suite that is asked for, and what is left for it to read. Suites other than speed write without being told."""
+    """The suite that is asked for, and what is left for it to read."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--suite", default="speed")
     chosen, rest = parser.parse_known_args(arguments)
-    return chosen.suite, [option for option in rest if option != "--write"]
+    return chosen.suite, rest
 
 
 def machine_name() -> str:

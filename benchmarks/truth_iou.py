@@ -76,6 +76,7 @@ def _one(results: Results, seen, relevance: dict, generator: torch.Generator) ->
     from hrv_pack.hrv import head_scores
     from hrv_pack.hrv.auto_heads import choose_heads
     from hrv_pack.hrv.head_maps import head_maps
+    from hrv_pack.hrv.maps import balance, ranges
     from hrv_pack.hrv.reading import find_word
     from hrv_pack.hrv.vectors import heads_of_percent
 
@@ -90,8 +91,7 @@ def _one(results: Results, seen, relevance: dict, generator: torch.Generator) ->
         return truth_scenes.iou(heat, seen.mask)
 
     def balanced(weights: torch.Tensor) -> torch.Tensor:
-        spans = maps.amax((1, 2)) - maps.amin((1, 2))
-        return torch.where(spans > 0, weights * spans.rsqrt(), 0.0)
+        return weights * balance(ranges(maps.flatten(1)))
 
     def equal(heads: torch.Tensor) -> torch.Tensor:
         weights = torch.zeros(total)

@@ -13,7 +13,7 @@ import torch
 from .head_maps import HeadMaps, head_maps
 from .head_scores import LOWEST, agreement
 from .heads import HeadSelection
-from .maps import Target
+from .maps import Target, balance, ranges
 from .prompt import Prompt
 from .reading import find_word, prompts_of
 from .recording import Match
@@ -58,7 +58,7 @@ def choose_heads(
         found.append(compared_maps(match, find_word(word, entries, prompts)))
     layout = matches[0].run.layout
     score = torch.stack([scores_of_heads(maps) for maps in found]).mean(0)
-    weight = _weights(torch.stack([_ranges(maps.maps) for maps in found]).mean(0))
+    weight = balance(torch.stack([ranges(maps.maps.flatten(1)) for maps in found]).mean(0))
     if not (score > LOWEST).any():
         raise ValueError(
             f"Every head looks for “{word}” everywhere alike, so none can be preferred. Choose heads by concept instead."
@@ -80,7 +80,7 @@ def scores_of_heads(found: HeadMaps) -> torch.Tensor:
     everywhere alike."""
     score = torch.full((len(found.maps),), LOWEST)
     maps = found.maps if bool(found.recorded.all()) else found.maps[found.recorded]
-    reference = (_weights(_ranges(maps)) @ maps.flatten(1)).view(maps.shape[1:])
+    reference = (balance(ranges(maps.flatten(1))) @ maps.flatten(1)).view(maps.shape[1:])
     score[found.recorded] = agreement(maps, reference)
     return score
 
@@ -100,19 +100,9 @@ def consent(found: HeadMaps, percent: float) -> Consent | None:
     best = _best(score, percent, len(score))
     if not len(best):
         return None
-    weights = _weights(_ranges(found.maps[best]))
+    weights = balance(ranges(found.maps[best].flatten(1)))
     together = (weights @ found.maps[best].flatten(1) / weights.sum()).view(found.maps.shape[1:])
     return Consent(float(score[best].mean()), together)
-
-
-def _ranges(maps: torch.Tensor) -> torch.Tensor:
-    """max M − min M of maps (head, height, width): float32 (head,)."""
-    return maps.amax((1, 2)) - maps.amin((1, 2))
-
-
-def _weights(ranges: torch.Tensor) -> torch.Tensor:
-    """1 / √range for each head; 0 for a head that looks everywhere alike."""
-    return torch.where(ranges > 0, ranges.rsqrt(), 0.0)
 
 
 def _best(score: torch.Tensor, percent: float, heads: int) -> torch.Tensor:

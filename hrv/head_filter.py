@@ -45,8 +45,7 @@ def combine(first: HeadSelection, second: HeadSelection, how: str) -> HeadSelect
     """Heads of two choices: those shared by both, in either, or only in the first.
 
     A head keeps the weight it has in the first choice, or else that in the second; the first says whether heads are
-    balanced. Raises ValueError when no head is
-    left, or the choices are for different models.
+    balanced. Raises ValueError when no head is left, or the choices are for different models.
     """
     second.check(first.layout)
     if how not in COMBINATIONS:

@@ -20,7 +20,7 @@ from .heads import HeadSelection
 from .layout import Layout
 from .recording import Entry, Match, NoRecording
 
-FLAT = 1e-4  # a map is flat if it varies by no more than this share of its maximum
+FLAT = 1e-5  # a map is flat if it varies by no more than this share of its maximum
 TINY = torch.finfo(torch.float32).tiny
 NORMALIZE = ("shared", "per word")
 WORKSPACE = 160 * 64 * 64  # values enlarged at a time: 2.5 MB, so that they stay in the processor's cache
@@ -108,7 +108,7 @@ def column_maps(
         for part, pieces, weights in job.batches(len(columns), grid):
             maps = _enlarge(_gather(entry, pieces, element, positions[part], time_bin), grid)
             if balanced:
-                weights = weights[:, None] * _balance(maps)
+                weights = weights[:, None] * balance(ranges(maps))  # (head, column)
                 total[part] += torch.einsum("nc,ncx->cx", weights, maps)
                 weight_sums[part] += weights.sum(0)[:, None]
             else:
@@ -153,6 +153,18 @@ def resize(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         return maps
     rows, columns = bicubic_matrix(maps.shape[-2], size[0]), bicubic_matrix(maps.shape[-1], size[1])
     return rows @ (maps @ columns.T)
+
+
+def ranges(maps: torch.Tensor) -> torch.Tensor:
+    """max M − min M over the last axis, 0 for a map that is flat but for rounding: (…, pixel) → (…)."""
+    high = maps.amax(-1)
+    spans = high - maps.amin(-1)
+    return torch.where(spans > FLAT * high, spans, 0.0)
+
+
+def balance(ranges: torch.Tensor) -> torch.Tensor:
+    """1 / √range, by which a head counts halfway (geometrically) between by its attention and alike; 0 where flat."""
+    return torch.where(ranges > 0, ranges.rsqrt(), 0.0)
 
 
 @lru_cache(maxsize=64)
@@ -252,13 +264,6 @@ def _enlarge(sums: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
         wide = (sums.view(-1, width) @ to_columns.T).view(heads * columns, height, grid[1])
         sums = torch.bmm(to_rows.expand(heads * columns, *to_rows.shape), wide)
     return sums.view(heads, columns, -1).clamp_(min=0)
-
-
-def _balance(maps: torch.Tensor) -> torch.Tensor:
-    """1 / √(max M − min M), 0 for what is flat but for rounding: (head, column, pixel) → (head, column)."""
-    high = maps.amax(2)
-    spans = high - maps.amin(2)
-    return torch.where(spans > FLAT * high, spans.rsqrt(), 0.0)
 
 
 def _range(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

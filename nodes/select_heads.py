@@ -37,8 +37,8 @@ class HRVSelectHeads(io.ComfyNode):
                 io.Combo.Input(
                     "weighting", options=list(WEIGHTINGS), default=WEIGHTINGS[0],
                     tooltip=(
-                        "equal: the plain mean, so the heads that look hardest at the word decide. relevance: heads count by how "
-                        "much they care. balanced: the hardest looking heads count less, so all have a say; cleanest masks."
+                        "equal: the plain mean, in which a few heads that look hard at the word decide. relevance: heads count by how "
+                        "much they care. balanced: all chosen heads have a say, which makes cleaner masks on the demo model."
                     ),
                 ),
             ],

@@ -99,7 +99,7 @@ def test_commands_in_documents_are_understood(command):
 def test_options_of_a_suite_reach_it_though_the_suite_speed_has_one_of_the_same_name():
     commands = set(documented_commands())
     assert len(commands) > 10 and any("--only votes" in command for command in commands)
-    assert run.suite_of(["--suite", "mending", "--only", "votes", "--write", "--json", "f"]) == (
+    assert run.suite_of(["--suite", "mending", "--only", "votes", "--json", "f"]) == (
         "mending",
         ["--only", "votes", "--json", "f"],
     )
