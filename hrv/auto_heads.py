@@ -20,6 +20,7 @@ from .recording import Match
 from .vectors import heads_of_percent
 
 COMPARED_SIDE = 32  # the longer side of the grid on which heads are compared, at most
+SHARPNESS = 6  # the power of a head's score in its weight, chosen on tuning scenes (docs/results.md)
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,15 @@ def choose_heads(
     layout = matches[0].run.layout
     score = torch.stack([scores_of_heads(maps) for maps in found]).mean(0)
     weight = balance(torch.stack([ranges(maps.maps.flatten(1)) for maps in found]).mean(0))
-    if not (score > LOWEST).any():
+    highest = score.max()
+    if not highest > 0:
         raise ValueError(
             f"Every head looks for “{word}” everywhere alike, so none can be preferred. Choose heads by concept instead."
         )
     chosen = _best(score, percent, layout.heads)
     weights = torch.zeros(layout.heads)
-    weights[chosen] = weight[chosen] / weight[chosen].mean()
+    weights[chosen] = weight[chosen] * (score[chosen].clamp(min=0) / highest) ** SHARPNESS
+    weights /= weights[chosen].mean()
     label = f"heads for {' '.join(word.split())}, best {percent:g} %"
     return WordHeads(HeadSelection(layout, weights, label), score)
 

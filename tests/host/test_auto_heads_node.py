@@ -50,7 +50,9 @@ def test_its_heads_give_a_heatmap_from_the_kept_recording(comfy, sampled):
     every, _ = comfy.run_node(
         "HRVAutoHeads", attention=sampled.recording, latent=sampled.latent, word="cat", percent=100.0
     )
-    assert (every.weights > 0).all()
+    assert (every.weights > 0).sum() > (
+        heads.weights > 0
+    ).sum()  # heads that look elsewhere than most are left out
 
 
 def test_errors_and_warnings(comfy, rig, sampled, caplog):

@@ -70,9 +70,17 @@ def test_scores_and_weights_are_what_their_formulas_say():
     assert found.score.tolist() == pytest.approx(scores, abs=1e-4)
     assert max(abs(s - plain_agreement(one, sum(maps))) for s, one in zip(scores, maps, strict=True)) > 0.01
     best = sorted(range(10), key=lambda n: -scores[n])[:3]
+    weights = [weight * max(0.0, score) ** 6 for weight, score in zip(weights, scores, strict=True)]
     mean = sum(weights[n] for n in best) / 3
     expected = [weights[n] / mean if n in best else 0.0 for n in range(10)]
     assert found.heads.weights.tolist() == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_head_that_looks_elsewhere_than_most_is_left_out():
+    maps = 0.05 + blob(4, 4).expand(10, 16, 16).clone()
+    maps[7] = 0.05 + 0.5 * (1 - blob(4, 4))
+    found = choose_heads([match(recorded(maps), layout=ONE)], "cat", 100.0)
+    assert found.score[7] < 0 and (found.heads.weights == 0).nonzero().flatten().tolist() == [7]
 
 
 def test_flat_maps_get_the_lowest_score_and_numbers_stay_finite():
@@ -169,7 +177,8 @@ def test_heads_that_look_at_the_thing_are_chosen():
     assert found.heads.weights.nonzero().flatten().tolist() == good
     ranges = (maps.amax((1, 2)) - maps.amin((1, 2)))[good]
     weights = found.heads.weights[good]
-    assert torch.allclose(weights, ranges.rsqrt() * (weights[0] / ranges[0].rsqrt()), rtol=0.01)
+    expected = ranges.rsqrt() * found.score[good] ** 6
+    assert torch.allclose(weights, expected / expected.mean(), rtol=0.01)
     assert found.heads.weights.sum() == pytest.approx(len(good))
     assert found.heads.label == "heads for cat, best 15 %"
     assert found.relevance.mean() == pytest.approx(1) and (found.relevance >= 0).all()
