@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from .agreement_relevance import is_agreement
 from .compare_picture import Tile, comparison_picture
 from .concept_scores import WordEvidence, leanings, painted
 from .head_maps import head_spreads
@@ -24,6 +25,11 @@ DOUBT = 0.6  # below this part of the two largest shares, the larger is no verdi
 THRESHOLD = 0.4
 LATENT_PIXEL = 8
 LONELY = "The prompt has no other word, so there is nothing to compare this one with. Add a few words, such as a place or “a photo of”."
+
+FOR_MASKS = (
+    "These vectors were built by agreement, which is for clean masks; they tell senses badly apart (docs/results.md). "
+    "Load vectors that were built by votes, such as the published ones."
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ def compare(
         tuple(image.shape[1:3]) if image is not None else tuple(n * LATENT_PIXEL for n in latent.shape[-2:])
     )
     rows, masks, verdicts, shares = [], [], [], []
-    warnings = warnings_of(matches)
+    warnings = [*warnings_of(matches), *([FOR_MASKS] if is_agreement(vectors) else [])]
     for number, (match, picture) in enumerate(zip(matches, pictures, strict=True)):
         vectors.check(match.run.layout)
         entries = match.run.of_role("positive")

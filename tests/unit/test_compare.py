@@ -174,6 +174,14 @@ def test_a_prompt_of_one_word_is_told_to_have_more():
     assert found.warnings == [module.LONELY]
 
 
+def test_vectors_for_masks_are_named_as_such():
+    _, latent, recording = studio()
+    built = HeadRelevance(
+        CONCEPTS, vectors().relevance, LAYOUT, None, {"construction": '{"method": "agreement"}'}
+    )
+    assert compare(recording, latent, "mouse", built).warnings == [module.FOR_MASKS]
+
+
 def test_what_cannot_be_compared_says_why():
     _, latent, recording = studio()
     with pytest.raises(
