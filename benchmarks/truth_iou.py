@@ -105,8 +105,10 @@ def _one(results: Results, seen, relevance: dict, generator: torch.Generator) ->
             results.add(NAMES[f"{method}_{order}"], of(weights))
         results.add(NAMES[f"{method}_balanced"], of(balanced(vectors.select("Objects", PERCENT).weights)))
         for share in SHARES:
-            name = NAMES[f"{method}_most"].replace(", 23 %", ",")
-            results.add_share(name, share, of(vectors.select("Objects", share).weights))
+            weights = vectors.select("Objects", share).weights
+            results.add_share(f"Objects, by {method}", share, of(weights))
+            if method == "agreement":
+                results.add_share(f"Objects, by {method}, balanced", share, of(balanced(weights)))
     results.add(NAMES["all_balanced"], of(balanced(torch.ones(total))))
     draws = [torch.randperm(total, generator=generator)[:count] for _ in range(DRAWS)]
     results.add(NAMES["random"], np.mean([of(equal(heads)) for heads in draws], axis=0).tolist())

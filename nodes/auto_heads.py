@@ -37,7 +37,7 @@ class HRVAutoHeads(io.ComfyNode):
                     "word", default="", placeholder="cat",
                     tooltip="A word or phrase of the prompt that names a thing. cat#2 is the second cat.",
                 ),
-                percent_input("How many of all heads to take. Fewer are cleaner, more are steadier."),
+                percent_input("How many of all heads to take. Heads that agree better count more, so it changes little."),
                 prompt_text_input(),
             ],
             outputs=[

@@ -20,8 +20,8 @@ class HRVSelectHeads(io.ComfyNode):
             display_name="Select Heads by Concept",
             category="HRV",
             description=(
-                "Chooses the attention heads that care most about a concept: an animal, a colour, a material. On the demo model "
-                "their heatmaps are cleaner than those of all heads with vectors by agreement, and less clean with vectors by votes."
+                "Chooses the attention heads that care most about a concept: an animal, a colour, a material. For clean masks take "
+                "vectors that were built by agreement, and `weighting` balanced."
             ),
             search_aliases=["HRV", "head relevance", "concept heads", "selective heatmap"],
             inputs=[

@@ -21,6 +21,4 @@ class ExciteExample:
     seed: int
 
 
-MISSING = ExciteExample(
-    "a small plain white car and a medium plain black star on sand", "car, star", ("car", "star"), 5.0, 0
-)
+MISSING = ExciteExample("a house and a tree on grass", "house, tree", ("house", "tree"), 3.0, 5)

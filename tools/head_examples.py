@@ -44,7 +44,7 @@ def compare_masks(name: str) -> None:
     text_to_image(graph, "a large plain blue fish on sand", 256, SEED, STEPS, CFG, "HRVDemoCheckpoint")
     graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [AGREEMENT])
     graph.add(
-        "select", "HRVSelectHeads", (390, 660), (340, 200), ["Objects", 23.0, "most relevant", "equal"],
+        "select", "HRVSelectHeads", (390, 660), (340, 200), ["Objects", 23.0, "most relevant", "balanced"],
         vectors="vectors.vectors",
     )  # fmt: skip
     graph.add("red", "ImageToMask", (780, 680), (300, 60), ["red"], "How red is it?", image="decode.IMAGE")
@@ -77,7 +77,7 @@ def compare_masks(name: str) -> None:
         )  # fmt: skip
     note = (
         "**Which mask is better?** Mask IoU measures how well a word's heat meets a true mask, at several thresholds. Above: all "
-        "heads. Below: the heads for objects, by the demo model's vectors that were built by agreement.\n\n"
+        "heads. Below: the heads for objects, balanced, by the demo model's vectors that were built by agreement.\n\n"
         "The true mask here is simply what has little red: a blue fish on sand. For your own pictures connect a segmentation node, "
         "or a mask that you drew, to `truth`."
     )

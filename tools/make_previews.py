@@ -33,7 +33,12 @@ FLAGS = [
     "--disable-sync",
 ]
 MARGIN = 40
-SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False, "Comfy.Graph.CanvasInfo": False}
+SETTINGS = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.Minimap.Visible": False,
+    "Comfy.Graph.CanvasInfo": False,
+    "LiteGraph.Canvas.MinFontSizeForLOD": 0,  # text stays, however small the graph
+}
 TABS = 40  # pixels that the page's tabs cover at the top
 FIT = """([margin, tabs, types]) => {
     // nodes of these types (none: all), as large as they are now, with what a run shows in them

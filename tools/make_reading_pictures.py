@@ -86,7 +86,9 @@ def auto_heads(studio: Studio) -> None:
 
 
 def select_heads(studio: Studio) -> None:
-    chosen = studio.vectors("demo_checkpoint_agreement.safetensors").select("Objects", 23.0)
+    chosen = studio.vectors("demo_checkpoint_agreement.safetensors").select(
+        "Objects", 23.0, weighting="balanced"
+    )
     beside("select_heads", studio, {"fish, all heads": None, "fish, heads for Objects": chosen})
 
 
@@ -123,7 +125,7 @@ def mask_iou(studio: Studio) -> None:
 def prompt_report(studio: Studio) -> None:
     from hrv_pack.hrv.report import report
 
-    latent, image = studio.draw(SCENE)
+    latent, image = studio.draw("a red star, a blue fish and a yellow cat on sand")
     save("prompt_report", report(studio.attention, latent["samples"], image, "words").grid)
 
 

@@ -7,7 +7,7 @@ How a graph is described: workflow_graph.py. Standard library only.
 
 from __future__ import annotations
 
-from head_examples import compare_masks, merge_builds, which_rose
+from head_examples import AGREEMENT, compare_masks, merge_builds, which_rose
 from steering_graphs import change_one_word, excite_a_missing_thing, lost_word, ordered_weakening, wrong_sense
 from workflow_graph import Graph, heatmap_widgets, text_to_image
 
@@ -16,7 +16,6 @@ SDXL = {
     "url": "https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0/resolve/main/sd_xl_base_1.0.safetensors",
     "directory": "checkpoints",
 }
-DEMO_VECTORS = "demo_checkpoint.safetensors"
 MUTED = 2  # a node's mode in ComfyUI's page: it does not run
 
 
@@ -72,7 +71,7 @@ def repaint(name: str) -> None:
 def report(name: str) -> None:
     graph = Graph()
     text_to_image(
-        graph, "a black star and a red mug on sand", 256, 40, 12, 4.5, "HRVDemoCheckpoint"
+        graph, "a red star, a blue fish and a yellow cat on sand", 256, 3, 12, 4.5, "HRVDemoCheckpoint"
     )  # fmt: skip
     graph.add(
         "report", "HRVPromptReport", (1480, 160), (480, 620), ["auto"],
@@ -83,7 +82,8 @@ def report(name: str) -> None:
     )
     note = (
         "**Why did my prompt go wrong?** Prompt Report reads what Record Attention remembered: words that were ignored, "
-        "things drawn in one place, adjectives on the wrong noun. For each it says one thing to try.\n\n"
+        "things drawn in one place, adjectives on the wrong noun. For each it says one thing to try. Here three things are asked "
+        "for, and the fish is missing.\n\n"
         "Change the prompt or the seed in KSampler and run again. All words on the page share one scale."
     )
     graph.add("note", "MarkdownNote", (40, -80), (690, 190), [note], "How to read this")
@@ -191,7 +191,7 @@ def heads_without_vectors(name: str) -> None:
         attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
     )  # fmt: skip
     graph.add(
-        "chart", "PreviewImage", (780, 820), (650, 340), title="Where these heads are", images="auto.chart"
+        "chart", "PreviewImage", (440, 780), (650, 340), title="Where these heads are", images="auto.chart"
     )
     note = (
         "**Select heads without vectors.** Most attention heads look past the thing that a word names. Select Heads for a Word "
@@ -206,9 +206,9 @@ def heads_without_vectors(name: str) -> None:
 def heatmap_by_concept(name: str) -> None:
     graph = Graph()
     text_to_image(graph, "an orange and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
-    graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [DEMO_VECTORS])
+    graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [AGREEMENT])
     graph.add(
-        "select", "HRVSelectHeads", (390, 660), (340, 200), ["Objects", 23.0, "most relevant", "equal"],
+        "select", "HRVSelectHeads", (390, 660), (340, 200), ["Objects", 23.0, "most relevant", "balanced"],
         vectors="vectors.vectors",
     )  # fmt: skip
     graph.add(
@@ -223,8 +223,9 @@ def heatmap_by_concept(name: str) -> None:
         attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
     )  # fmt: skip
     note = (
-        "**Heatmaps by concept, on the demo model.** Its head relevance ships with the pack. Select Heads by Concept takes the "
-        "23 % of heads that care most about objects; compare the two heatmaps of *fish*."
+        "**Heatmaps by concept, on the demo model.** Its head relevance ships with the pack; the file by agreement is the one for "
+        "clean maps. Select Heads by Concept takes the 23 % of heads that find objects best, *balanced* so that the loud ones do "
+        "not drown the others; compare the two heatmaps of *fish*."
     )
     graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
     graph.save(name)

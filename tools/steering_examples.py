@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 STEPS, CFG, SIDE = 20, 4.5, 256
-BY_AGREEMENT, BY_VOTES = "demo_checkpoint_agreement.safetensors", "demo_checkpoint.safetensors"
+BY_VOTES = "demo_checkpoint.safetensors"
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,11 @@ class Example:
     vectors: str = BY_VOTES
 
 
-WRONG_SENSE = Example(  # something orange is meant, not the fruit
-    "orange, on sand", "orange", "Colours", "Objects", 1.0, 970003, (0, "kind", "fish"),
-    ((0, "colour", "orange"), (0, "background", "sand")),
+WRONG_SENSE = Example(  # something rose-coloured is meant, not the flower
+    "rose, at night", "rose", "Colours", "Objects", 1.0, 8, (0, "colour", "rose"), ((0, "background", "night"),),
 )  # fmt: skip
 LOST_WORD = Example(
-    "a medium dotted red car and a small striped yellow tree at night", "tree", "Objects", "", 0.25, 972036,
+    "a medium dotted red car and a small striped yellow tree at night", "tree", "Objects", "", 0.25, 9,
     (1, "kind", "tree"), ((0, "kind", "car"), (0, "colour", "red"), (1, "colour", "yellow"), (0, "background", "night")),
     things=2,
 )  # fmt: skip

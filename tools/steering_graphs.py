@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from edit_example import COLOUR
 from excite_example import MISSING
-from steering_examples import BY_AGREEMENT, BY_VOTES, CFG, LOST_WORD, SIDE, STEPS, WRONG_SENSE, Example
+from steering_examples import BY_VOTES, CFG, LOST_WORD, SIDE, STEPS, WRONG_SENSE, Example
 from workflow_graph import Graph, heatmap_widgets, text_to_image
 
 
@@ -92,10 +92,9 @@ def wrong_sense(name: str) -> None:
     graph, example = Graph(), WRONG_SENSE
     concepts = [example.concept, example.unwanted]
     steered(graph, example, "HRVAdjustConcept", concepts, "2. Turn it to the other sense")
-    graph.add("vectors2", "HRVLoadVectors", (1130, 540), (300, 110), [BY_AGREEMENT], "For the diagnosis")
     graph.add(
         "compare", "HRVCompareConcepts", (1480, 160), (640, 560), [example.words, ", ".join(concepts), 23.0, ""],
-        "1. Which sense was drawn?", attention="record.attention", latent="sampler.LATENT", vectors="vectors2.vectors",
+        "1. Which sense was drawn?", attention="record.attention", latent="sampler.LATENT", vectors="vectors.vectors",
         image="decode.IMAGE",
     )  # fmt: skip
     note = (

@@ -90,11 +90,15 @@ class _AttentionByPicture(torch.autograd.Function):
         return dq, dk, dv
 
 
+COARSE_GRID, COARSE_COST = 64, 8.0  # pixels of the 8×8 grid; how much more a look at a word costs there
+
+
 class WordCost:
     """How much attention words get, summed over the cross-attention layers of one pass, for the loss.
 
     A head that looks at a word where it does not help costs a little, so heads learn to rest on the start
-    token and the padding. No mask of any object is involved.
+    token and the padding; on the coarse grid COARSE_COST times as much, because heads there look at nouns
+    mostly outside their object. No mask of any object is involved.
     """
 
     def __init__(self):
@@ -104,7 +108,8 @@ class WordCost:
     def note(self, probs: torch.Tensor) -> None:
         """probs: (picture, head, pixel, token)."""
         if self.words is not None:
-            self.shares.append((probs @ self.words[:, None, :, None].to(probs.dtype)).float().mean())
+            share = (probs @ self.words[:, None, :, None].to(probs.dtype)).float().mean()
+            self.shares.append(share * (COARSE_COST if probs.shape[2] <= COARSE_GRID else 1.0))
 
     def take(self) -> torch.Tensor:
         """Mean share of attention on words since the last call."""

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from . import crew, networks, settings
 from .export import read_checkpoint, write_checkpoint
 from .latents import LatentSet
-from .world import caption
+from .world import TWO_SENSE, Scene, caption
 
 STATE = "unet_state.safetensors"
 MICRO_BATCH = 8
@@ -23,8 +23,23 @@ PEAK_RATE = 8e-4
 BLANK_WEIGHT = 1.0  # how strongly positions behind the last word are held to those of an empty text
 LOUD_WEIGHT = 0.1  # how strongly a token's mean square is held below LOUDEST
 LOUDEST = 2.0
-WORD_WEIGHT = 0.03  # how strongly attention is kept from words that do not help; see networks.WordCost
+WORD_WEIGHT = 0.06  # how strongly attention is kept from words that do not help; see networks.WordCost
+THING_WEIGHT = 3.0  # how much more an error counts where a thing is, against the background
+RARE_SENSES = 2.0  # how much more often scenes are shown whose kind is a word of two senses
 UNKNOWN_WORDS = 0.04  # share of captions with a word that the world does not know
+
+
+def _often(scene: Scene) -> float:
+    return RARE_SENSES if any(thing.kind in TWO_SENSE for thing in scene.things) else 1.0
+
+
+def _discs(scene: Scene, height: int, width: int) -> np.ndarray:
+    """float32 (1, height, width), mean 1: in a disc around each thing THING_WEIGHT times as much as elsewhere."""
+    y, x = (np.mgrid[:height, :width] + 0.5) / np.array([height, width]).reshape(2, 1, 1)
+    weight = np.ones((height, width), np.float32)
+    for t in scene.things:
+        weight[np.hypot(x - t.x, y - t.y) < 0.6 * t.extent] = THING_WEIGHT
+    return (weight / weight.mean())[None]
 
 
 class Batches:
@@ -33,11 +48,14 @@ class Batches:
     def __init__(self, folder: Path, batch: int):
         self.data, self.batch = LatentSet(folder), batch
         self.tokens, self.sigmas = networks.Tokens(), networks.schedule()
+        often = np.array([_often(scene) for scene in self.data.scenes])
+        self.chances = np.cumsum(often / often.sum())
 
     def draw(self, ticket: int):
-        """x0, noise (picture, channel, height, width); timestep (picture,); word rows, one list each."""
+        """x0, noise (picture, channel, height, width); timestep (picture,); word rows, one list each;
+        weight of errors (picture, 1, height, width)."""
         rng = np.random.default_rng(ticket)
-        indices = rng.integers(len(self.data), size=self.batch)
+        indices = np.searchsorted(self.chances, rng.random(self.batch)).clip(max=len(self.chances) - 1)
         rows = []
         for i in indices:
             words = self.tokens.rows(caption(self.data.scenes[i], rng))
@@ -48,7 +66,8 @@ class Batches:
         noise = torch.from_numpy(rng.standard_normal(x0.shape, dtype=np.float32))
         # noisy timesteps more often: seven in ten above 500
         timestep = torch.from_numpy((1000 * (1 - rng.random(self.batch) ** 2)).astype(np.int64)).clamp(0, 999)
-        return x0, noise, timestep, rows
+        discs = [_discs(self.data.scenes[i], *x0.shape[2:]) for i in indices]
+        return x0, noise, timestep, rows, torch.from_numpy(np.stack(discs))
 
 
 def encode_with_blank_ends(model: networks.DemoModel, tokens: networks.Tokens, rows, device):
@@ -105,7 +124,7 @@ def train(
     state = load_file(state_path) if state_path.exists() else None
 
     def loss_of(model, ticket: int) -> torch.Tensor:
-        x0, noise, timestep, rows = batches.draw(ticket)
+        x0, noise, timestep, rows, weight = batches.draw(ticket)
         x0, noise, timestep = x0.to(device), noise.to(device), timestep.to(device)
         sigma = sigmas[timestep].view(-1, 1, 1, 1)
         signal = (1 + sigma**2).rsqrt()
@@ -114,7 +133,8 @@ def train(
             context, is_word, text_loss = encode_with_blank_ends(model, batches.tokens, rows, device)
             networks.word_cost.words = is_word.to(context.dtype)
             v = model.velocity(signal * x0 + spread * noise, timestep.float(), context)
-        loss = F.mse_loss(v.float(), signal * noise - spread * x0)
+        error = F.mse_loss(v.float(), signal * noise - spread * x0, reduction="none")
+        loss = (error * weight.to(device)).mean()
         return loss + text_loss.float() + WORD_WEIGHT * networks.word_cost.take()
 
     def rate_of(step: int, share: float) -> float:
