@@ -51,3 +51,8 @@ def shift_of(model, studio, **options) -> torch.Tensor:
     with shifts() as found:
         draw(model, studio, **options)
     return found[0][1]
+
+
+def as_latent(studio, latent: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """A latent that, with the same noise, gives x + shift."""
+    return latent + studio.model.model.process_latent_out(shift)
