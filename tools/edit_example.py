@@ -30,12 +30,12 @@ class EditExample:
 
 
 COLOUR = EditExample(
-    "a large striped red fish on sand",
-    "a large striped blue fish on sand",
-    "fish",
+    "a large dotted red cat on sand",
+    "a large dotted blue cat on sand",
+    "cat",
     "colour",
     "blue",
-    1,
+    3,
     0.4,
     0.2,
 )
