@@ -38,6 +38,8 @@ SETTINGS = {
     "Comfy.Minimap.Visible": False,
     "Comfy.Graph.CanvasInfo": False,
     "LiteGraph.Canvas.MinFontSizeForLOD": 0,  # text stays, however small the graph
+    "Comfy.Workflow.ShowMissingModelsWarning": False,  # large checkpoints are not there
+    "Comfy.RightSidePanel.ShowErrorsTab": False,
 }
 TABS = 40  # pixels that the page's tabs cover at the top
 FIT = """([margin, tabs, types]) => {
