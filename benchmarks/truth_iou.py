@@ -107,7 +107,7 @@ def _one(results: Results, seen, relevance: dict, generator: torch.Generator) ->
         for share in SHARES:
             weights = vectors.select("Objects", share).weights
             results.add_share(f"Objects, by {method}", share, of(weights))
-            if method == "agreement":
+            if method == "agreement":  # one line only: the figure has room for five
                 results.add_share(f"Objects, by {method}, balanced", share, of(balanced(weights)))
     results.add(NAMES["all_balanced"], of(balanced(torch.ones(total))))
     draws = [torch.randperm(total, generator=generator)[:count] for _ in range(DRAWS)]

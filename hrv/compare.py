@@ -25,10 +25,9 @@ DOUBT = 0.6  # below this part of the two largest shares, the larger is no verdi
 THRESHOLD = 0.4
 LATENT_PIXEL = 8
 LONELY = "The prompt has no other word, so there is nothing to compare this one with. Add a few words, such as a place or “a photo of”."
-
 FOR_MASKS = (
-    "These vectors were built by agreement, which is for clean masks; they tell senses badly apart (docs/results.md). "
-    "Load vectors that were built by votes, such as the published ones."
+    "These vectors were built by agreement, which is for clean masks; for senses do not trust them. Load vectors that were built by "
+    "votes, such as the published ones."
 )
 
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tools")]
 
 import bench  # noqa: E402
-from steering_examples import CFG, LOST_WORD, SIDE, STEPS, WRONG_SENSE, Example  # noqa: E402
+from steering_examples import BY_VOTES, CFG, LOST_WORD, SIDE, STEPS, WRONG_SENSE, Example  # noqa: E402
 
 OUT = ROOT / "js" / "docs"
 SEEDS = 40
@@ -69,10 +69,10 @@ class Studio:
         self.model, clip, self.vae = HRVDemoCheckpoint.execute().result
         self.clip = trace(clip, TextRegistry())
 
-    def vectors(self, example: Example):
+    def vectors(self):
         from hrv_pack.hrv import vector_files
 
-        return vector_files.read(ROOT / "hrv_data" / "vectors" / example.vectors)
+        return vector_files.read(ROOT / "hrv_data" / "vectors" / BY_VOTES)
 
     def draw(self, model, prompt: str, seed: int):
         """float32 (1, height, width, 3), as VAE Decode gives it."""
@@ -95,7 +95,7 @@ class Studio:
         node = HRVStrengthenConcept
         if example.unwanted:
             concepts, node = {"wanted": example.concept, "unwanted": example.unwanted}, HRVAdjustConcept
-        vectors = self.vectors(example)
+        vectors = self.vectors()
         return node.execute(
             self.model, vectors, **concepts, strength=strength, clamp=0.0, words=example.words, **WHOLE
         ).result[0]
@@ -147,7 +147,7 @@ def scale_heads(studio: Studio) -> None:
     """One word through the heads of its concept, multiplied by several factors."""
     from hrv_pack.nodes.steering import HRVScaleHeads
 
-    vectors = studio.vectors(LOST_WORD)
+    vectors = studio.vectors()
     heads = vectors.select("Colours", 50.0, "most relevant", "equal")
     pictures = []
     for factor in FACTORS:
@@ -162,7 +162,7 @@ def weakening(studio: Studio) -> None:
     from hrv_pack.nodes.steering import HRVScaleHeads
     from hrv_pack.nodes.weakening import HRVHeadSweep
 
-    sweep = HRVHeadSweep.execute(studio.vectors(LOST_WORD), "Colours", FEW, "both").result
+    sweep = HRVHeadSweep.execute(studio.vectors(), "Colours", FEW, "both").result
     images = []
     for heads in sweep[0]:
         model = HRVScaleHeads.execute(studio.model, heads, -2.0, words="red", **WHOLE).result[0]

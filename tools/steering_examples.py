@@ -19,7 +19,6 @@ class Example:
 
     words: what is steered, towards `concept` and, if given, away from `unwanted`. asked: what the judge is to see with the node
     and not without, (thing, question, answer), left thing first; kept: what it is to see both times. things: how many there are.
-    vectors: a file of hrv_data/vectors.
     """
 
     prompt: str
@@ -31,7 +30,6 @@ class Example:
     asked: tuple[int, str, str]
     kept: tuple[tuple[int, str, str], ...]
     things: int = 1
-    vectors: str = BY_VOTES
 
 
 WRONG_SENSE = Example(  # something rose-coloured is meant, not the flower

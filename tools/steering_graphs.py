@@ -57,7 +57,7 @@ def ordered_weakening(name: str) -> None:
 def steered(graph: Graph, example: Example, kind: str, concepts: list[str], title: str) -> None:
     """The example's picture, and below it the same seed through a steering node of this kind."""
     text_to_image(graph, example.prompt, SIDE, example.seed, STEPS, CFG, "HRVDemoCheckpoint")
-    graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [example.vectors])
+    graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [BY_VOTES])
     graph.add(
         "steer", kind, (390, 780), (340, 320), [*concepts, example.words, example.strength, 0.0, 0.0, 1.0, False], title,
         model="record.model", vectors="vectors.vectors",
