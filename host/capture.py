@@ -82,6 +82,7 @@ class Capture(Following):
     def open(self, guider) -> None:
         """Reads the guider's conditionings, and where in the schedule to record."""
         self.conditionings = Conditionings(guider)
+        self._registry.guess(o.cond for o in sorted(self.conditionings, key=lambda o: o.role != POSITIVE))
         start, end, bins = self.options.start_percent, self.options.end_percent, self.options.time_bins
         if start > 0.0 or end < 1.0 or bins > 1:
             to_sigma = guider.model_patcher.get_model_object("model_sampling").percent_to_sigma
@@ -204,7 +205,8 @@ class Capture(Following):
                 f"The prompt has {prompt.length} tokens, but the model sees {length}; its words are not known."
             )
             prompt = None
-        columns = tuple(range(length)) if prompt is None else prompt.recorded_columns
+        is_sure = prompt is not None and not prompt.is_guess
+        columns = prompt.recorded_columns if is_sure else tuple(range(length))
         entry = Entry(
             owner.role, owner.index, prompt, length, columns, [0] * self.options.time_bins, chunk.batch
         )

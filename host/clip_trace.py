@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import functools
 import logging
-import re
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import comfy.sd1_clip
 import torch
 
-from ..hrv.prompt import PAD, Prompt, Token, concatenate, parse_chunks
+from ..hrv.prompt import END_ID, PAD, Prompt, Token, concatenate, parse_chunks
+from ..hrv.prompt.typed_text import IDENTIFIER, parse
 from ..hrv.recording import fingerprints
 
 TAG = "hrv_prompt"
@@ -28,6 +29,8 @@ SOURCE = "hrv_texts"
 CHUNK = 77
 ENCODERS = ("l", "g", "h")
 KEPT = 1024
+GUESSES_KEPT = 64
+QUOTED = 80  # letters of a prompt in a message
 CHANGED = (
     "Another node has changed the numbers of the prompt (ConditioningAverage and the like). Its words are those of its "
     "first text; each column may hold a part of another one."
@@ -40,7 +43,10 @@ SEVERAL = (
     "This conditioning holds another prompt for each picture of the batch (batch prompt schedules and the like), so its words "
     "are not known. Sample the pictures one by one, each with a prompt of its own."
 )
-_EMBEDDING_NAME = re.compile(r"embedding:[^\s,:()<\[\]]+", re.IGNORECASE)
+GUESSED = (
+    "The node that made this prompt runs the text encoder in its own way, so its words were matched by order, with the text that "
+    "it tokenized last: “{text}”. If that is not the prompt, type the prompt into prompt_text."
+)
 
 
 class TextRegistry:
@@ -50,6 +56,12 @@ class TextRegistry:
         self._chunks: OrderedDict[str, tuple[Token, ...]] = OrderedDict()
         self._texts: OrderedDict[tuple, str] = OrderedDict()
         self._names: OrderedDict[str, str] = OrderedDict()
+        self._waiting: OrderedDict[tuple, Prompt] = (
+            OrderedDict()
+        )  # tokenized, not encoded through the traced CLIP
+        self._guesses: OrderedDict[str, Prompt] = (
+            OrderedDict()
+        )  # fingerprint of a whole embedding → its prompt
 
     def __deepcopy__(self, memo) -> TextRegistry:
         """Conditionings that are copied deeply still lead here."""
@@ -57,38 +69,54 @@ class TextRegistry:
 
     def note_text(self, text: str, tokens: dict[str, list], tokenize) -> None:
         """Called with what `clip.tokenize(text)` gave."""
-        _remember(self._texts, _ids(tokens), text)
-        if next(_vectors(tokens), None) is None:
+        if not _is_readable(tokens):
             return
-        for name in _EMBEDDING_NAME.findall(text):
-            for vector in _vectors(tokenize(name)):
-                _remember(self._names, _vector_key(vector), name)
+        for encoder in ENCODERS:
+            if encoder in tokens:
+                _remember(self._texts, _ids(tokens, encoder), text)
+        if next(_vectors(tokens), None) is not None:
+            for embedding in parse(text).embeddings:
+                name = IDENTIFIER + embedding.name
+                for vector in _vectors(tokenize(name.replace("(", "\\(").replace(")", "\\)"))):
+                    _remember(self._names, _vector_key(vector), name)
+        prompt = self.prompt(tokens)
+        if prompt is not None:
+            _remember(self._waiting, _all_ids(tokens), prompt, GUESSES_KEPT)
 
     def prompt(self, tokens: dict[str, list]) -> Prompt | None:
-        """The prompt that these tokens, as `CLIP.encode_from_tokens` gets them, spell; None when the text
-        encoder is not one of Stable Diffusion's."""
-        text = self._texts.get(_ids(tokens))
-        parsed = [
-            parse_chunks(tokens[key], _piece, lambda v: self._names.get(_vector_key(v), "embedding"), text)
-            for key in ENCODERS
-            if key in tokens
-        ]
+        """The prompt that these tokens, as `CLIP.encode_from_tokens` gets them, spell; None when the text encoder is not one of
+        Stable Diffusion's, or the tokens have another form than ComfyUI gives them."""
+        if not _is_readable(tokens):
+            return None
+        ids = _all_ids(tokens)
+        if ids in self._waiting:
+            return self._waiting[ids]
+        parsed = []
+        for encoder in ENCODERS:
+            if encoder in tokens:
+                text = self._texts.get(_ids(tokens, encoder))
+                found = parse_chunks(tokens[encoder], _piece, self._name_of, text)
+                parsed.append(replace(found, encoder=encoder))
         if not parsed:
             return None
         first, *others = parsed
         differs = others and [t.piece for t in others[0].tokens] != [t.piece for t in first.tokens]
-        return Prompt(first.tokens, first.text, others[0] if differs else None)
+        return replace(first, second=others[0] if differs else None)
 
     def note_embedding(self, prompt: Prompt, embedding: torch.Tensor) -> None:
         """embedding: (1, token, channel), what the text encoder made of the prompt."""
         for start, fingerprint in _chunk_fingerprints(embedding):
             _remember(self._chunks, fingerprint, prompt.tokens[start : start + CHUNK])
 
+    def note_encoding(self, tokens: dict[str, list]) -> None:
+        """These tokens were encoded by the traced CLIP itself, so nothing need be guessed of them."""
+        self._waiting.pop(_all_ids(tokens), None)
+
     def prompt_of(self, cond: dict[str, Any]) -> tuple[Prompt | None, str | None]:
         """(prompt, warning) of a conditioning dict as samplers hold it, with `cross_attn` (1, token, channel).
 
         By content where every chunk is known; else by the tag, if it has the right number of tokens; else
-        what is known of it. An embedding of zeros has no words.
+        what is known of it; else what was guessed. An embedding of zeros has no words.
         """
         embedding, tag = cond.get("cross_attn"), cond.get(TAG)
         if embedding is None or embedding.ndim != 3 or not bool(embedding.any()):
@@ -105,10 +133,31 @@ class TextRegistry:
         if any(c is not None for c in chunks):
             unknown = [Token(0, PAD)] * CHUNK
             return concatenate([c or unknown for c in chunks]), PARTLY_KNOWN
-        return None, None
+        guess = self._guesses.get(fingerprints(embedding[:1])[0])
+        return (guess, GUESSED.format(text=_short(guess))) if guess is not None else (None, None)
+
+    def guess(self, conds: Iterable[dict[str, Any]]) -> None:
+        """Matches conditionings that nothing leads back to a text with texts that were tokenized but not encoded by the traced
+        CLIP: some nodes run the text model themselves. conds: those of a sampling, positive ones first, as their texts are
+        usually tokenized."""
+        unknown: dict[str, int] = {}
+        for cond in conds:
+            prompt, warning = self.prompt_of(cond)
+            if prompt is None and warning is None and cond.get("cross_attn") is not None:
+                embedding = cond["cross_attn"]
+                if embedding.ndim == 3 and bool(embedding.any()):
+                    unknown[fingerprints(embedding[:1])[0]] = embedding.shape[1]
+        for length in dict.fromkeys(unknown.values()):
+            wanted = [fingerprint for fingerprint, of in unknown.items() if of == length]
+            texts = [ids for ids, prompt in self._waiting.items() if prompt.length == length][-len(wanted) :]
+            for fingerprint, ids in zip(wanted, texts, strict=False):
+                _remember(self._guesses, fingerprint, replace(self._waiting.pop(ids), is_guess=True))
 
     def _has_encoded(self, prompt: Prompt) -> bool:
         return any(tokens == prompt.tokens[:CHUNK] for tokens in self._chunks.values())
+
+    def _name_of(self, vector: torch.Tensor) -> str:
+        return self._names.get(_vector_key(vector), "embedding")
 
 
 class _Tracing:
@@ -150,6 +199,7 @@ class _Tracing:
             prompt = registry.prompt(tokens)
             if prompt is not None:
                 prompts.append(prompt)
+                registry.note_encoding(tokens)
                 for embedding in embeddings:
                     registry.note_embedding(prompt, embedding)
 
@@ -187,10 +237,7 @@ def find_prompt(cond: dict[str, Any], registries: Sequence[TextRegistry]) -> tup
 
 def tokenize_text(text: str) -> Prompt:
     """Tokens of a text by CLIP's own tokenizer, for prompts whose encoding was not traced."""
-    registry = TextRegistry()
-    prompt = registry.prompt({"l": _tokenizer().tokenize_with_weights(text)})
-    assert prompt is not None
-    return Prompt(prompt.tokens, text)
+    return parse_chunks(_tokenizer().tokenize_with_weights(text), _piece, lambda vector: "embedding", text)
 
 
 def _adopt(clip, registries: tuple[TextRegistry, ...]):
@@ -214,18 +261,50 @@ def _piece(token_id: int) -> str:
     return _tokenizer().inv_vocab.get(token_id, "")
 
 
-def _remember(store: OrderedDict, key, value) -> None:
+def _short(prompt: Prompt) -> str:
+    text = " ".join((prompt.text or "").split())
+    return text if len(text) <= QUOTED else text[: QUOTED - 1] + "…"
+
+
+def _remember(store: OrderedDict, key, value, most: int = KEPT) -> None:
     store[key] = value
     store.move_to_end(key)
-    while len(store) > KEPT:
+    while len(store) > most:
         store.popitem(last=False)
 
 
-def _ids(tokens: dict[str, list]) -> tuple:
-    first = next((tokens[key] for key in ENCODERS if key in tokens), [])
-    return tuple(
-        _vector_key(t[0]) if isinstance(t[0], torch.Tensor) else t[0] for chunk in first for t in chunk
+def _is_readable(tokens) -> bool:
+    """Whether tokens have the form that ComfyUI's tokenizers give: encoder → chunks of (token, weight, …)."""
+    return isinstance(tokens, dict) and all(
+        isinstance(chunk, (list, tuple)) and all(_is_token(token) for token in chunk)
+        for encoder in ENCODERS
+        for chunk in tokens.get(encoder, ())
     )
+
+
+def _is_token(token) -> bool:
+    return (
+        isinstance(token, (list, tuple))
+        and len(token) >= 2
+        and isinstance(token[0], (int, torch.Tensor))
+        and isinstance(token[1], (int, float))
+    )
+
+
+def _ids(tokens: dict[str, list], encoder: str) -> tuple:
+    """What one encoder's tokens are known by. Empty chunks at the end do not count: ComfyUI adds them where the other encoder's
+    text is longer."""
+    chunks = [
+        [_vector_key(t[0]) if isinstance(t[0], torch.Tensor) else t[0] for t in chunk]
+        for chunk in tokens[encoder]
+    ]
+    while len(chunks) > 1 and chunks[-1][1:2] == [END_ID]:
+        chunks.pop()
+    return (encoder, *(token for chunk in chunks for token in chunk))
+
+
+def _all_ids(tokens: dict[str, list]) -> tuple:
+    return tuple(_ids(tokens, encoder) for encoder in ENCODERS if encoder in tokens)
 
 
 def _vectors(tokens: dict[str, list]):

@@ -22,7 +22,7 @@ from .auto_heads import compared_maps, scores_of_heads
 from .concepts import ConceptWords
 from .layout import Layout
 from .phrases import is_filler
-from .prompt import Prompt, WordNotFound
+from .prompt import Prompt, key
 from .reading import find_word, prompts_of
 from .recording import Match
 from .vectors import HeadRelevance
@@ -87,7 +87,7 @@ class AgreementCounter:
         Raises NoRecording when nothing was recorded, or the prompt is not known.
         """
         entries = match.run.of_role("positive")
-        prompts = prompts_of(entries, "positive", has_field=False)
+        prompts = prompts_of(entries, "positive")
         found = 0
         for concept, words in enumerate(words_in(prompts, self._words).values()):
             for word in words:
@@ -115,12 +115,12 @@ def telling_words(words: ConceptWords) -> dict[str, tuple[str, ...]]:
 def words_in(prompts: Iterable[Prompt | None], words: dict[str, tuple[str, ...]]) -> dict[str, list[str]]:
     """For each concept those of its words that at least one of the prompts has."""
     known = [prompt for prompt in prompts if prompt is not None]
-    letters = [_letters("".join(word.text for word in prompt.words())) for prompt in known]
+    letters = ["".join(key(word.text) for word in prompt.words()) for prompt in known]
     return {
         concept: [
             word
             for word in listed
-            if any(_letters(word) in text and _has(prompt, word) for text, prompt in zip(letters, known))
+            if any(key(word) in text and prompt.has(word) for text, prompt in zip(letters, known))
         ]
         for concept, listed in words.items()
     }
@@ -178,16 +178,5 @@ def _parts(vectors: HeadRelevance) -> list:
     return merged if isinstance(merged, list) else [value]
 
 
-def _has(prompt: Prompt, word: str) -> bool:
-    try:
-        return bool(prompt.find(word).columns)
-    except WordNotFound:
-        return False
-
-
 def _content(word: str) -> list[str]:
     return [part for part in word.casefold().split() if not is_filler(part)]
-
-
-def _letters(text: str) -> str:
-    return "".join(text.casefold().split())

@@ -10,7 +10,8 @@ import re
 
 from . import tensor_files
 from .layout import Layout
-from .prompt import EMBEDDING, END, PAD, START, TEXT, Prompt, Token
+from .prompt import EMBEDDING, END, PAD, START, TEXT, Prompt, Token, concatenate
+from .prompt.clip_tokens import with_places
 from .recording import MAX_RUNS, Entry, Run
 
 FORMAT, VERSION, KIND = "hrv_attention", "1", "attention file"
@@ -50,6 +51,8 @@ def _tokens_to_json(prompt: Prompt | None) -> dict | None:
         "first": [[token.kind, token.piece, token.weight] for token in prompt.tokens],
         "second": [[token.kind, token.piece, token.weight] for token in second.tokens] if second else None,
         "second_text": second.text if second else None,
+        "encoders": [prompt.encoder, second.encoder if second else ""],
+        "typed": [[first, stop, text] for first, stop, text in prompt.typed_parts],
     }
 
 
@@ -112,15 +115,23 @@ def _entry(facts, counts, text, tokens) -> Entry:
         raise ValueError("its counts are not whole numbers, one for each part of the schedule")
     prompt = None
     if tokens is not None:
+        if not isinstance(tokens, dict):
+            raise ValueError("its tokens are not an object")
+        names = tokens.get("encoders", ["", ""])
+        if not _is_list_of(names, _is_text) or len(names) != 2:
+            raise ValueError(f"its text encoders are {names!r:.40}")
         second = tokens["second"]
-        second = None if second is None else Prompt(_tokens(second), _text(tokens["second_text"]))
-        prompt = Prompt(_tokens(tokens["first"]), _text(text), second)
+        if second is not None:
+            text_of_second = _text(tokens["second_text"])
+            second = Prompt(_tokens(second, text_of_second), text_of_second, None, names[1])
+        prompt = Prompt(_tokens(tokens["first"], _text(text), tokens.get("typed")), text, second, names[0])
         if prompt.length != length:
             raise ValueError(f"it has {length} columns and {prompt.length} tokens")
     return Entry(role, index, prompt, length, tuple(columns), counts, pictures)
 
 
-def _tokens(rows) -> tuple[Token, ...]:
+def _tokens(rows, text: str | None, typed=None) -> tuple[Token, ...]:
+    """typed: [[first column, one after the last, text], …] where several texts were joined (ConditioningConcat)."""
     if not isinstance(rows, list) or len(rows) > MAX_TOKENS:
         raise ValueError("its tokens are not a list")
     for row in rows:
@@ -128,7 +139,19 @@ def _tokens(rows) -> tuple[Token, ...]:
             raise ValueError(f"a token must be [kind, piece, weight], found {row!r:.60}")
         if type(row[2]) not in (int, float):
             raise ValueError(f"a token's weight is {row[2]!r:.40}")
-    return tuple(Token(column, *row[:2], float(row[2])) for column, row in enumerate(rows))
+    columns = [(kind, piece, float(weight)) for kind, piece, weight in rows]
+    if text is not None or not typed:
+        return tuple(with_places(columns, text))
+    if not _is_list_of(typed, lambda part: isinstance(part, list) and len(part) == 3 and _is_text(part[2])):
+        raise ValueError("its typed texts are not a list of [column, column, text]")
+    parts, at = [], 0
+    for first, stop, part in typed:
+        _check_number("column of a text", first, at, len(columns))
+        _check_number("column of a text", stop, first, len(columns))
+        parts += [with_places(columns[at:first], None), with_places(columns[first:stop], part)]
+        at = stop
+    parts.append(with_places(columns[at:], None))
+    return concatenate(parts).tokens
 
 
 def _text(text) -> str | None:

@@ -67,7 +67,7 @@ def heatmaps(
 
     latent: (batch, channel, h, w), what the sampler gave; image: (batch, height, width, channel), of any size,
     or None; the two batches must be equal, or one of them 1. words: names split by commas or line ends; empty:
-    every entry of the prompt by `unit`. prompt_text, read by `tokenize`, stands in where the text of a
+    every entry of the prompt by `unit`, filler words (“the”) left out. prompt_text, read by `tokenize`, stands in where the text of a
     conditioning is not known. progress(done, total) is called before each word and may raise to stop.
     Raises NoRecording, WordNotFound, ValueError.
     """
@@ -153,10 +153,10 @@ def _plan(match: Match, role: str, names: list[str], unit: str, prompt_text: str
     prompts = prompts_of(entries, role, prompt_text, tokenize)
     targets = targets_of_unit(entries, prompts, unit)
     if not targets and not names:
-        raise WordNotFound(f"The {role} prompt is empty: it has no words to show.")
-    shown = names or list(targets)
+        raise WordNotFound(f"The {role} prompt is empty.")
+    shown = names or list(targets_of_unit(entries, prompts, unit, fillers=False))
     for name in names:
-        targets[name] = find_word(name, entries, prompts)
+        targets[name] = find_word(name, entries, prompts, unit)
     return _Plan(entries, shown, targets)
 
 

@@ -18,7 +18,7 @@ from .draw import as_rgb
 from .heads import HeadSelection
 from .heatmap import Heatmaps, Style, heatmaps
 from .maps import Target, recorded_heads, word_maps
-from .prompt import WordNotFound, split_names
+from .prompt import WordNotFound, key, split_names
 from .reading import find_word, heads_text, pair, prompts_of, targets_of_unit, warnings_of
 from .recording import Entry, Match, Recording, Run
 from .vectors import HeadRelevance
@@ -151,7 +151,7 @@ def look(
         )
     elif concept.strip():
         heads = vectors.select(concept, percent)
-    names, missing = _pinned(matches, words)
+    names, missing = _pinned(matches, words, unit)
     if missing:
         warnings.append(f"Pinned, but not in the prompt, and so left out: {', '.join(missing)}.")
     frames, sights, room = [], [], PAYLOAD_BYTES
@@ -208,15 +208,15 @@ def gathering(maps: torch.Tensor) -> torch.Tensor:
     return (100 * part / HIGHEST_GATHERING).clamp(0, 100)
 
 
-def _pinned(matches: Sequence[Match], words: str) -> tuple[list[str], list[str]]:
+def _pinned(matches: Sequence[Match], words: str, unit: str) -> tuple[list[str], list[str]]:
     """The names in a words field that every picture's prompt has, and the others in quotes."""
     names, missing = split_names(words), []
     for match in matches:
         entries = match.run.of_role(ROLE)
-        prompts = prompts_of(entries, ROLE, has_field=False)
+        prompts = prompts_of(entries, ROLE)
         for name in names:
             try:
-                find_word(name, entries, prompts)
+                find_word(name, entries, prompts, unit)
             except WordNotFound:
                 missing.append(name)
     return [n for n in names if n not in missing], [f"“{n}”" for n in dict.fromkeys(missing)]
@@ -225,16 +225,17 @@ def _pinned(matches: Sequence[Match], words: str) -> tuple[list[str], list[str]]
 def _frame(match: Match, unit: str, pinned: Sequence[str], room: int) -> tuple[dict, Sight]:
     """One picture's part of the payload; its maps are left out (None) when they do not fit into `room` bytes."""
     entries = match.run.of_role(ROLE)
-    prompts = prompts_of(entries, ROLE, has_field=False)
+    prompts = prompts_of(entries, ROLE)
     targets = targets_of_unit(entries, prompts, unit)
     if not targets:
-        raise WordNotFound("The positive prompt is empty: it has no words to look at.")
-    known = {_plain(name) for name in targets}
+        raise WordNotFound("The positive prompt is empty.")
+    content = targets_of_unit(entries, prompts, unit, fillers=False)
+    known = {key(name) for name in targets}
     for name in pinned:
-        found = find_word(name, entries, prompts)
-        if _plain(name) not in known:
-            targets[name] = found
-            known.add(_plain(name))
+        found = find_word(name, entries, prompts, unit)
+        if key(name) not in known:
+            targets[name] = content[name] = found
+            known.add(key(name))
     numbers = {id(entry): number for number, entry in enumerate(entries)}
     words = {
         name: tuple((numbers[id(entry)], columns) for entry, columns in target.places)
@@ -243,6 +244,7 @@ def _frame(match: Match, unit: str, pinned: Sequence[str], room: int) -> tuple[d
     grid = payload_grid(match.run.grid, len(words))
     frame = {
         "names": list(words),
+        "fillers": [number for number, name in enumerate(words) if name not in content],
         "grid": list(grid),
         "bins": match.run.bins,
         "heads": recorded_heads(entries[0], match.run.layout),
@@ -273,10 +275,6 @@ def _nothing_pinned(pictures: list[torch.Tensor]) -> Heatmaps:
     plain = torch.stack([as_rgb(picture) for picture in pictures])
     empty = torch.zeros(plain.shape[:3])
     return Heatmaps(plain, empty, empty, [], "", [])
-
-
-def _plain(name: str) -> str:
-    return "".join(name.lower().split())
 
 
 def _short(values: torch.Tensor) -> list[float]:

@@ -59,6 +59,11 @@ def is_filler(word: str) -> bool:
     return word.lower() in FILLERS
 
 
+def is_all_filler(name: str) -> bool:
+    """Whether a word or tag, as written, has no word with content: “the”, “of the”."""
+    return all(is_filler(word) for word in name.split())
+
+
 def phrases_of(prompt: Prompt) -> list[Phrase]:
     """Every phrase of a prompt, in reading order."""
     phrases: list[Phrase] = []

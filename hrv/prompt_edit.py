@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from .prompt import PAD, TEXT, Prompt, Token
+from .prompt import PAD, Prompt, key
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,25 +102,20 @@ def keep_outside(now: torch.Tensor, before: torch.Tensor, mask: torch.Tensor) ->
 
 
 def _units(prompt: Prompt) -> list[_Unit]:
-    """The prompt in reading order, padding left out."""
+    """The prompt in reading order, padding left out: words, and what is none, token by token."""
+    words = prompt.words_of_columns
     units: list[_Unit] = []
-    pieces: list[Token] = []
-
-    def close() -> None:
-        if pieces:
-            text = "".join(token.piece.removesuffix("</w>") for token in pieces).lower()
-            units.append(_Unit(pieces[0].kind, text, tuple(token.column for token in pieces)))
-            pieces.clear()
-
+    before = None
     for token in prompt.tokens:
         if token.kind == PAD:
             continue
-        if token.kind != TEXT:  # start, end, or one vector of a textual inversion
-            close()
-        pieces.append(token)
-        if token.kind != TEXT or token.piece.endswith("</w>"):
-            close()
-    close()
+        word = words.get(token.column)
+        written = token.source.clean[slice(*token.place)] if token.place is not None else ""
+        if word is not None and word is before:
+            units[-1] = _Unit(units[-1].kind, units[-1].text, (*units[-1].columns, token.column))
+        else:
+            units.append(_Unit(token.kind, key(word.text if word is not None else written), (token.column,)))
+        before = word
     return units
 
 

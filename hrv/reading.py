@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 import torch
@@ -10,8 +9,15 @@ import torch
 from .draw import as_rgb
 from .heads import HeadSelection
 from .maps import Target, recorded_heads
-from .prompt import Prompt, WordNotFound
+from .phrases import is_all_filler
+from .prompt import Prompt, WordNotFound, key
 from .recording import Entry, Match, NoRecording
+
+UNKNOWN = (
+    "The words of the {role} prompt are not known. If your text nodes' CLIP does not come from Record Attention, connect the loader's "
+    "CLIP to Record Attention and its clip output to the text nodes, and run again. If it does, another node made or changed the "
+    "prompt after it was encoded: type the prompt into prompt_text."
+)
 
 
 def prompts_of(
@@ -19,25 +25,20 @@ def prompts_of(
     role: str,
     prompt_text: str = "",
     tokenize: Callable[[str], Prompt] | None = None,
-    has_field: bool = True,
 ) -> list[Prompt | None]:
-    """The prompt of each conditioning; `prompt_text`, read by `tokenize`, stands in where the text is not known.
-    has_field: whether the node has such an input, for the error to name it.
+    """The prompt of each conditioning; `prompt_text`, read by `tokenize`, stands in where the text is not known for sure.
 
     Raises NoRecording when no prompt is known, ValueError when the text is longer than what was sampled.
     """
     prompts = [_prompt_of(entry, prompt_text, tokenize) for entry in entries]
     if not any(prompts):
-        raise NoRecording(
-            f"The words of the {role} prompt are not known, because its CLIP does not come from Record Attention. "
-            "Connect CLIP through Record Attention and run again"
-            + (", or type the prompt into prompt_text." if has_field else ".")
-        )
+        raise NoRecording(UNKNOWN.format(role=role))
     return prompts
 
 
 def _prompt_of(entry: Entry, prompt_text: str, tokenize) -> Prompt | None:
-    if entry.prompt is not None or not prompt_text.strip() or tokenize is None:
+    is_known = entry.prompt is not None and not entry.prompt.is_guess
+    if is_known or not prompt_text.strip() or tokenize is None:
         return entry.prompt
     prompt = tokenize(prompt_text)
     if prompt.length > entry.length:
@@ -48,24 +49,29 @@ def _prompt_of(entry: Entry, prompt_text: str, tokenize) -> Prompt | None:
     return prompt
 
 
-def targets_of_unit(entries: list[Entry], prompts: list[Prompt | None], unit: str) -> dict[str, Target]:
-    """Every entry of all prompts in reading order. What occurs twice in one prompt is told apart by `#1`, `#2`;
-    what occurs in several prompts is one entry."""
-    lists = [prompt.entries(unit) if prompt is not None else [] for prompt in prompts]
-    repeated = {
-        text for words in lists for text, n in Counter(w.text.lower() for w in words).items() if n > 1
+def targets_of_unit(
+    entries: list[Entry], prompts: list[Prompt | None], unit: str, fillers: bool = True
+) -> dict[str, Target]:
+    """Every entry of all prompts in reading order, by the name that finds it and nothing else: what occurs twice in one prompt is
+    told apart by `#1`, `#2`; what occurs in several prompts is one entry. fillers: whether words without content (“the”) are
+    listed beside others.
+    """
+    known = [(entry, prompt) for entry, prompt in zip(entries, prompts, strict=True) if prompt is not None]
+    numbered = {
+        key(word.text) for _, prompt in known for name, word in prompt.listed(unit) if name != word.text
     }
     places: dict[str, list] = {}
     spelled: dict[str, str] = {}
-    for entry, words in zip(entries, lists, strict=True):
-        seen: Counter[str] = Counter()
-        for word in words:
-            key = word.text.lower()
-            seen[key] += 1
-            suffix = f"#{seen[key]}" if key in repeated else ""
-            spelled.setdefault(key + suffix, word.text + suffix)
-            places.setdefault(key + suffix, []).append((entry, word.columns))
-    return {spelled[key]: Target(tuple(found)) for key, found in places.items()}
+    is_filler: dict[str, bool] = {}
+    for entry, prompt in known:
+        for name, word in prompt.listed(unit, numbered):
+            same = key(word.text) + name[len(word.text) :]
+            spelled.setdefault(same, name)
+            is_filler.setdefault(same, is_all_filler(word.text))
+            places.setdefault(same, []).append((entry, word.columns))
+    if not fillers and not all(is_filler.values()):
+        places = {same: found for same, found in places.items() if not is_filler[same]}
+    return {spelled[same]: Target(tuple(found)) for same, found in places.items()}
 
 
 def names_of(
@@ -80,19 +86,19 @@ def names_of(
     for match in matches:
         entries = match.run.of_role(role)
         prompts = prompts_of(entries, role, prompt_text, tokenize)
-        for name in targets_of_unit(entries, prompts, unit):
+        for name in targets_of_unit(entries, prompts, unit, fillers=False):
             names.setdefault(name.lower(), name)
     return list(names.values())
 
 
-def find_word(name: str, entries: list[Entry], prompts: list[Prompt | None]) -> Target:
+def find_word(name: str, entries: list[Entry], prompts: list[Prompt | None], unit: str = "auto") -> Target:
     """The word in every conditioning of the role that has it. Raises WordNotFound."""
     found, failure = [], None
     for entry, prompt in zip(entries, prompts, strict=True):
         if prompt is None:
             continue
         try:
-            found.append((entry, prompt.find(name).columns))
+            found.append((entry, prompt.find(name, unit).columns))
         except WordNotFound as error:
             failure = failure or error
     if not found:

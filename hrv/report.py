@@ -90,7 +90,7 @@ def report(
 
 def _read(number: int, match: Match, unit: str, vectors: HeadRelevance | None, limits: Limits) -> _Picture:
     entries = match.run.of_role("positive")
-    prompts = prompts_of(entries, "positive", has_field=False)
+    prompts = prompts_of(entries, "positive")
     evidence = examine(match, entries, prompts, unit)
     senses = senses_of(match, evidence, vectors) if vectors is not None else []
     findings = [*find(evidence, limits), *doubtful_senses(senses)]

@@ -133,8 +133,9 @@ def missing_words(steering: Steering, prompts: Sequence[Prompt]) -> list[str]:
     for word in steering.words:
         if any(_columns(prompt, word) is not None for prompt in prompts):
             continue
+        texts = [text for prompt in prompts for text in (prompt, prompt.second) if text is not None]
         try:  # all texts in one, for a message that knows all words
-            concatenate([prompt.tokens for prompt in prompts]).find(word)
+            concatenate([text.tokens for text in texts]).find(word)
             complaints.append(f"“{word}” is in none of the {len(prompts)} prompts alone.")
         except WordNotFound as error:
             complaints.append(str(error))
@@ -159,8 +160,7 @@ def scale_values(values: torch.Tensor, rows: slice, columns: torch.Tensor, facto
 def _found(steering: Steering, prompt: Prompt) -> list[tuple[int, ...]]:
     """The columns of each word, of those that are there."""
     if not steering.words:
-        texts = (prompt, prompt.second) if prompt.second is not None else (prompt,)
-        return [word.columns for text in texts for word in text.words()]
+        return [word.columns for word in prompt.words()]
     columns = (_columns(prompt, word) for word in steering.words)
     return [found for found in columns if found is not None]
 

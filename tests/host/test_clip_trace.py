@@ -97,8 +97,10 @@ def test_two_texts_of_sdxl():
     tokenizer = rig.clip("sdxl").tokenizer
     first, second = (tokenizer.tokenize_with_weights(t)["l"] for t in ("a red cat", "oil painting"))
     prompt = registry.prompt({"l": first, "g": second})
-    assert [w.text for w in prompt.words()] == ["a", "red", "cat"]
-    assert [w.text for w in prompt.second.words()] == ["oil", "painting"]
+    found = [(w.text, w.columns, w.encoders) for w in prompt.words()]
+    assert found == [
+        ("a", (1,), "l"), ("red", (2,), "l"), ("cat", (3,), "l"), ("oil", (1,), "g"), ("painting", (2,), "g")
+    ]  # fmt: skip
     assert prompt.find("painting").columns == (2,)
     assert registry.prompt({"l": first, "g": first}).second is None
 

@@ -30,7 +30,7 @@ def test_plain():
     calls = draw(studio, studio.positive)
     (entry,) = rig.last_run(studio.recording).entries
     assert (entry.role, entry.index, entry.length, entry.counts, entry.batch) == ("positive", 0, 77, [2], 1)
-    assert words_of(entry) == ["a", "photo", "of", "a", "red", "cat", "in", "a", "hat"]
+    assert words_of(entry) == ["A", "photo", "of", "a", "Red", "cat", "in", "a", "hat"]
     assert entry.prompt.find("red cat").columns == (5, 6)
     assert entry.columns == tuple(range(13))  # start, nine words, comma, exclamation mark, end
     kinds = [entry.prompt.tokens[c].kind for c in entry.columns]

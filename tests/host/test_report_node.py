@@ -86,5 +86,5 @@ def test_an_untraced_clip_is_an_error_that_says_what_to_do(comfy, rig):
     studio = rig.studio("sdxl")
     positive = rig.encode(rig.clip("sdxl"), "two dogs")
     latent = {"samples": rig.sample(studio.recorded, positive, studio.negative, rig.empty(2))}
-    with pytest.raises(ValueError, match="Connect CLIP through Record Attention and run again.$"):
+    with pytest.raises(ValueError, match="type the prompt into prompt_text.$"):
         run(comfy, (studio, latent))

@@ -23,7 +23,11 @@ def recording_of(*runs: Run) -> Recording:
 
 def rich_prompt() -> Prompt:
     """Two chunks, a weight, a word of two pieces, a textual inversion, and another text in the second encoder."""
-    first = prompt([("red", 1.3), "cow|boy", Vector("style"), Vector("style")], "a cat , café", text="red …")
+    first = prompt(
+        [("red", 1.3), "cow|boy", Vector("style"), Vector("style")],
+        "a cat , café",
+        text="(red:1.3) cowboy embedding:style a cat, café",
+    )
     return Prompt(first.tokens, first.text, prompt("dog", "x", text="dog, \ud800"))
 
 

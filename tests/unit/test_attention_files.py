@@ -51,8 +51,8 @@ def test_a_map_from_the_file_is_the_plain_sum_over_the_recording(path):
 def test_heatmaps_are_the_same_to_the_last_bit(path):
     run, latent = rich_run()
     again, latent_again = read(path)
-    before = heatmaps(recording_of(run), latent)
-    after = heatmaps(again, latent_again)
+    before = heatmaps(recording_of(run), latent, unit="words")
+    after = heatmaps(again, latent_again, unit="words")
     assert before.words == after.words and "café" in after.words and "embedding:style" in after.words
     assert torch.equal(before.overlay, after.overlay) and torch.equal(before.heat, after.heat)
     assert (before.summary, before.warnings) == (after.summary, after.warnings)
@@ -68,7 +68,7 @@ def test_other_programs_can_read_it(path):
     assert len(names) == 1 + (4 + 3 + 4) * 2 * 2
     assert notes["format"] == "hrv_attention" and notes["format_version"] == "1"
     assert json.loads(notes["layout"])[0] == ["input", 1, 0, 3]
-    assert json.loads(notes["prompt"]) == ["red …", None, None]
+    assert json.loads(notes["prompt"]) == ["(red:1.3) cowboy embedding:style a cat, café", None, None]
     assert json.loads(notes["count"]) == [[3, 2], [0, 7], [3, 2]]
     assert json.loads(notes["grid"]) == [[8, 12]]
     assert json.loads(notes["tokens"])[0]["first"][:3] == [

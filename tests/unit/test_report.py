@@ -236,13 +236,13 @@ def test_each_picture_of_a_batch_has_its_own_page_and_chapter():
 def test_unknown_words_are_an_error_that_says_what_to_do():
     kept, latent, image = planted("a cat", {})
     kept.runs[0].entries[0].prompt = None
-    with pytest.raises(NoRecording, match="Connect CLIP through Record Attention and run again.$"):
+    with pytest.raises(NoRecording, match="type the prompt into prompt_text.$"):
         report(kept, latent, image)
 
 
 def test_marks_of_markdown_in_words_are_escaped():
-    found = report(*planted("a |_ cat* <b>", {"cat*": LEFT}))
-    assert "| cat\\* |" in found.markdown and "\\<b\\>" in found.markdown
+    found = report(*planted("a |_ cat*s <b>", {"cat*s": LEFT}))
+    assert "| cat\\*s |" in found.markdown and "\\<b\\>" in found.markdown
 
 
 def test_findings_know_their_kind():

@@ -1,0 +1,235 @@
+"""A prompt as a model sees it: a row of columns, one per token, and the typed words that they stand for.
+
+A conditioning is a row of columns: a start token, the text, an end token, padding; prompts longer than one chunk (77 columns
+with CLIP) repeat that. Each token knows which characters of the typed text it stands for, so words and tags are those that were
+typed, wherever the tokenizer or the border of a chunk cuts them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from .names import key, without_weights
+from .reading import Reading
+from .tokens import PAD, Token, Word, WordNotFound
+
+UNITS = ("auto", "words", "tags")
+TAG_LIST, SHORT = 3, 3  # so many tags, half of them of at most so many words, make a list of tags
+NAMED = 40  # words that a message lists at most
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The tokens of one text, in column order, padding included.
+
+    `second` holds the tokens of the other text encoder where its text differs (SDXL with two texts): a text of equal rank, which
+    shares the columns. encoder: whose tokens these are, "l" or "g"; "" where it is not known. is_guess: the text was matched by
+    order alone, so a text that is typed for it goes before.
+    """
+
+    tokens: tuple[Token, ...]
+    text: str | None = None
+    second: Prompt | None = field(default=None, repr=False)
+    encoder: str = ""
+    is_guess: bool = False
+
+    @property
+    def length(self) -> int:
+        """Number of columns, padding included."""
+        return len(self.tokens)
+
+    @property
+    def recorded_columns(self) -> tuple[int, ...]:
+        """Columns worth keeping: start, text and end tokens of either text; no padding, and nothing of a longer second text
+        beyond the first's, where ComfyUI cuts it."""
+        columns = {t.column for t in self.tokens if t.kind != PAD}
+        if self.second is not None:
+            columns |= {t.column for t in self.second.tokens[: self.length] if t.kind != PAD}
+        return tuple(sorted(columns))
+
+    @property
+    def texts(self) -> list[str]:
+        """What was typed, each text once: of the first encoder, then of the second."""
+        found = [reading.text.typed for reading in self._readings]
+        if self.second is not None:
+            found += self.second.texts
+        return list(dict.fromkeys(text for text in found if text.strip()))
+
+    def words(self) -> list[Word]:
+        """Every word in reading order: runs of letters and digits with the marks inside them, as typed."""
+        return self._merged("words")
+
+    def tags(self) -> list[Word]:
+        """What stands between commas and line breaks, in reading order, as typed."""
+        return self._merged("tags")
+
+    def entries(self, unit: str = "auto") -> list[Word]:
+        """What one entry is: `words`, `tags`, or `auto`, which takes tags when the prompt is mostly short
+        phrases between commas (at least three, half of them of at most three words)."""
+        return self.tags() if self.unit_of(unit) == "tags" else self.words()
+
+    def unit_of(self, unit: str = "auto") -> str:
+        """`words` or `tags`, whichever `unit` comes to for this prompt."""
+        if unit not in UNITS:
+            raise ValueError(f"unit is {unit!r}; it must be one of {', '.join(UNITS)}.")
+        if unit != "auto":
+            return unit
+        lengths = sorted(len(tag.text.split()) for tag in self.tags())
+        return "tags" if len(lengths) >= TAG_LIST and lengths[len(lengths) // 2] <= SHORT else "words"
+
+    def find(self, name: str, unit: str = "auto") -> Word:
+        """The columns of a word, tag or phrase: `cat`, `cowboy hat`, `cat#2` for the second one.
+
+        Case, white space, Unicode form, weights, escapes, and the difference of `_`, `-` and a space do not matter. Without a
+        number all occurrences count together; but where the entries are tags, a name that is a whole tag means that tag and no
+        part of another. A part of a word may be asked for where no whole word is called so. Raises WordNotFound.
+        """
+        for spelling in dict.fromkeys((name, without_weights(name))):
+            found = self._find(spelling, unit)
+            if found:
+                columns = tuple(sorted({c for word in found for c in word.columns}))
+                return Word(name.strip(), columns, found[0].weight)
+        raise WordNotFound(self._not_found(name))
+
+    def listed(self, unit: str = "auto", numbered: Container[str] = ()) -> list[tuple[str, Word]]:
+        """Every entry with the name by which `find` finds it and nothing else: `cat`, or `cat#2` where the name alone would mean
+        others too. numbered: keys of names that are to have their number in any case."""
+        unit = self.unit_of(unit)
+        entries = self.entries(unit)
+        times = Counter(key(word.text) for word in entries)
+        numbers: dict[str, dict[tuple[int, ...], int]] = {}
+        names = []
+        for word in entries:
+            same = key(word.text)
+            if same not in numbers:
+                found = self._occurrences(same)
+                numbers[same] = {one.columns: number for number, one in enumerate(found, 1)}
+            is_alone = times[same] == 1 and (unit == "tags" or len(numbers[same]) <= 1)
+            number = numbers[same].get(word.columns)
+            bare = number is None or (is_alone and same not in numbered)
+            names.append((word.text if bare else f"{word.text}#{number}", word))
+        return names
+
+    def has(self, name: str) -> bool:
+        """Whether the name stands in the prompt as whole words."""
+        return bool(self._occurrences(key(name)))
+
+    @property
+    def typed_parts(self) -> list[tuple[int, int, str]]:
+        """(first column, the one after the last, text) of each typed text, in the order of the columns."""
+        return [
+            (reading.tokens[0][0], reading.tokens[-1][0] + 1, reading.text.typed)
+            for reading in self._readings
+        ]
+
+    @property
+    def words_of_columns(self) -> dict[int, Word]:
+        """The word that each column of the first text belongs to."""
+        return {
+            column: word for reading in self._readings for word in reading.words for column in word.columns
+        }
+
+    # -- finding ----------------------------------------------------------------------------------------------
+
+    def _find(self, name: str, unit: str) -> list[Word]:
+        wanted, number = _split_occurrence(name)
+        if number is not None:
+            found = self._occurrences(wanted)
+            if 0 < number <= len(found):
+                return [found[number - 1]]
+            literal = self._occurrences(key(name))  # a word may really hold `#3`
+            if found and not literal:
+                times = "once" if len(found) == 1 else f"{len(found)} times"
+                raise WordNotFound(
+                    f"“{name}” asks for occurrence {number}, but the prompt has the word {times}."
+                )
+            return literal
+        if not wanted:
+            return []
+        whole = (
+            [tag for tag in self.tags() if key(tag.text) == wanted] if self.unit_of(unit) == "tags" else []
+        )
+        return whole or self._occurrences(wanted) or self._parts(wanted)
+
+    def _occurrences(self, wanted: str) -> list[Word]:
+        """Whole words that spell the key one after the other: those of the first text beside those of the second."""
+        found = [word for reading in self._readings for word in reading.occurrences(wanted)]
+        return found if self.second is None else self._beside(found, self.second._occurrences(wanted))
+
+    def _parts(self, wanted: str) -> list[Word]:
+        found = [word for reading in self._readings for word in reading.parts(wanted)]
+        return found if self.second is None else self._beside(found, self.second._parts(wanted))
+
+    def _merged(self, kind: str) -> list[Word]:
+        found = [word for reading in self._readings for word in getattr(reading, kind)]
+        return found if self.second is None else self._beside(found, self.second._merged(kind))
+
+    def _beside(self, mine: list[Word], theirs: list[Word]) -> list[Word]:
+        """Words of both texts: what stands in both, counted by its occurrences, has the columns of both."""
+        waiting: dict[str, list[Word]] = {}
+        for word in theirs:
+            columns = tuple(column for column in word.columns if column < self.length)
+            if columns:
+                waiting.setdefault(key(word.text), []).append(
+                    replace(word, columns=columns, encoders=self.second.encoder)
+                )
+        both = []
+        for word in mine:
+            others = waiting.get(key(word.text))
+            if others:
+                other = others.pop(0)
+                both.append(replace(word, columns=tuple(sorted({*word.columns, *other.columns}))))
+            else:
+                both.append(replace(word, encoders=self.encoder))
+        return both + [word for words in waiting.values() for word in words]
+
+    @cached_property
+    def _readings(self) -> list[Reading]:
+        """The typed texts that the tokens come from, in order: one, or several after ConditioningConcat."""
+        readings: list[list[Token]] = []
+        for token in self.tokens:
+            if token.source is None or token.place is None:
+                continue
+            last = readings[-1][-1] if readings else None
+            if last is None or last.source.typed != token.source.typed or token.place < last.place:
+                readings.append([])
+            readings[-1].append(token)
+        return [
+            Reading(tokens[0].source, tuple((t.column, t.place, t.weight) for t in tokens))
+            for tokens in readings
+        ]
+
+    def _not_found(self, name: str) -> str:
+        names = list(dict.fromkeys(word.text for word in self.entries()))
+        if not names:
+            return f"“{name}” is not in the prompt: the prompt is empty."
+        missing = key(name) if key(name).startswith("embedding:") else None
+        if missing and any(
+            key(f"embedding:{e.name}") == missing for r in self._readings for e in r.text.embeddings
+        ):
+            return f"“{name}” is in the prompt, but ComfyUI found no embedding file of that name and left it out."
+        unit = "tags" if self.unit_of() == "tags" else "words"
+        shown = ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
+        by_key = {key(n): n for n in names}
+        nearest = difflib.get_close_matches(key(name), list(by_key), n=1, cutoff=0.6)
+        hint = f" Did you mean “{by_key[nearest[0]]}”?" if nearest else ""
+        return f"“{name}” is not in the prompt.{hint} The prompt's {unit} are: {shown}."
+
+
+def concatenate(parts: Sequence[Sequence[Token]]) -> Prompt:
+    """One prompt from chunks of tokens, columns numbered anew (ConditioningConcat)."""
+    return Prompt(
+        tuple(replace(t, column=column) for column, t in enumerate(t for part in parts for t in part))
+    )
+
+
+def _split_occurrence(name: str) -> tuple[str, int | None]:
+    match = re.fullmatch(r"(.*\S)\s*#\s*(\d{1,4})\s*", name, flags=re.DOTALL)
+    if match and int(match.group(2)) > 0:
+        return key(match.group(1)), int(match.group(2))
+    return key(name), None
