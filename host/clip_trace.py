@@ -79,6 +79,7 @@ class TextRegistry:
                 name = IDENTIFIER + embedding.name
                 for vector in _vectors(tokenize(name.replace("(", "\\(").replace(")", "\\)"))):
                     _remember(self._names, _vector_key(vector), name)
+        self._waiting.pop(_all_ids(tokens), None)  # another text may come to the same tokens
         prompt = self.prompt(tokens)
         if prompt is not None:
             _remember(self._waiting, _all_ids(tokens), prompt, GUESSES_KEPT)

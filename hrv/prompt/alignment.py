@@ -7,6 +7,7 @@ quotes, or has no token for a character), the texts are brought together again a
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -69,25 +70,23 @@ def _embeddings_of(text: TypedText, spellings: Sequence[Spelling]) -> dict[int, 
     """
     found: dict[int, int] = {}
     names = [embedding.name.lower() for embedding in text.embeddings]
-    number = mention = 0
-    while number < len(spellings):
-        name = spellings[number]
+    mention = 0
+    spoken = [
+        number for number, spelling in enumerate(spellings) if spelling != b""
+    ]  # a chunk may end within an inversion
+    for name, group in itertools.groupby(spoken, lambda number: spellings[number]):
         if isinstance(name, bytes):
-            number += 1
             continue
-        stop = number
-        while stop < len(spellings) and spellings[stop] == name:
-            stop += 1
+        vectors = list(group)
         wanted = name.lower()
         first = next((i for i in range(mention, len(names)) if wanted in ("", names[i])), None)
         if first is not None:
             last = first + 1
             while last < len(names) and names[last] == names[first] and _touch(text, last):
                 last += 1
-            for place in range(number, stop):
-                found[place] = first + (place - number) * (last - first) // (stop - number)
+            for place, number in enumerate(vectors):
+                found[number] = first + place * (last - first) // len(vectors)
             mention = last
-        number = stop
     return found
 
 

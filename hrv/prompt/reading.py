@@ -10,7 +10,7 @@ from functools import cached_property
 from .alignment import clusters
 from .names import INDIFFERENT, letters_of
 from .tokens import Word
-from .typed_text import Range, TypedText
+from .typed_text import ESCAPE, Range, TypedText
 
 LEAST_PART = 3  # letters of a part of a word that may be asked for inside its letters
 
@@ -115,15 +115,17 @@ class Reading:
     def _spelled(self, start: int, stop: int) -> list[tuple[Range, str]]:
         """The letters of one tag, each with its characters."""
         clean = self.text.clean
+        escapes = {found.start() for found in ESCAPE.finditer(clean, start, stop)}  # typed as `\\\\(`
         if clean[start:stop].isascii():
-            found = [
-                ((place, place + 1), clean[place].lower())
+            kept = (
+                place
                 for place in range(start, stop)
-                if clean[place] not in INDIFFERENT
-            ]
+                if clean[place] not in INDIFFERENT and place not in escapes
+            )
+            found = [((place, place + 1), clean[place].lower()) for place in kept]
             if found:
                 return found
-        places = list(clusters(self.text, start, stop))
+        places = [place for place in clusters(self.text, start, stop) if place[0] not in escapes]
         return list(zip(places, letters_of([clean[first:last] for first, last in places]), strict=True))
 
     @cached_property

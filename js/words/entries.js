@@ -1,62 +1,143 @@
-// The entries of a prompt's text: words or tags, as hrv/prompt.py and hrv/reading.py name them after a run.
+// The entries of a prompt's text, words or tags, by the names that find them: as hrv/prompt and hrv/reading.py name them after a
+// run.
 
-const SEPARATORS = /^[,;|]+$/;
+import { FILLERS } from "./fillers.js";
+import { parse } from "./grammar.js";
+import { lettersOf, plain, splitNames, withoutWeights } from "./names.js";
+
 const MOST = 300;
+const [TAG_LIST, SHORT] = [3, 3]; // so many tags, half of them of at most so many words, make a list of tags
 
-// CLIP's own pattern (Radford et al. 2021), with textual inversions in front
-const WORD = /embedding:[^\s,]+|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/giu;
-
-/** The text without comments and weights; parentheses that set weights part words, escaped ones are letters. */
-function cleaned(text) {
-  return text
-    .replace(/\/\*[\s\S]*?\*\/|(?<!:)\/\/.*/g, " ")
-    .replace(/\\([()])/g, (_, bracket) => (bracket === "(" ? "\u0001" : "\u0002"))
-    .replace(/:\s*[+-]?(\d+\.?\d*|\.\d+)\s*(?=\))/g, "")
-    .replace(/[(){}]/g, " ")
-    .replace(/\u0001/g, "(")
-    .replace(/\u0002/g, ")");
-}
-
-const isWord = (piece) => /[\p{L}\p{N}\p{So}]/u.test(piece) && !piece.startsWith("'");
-
-/** As the artist wrote it, unless weights stand in between. */
-function written(pieces, text) {
-  const letters = [...pieces.join("").replace(/\s+/g, "")].map((c) => c.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
-  const found = new RegExp(letters.join("[\\s()]*"), "iu").exec(text)?.[0];
-  return found && !/[(),:]/.test(found) ? found.trim().replace(/\s+/g, " ") : pieces.join(" ");
-}
-
-/** Entries of one text; unit: "auto", "words" or "tags". */
-export function entriesOf(text, unit = "auto") {
-  const pieces = (cleaned(text).match(WORD) ?? []).map((piece) => piece.toLowerCase());
-  const words = pieces.filter(isWord);
-  if (unit === "words") return words;
-  const groups = [[]];
-  for (const piece of pieces) SEPARATORS.test(piece) ? groups.push([]) : groups.at(-1).push(piece);
-  const tags = groups.filter((group) => group.some(isWord)).map((group) => written(group, text));
-  if (unit === "tags") return tags;
-  const lengths = tags.map((tag) => tag.split(/\s+/).length).sort((a, b) => a - b);
-  return tags.length >= 3 && lengths[lengths.length >> 1] <= 3 ? tags : words;
-}
-
-/** Names of all entries of some texts in reading order. What occurs twice in one text is told apart by #1, #2; what
- *  occurs in several texts is one name. */
-export function namesOf(texts, unit = "auto") {
-  const lists = texts.map((text) => entriesOf(text, unit));
-  const repeated = new Set();
-  for (const list of lists) {
-    const keys = list.map((entry) => entry.toLowerCase());
-    keys.forEach((key, i) => keys.indexOf(key) < i && repeated.add(key));
+/** One text with its letters as names write them; `owners`: the character that each letter comes from. */
+class Entries {
+  constructor(typed) {
+    const text = (this.text = parse(typed));
+    this.letters = "";
+    this.owners = [];
+    for (const [start, stop] of text.tags) {
+      if (this.letters) this.put("\n", start);
+      for (const [letters, place] of lettersOf(text.clean, start, stop)) this.put(letters, place);
+    }
+    let at = 0;
+    this.keys = text.words.map(([start, stop]) => {
+      while (at < this.owners.length && (this.owners[at] < start || this.letters[at] === "\n")) at++;
+      const first = at;
+      while (at < this.owners.length && this.owners[at] < stop && this.letters[at] !== "\n") at++;
+      return at > first ? [first, at] : null;
+    });
   }
+
+  put(letters, place) {
+    this.letters += letters;
+    for (let i = 0; i < letters.length; i++) this.owners.push(place);
+  }
+
+  /** Ranges of words, [first, last], that spell the key, one after the other and within a tag. */
+  occurrences(wanted) {
+    const found = [];
+    let end = 0;
+    for (let first = this.letters.indexOf(wanted); wanted && first >= 0; first = this.letters.indexOf(wanted, first + 1)) {
+      const last = first + wanted.length;
+      if (first < end) continue;
+      const begin = this.wordFrom(this.owners[first]);
+      let finish = begin;
+      while (finish < this.text.words.length && this.text.words[finish][0] <= this.owners[last - 1]) finish++;
+      if (--finish < begin) continue;
+      const [from, to] = [this.keys[begin]?.[0] ?? first, this.keys[finish]?.[1] ?? last];
+      if (first > from || last < to) continue;
+      found.push([begin, finish]);
+      end = last;
+    }
+    return found;
+  }
+
+  /** Number of the first word that ends after a character. */
+  wordFrom(place) {
+    let [low, high] = [0, this.text.words.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.text.words[middle][1] > place) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  /** {name, words} of every word or tag; words: range of the words that it is made of. */
+  of(unit) {
+    if (unit === "words") return this.text.words.map((word, i) => ({ name: this.text.name(word), words: [i, i] }));
+    return this.text.tags.map((tag) => {
+      const last = this.wordFrom(tag[1]) - 1;
+      return { name: this.text.name(tag), words: [this.wordFrom(tag[0]), last] };
+    });
+  }
+
+  unit(unit) {
+    if (unit !== "auto") return unit;
+    const lengths = this.of("tags").map(({ name }) => name.split(" ").length).sort((a, b) => a - b);
+    return lengths.length >= TAG_LIST && lengths[lengths.length >> 1] <= SHORT ? "tags" : "words";
+  }
+
+  /** [name that finds it, name without number] of every entry. numbered: keys of names that get their number in any case. */
+  listed(unit, numbered = new Set()) {
+    unit = this.unit(unit);
+    const entries = this.of(unit);
+    const times = new Map();
+    for (const { name } of entries) times.set(plain(name), (times.get(plain(name)) ?? 0) + 1);
+    const numbers = new Map();
+    return entries.map(({ name, words }) => {
+      const key = plain(name);
+      if (!numbers.has(key)) numbers.set(key, new Map(this.occurrences(key).map((range, i) => [String(range), i + 1])));
+      const known = numbers.get(key);
+      const isAlone = times.get(key) === 1 && (unit === "tags" || known.size <= 1);
+      const number = known.get(String(words));
+      return [number === undefined || (isAlone && !numbered.has(key)) ? name : `${name}#${number}`, name];
+    });
+  }
+
+  /** Whether a name finds anything: whole words, or a part of one (what tokens can tell apart, only a run knows). */
+  has(name) {
+    return [name, withoutWeights(name)].some((spelling) => {
+      const key = plain(spelling);
+      const [, bare, number] = /^(.*\S)\s*#\s*(\d{1,4})\s*$/s.exec(spelling) ?? [];
+      return this.letters.includes(key) || (number > 0 && this.occurrences(plain(bare)).length >= number);
+    });
+  }
+}
+
+const known = new Map();
+function entriesOf(typed) {
+  let found = known.get(typed);
+  if (!found) {
+    if (known.size > 64) known.clear();
+    known.set(typed, (found = new Entries(typed)));
+  }
+  return found;
+}
+
+const isFiller = (name) => name.split(" ").every((word) => FILLERS.has(word.toLowerCase()));
+
+/** Names of all entries of some texts in reading order, filler words left out where there are others. What occurs twice in one
+ *  text is told apart by #1, #2; what occurs in several texts is one name. unit: "auto", "words" or "tags". */
+export function namesOf(texts, unit = "auto", { fillers = false } = {}) {
+  const lists = texts.map((text) => entriesOf(withoutComments(text)));
+  const numbered = new Set(lists.flatMap((list) => list.listed(unit).filter(([name, bare]) => name !== bare)).map(([, bare]) => plain(bare)));
   const names = new Map();
   for (const list of lists) {
-    const seen = new Map();
-    for (const entry of list) {
-      const key = entry.toLowerCase();
-      seen.set(key, (seen.get(key) ?? 0) + 1);
-      const suffix = repeated.has(key) ? `#${seen.get(key)}` : "";
-      if (!names.has(key + suffix)) names.set(key + suffix, entry + suffix);
+    for (const [name, bare] of list.listed(unit, numbered)) {
+      const same = plain(bare) + name.slice(bare.length);
+      if (!names.has(same)) names.set(same, [name, isFiller(bare)]);
     }
   }
-  return [...names.values()].slice(0, MOST);
+  const all = [...names.values()];
+  const content = fillers ? all : all.filter(([, filler]) => !filler);
+  return (content.length ? content : all).slice(0, MOST).map(([name]) => name);
 }
+
+/** The names in a words field that none of the texts has. */
+export function missingNames(field, texts) {
+  const lists = texts.map((text) => entriesOf(withoutComments(text)));
+  return splitNames(field).filter((name) => !lists.some((list) => list.has(name)));
+}
+
+/** As the page itself takes comments out before it sends a text. */
+const withoutComments = (text) => text.replace(/\/\*[\s\S]*?\*\/|(?<!:)\/\/.*/g, "");
