@@ -169,7 +169,7 @@ class TypedText:
         start, stop = tag
         classes = self.classes[start:stop]
         letters = classes.count("a") + classes.count("c")
-        if "s" not in classes and "e" not in classes and (not letters or (letters == 1 and len(classes) > 1)):
+        if "e" not in classes and (not letters or (letters == 1 and len(classes) > 1 and "s" not in classes)):
             yield tag  # `>_<`, `:d`
             return
         at = start

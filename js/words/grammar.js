@@ -84,7 +84,7 @@ class TypedText {
   *findWords([start, stop]) {
     const inside = this.classes.slice(start, stop);
     const letters = inside.replace(/[^ac]/g, "").length;
-    if (!/[se]/.test(inside) && (!letters || (letters === 1 && inside.length > 1))) {
+    if (!inside.includes("e") && (!letters || (letters === 1 && inside.length > 1 && !inside.includes("s")))) {
       yield [start, stop]; // `>_<`, `:d`
       return;
     }
