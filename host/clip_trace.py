@@ -276,20 +276,22 @@ def _remember(store: OrderedDict, key, value, most: int = KEPT) -> None:
 
 def _is_readable(tokens) -> bool:
     """Whether tokens have the form that ComfyUI's tokenizers give: encoder → chunks of (token, weight, …)."""
-    return isinstance(tokens, dict) and all(
-        isinstance(chunk, (list, tuple)) and all(_is_token(token) for token in chunk)
-        for encoder in ENCODERS
-        for chunk in tokens.get(encoder, ())
-    )
-
-
-def _is_token(token) -> bool:
-    return (
-        isinstance(token, (list, tuple))
+    if not isinstance(tokens, dict):
+        return False
+    encoders = [tokens[encoder] for encoder in ENCODERS if encoder in tokens]
+    return all(_is_list(chunks) and all(_is_list(chunk) for chunk in chunks) for chunks in encoders) and all(
+        _is_list(token)
         and len(token) >= 2
         and isinstance(token[0], (int, torch.Tensor))
         and isinstance(token[1], (int, float))
+        for chunks in encoders
+        for chunk in chunks
+        for token in chunk
     )
+
+
+def _is_list(value) -> bool:
+    return isinstance(value, (list, tuple))
 
 
 def _ids(tokens: dict[str, list], encoder: str) -> tuple:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 
@@ -29,7 +30,10 @@ def key(name: str) -> str:
 def letters_of(pieces: list[str]) -> list[str]:
     """The key of a text that is cut into pieces, piece by piece."""
     whole = [unicodedata.normalize("NFKC", piece).lower() for piece in pieces]
-    plain = [_INDIFFERENT.sub("", piece) for piece in whole]
+    plain = [
+        "" if piece == "\\" and following in ("(", ")") else _INDIFFERENT.sub("", piece)
+        for piece, following in itertools.zip_longest(whole, whole[1:])
+    ]
     if not any(plain):
         return [_SPACES.sub("", piece) for piece in whole]
     return plain

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -19,7 +18,6 @@ from .reading import Reading
 from .tokens import PAD, Token, Word, WordNotFound
 
 UNITS = ("auto", "words", "tags")
-TAG_LIST, SHORT = 3, 3  # so many tags, half of them of at most so many words, make a list of tags
 NAMED = 40  # words that a message lists at most
 
 
@@ -62,25 +60,18 @@ class Prompt:
 
     def words(self) -> list[Word]:
         """Every word in reading order: runs of letters and digits with the marks inside them, as typed."""
-        return self._merged("words")
+        return self.entries("words")
 
     def tags(self) -> list[Word]:
         """What stands between commas and line breaks, in reading order, as typed."""
-        return self._merged("tags")
+        return self.entries("tags")
 
     def entries(self, unit: str = "auto") -> list[Word]:
-        """What one entry is: `words`, `tags`, or `auto`, which takes tags when the prompt is mostly short
-        phrases between commas (at least three, half of them of at most three words)."""
-        return self.tags() if self.unit_of(unit) == "tags" else self.words()
-
-    def unit_of(self, unit: str = "auto") -> str:
-        """`words` or `tags`, whichever `unit` comes to for this prompt."""
+        """What one entry is: `words`, `tags`, or `auto`, which takes tags from a text that is mostly short phrases between commas
+        (at least three, half of them of at most three words), and words from others."""
         if unit not in UNITS:
             raise ValueError(f"unit is {unit!r}; it must be one of {', '.join(UNITS)}.")
-        if unit != "auto":
-            return unit
-        lengths = sorted(len(tag.text.split()) for tag in self.tags())
-        return "tags" if len(lengths) >= TAG_LIST and lengths[len(lengths) // 2] <= SHORT else "words"
+        return self._of_all_texts(lambda reading: reading.entries(unit))
 
     def find(self, name: str, unit: str = "auto") -> Word:
         """The columns of a word, tag or phrase: `cat`, `cowboy hat`, `cat#2` for the second one.
@@ -99,9 +90,8 @@ class Prompt:
     def listed(self, unit: str = "auto", numbered: Container[str] = ()) -> list[tuple[str, Word]]:
         """Every entry with the name by which `find` finds it and nothing else: `cat`, or `cat#2` where the name alone would mean
         others too. numbered: keys of names that are to have their number in any case."""
-        unit = self.unit_of(unit)
         entries = self.entries(unit)
-        times = Counter(key(word.text) for word in entries)
+        whole = self._whole_tags(unit)
         numbers: dict[str, dict[tuple[int, ...], int]] = {}
         names = []
         for word in entries:
@@ -109,9 +99,9 @@ class Prompt:
             if same not in numbers:
                 found = self._occurrences(same)
                 numbers[same] = {one.columns: number for number, one in enumerate(found, 1)}
-            is_alone = times[same] == 1 and (unit == "tags" or len(numbers[same]) <= 1)
+            meant = [tag.columns for tag in whole.get(same, ())] or list(numbers[same])
             number = numbers[same].get(word.columns)
-            bare = number is None or (is_alone and same not in numbered)
+            bare = number is None or (meant == [word.columns] and same not in numbered)
             names.append((word.text if bare else f"{word.text}#{number}", word))
         return names
 
@@ -151,23 +141,28 @@ class Prompt:
             return literal
         if not wanted:
             return []
-        whole = (
-            [tag for tag in self.tags() if key(tag.text) == wanted] if self.unit_of(unit) == "tags" else []
-        )
-        return whole or self._occurrences(wanted) or self._parts(wanted)
+        return self._whole_tags(unit).get(wanted) or self._occurrences(wanted) or self._parts(wanted)
+
+    def _whole_tags(self, unit: str) -> dict[str, list[Word]]:
+        """Key → the tags that are called so, of texts whose entries are tags."""
+        tags: dict[str, list[Word]] = {}
+        for tag in self._of_all_texts(
+            lambda reading: reading.tags if reading.unit_of(unit) == "tags" else []
+        ):
+            tags.setdefault(key(tag.text), []).append(tag)
+        return tags
 
     def _occurrences(self, wanted: str) -> list[Word]:
-        """Whole words that spell the key one after the other: those of the first text beside those of the second."""
-        found = [word for reading in self._readings for word in reading.occurrences(wanted)]
-        return found if self.second is None else self._beside(found, self.second._occurrences(wanted))
+        """Whole words that spell the key one after the other."""
+        return self._of_all_texts(lambda reading: reading.occurrences(wanted))
 
     def _parts(self, wanted: str) -> list[Word]:
-        found = [word for reading in self._readings for word in reading.parts(wanted)]
-        return found if self.second is None else self._beside(found, self.second._parts(wanted))
+        return self._of_all_texts(lambda reading: reading.parts(wanted))
 
-    def _merged(self, kind: str) -> list[Word]:
-        found = [word for reading in self._readings for word in getattr(reading, kind)]
-        return found if self.second is None else self._beside(found, self.second._merged(kind))
+    def _of_all_texts(self, words_of: Callable[[Reading], list[Word]]) -> list[Word]:
+        """Words of the first text beside those of the second."""
+        found = [word for reading in self._readings for word in words_of(reading)]
+        return found if self.second is None else self._beside(found, self.second._of_all_texts(words_of))
 
     def _beside(self, mine: list[Word], theirs: list[Word]) -> list[Word]:
         """Words of both texts: what stands in both, counted by its occurrences, has the columns of both."""
@@ -213,7 +208,7 @@ class Prompt:
             key(f"embedding:{e.name}") == missing for r in self._readings for e in r.text.embeddings
         ):
             return f"“{name}” is in the prompt, but ComfyUI found no embedding file of that name and left it out."
-        unit = "tags" if self.unit_of() == "tags" else "words"
+        unit = "tags" if self._whole_tags("auto") else "words"
         shown = ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
         by_key = {key(n): n for n in names}
         nearest = difflib.get_close_matches(key(name), list(by_key), n=1, cutoff=0.6)

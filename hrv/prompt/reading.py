@@ -10,8 +10,9 @@ from functools import cached_property
 from .alignment import clusters
 from .names import INDIFFERENT, letters_of
 from .tokens import Word
-from .typed_text import ESCAPE, Range, TypedText
+from .typed_text import Range, TypedText
 
+TAG_LIST, SHORT = 3, 3  # so many tags, half of them of at most so many words, make a list of tags
 LEAST_PART = 3  # letters of a part of a word that may be asked for inside its letters
 
 
@@ -45,6 +46,17 @@ class Reading:
         for word, tokens in zip(words, self._tokens_of_words, strict=True):
             owned[bisect.bisect_right(starts, word[0]) - 1].extend(tokens)
         return self._listed(self.text.tags, owned)
+
+    def entries(self, unit: str) -> list[Word]:
+        """Words or tags; unit: `words`, `tags` or `auto`."""
+        return self.tags if self.unit_of(unit) == "tags" else self.words
+
+    def unit_of(self, unit: str) -> str:
+        """`words` or `tags`: `auto` takes tags where the text is mostly short phrases between commas."""
+        if unit != "auto":
+            return unit
+        lengths = sorted(len(tag.text.split()) for tag in self.tags)
+        return "tags" if len(lengths) >= TAG_LIST and lengths[len(lengths) // 2] <= SHORT else "words"
 
     def occurrences(self, wanted: str) -> list[Word]:
         """Where whole words, one after the other and within a tag, spell the key."""
@@ -115,17 +127,12 @@ class Reading:
     def _spelled(self, start: int, stop: int) -> list[tuple[Range, str]]:
         """The letters of one tag, each with its characters."""
         clean = self.text.clean
-        escapes = {found.start() for found in ESCAPE.finditer(clean, start, stop)}  # typed as `\\\\(`
-        if clean[start:stop].isascii():
-            kept = (
-                place
-                for place in range(start, stop)
-                if clean[place] not in INDIFFERENT and place not in escapes
-            )
+        if clean[start:stop].isascii() and "\\" not in clean[start:stop]:
+            kept = (place for place in range(start, stop) if clean[place] not in INDIFFERENT)
             found = [((place, place + 1), clean[place].lower()) for place in kept]
             if found:
                 return found
-        places = [place for place in clusters(self.text, start, stop) if place[0] not in escapes]
+        places = list(clusters(self.text, start, stop))
         return list(zip(places, letters_of([clean[first:last] for first, last in places]), strict=True))
 
     @cached_property

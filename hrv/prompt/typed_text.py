@@ -85,7 +85,7 @@ _CHUNK = re.compile("[^sn]+")
 _EMBEDDING = re.compile(r"(?:^|(?<=\s))embedding:\s*([^\s<\[]+)")
 _BRACKET = re.compile(r"[()[\]{}]")
 _ROUND = re.compile("[()]")
-ESCAPE = re.compile(r"\\(?=[()])")
+_ESCAPE = re.compile(r"\\(?=[()])")
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,7 @@ def _bracketed(text: str, start: int, stop: int) -> Iterator[Range]:
 def _unescaped(typed: str, start: int, stop: int) -> tuple[str, list[int]]:
     """The characters of a range without the backslashes that escape, and where in `typed` each stands."""
     letters, places, at = [], [], start
-    for found in ESCAPE.finditer(typed, start, stop):
+    for found in _ESCAPE.finditer(typed, start, stop):
         letters.append(typed[at : found.start()])
         places.extend(range(at, found.start()))
         at = found.end()  # the bracket itself comes with what follows

@@ -20,9 +20,9 @@ export function lettersOf(characters, start, stop) {
     next = place + 1;
     while (next < stop && JOINS.test(characters[next])) next++;
     const isEscape = characters[place] === "\\" && next < stop && "()".includes(characters[next]);
-    if (!isEscape) found.push([folded(characters.slice(place, next).join("")), place]);
+    found.push([folded(characters.slice(place, next).join("")), place, isEscape]);
   }
-  const bare = found.map(([letters, place]) => [letters.replace(INDIFFERENT, ""), place]);
+  const bare = found.map(([letters, place, isEscape]) => [isEscape ? "" : letters.replace(INDIFFERENT, ""), place]);
   return bare.some(([letters]) => letters) ? bare : found.map(([letters, place]) => [letters.replace(/\s+/g, ""), place]);
 }
 
