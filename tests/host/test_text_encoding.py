@@ -6,8 +6,8 @@ import rig
 import torch
 from comfy_extras import nodes_clip_sdxl
 
-from hrv_pack.host.demo_checkpoint import load
 from hrv_pack.host.clip_trace import tokenize_text
+from hrv_pack.host.demo_checkpoint import load
 from hrv_pack.host.recorder import RecordOptions, attach
 from hrv_pack.hrv.heatmap import Style, heatmaps
 from hrv_pack.hrv.reading import names_of
