@@ -39,7 +39,7 @@ const roleOf = (node) => fieldsOf(node, app).get("role") ?? "positive";
 
 /** Keeps the names that a node's output tells, for every node that reads the same sampling. */
 function learn(node, output) {
-  const names = output?.hrv_words ?? output?.hrv_lens?.[0]?.frames?.flatMap?.((frame) => frame.names);
+  const names = output?.hrv_words ?? output?.hrv_lens?.[0]?.frames?.flatMap?.((frame) => frame.names.filter((_, i) => !frame.fillers?.includes(i)));
   if (!Array.isArray(names) || !names.length) return;
   const unique = [...new Set(names.filter((name) => typeof name === "string"))];
   for (const source of promptOf(node, roleOf(node), root()).sources) told.set(`${placeOf(source)} ${roleOf(node)}`, unique);

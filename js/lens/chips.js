@@ -11,6 +11,7 @@ export class Chips {
     this.on = on;
     this.prefix = `hrv-lens-${++lists}-`;
     this.items = [];
+    this.hidden = new Set();
     this.active = null;
     this.list = make("div", {
       class: "hrv-chips", role: "listbox", tabindex: "0", "aria-multiselectable": "true", "aria-label": "Words of the prompt",
@@ -52,6 +53,12 @@ export class Chips {
     this.filter();
   }
 
+  /** Leaves out the chips at these places. */
+  hide(places) {
+    this.hidden = places;
+    this.filter();
+  }
+
   /** Scores of the words, 0 to 100 each, or undefined where a map has not come yet. */
   score(scores) {
     for (let i = 0; i < scores.length; i++) {
@@ -78,14 +85,15 @@ export class Chips {
   bars(shares, leading) {
     this.list.classList.toggle("hrv-measuring", Boolean(shares));
     if (!shares) return;
-    const least = 3 / shares.length;
+    const count = Math.max(1, shares.length - this.hidden.size);
+    const least = 3 / count;
     const full = least * 2 ** Math.ceil(Math.max(0, Math.log2((shares[leading] ?? 0) / least)));
-    const mark = String(1 / shares.length / full);
+    const mark = String(1 / count / full);
     if (this.marked !== mark) this.list.style.setProperty("--hrv-mark", (this.marked = mark));
     for (let i = 0; i < shares.length; i++) {
       const { bar, element } = this.items[i];
       bar.style.transform = `scaleX(${(shares[i] / full).toFixed(4)})`;
-      const lit = shares[i] >= 1 / shares.length;
+      const lit = shares[i] >= 1 / count;
       if (this.items[i].lit !== lit) element.classList.toggle("hrv-lit", (this.items[i].lit = lit));
     }
   }
@@ -141,7 +149,7 @@ export class Chips {
 
   filter() {
     const wanted = this.search.hidden ? "" : plain(this.search.value);
-    for (const { element, key } of this.items) element.hidden = !key.includes(wanted);
+    this.items.forEach(({ element, key }, i) => (element.hidden = this.hidden.has(i) || !key.includes(wanted)));
   }
 
   indexOf(target) {

@@ -44,6 +44,8 @@ export class Controls {
     this.batch = make("span", { class: "hrv-control hrv-batch" }, arrow("◀", -1, "Previous picture"), this.number, arrow("▶", 1, "Next picture"));
     this.timeRow = make("div", { class: "hrv-row" }, this.step.element, this.batch);
 
+    this.fillers = make("button", { type: "button", title: "Words that carry grammar and no content, such as “the” and “of”.",
+      onclick: () => kept("fillers")(this.fillers.getAttribute("aria-pressed") !== "true") }, "Filler words");
     this.clear = make("button", { type: "button", title: "Unpins all words (Esc).", onclick: () => on.clear() }, "Unpin all");
     this.save = make("button", { type: "button", title: "Saves the shown maps, all in one picture, with their numbers inside the file.", onclick: () => on.save() }, "Save picture");
 
@@ -54,8 +56,9 @@ export class Controls {
       make("div", { class: "hrv-row" }, this.opacity.element, this.smoothing.element));
   }
 
-  /** What the data has: its concepts, parts of the schedule and pictures. */
-  offer({ concepts, bins, pictures }) {
+  /** What the data has: its concepts, parts of the schedule, pictures, and words without content. */
+  offer({ concepts, bins, pictures, fillers }) {
+    this.fillers.hidden = !fillers;
     this.concept.fill([["", "all heads (DAAM)"], ...concepts.map((name) => [name, name])]);
     this.headsRow.hidden = !concepts.length;
     this.bins = bins;
@@ -69,6 +72,7 @@ export class Controls {
   show({ look, threshold, concept, share, bin, picture, pictures }) {
     for (const name of ["view", "scale", "colormap", "opacity", "smoothing"]) this[name].set(look[name]);
     this.outline.checked = look.outline;
+    this.fillers.setAttribute("aria-pressed", String(look.fillers));
     this.threshold.set(threshold);
     this.concept.set(concept);
     this.share.set(share);

@@ -15,11 +15,11 @@ export class Ranking {
   }
 
   /** shares: one for each of `names`, or null to show nothing; x: where the pointer is, 0 to 1: the list keeps to the other
-   *  side. Returns the place of the leading word, or null. */
-  show(shares, names, x) {
+   *  side; hidden: places that are left out. Returns the place of the leading word, or null. */
+  show(shares, names, x, hidden) {
     this.element.hidden = !shares;
     if (!shares) return null;
-    const order = [...shares.keys()].sort((a, b) => shares[b] - shares[a]).slice(0, RANKED);
+    const order = [...shares.keys()].filter((i) => !hidden.has(i)).sort((a, b) => shares[b] - shares[a]).slice(0, RANKED);
     this.rows.forEach(({ element, name, value }, i) => {
       element.hidden = i >= order.length;
       if (element.hidden) return;

@@ -11,7 +11,7 @@ import { saveMaps } from "./save.js";
 import { sentence } from "./shares.js";
 import { Stage } from "./stage.js";
 
-const LOOK = { view: "heat", scale: "shared", colormap: "turbo", opacity: 0.6, smoothing: 0, outline: true };
+const LOOK = { view: "heat", scale: "shared", colormap: "turbo", opacity: 0.6, smoothing: 0, outline: true, fillers: false };
 const PAUSE = 40; // milliseconds to wait for a slider to rest before the server is asked
 
 /** host: {get(name), set(name, value), settled(), locked(name), look(), setLook(look), ask(question),
@@ -22,6 +22,7 @@ export class LensView {
     this.frames = null;
     this.picture = 0;
     this.bin = null;
+    this.hidden = new Set();
     this.active = null;
     this.point = null;
     this.build();
@@ -54,13 +55,13 @@ export class LensView {
       save: () => this.save(),
       clear: () => this.pin([]),
     });
-    const words = make("div", { class: "hrv-row hrv-wordbar" }, this.chips.search, this.controls.clear, this.controls.save);
+    const words = make("div", { class: "hrv-row hrv-wordbar" }, this.chips.search, this.controls.fillers, this.controls.clear, this.controls.save);
     this.element = make("div", { class: "hrv-lens" }, this.box, this.status, words, this.chips.list, this.controls.element);
     this.element.lens = this;
     this.canvas.addEventListener("pointermove", (event) => this.hover(event));
     this.canvas.addEventListener("pointerleave", () => ((this.point = null), this.refresh()));
     this.canvas.addEventListener("click", (event) => this.take(event));
-    this.controls.offer({ concepts: [], bins: 1, pictures: 1 });
+    this.controls.offer({ concepts: [], bins: 1, pictures: 1, fillers: 0 });
     this.update();
   }
 
@@ -78,7 +79,9 @@ export class LensView {
     const { payload } = this.frames;
     const bins = this.frame.bins;
     if (this.bin !== null && this.bin >= bins) this.bin = null;
-    this.controls.offer({ concepts: payload.concepts, bins, pictures: payload.frames.length });
+    const { length } = this.frame.names;
+    const fillers = this.frame.fillers?.length ?? 0;
+    this.controls.offer({ concepts: payload.concepts, bins, pictures: payload.frames.length, fillers: fillers < length ? fillers : 0 });
     this.empty.hidden = true;
     this.named = null;
     this.load(payload.pictures[this.picture], payload.size);
@@ -173,9 +176,18 @@ export class LensView {
       this.named = wanted;
       this.chips.show(names, missing);
     }
+    this.hidden = this.hiddenPlaces();
+    this.chips.hide(this.hidden);
     this.rescore();
     this.chips.mark(new Set(this.pinned.map(plain)));
     this.controls.clear.disabled = !this.pinned.length;
+  }
+
+  /** Places of words without content (“the”), which are left out until they are asked for. */
+  hiddenPlaces() {
+    const pinned = new Set(this.pinnedPlaces());
+    const fillers = this.look.fillers ? [] : (this.frame.fillers ?? []);
+    return new Set(fillers.length < this.frame.names.length ? fillers.filter((i) => !pinned.has(i)) : []);
   }
 
   rescore() {
@@ -213,12 +225,12 @@ export class LensView {
   }
 
   shares([x, y]) {
-    return sharesAt(this.set.words.map((word) => word?.map), ...this.frame.grid, x, y);
+    return sharesAt(this.set.words.map((word, i) => (this.hidden.has(i) ? null : word?.map)), ...this.frame.grid, x, y);
   }
 
   rank() {
     const shares = this.point && this.shares(this.point);
-    const leading = this.ranking.show(shares, this.frame.names, this.point?.[0]);
+    const leading = this.ranking.show(shares, this.frame.names, this.point?.[0], this.hidden);
     this.chips.bars(shares, leading);
   }
 
@@ -270,7 +282,7 @@ export class LensView {
   async save() {
     if (!this.frames) return this.say("Run the graph first.");
     const shown = this.shown().filter((i) => this.set.words[i]);
-    const places = shown.length ? shown : [...this.set.words.keys()].filter((i) => this.set.words[i]);
+    const places = shown.length ? shown : [...this.set.words.keys()].filter((i) => this.set.words[i] && !this.hidden.has(i));
     await saveMaps({
       words: places.map((i) => ({ name: this.frame.names[i], ...this.set.words[i] })),
       grid: this.frame.grid,
