@@ -30,6 +30,7 @@ PARTS = (
     "memory",
     "runs",
     "answers",
+    "words",
     "growth",
     "startup",
     "voting",

@@ -71,18 +71,17 @@ class TextRegistry:
         """Called with what `clip.tokenize(text)` gave."""
         if not _is_readable(tokens):
             return
-        for encoder in ENCODERS:
-            if encoder in tokens:
-                _remember(self._texts, _ids(tokens, encoder), text)
+        ids = _all_ids(tokens)
+        for one in ids:
+            _remember(self._texts, one, text)
         if next(_vectors(tokens), None) is not None:
             for embedding in parse(text).embeddings:
                 name = IDENTIFIER + embedding.name
                 for vector in _vectors(tokenize(name.replace("(", "\\(").replace(")", "\\)"))):
                     _remember(self._names, _vector_key(vector), name)
-        self._waiting.pop(_all_ids(tokens), None)  # another text may come to the same tokens
-        prompt = self.prompt(tokens)
+        prompt = self._parsed(tokens, ids)
         if prompt is not None:
-            _remember(self._waiting, _all_ids(tokens), prompt, GUESSES_KEPT)
+            _remember(self._waiting, ids, prompt, GUESSES_KEPT)
 
     def prompt(self, tokens: dict[str, list]) -> Prompt | None:
         """The prompt that these tokens, as `CLIP.encode_from_tokens` gets them, spell; None when the text encoder is not one of
@@ -90,14 +89,15 @@ class TextRegistry:
         if not _is_readable(tokens):
             return None
         ids = _all_ids(tokens)
-        if ids in self._waiting:
-            return self._waiting[ids]
-        parsed = []
-        for encoder in ENCODERS:
-            if encoder in tokens:
-                text = self._texts.get(_ids(tokens, encoder))
-                found = parse_chunks(tokens[encoder], _piece, self._name_of, text)
-                parsed.append(replace(found, encoder=encoder))
+        return self._waiting.get(ids) or self._parsed(tokens, ids)
+
+    def _parsed(self, tokens: dict[str, list], ids: tuple) -> Prompt | None:
+        parsed = [
+            replace(
+                parse_chunks(tokens[encoder], _piece, self._name_of, self._texts.get((encoder, known))), encoder=encoder
+            )
+            for encoder, known in ids
+        ]
         if not parsed:
             return None
         first, *others = parsed
@@ -279,14 +279,16 @@ def _is_readable(tokens) -> bool:
     if not isinstance(tokens, dict):
         return False
     encoders = [tokens[encoder] for encoder in ENCODERS if encoder in tokens]
-    return all(_is_list(chunks) and all(_is_list(chunk) for chunk in chunks) for chunks in encoders) and all(
+    return all(_is_list(chunks) and all(_is_list(c) and _is_chunk(c) for c in chunks) for chunks in encoders)
+
+
+def _is_chunk(chunk: Sequence) -> bool:
+    return all(
         _is_list(token)
         and len(token) >= 2
         and isinstance(token[0], (int, torch.Tensor))
         and isinstance(token[1], (int, float))
-        for chunks in encoders
-        for chunk in chunks
-        for token in chunk
+        for token in (*chunk[:1], *chunk[-1:])
     )
 
 
@@ -294,20 +296,18 @@ def _is_list(value) -> bool:
     return isinstance(value, (list, tuple))
 
 
-def _ids(tokens: dict[str, list], encoder: str) -> tuple:
+def _ids(chunks: Sequence[Sequence]) -> tuple:
     """What one encoder's tokens are known by. Empty chunks at the end do not count: ComfyUI adds them where the other encoder's
     text is longer."""
-    chunks = [
-        [_vector_key(t[0]) if isinstance(t[0], torch.Tensor) else t[0] for t in chunk]
-        for chunk in tokens[encoder]
-    ]
-    while len(chunks) > 1 and chunks[-1][1:2] == [END_ID]:
-        chunks.pop()
-    return (encoder, *(token for chunk in chunks for token in chunk))
+    ids = [[t[0] if isinstance(t[0], int) else _vector_key(t[0]) for t in chunk] for chunk in chunks]
+    while len(ids) > 1 and ids[-1][1:2] == [END_ID]:
+        ids.pop()
+    return tuple(token for chunk in ids for token in chunk)
 
 
 def _all_ids(tokens: dict[str, list]) -> tuple:
-    return tuple(_ids(tokens, encoder) for encoder in ENCODERS if encoder in tokens)
+    """(encoder, ids) of each encoder."""
+    return tuple((encoder, _ids(tokens[encoder])) for encoder in ENCODERS if encoder in tokens)
 
 
 def _vectors(tokens: dict[str, list]):
