@@ -20,8 +20,8 @@ from typing import Any
 import comfy.sd1_clip
 import torch
 
+from ..hrv.latents import fingerprints
 from ..hrv.prompt import PAD, Prompt, Token, concatenate, parse_chunks
-from ..hrv.recording import fingerprints
 
 TAG = "hrv_prompt"
 SOURCE = "hrv_texts"

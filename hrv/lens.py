@@ -18,8 +18,9 @@ from .draw import as_rgb
 from .heads import HeadSelection
 from .heatmap import Heatmaps, Style, heatmaps
 from .maps import Target, recorded_heads, word_maps
+from .pairing import pair, warnings_of
 from .prompt import WordNotFound, split_names
-from .reading import find_word, heads_text, pair, prompts_of, targets_of_unit, warnings_of
+from .reading import find_word, heads_text, prompts_of, targets_of_unit
 from .recording import Entry, Match, Recording, Run
 from .vectors import HeadRelevance
 
@@ -141,7 +142,7 @@ def look(
     overlay and mask are those of its heads; "" takes all heads.
     Raises NoRecording, WordNotFound for an empty prompt, ValueError.
     """
-    matches, pictures = pair(recording.match(latent), image)
+    matches, pictures = pair(recording, latent, image)
     warnings, heads = warnings_of(matches), None
     if vectors is not None:
         vectors.check(matches[0].run.layout)

@@ -17,7 +17,8 @@ import torch
 from .draw import share
 from .evidence import Evidence, examine
 from .findings import LIMITS, Bond, Finding, Limits, bonds, filler_level, find
-from .reading import heads_text, pair, prompts_of, warnings_of
+from .pairing import pair, warnings_of
+from .reading import heads_text, prompts_of
 from .recording import Match, Recording
 from .report_picture import Page, draw_pages
 from .senses import Sense, doubtful_senses, senses_of
@@ -70,7 +71,7 @@ def report(
     report tell words of doubtful sense. progress(done, total) is called before each picture and may raise to stop.
     Raises NoRecording and ValueError.
     """
-    matches, pictures = pair(recording.match(latent), image)
+    matches, pictures = pair(recording, latent, image)
     found: list[_Picture] = []
     for number, match in enumerate(matches):
         progress(number, len(matches))
