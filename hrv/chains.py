@@ -28,6 +28,7 @@ FORGOTTEN = (
 )
 SEVERAL = ONLY_LAST + "the latent that they began with was put together from images of several samplers."
 OTHER_MODEL = ONLY_LAST + "the steps before were sampled with a model that has other layers."
+TOP = 0.99  # of the highest sigma: what begins above it begins at the top, schedulers' rounding left aside
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def beginning(
     A sampling goes on with an earlier one when it adds no noise to a latent that is not empty, and does not begin at the top.
     """
     first, last = float(sigmas[0]), float(sigmas[-1])
-    if not last < first < highest or bool(noise.any()) or not bool(latent.any()):
+    if not last < first < TOP * highest or bool(noise.any()) or not bool(latent.any()):
         return Beginning()
     found = recording.known(latent)
     if found is None:
