@@ -16,6 +16,7 @@ from .heads import HeadSelection
 from .latents import LATENT_PIXEL
 from .maps import Target, normalize_maps, resize, threshold_mask, word_maps
 from .pairing import pair, warnings_of
+from .plural import counted
 from .prompt import Prompt, WordNotFound, split_names
 from .reading import find_word, heads_text, prompts_of, targets_of_unit
 from .recording import Entry, Match, Recording
@@ -182,6 +183,6 @@ def _summary(matches: list[Match], plans: list[_Plan], heads: HeadSelection | No
     pictures = f" × {len(plans)} pictures" if len(plans) > 1 else ""
     height, width = run.grid
     return (
-        f"{words} {'word' if words == 1 else 'words'}{pictures} · {heads_text(matches[0], entry, heads)} · "
-        f"grid {width}×{height} · {entry.count()} model evaluations"
+        f"{counted(words, 'word')}{pictures} · {heads_text(matches[0], entry, heads)} · "
+        f"grid {width}×{height} · {counted(entry.count(), 'model evaluation')}"
     )

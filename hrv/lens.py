@@ -19,6 +19,7 @@ from .heads import HeadSelection
 from .heatmap import Heatmaps, Style, heatmaps
 from .maps import Target, recorded_heads, word_maps
 from .pairing import pair, warnings_of
+from .plural import counted
 from .prompt import WordNotFound, split_names
 from .reading import find_word, heads_text, prompts_of, targets_of_unit
 from .recording import Entry, Match, Recording, Run
@@ -93,7 +94,7 @@ class Lens:
             raise ValueError(f"The prompt has {len(names)} entries; one beyond them was asked for.")
         if time_bin is not None and not 0 <= time_bin < match.run.bins:
             raise ValueError(
-                f"This recording keeps {match.run.bins} part{'s' if match.run.bins > 1 else ''} of the schedule apart. "
+                f"This recording keeps {counted(match.run.bins, 'part')} of the schedule apart. "
                 "Set time_bins in Record Attention to more."
             )
         heads = self._heads(match, concept, percent)

@@ -18,6 +18,7 @@ from .draw import share
 from .evidence import Evidence, examine
 from .findings import LIMITS, Bond, Finding, Limits, bonds, filler_level, find
 from .pairing import pair, warnings_of
+from .plural import counted
 from .reading import heads_text, prompts_of
 from .recording import Match, Recording
 from .report_picture import Page, draw_pages
@@ -111,7 +112,7 @@ def _page(one: _Picture, picture: torch.Tensor) -> Page:
     evaluations = one.match.run.of_role("positive")[0].count()
     return Page(
         picture, one.evidence, one.findings, one.bonds, peak, level and level[0], title,
-        f"{one.source} · {evaluations} model evaluation{'' if evaluations == 1 else 's'}",
+        f"{one.source} · {counted(evaluations, 'model evaluation')}",
     )  # fmt: skip
 
 
