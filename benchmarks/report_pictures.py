@@ -147,8 +147,9 @@ def _read(path: Path):
     from safetensors import safe_open
 
     from hrv_pack.host.clip_trace import tokenize_text
+    from hrv_pack.hrv.latents import traces_of
     from hrv_pack.hrv.layout import Layout
-    from hrv_pack.hrv.recording import Entry, Recording, Run, fingerprints
+    from hrv_pack.hrv.recording import Entry, Recording, Run
 
     with safe_open(path, framework="pt") as file:
         facts = file.metadata()
@@ -160,7 +161,7 @@ def _read(path: Path):
     maps = {int(name.split(".")[1]): t for name, t in tensors.items() if name.startswith("maps.")}
     counts = json.loads(facts["counts"])
     entry = Entry("positive", 0, prompt, prompt.length, tuple(json.loads(facts["columns"])), counts, 1, maps)
-    run = Run(Layout.from_json(facts["layout"]), [entry], fingerprints(tensors["latent"]))
+    run = Run(Layout.from_json(facts["layout"]), [entry], traces_of(tensors["latent"]))
     recording = Recording(run.layout, 2**40)
     recording.add(run)
     return case, recording, tensors["latent"], tensors["image"]

@@ -10,8 +10,8 @@ import folder_paths
 import torch
 
 from ..hrv import attention_files
-from ..hrv.heatmap import LATENT_PIXEL
-from ..hrv.reading import warnings_of
+from ..hrv.latents import LATENT_PIXEL
+from ..hrv.pairing import warnings_of
 from ..hrv.recording import Recording
 
 SUFFIX = ".safetensors"

@@ -20,9 +20,9 @@ from typing import Any
 import comfy.sd1_clip
 import torch
 
+from ..hrv.latents import fingerprints
 from ..hrv.prompt import END_ID, PAD, Prompt, Token, concatenate, parse_chunks
 from ..hrv.prompt.typed_text import IDENTIFIER, parse
-from ..hrv.recording import fingerprints
 
 TAG = "hrv_prompt"
 SOURCE = "hrv_texts"

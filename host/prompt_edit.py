@@ -27,11 +27,6 @@ from .run_memory import Rememberer
 from .steering import Steerer
 from .wrapping import DIFFUSION_MODEL, Wrapping, layout_or_reason
 
-OTHER_RUN = (
-    "Edit Prompt: this latent did not come out of a sampler behind Remember Run, or another node has changed it. The newest "
-    "remembered picture is used."
-)
-
 
 @dataclass(frozen=True)
 class EditOptions:
@@ -58,8 +53,8 @@ class EditOptions:
 def edit(model, memory: RunMemory, latent, options: EditOptions):
     """A clone of the model whose sampling uses the attention of the run that made this latent (batch, channel, height, width).
 
-    A model without cross-attention comes back as a plain clone, with a warning. Raises ValueError when nothing was remembered,
-    or the steering does not fit.
+    A model without cross-attention comes back as a plain clone, with a warning. Raises ValueError when the latent's run is not
+    remembered, or the steering does not fit.
     """
     model = model.clone()
     layout, _ = layout_or_reason(model, "The picture is made without the first one's attention.")
@@ -67,11 +62,11 @@ def edit(model, memory: RunMemory, latent, options: EditOptions):
         return model
     if options.steering is not None:
         options.steering.check(layout)
-    run, exact = memory.match(latent)
+    run, note = memory.match(latent)
     Rememberer.take_off(model)  # an edited picture need not be remembered
     if options.acts:
         Editor.take_off(model)
-        Editor(layout, run, options, None if exact else OTHER_RUN).put_on(model)
+        Editor(layout, run, options, f"Edit Prompt: {note}" if note else "").put_on(model)
     return model
 
 
@@ -81,7 +76,7 @@ class Editor(Wrapping):
     key, follower = "hrv_edit", EditedSampling
     reads = "comparing the prompts"
 
-    def __init__(self, layout, run: SourceRun, options: EditOptions, warning: str | None = None):
+    def __init__(self, layout, run: SourceRun, options: EditOptions, warning: str = ""):
         self.layout = layout
         self.run = run
         self.options = options

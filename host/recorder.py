@@ -19,12 +19,14 @@ from typing import Protocol
 
 import torch
 
+from ..hrv.chains import ONLY_LAST, beginning, join
 from ..hrv.recording import Recording, Run
 from ..hrv.votes import VoteCounter
 from .capture import Capture
 from .clip_trace import TextRegistry, trace
-from .following import ran_out_of_memory
-from .wrapping import Wrapping, fingerprints_of, layout_or_reason
+from .following import cause_of, ran_out_of_memory
+from .sampler_call import SamplerCall
+from .wrapping import Wrapping, layout_or_reason
 
 
 class VoteKeeper(Protocol):
@@ -88,7 +90,7 @@ def unusable(run: Run, samples) -> str | None:
 class Recorder(Wrapping):
     """Opens one Capture per sampling and keeps its Run."""
 
-    key, follower = "hrv_record", Capture
+    key, follower, knows_latents = "hrv_record", Capture, True
 
     def __init__(self, recording: Recording, registry: TextRegistry, options: RecordOptions):
         self.recording = recording
@@ -99,7 +101,7 @@ class Recorder(Wrapping):
     def new_sampling(self) -> Capture:
         return Capture(Run(self.recording.layout), self.registry, self.options)
 
-    def look_back(self, capture: Capture, samples: torch.Tensor) -> None:
+    def look_back(self, capture: Capture, samples: torch.Tensor, call: SamplerCall) -> None:
         with capture.guarded("keeping the recording"):
             capture.close()
             complaint = unusable(capture.run, samples)
@@ -107,11 +109,21 @@ class Recorder(Wrapping):
                 capture.free()
                 capture.warn(complaint)
         try:
-            capture.run.fingerprints = fingerprints_of(samples)
-        except Exception as error:  # e.g. nested latents; the newest run is then read
+            capture.run.traces = call.traces(samples)
+        except Exception as error:  # e.g. nested latents
             logging.warning("[HRV] The latent of this run cannot be recognised later: %s", error)
         with capture.guarded("keeping the recording"):
-            self.recording.add(capture.run)
+            self.recording.add(capture.run, instead_of=self._joined(capture, call))
+
+    def _joined(self, capture: Capture, call: SamplerCall) -> Run | None:
+        """The earlier run that this sampling went on with, when all it recorded was added to this one's."""
+        noise, latent, sigmas = (call.given(name) for name in ("noise", "latent_image", "sigmas"))
+        try:
+            begun = beginning(self.recording, latent, noise, sigmas, call.highest_sigma)
+            return begun.earlier if join(capture.run, begun) else None
+        except Exception as error:
+            capture.warn(f"{ONLY_LAST}putting them together with those before failed ({cause_of(error)}).")
+            return None
 
     def _predict_noise(self, executor, x, timestep, *args, **kwargs):
         if self.sampling is not None:

@@ -21,7 +21,8 @@ from ..hrv.source_run import Frame, Moment, Moments, RunMemory, SourceRun
 from .clip_trace import TextRegistry, find_prompt, registries_of, trace
 from .following import Following
 from .rows import POSITIVE, Chunk, Conditionings
-from .wrapping import Wrapping, fingerprints_of, layout_or_reason
+from .sampler_call import SamplerCall
+from .wrapping import Wrapping, layout_or_reason
 
 
 def remember(model, clip, memory_limit: int):
@@ -123,7 +124,7 @@ class RememberedSampling(Following):
 class Rememberer(Wrapping):
     """Keeps the run of each sampling."""
 
-    key, follower = "hrv_remember", RememberedSampling
+    key, follower, knows_latents = "hrv_remember", RememberedSampling, True
 
     def __init__(self, layout: Layout, memory: RunMemory, registry: TextRegistry):
         self.layout = layout
@@ -134,9 +135,9 @@ class Rememberer(Wrapping):
     def new_sampling(self) -> RememberedSampling:
         return RememberedSampling(self.layout, self.registry, self.memory.memory_limit)
 
-    def look_back(self, sampling: RememberedSampling, samples: torch.Tensor) -> None:
+    def look_back(self, sampling: RememberedSampling, samples: torch.Tensor, call: SamplerCall) -> None:
         with sampling.guarded("keeping the run"):
-            sampling.run.fingerprints = fingerprints_of(samples)
+            sampling.run.traces = call.traces(samples)
             if sampling.run.frames:
                 self.memory.add(sampling.run)
             elif sampling.warnings:

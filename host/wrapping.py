@@ -7,16 +7,15 @@ import logging
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-import comfy.model_management
 import comfy.patcher_extension
 import torch
 
 from ..hrv.layout import Layout
-from ..hrv.recording import fingerprints
 from .blocks import UnsupportedModel, is_compiled, layout_of
 from .following import Following, begun
 from .progress import say
 from .rows import go_innermost
+from .sampler_call import SamplerCall
 
 OUTER_SAMPLE = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
 PREDICT_NOISE = comfy.patcher_extension.WrappersMP.PREDICT_NOISE
@@ -51,6 +50,9 @@ class Wrapping(ABC):
     key: ClassVar[str]
     follower: ClassVar[type[Following]]
     reads: ClassVar[str] = "reading the prompts"  # what is done first, for warnings
+    knows_latents: ClassVar[bool] = (
+        False  # whether it will be asked for what the sampling's latents are known by
+    )
 
     def __init__(self):
         self.sampling: Any = None
@@ -67,7 +69,7 @@ class Wrapping(ABC):
         """Where our wrappers stand among others, in this sampling's own options."""
         go_innermost(model_options, self.key)
 
-    def look_back(self, sampling: Any, samples: torch.Tensor) -> None:
+    def look_back(self, sampling: Any, samples: torch.Tensor, call: SamplerCall) -> None:
         """The sampling is done. Not called after an error or a cancel."""
         with sampling.guarded("looking back"):
             sampling.close()
@@ -96,6 +98,9 @@ class Wrapping(ABC):
         if sampling is None:
             return executor(*args, **kwargs)
         guider = executor.class_obj
+        call = SamplerCall(guider, args, kwargs)
+        if self.knows_latents:
+            call.watch()
         with sampling.guarded(self.reads):
             if is_compiled(guider.model_patcher):
                 sampling.end(COMPILED.format(done=sampling.done))
@@ -104,10 +109,10 @@ class Wrapping(ABC):
                 self.put_in_order(guider.model_options)
         self.sampling = None if sampling.failed else sampling
         try:
-            samples = executor(*args, **kwargs)
+            samples = executor(*call.args, **call.kwargs)
         finally:
             self.sampling = None
-        self.look_back(sampling, samples)
+        self.look_back(sampling, samples, call)
         return samples
 
     def _calc_cond_batch(self, executor, model, conds, x_in, *args, **kwargs):
@@ -115,9 +120,3 @@ class Wrapping(ABC):
             return executor(model, conds, x_in, *args, **kwargs)
         with self.sampling.evaluated(conds, tuple(x_in.shape[-2:])):
             return executor(model, conds, x_in, *args, **kwargs)
-
-
-def fingerprints_of(samples: torch.Tensor) -> list[str]:
-    """The fingerprints of what a sampler node will hand on: in this type; older hosts leave latents as they are."""
-    handed_on = getattr(comfy.model_management, "intermediate_dtype", lambda: samples.dtype)()
-    return fingerprints(samples.to(dtype=handed_on))

@@ -17,6 +17,7 @@ import torch
 
 from . import tensor_files
 from .attention_metadata import FORMAT, KIND, metadata_of, runs_of
+from .latents import Traces, fingerprints, size_of, thumbnails
 from .layout import Layout
 from .recording import Entry, Match, Recording, Run
 
@@ -37,9 +38,9 @@ class BadAttentionFile(tensor_files.BadFile):
 def write(path: Path | str, recording: Recording, latent: torch.Tensor) -> list[Match]:
     """Writes the runs that a latent belongs to, and the latent, into one file in one step.
 
-    latent: (batch, channel, height, width), what the sampler gave. Returns where its pictures were found; a latent that
-    no kept run produced brings the newest run, as in every reading node. Raises NoRecording, ValueError for what does
-    not fit a file, and OSError, which leaves what was there before as it was.
+    latent: (batch, channel, height, width), what the sampler gave. Returns where its images were found; read from the file, the
+    same latent finds the same. Raises NoRecording, ValueError for what does not fit a file, and OSError, which leaves what was
+    there before as it was.
     """
     if latent.ndim != 4 or not all(0 < side <= MAX_SIDE for side in latent.shape):
         raise ValueError(
@@ -47,7 +48,8 @@ def write(path: Path | str, recording: Recording, latent: torch.Tensor) -> list[
             f"{tuple(latent.shape)}."
         )
     matches = recording.match(latent)
-    runs = [_part(run, matches) for run in recording.runs if any(match.run is run for match in matches)]
+    names = fingerprints(latent)
+    runs = [_part(run, matches, names) for run in recording.runs if any(m.run is run for m in matches)]
     metadata = _checked_metadata(runs)
     latent = latent.detach().to("cpu", torch.float32).contiguous()
     tensors: dict[str, tuple[str, tuple[int, ...]]] = {LATENT: ("F32", tuple(latent.shape))}
@@ -73,7 +75,8 @@ def read(path: Path | str) -> tuple[Recording, torch.Tensor]:
     try:
         with open(path, "rb") as file:
             header = _read_header(file)
-            return _read_runs(file, header), _read_latent(file, header)
+            latent = _read_latent(file, header)
+            return _read_runs(file, header, latent), latent
     except MemoryError:
         raise BadAttentionFile(path, "does not fit into memory") from None
     except OSError as error:
@@ -95,20 +98,22 @@ def is_attention_file(path: Path | str) -> bool:
 # -- writing ------------------------------------------------------------------------------------------------
 
 
-def _part(run: Run, matches: list[Match]) -> Run:
-    """A run with only the pictures that were matched; the whole run where a latent was not recognised, because then
-    pictures are found by their place."""
-    if not all(match.exact for match in matches):
-        return run
+def _part(run: Run, matches: list[Match], names: list[str]) -> Run:
+    """A run with only the images that were matched, known by the latents that were asked for too. names: of these latents."""
     rows = sorted({match.element for match in matches if match.run is run})
-    if rows == list(range(len(run.fingerprints))):
-        return run
+    places = {row: place for place, row in enumerate(rows)}
+    asked = {name: places[m.element] for name, m in zip(names, matches, strict=True) if m.run is run}
+    notes = [match.note for match in matches if match.run is run and match.note]
     entries = []
     for entry in run.entries:
         kept = [row for row in rows if row < entry.batch]
-        maps = {block: sums[kept] for block, sums in entry.maps.items()}
-        entries.append(dataclasses.replace(entry, batch=len(kept), maps=maps))
-    return Run(run.layout, entries, [run.fingerprints[row] for row in rows], run.warnings)
+        if kept != list(range(entry.batch)):
+            maps = {block: sums[kept] for block, sums in entry.maps.items()}
+            entry = dataclasses.replace(entry, batch=len(kept), maps=maps)
+        entries.append(entry)
+    own = [run.fingerprints[row] for row in rows] if run.fingerprints else []
+    others = {name: place for name, place in asked.items() if name not in own}
+    return Run(run.layout, entries, Traces(own, others), list(dict.fromkeys([*notes, *run.warnings])))
 
 
 def _checked_metadata(runs: list[Run]) -> dict[str, str]:
@@ -229,7 +234,7 @@ def _grid(raw: tensor_files.RawHeader, name: str) -> tuple[int, int]:
     return shape[2], shape[3]
 
 
-def _read_runs(file, header: _Header) -> Recording:
+def _read_runs(file, header: _Header, latent: torch.Tensor) -> Recording:
     layout = header.runs[0].layout
     for (conditioning, block), layer in header.maps.items():
         entry = header.entries[conditioning]
@@ -240,9 +245,20 @@ def _read_runs(file, header: _Header) -> Recording:
         _check_values(sums, str(layout.blocks[block]))
         entry.maps[block] = torch.from_numpy(sums.astype(np.float16, copy=False))
     recording = Recording(layout, sum(run.nbytes for run in header.runs))
+    recording.connect = "Connect the latent that comes out of Load Attention."
     for run in header.runs:
+        run.traces = _seen(run.traces, latent)
         recording.add(run)
     return recording
+
+
+def _seen(traces: Traces, latent: torch.Tensor) -> Traces:
+    """With the looks of the latent in the file, so that it is known when a node has changed it."""
+    rows = {name: row for row, name in enumerate(fingerprints(latent))}
+    places = [rows.get(name) for name in traces.names]
+    if None in places:  # the file has a changed latent, or that of denoised_output
+        return dataclasses.replace(traces, size=size_of(latent))
+    return dataclasses.replace(traces, thumbnails=thumbnails(latent[places]), size=size_of(latent))
 
 
 def _read_latent(file, header: _Header) -> torch.Tensor:

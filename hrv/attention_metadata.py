@@ -9,10 +9,12 @@ import json
 import re
 
 from . import tensor_files
+from .latents import Traces
 from .layout import Layout
 from .prompt import EMBEDDING, END, PAD, START, TEXT, Prompt, Token, concatenate
 from .prompt.clip_tokens import with_places
-from .recording import MAX_RUNS, Entry, Run
+from .recording import Entry, Run
+from .run_shelf import MAX_RUNS
 
 FORMAT, VERSION, KIND = "hrv_attention", "1", "attention file"
 MAX_TOKENS = 77 * 100
@@ -37,6 +39,7 @@ def metadata_of(runs: list[Run]) -> dict[str, str]:
         "tokens": [_tokens_to_json(entry.prompt) for _, entry in entries],
         "grid": [list(run.grid) for run in runs],
         "fingerprints": [run.fingerprints for run in runs],
+        "other_fingerprints": [run.traces.others for run in runs],
         "warnings": [run.warnings for run in runs],
     }  # fmt: skip
     texts = {key: json.dumps(value) for key, value in values.items()}
@@ -74,11 +77,16 @@ def runs_of(metadata: dict[str, str]) -> tuple[list[Run], list[Entry]]:
 def _runs(metadata: dict[str, str], layout: Layout) -> list[Run]:
     prints, warnings = (_list(metadata, key, (1, MAX_RUNS)) for key in ("fingerprints", "warnings"))
     for names in prints:
-        if not _is_list_of(names, lambda name: isinstance(name, str) and re.fullmatch(r"[0-9a-f]{64}", name)):
+        if not _is_list_of(names, _is_fingerprint):
             raise ValueError("its fingerprints are not SHA-256 sums")
     if len(prints) != len(warnings) or not all(_is_list_of(texts, _is_text) for texts in warnings):
         raise ValueError("its warnings are not one list of texts for each run")
-    return [Run(layout, [], names, texts) for names, texts in zip(prints, warnings, strict=True)]
+    others = _list(metadata, "other_fingerprints", (1, MAX_RUNS)) if "other_fingerprints" in metadata else []
+    others = others or [{}] * len(prints)  # files of earlier versions have none
+    if len(others) != len(prints) or not all(map(_are_others, others)):
+        raise ValueError("its other fingerprints are not SHA-256 sums with places")
+    traces = [Traces(names, more) for names, more in zip(prints, others, strict=True)]
+    return [Run(layout, [], one, texts) for one, texts in zip(traces, warnings, strict=True)]
 
 
 def _entries(metadata: dict[str, str], runs: int) -> list[tuple[int, Entry]]:
@@ -173,6 +181,18 @@ def _list(metadata: dict[str, str], key: str, length: tuple[int, int]) -> list:
     if not isinstance(values, list) or not length[0] <= len(values) <= length[1]:
         raise ValueError(f"its {key} must be a list of {length[0]} to {length[1]}")
     return values
+
+
+def _is_fingerprint(value) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None
+
+
+def _are_others(values) -> bool:
+    """Fingerprint → place in the batch."""
+    places = range(MAX_PICTURES)
+    return isinstance(values, dict) and all(
+        _is_fingerprint(name) and type(place) is int and place in places for name, place in values.items()
+    )
 
 
 def _is_list_of(values, test) -> bool:

@@ -14,16 +14,17 @@ from .agreement_relevance import is_agreement
 from .compare_picture import Tile, comparison_picture
 from .concept_scores import WordEvidence, leanings, painted
 from .head_maps import head_spreads
+from .latents import LATENT_PIXEL
 from .maps import Target, resize, threshold_mask, word_maps
+from .pairing import pair, warnings_of
 from .prompt import Prompt, split_names
-from .reading import find_word, heads_text, pair, prompts_of, targets_of_unit, warnings_of
+from .reading import find_word, heads_text, prompts_of, targets_of_unit
 from .recording import Match, Recording
 from .vectors import HeadRelevance
 
 SHARPNESS = 20.0  # so that shares are about how often such a verdict is right (docs/results.md)
 DOUBT = 0.6  # below this part of the two largest shares, the larger is no verdict
 THRESHOLD = 0.4
-LATENT_PIXEL = 8
 LONELY = "The prompt has no other word, so there is nothing to compare this one with. Add a few words, such as a place or “a photo of”."
 FOR_MASKS = (
     "These vectors were built by agreement, which is for clean masks; for senses do not trust them. Load vectors that were built by "
@@ -61,7 +62,7 @@ def compare(
     Raises NoRecording, WordNotFound, and ValueError for unknown concepts, fewer than two, or another model's vectors.
     """
     names = named_concepts(vectors, concepts)
-    matches, pictures = pair(recording.match(latent), image)
+    matches, pictures = pair(recording, latent, image)
     size = (
         tuple(image.shape[1:3]) if image is not None else tuple(n * LATENT_PIXEL for n in latent.shape[-2:])
     )

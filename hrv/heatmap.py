@@ -13,13 +13,14 @@ import torch
 
 from .draw import Caption, caption_strips, overlay, share
 from .heads import HeadSelection
+from .latents import LATENT_PIXEL
 from .maps import Target, normalize_maps, resize, threshold_mask, word_maps
+from .pairing import pair, warnings_of
+from .plural import counted
 from .prompt import Prompt, WordNotFound, split_names
-from .reading import find_word, heads_text, pair, prompts_of, targets_of_unit, warnings_of
+from .reading import find_word, heads_text, prompts_of, targets_of_unit
 from .recording import Entry, Match, Recording
 from .timeline import ONE_PART, recorded_parts, timeline_maps
-
-LATENT_PIXEL = 8  # pixels of the picture per latent pixel, along each axis, in SD1 and SDXL
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def heatmaps(
     conditioning is not known. progress(done, total) is called before each word and may raise to stop.
     Raises NoRecording, WordNotFound, ValueError.
     """
-    matches, pictures = pair(recording.match(latent), image)
+    matches, pictures = pair(recording, latent, image)
     size = (
         tuple(image.shape[1:3]) if image is not None else tuple(n * LATENT_PIXEL for n in latent.shape[-2:])
     )
@@ -182,6 +183,6 @@ def _summary(matches: list[Match], plans: list[_Plan], heads: HeadSelection | No
     pictures = f" × {len(plans)} pictures" if len(plans) > 1 else ""
     height, width = run.grid
     return (
-        f"{words} {'word' if words == 1 else 'words'}{pictures} · {heads_text(matches[0], entry, heads)} · "
-        f"grid {width}×{height} · {entry.count()} model evaluations"
+        f"{counted(words, 'word')}{pictures} · {heads_text(matches[0], entry, heads)} · "
+        f"grid {width}×{height} · {counted(entry.count(), 'model evaluation')}"
     )

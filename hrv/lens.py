@@ -18,8 +18,10 @@ from .draw import as_rgb
 from .heads import HeadSelection
 from .heatmap import Heatmaps, Style, heatmaps
 from .maps import Target, recorded_heads, word_maps
+from .pairing import pair, warnings_of
+from .plural import counted
 from .prompt import WordNotFound, key, split_names
-from .reading import find_word, heads_text, pair, prompts_of, targets_of_unit, warnings_of
+from .reading import find_word, heads_text, prompts_of, targets_of_unit
 from .recording import Entry, Match, Recording, Run
 from .vectors import HeadRelevance
 
@@ -92,7 +94,7 @@ class Lens:
             raise ValueError(f"The prompt has {len(names)} entries; one beyond them was asked for.")
         if time_bin is not None and not 0 <= time_bin < match.run.bins:
             raise ValueError(
-                f"This recording keeps {match.run.bins} part{'s' if match.run.bins > 1 else ''} of the schedule apart. "
+                f"This recording keeps {counted(match.run.bins, 'part')} of the schedule apart. "
                 "Set time_bins in Record Attention to more."
             )
         heads = self._heads(match, concept, percent)
@@ -141,7 +143,7 @@ def look(
     overlay and mask are those of its heads; "" takes all heads.
     Raises NoRecording, WordNotFound for an empty prompt, ValueError.
     """
-    matches, pictures = pair(recording.match(latent), image)
+    matches, pictures = pair(recording, latent, image)
     warnings, heads = warnings_of(matches), None
     if vectors is not None:
         vectors.check(matches[0].run.layout)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-
-from .draw import as_rgb
 from .heads import HeadSelection
 from .maps import Target, recorded_heads
 from .phrases import is_all_filler
@@ -106,35 +103,6 @@ def find_word(name: str, entries: list[Entry], prompts: list[Prompt | None], uni
     return Target(tuple(found))
 
 
-def pair(matches: list[Match], image: torch.Tensor | None) -> tuple[list[Match], list[torch.Tensor | None]]:
-    """One match and one picture for each of the pictures to draw: equal batches, or one of them repeated.
-
-    image: (batch, height, width, channel) or None. Raises ValueError for batches that do not fit.
-    """
-    if image is None:
-        return matches, [None] * len(matches)
-    if image.ndim != 4:
-        raise ValueError(
-            f"The image must be (batch, height, width, channel); this one is {tuple(image.shape)}."
-        )
-    if not image.numel():
-        raise ValueError(
-            f"The image holds no picture (its shape is {tuple(image.shape)}). Connect the picture that was decoded from this "
-            "latent."
-        )
-    pictures = list(as_rgb(image))
-    if len(pictures) == len(matches):
-        return matches, pictures
-    if len(pictures) == 1:
-        return matches, pictures * len(matches)
-    if len(matches) == 1:
-        return matches * len(pictures), pictures
-    raise ValueError(
-        f"The image batch has {len(pictures)} pictures, the latent batch {len(matches)}. Connect the picture that "
-        "was decoded from this latent, or pick one with Get Image from Batch."
-    )
-
-
 def heads_text(match: Match, entry: Entry, heads: HeadSelection | None) -> str:
     """Whose attention a map is the mean of, in a few words."""
     count = recorded_heads(entry, match.run.layout, heads)
@@ -145,16 +113,3 @@ def heads_text(match: Match, entry: Entry, heads: HeadSelection | None) -> str:
             else f"{count} recorded heads (DAAM)"
         )
     return f"{heads.label} ({count} heads)" if heads.label else f"{count} chosen heads"
-
-
-def warnings_of(matches: list[Match]) -> list[str]:
-    """What the reader of these runs must know, each sentence once."""
-    warnings = []
-    if not all(match.exact for match in matches):
-        warnings.append(
-            "This latent was not made by a sampler that the recording saw, so the newest run is shown instead. "
-            "Connect the latent that comes out of the sampler; its noise must not have been changed since."
-        )
-    for match in matches:
-        warnings.extend(w for w in match.run.warnings if w not in warnings)
-    return warnings

@@ -8,21 +8,16 @@ Maps at rest are sums of post-softmax probabilities in half precision on the CPU
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections import deque
 from dataclasses import dataclass, field
 
 import torch
 
+from . import pooling
+from .latents import Traces
 from .layout import Layout
+from .plural import counted
 from .prompt import Prompt
-
-MAX_RUNS = 16
-
-
-class NoRecording(ValueError):
-    """There is nothing to read; the message says what to connect or to run."""
+from .run_shelf import NoRecording, RunShelf
 
 
 @dataclass
@@ -33,6 +28,8 @@ class Entry:
     columns: the columns of the conditioning that were kept, in ascending order. `prompt` is None when the
     text is not known (a conditioning that did not come through a traced CLIP).
     maps: block number → sums of P (docs/formulas.md, "Recording"), (batch, bin, head, column, h, w).
+    counts: evaluations of the model in each bin. layer_counts: the same by block number, for layers in which it is another
+    number: caches run some layers less often than the model.
     """
 
     role: str
@@ -43,6 +40,7 @@ class Entry:
     counts: list[int]
     batch: int = 0
     maps: dict[int, torch.Tensor] = field(default_factory=dict)
+    layer_counts: dict[int, list[int]] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -56,12 +54,20 @@ class Entry:
 
 @dataclass
 class Run:
-    """One sampling: the conditionings it evaluated, and the latents it produced (by fingerprint)."""
+    """One sampling: the conditionings it evaluated, and what the latents it left are known by.
+
+    Once it is kept, entries and their maps are never changed, but replaced: who reads some goes on reading the same.
+    """
 
     layout: Layout
     entries: list[Entry] = field(default_factory=list)
-    fingerprints: list[str] = field(default_factory=list)
+    traces: Traces = field(default_factory=Traces)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """Of the latent of each image of the batch."""
+        return self.traces.names
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -110,76 +116,47 @@ class Run:
 
 @dataclass(frozen=True)
 class Match:
-    """Where the attention of one picture of a batch is: a run and the row in it. `exact` is False when the
-    latent was not produced by any run that is still kept, and the newest run stands in."""
+    """Where the attention of one image of a batch is: a run and the row in it. `exact` is False when the latent is not as the
+    sampler left it, and `note` then says so."""
 
     run: Run
     element: int
     exact: bool
+    note: str = ""
 
 
-class Recording:
-    """A bounded list of runs. Several samplers and several queued prompts may write into one recording.
+class Recording(RunShelf[Run]):
+    """The runs of all samplers behind one Record Attention, or of a file. Older runs are kept with smaller maps before any is
+    forgotten.
 
-    memory_limit: bytes all runs together may take; the oldest are dropped first, the newest never.
+    layout: of the model that came in; None for one that cannot be recorded.
     """
 
+    node, kept, done = "Record Attention", "recording", "recorded"
+    nothing = (
+        "Nothing has been recorded yet. Connect Record Attention's model output to the sampler, and the sampler's latent to this "
+        "node."
+    )
+
     def __init__(self, layout: Layout | None, memory_limit: int, problem: str | None = None):
+        super().__init__(memory_limit, problem)
         self.layout = layout
-        self.memory_limit = memory_limit
-        self.problem = problem
-        self._runs: deque[Run] = deque(maxlen=MAX_RUNS)
-        self._lock = threading.Lock()
-
-    @property
-    def runs(self) -> list[Run]:
-        """Kept runs, oldest first."""
-        with self._lock:
-            return list(self._runs)
-
-    def add(self, run: Run) -> None:
-        """Keeps a finished run; drops the oldest runs beyond the limits."""
-        with self._lock:
-            self._runs.append(run)
-            while len(self._runs) > 1 and sum(r.nbytes for r in self._runs) > self.memory_limit:
-                self._runs.popleft()
 
     def match(self, latent: torch.Tensor) -> list[Match]:
         """The run and row of each element of a latent batch (batch, channel, height, width).
 
-        Raises NoRecording when nothing was recorded at all, ValueError for a latent without pictures.
+        Raises NoRecording, which says what to connect, and ValueError for a latent without images.
         """
-        runs = self.runs
-        if not runs:
-            raise NoRecording(
-                self.problem
-                or "Nothing has been recorded yet. Connect Record Attention's model output to the sampler, and the "
-                "sampler's latent to this node."
-            )
-        if not latent.numel():
-            raise ValueError(
-                f"The latent holds no picture (its shape is {tuple(latent.shape)}). Connect the latent that comes out of the "
-                "sampler."
-            )
-        matches = []
-        for element, names in enumerate(zip(*fingerprints_kept(latent), strict=True)):
-            found = next(((r, n) for r in reversed(runs) for n in names if n in r.fingerprints), None)
-            if found is not None:
-                run, name = found
-                matches.append(Match(run, run.fingerprints.index(name), True))
-            else:
-                newest = runs[-1]
-                matches.append(Match(newest, min(element, max(0, len(newest.fingerprints) - 1)), False))
-        return matches
+        return [Match(one.run, one.row, one.exact, one.note) for one in self.find(latent)]
 
+    def finest(self, run: Run) -> int:
+        return pooling.finest(run.entries)
 
-def fingerprints(latent: torch.Tensor) -> list[str]:
-    """SHA-256 of the float32 bytes of each batch element of a tensor (batch, …)."""
-    rows = latent.detach().to(device="cpu", dtype=torch.float32).contiguous()
-    return [hashlib.sha256(row.numpy().tobytes()).hexdigest() for row in rows]
-
-
-def fingerprints_kept(latent: torch.Tensor) -> tuple[list[str], list[str]]:
-    """The fingerprints under which a latent may have been kept: its own, and those of its copy in half precision. A ComfyUI
-    that was started with --fp16-intermediates rounds what most sampler nodes hand on, but not all."""
-    return fingerprints(latent), fingerprints(latent.half())
+    def pool(self, run: Run, later: int) -> None:
+        run.entries = pooling.pooled(run.entries)
+        said = "The maps of this image were made smaller, because "
+        run.warnings = [
+            *(warning for warning in run.warnings if not warning.startswith(said)),
+            f"{said}{counted(later, 'later sampling')} needed the memory. For finer maps raise memory_limit_mb in Record Attention "
+            "and run again.",
+        ]

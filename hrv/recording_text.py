@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .plural import counted
 from .recording import Recording, Run
 
 MAX_TEXT = 100
@@ -21,8 +22,8 @@ def _line(run: Run) -> str:
     text = text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
     pictures = max(entry.batch for entry in run.entries)
     evaluations = max(entry.count() for entry in run.entries)
-    facts = [f"{pictures} {'picture' if pictures == 1 else 'pictures'}", f"{run.layout.heads} heads"]
+    facts = [f"{counted(pictures, 'picture')}", f"{run.layout.heads} heads"]
     if any(entry.maps for entry in run.entries):
         height, width = run.grid
         facts.append(f"grid {width}×{height}")
-    return " · ".join([text, *facts, f"{evaluations} model evaluations"])
+    return " · ".join([text, *facts, counted(evaluations, "model evaluation")])

@@ -17,7 +17,9 @@ import torch
 from .draw import share
 from .evidence import Evidence, examine
 from .findings import LIMITS, Bond, Finding, Limits, bonds, filler_level, find
-from .reading import heads_text, pair, prompts_of, warnings_of
+from .pairing import pair, warnings_of
+from .plural import counted
+from .reading import heads_text, prompts_of
 from .recording import Match, Recording
 from .report_picture import Page, draw_pages
 from .senses import Sense, doubtful_senses, senses_of
@@ -70,7 +72,7 @@ def report(
     report tell words of doubtful sense. progress(done, total) is called before each picture and may raise to stop.
     Raises NoRecording and ValueError.
     """
-    matches, pictures = pair(recording.match(latent), image)
+    matches, pictures = pair(recording, latent, image)
     found: list[_Picture] = []
     for number, match in enumerate(matches):
         progress(number, len(matches))
@@ -110,7 +112,7 @@ def _page(one: _Picture, picture: torch.Tensor) -> Page:
     evaluations = one.match.run.of_role("positive")[0].count()
     return Page(
         picture, one.evidence, one.findings, one.bonds, peak, level and level[0], title,
-        f"{one.source} · {evaluations} model evaluation{'' if evaluations == 1 else 's'}",
+        f"{one.source} · {counted(evaluations, 'model evaluation')}",
     )  # fmt: skip
 
 

@@ -8,20 +8,16 @@ hundreds of megabytes an evaluation; the input takes less than one.
 
 from __future__ import annotations
 
-import threading
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 import torch
 
+from .latents import Traces
+from .plural import counted
 from .prompt import Prompt
-from .recording import NoRecording, fingerprints_kept
+from .run_shelf import NoRecording, RunShelf
 
-MAX_RUNS = 16
-NOTHING = (
-    "Nothing has been remembered yet. Connect Remember Run's model output to the first sampler, and that sampler's latent to "
-    "this node."
-)
 Moment = tuple[str, int]
 """An evaluation's name: its sigma, and how many evaluations of the same sampling had this sigma before."""
 
@@ -65,7 +61,7 @@ class SourceRun:
     prompts: dict[int, Prompt | None] = field(default_factory=dict)
     frames: dict[Moment, dict[int, Frame]] = field(default_factory=dict)
     denoised: dict[Moment, torch.Tensor] = field(default_factory=dict)
-    fingerprints: list[str] = field(default_factory=list)
+    traces: Traces = field(default_factory=Traces)
     nbytes: int = 0
     is_cut_short: bool = False
     _latest: dict[int, Frame] = field(default_factory=dict, repr=False)
@@ -96,38 +92,32 @@ class SourceRun:
         self.nbytes = 0
 
 
-class RunMemory:
-    """A bounded list of runs: one Remember Run may serve several samplers and several queued prompts.
+class RunMemory(RunShelf[SourceRun]):
+    """The runs of all samplers behind one Remember Run: one node may serve several samplers and several queued prompts."""
 
-    memory_limit: bytes that all runs together may take; the oldest are forgotten first, the newest never. problem: why
-    nothing can be remembered.
-    """
+    node, kept, done = "Remember Run", "run", "remembered"
+    nothing = (
+        "Nothing has been remembered yet. Connect Remember Run's model output to the first sampler, and that sampler's latent to "
+        "this node."
+    )
 
-    def __init__(self, memory_limit: int, problem: str | None = None):
-        self.memory_limit = memory_limit
-        self.problem = problem
-        self._runs: deque[SourceRun] = deque(maxlen=MAX_RUNS)
-        self._lock = threading.Lock()
+    connect = "Connect the latent that comes out of the first sampler."
 
-    def add(self, run: SourceRun) -> None:
-        """Keeps a finished run."""
-        with self._lock:
-            self._runs.append(run)
-            while len(self._runs) > 1 and sum(r.nbytes for r in self._runs) > self.memory_limit:
-                self._runs.popleft()
+    def match(self, latent: torch.Tensor) -> tuple[SourceRun, str]:
+        """The run that left this latent (batch, channel, height, width), and what to say where another node has changed the
+        latent since, else "".
 
-    def match(self, latent: torch.Tensor) -> tuple[SourceRun, bool]:
-        """The run that made this latent (batch, channel, height, width), and True; or the newest run, and False.
-
-        Raises NoRecording when nothing was remembered at all.
+        Raises NoRecording, which says what to connect, and ValueError for a latent without images.
         """
-        with self._lock:
-            runs = list(self._runs)
-        if not runs:
-            raise NoRecording(self.problem or NOTHING)
-        names = fingerprints_kept(latent)
-        found = next((run for run in reversed(runs) if run.fingerprints in names), None)
-        return (found, True) if found is not None else (runs[-1], False)
+        found = self.find(latent)
+        run = found[0].run
+        rows = [one.row for one in found if one.run is run]
+        if len(rows) < len(found) or rows != list(range(len(run.traces.names))):
+            raise NoRecording(
+                f"This latent has {counted(len(found), 'image')}, but not just those that one sampler made together, in their order. "
+                "Connect the whole latent of the first sampler, and give the second sampler as many images."
+            )
+        return run, next((one.note for one in found if one.note), "")
 
 
 def _once(before: torch.Tensor | None, now: torch.Tensor | None) -> torch.Tensor | None:

@@ -10,7 +10,8 @@ from ..host.clip_trace import tokenize_text
 from ..hrv.auto_heads import choose_heads
 from ..hrv.head_chart import head_chart
 from ..hrv.head_filter import describe
-from ..hrv.reading import names_of, warnings_of
+from ..hrv.pairing import warnings_of
+from ..hrv.reading import names_of
 from .shared_inputs import percent_input, prompt_text_input, typed
 from .sockets import Attention, Heads
 

@@ -59,11 +59,14 @@ def test_errors_and_warnings(comfy, rig, sampled, caplog):
     with pytest.raises(ValueError, match="“dog” is not in the prompt"):
         comfy.run_node("HRVAutoHeads", attention=sampled.recording, latent=sampled.latent, word="dog")
     assert comfy.node_class("HRVAutoHeads").validate_inputs(" ") != True  # noqa: E712  a text says why
+    with pytest.raises(ValueError, match="matches none of the images that did"):
+        comfy.run_node("HRVAutoHeads", attention=sampled.recording, latent=rig.empty(1, 5, 5), word="cat")
+    changed = {"samples": sampled.latent["samples"] * 0.5}
     with caplog.at_level(logging.WARNING):
-        _, shown = comfy.run_node_ui(
-            "HRVAutoHeads", attention=sampled.recording, latent=rig.empty(1, 5, 5), word="cat"
-        )
-    assert "newest run" in shown["text"][0] and any("newest run" in r.message for r in caplog.records)
+        _, shown = comfy.run_node_ui("HRVAutoHeads", attention=sampled.recording, latent=changed, word="cat")
+    assert "It matches an image" in shown["text"][0] and any(
+        "It matches an image" in r.message for r in caplog.records
+    )
 
 
 def test_a_clip_from_elsewhere_needs_the_text(comfy, rig):

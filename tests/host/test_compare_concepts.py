@@ -75,6 +75,11 @@ def test_errors_and_warnings(comfy, rig, sampled, caplog):
     latent = {"samples": rig.sample(other.recorded, other.positive, other.negative)}
     with pytest.raises(ValueError, match="These vectors are for .* heads"):
         run(comfy, sampled, attention=other.recording, latent=latent, word="mouse")
+    with pytest.raises(ValueError, match="matches none of the images that did"):
+        run(comfy, sampled, word="mouse", latent=rig.empty(1, 5, 5))
+    changed = {"samples": sampled.latent["samples"] * 0.5}
     with caplog.at_level(logging.WARNING):
-        _, shown = run(comfy, sampled, word="mouse", latent=rig.empty(1, 5, 5))
-    assert "newest run" in shown["text"][0] and any("newest run" in r.message for r in caplog.records)
+        _, shown = run(comfy, sampled, word="mouse", latent=changed)
+    assert "It matches an image" in shown["text"][0] and any(
+        "It matches an image" in r.message for r in caplog.records
+    )

@@ -7,7 +7,7 @@ import pytest
 import rig
 import torch
 
-from hrv_pack.host import capture, wrapping
+from hrv_pack.host import capture, sampler_call, wrapping
 from hrv_pack.hrv.accumulate import Accumulator
 from hrv_pack.hrv.recording import NoRecording
 
@@ -126,11 +126,12 @@ def test_a_model_that_does_not_fit_fails_as_without_recorder(studio):
 
 
 def test_a_latent_that_has_no_fingerprint(studio, monkeypatch, caplog):
-    """It is kept as the newest run."""
+    """Its maps are kept, but no latent leads to them."""
     expected = draw(studio, studio.model)
     with monkeypatch.context() as patch:
-        patch.setattr(wrapping, "fingerprints", fails_at(wrapping.fingerprints, 1, TypeError("nested")))
+        patch.setattr(sampler_call, "traces_of", fails_at(sampler_call.traces_of, 1, TypeError("nested")))
         assert torch.equal(draw(studio), expected)
     assert "cannot be recognised later: nested" in caplog.text
-    (match,) = studio.recording.match(expected)
-    assert not match.exact and match.run.entries[0].counts == [2]
+    assert rig.last_run(studio.recording).entries[0].counts == [2]
+    with pytest.raises(NoRecording, match=r"matches none of the images that did \(recorded: none\)"):
+        studio.recording.match(expected)

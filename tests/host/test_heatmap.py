@@ -141,14 +141,14 @@ def test_a_word_that_is_not_in_the_prompt(comfy, sampled):
         heatmap(comfy, sampled, words="catt")
 
 
-def test_a_latent_of_another_run_is_answered_with_a_warning(comfy, sampled, caplog):
+def test_a_latent_that_was_changed_is_answered_with_a_warning(comfy, sampled, caplog):
     other = {"samples": sampled.latent["samples"] + 1}
     with caplog.at_level(logging.WARNING):
         result, shown = comfy.run_node_ui(
             "HRVHeatmap", attention=sampled.recording, latent=other, words="cat"
         )
-    assert "newest run is shown" in shown["text"][0]
-    assert [r.getMessage() for r in caplog.records if "newest run" in r.getMessage()] != []
+    assert "It matches an image that did" in shown["text"][0]
+    assert [r.getMessage() for r in caplog.records if "It matches an image" in r.getMessage()] != []
     assert torch.equal(result[1], heatmap(comfy, sampled, words="cat")[1])
 
 

@@ -163,12 +163,15 @@ def test_words_to_rescale_that_are_not_there(caplog):
 
 
 def test_another_latent(caplog):
-    """The newest run stands in, with a warning; without any run, an error that says what to connect."""
+    """One that was changed stands for the image that it was, with a warning; of others an error says what to connect."""
     scene = editing.scene()
     expected = scene.draw(scene.edited())
     scene.latent = scene.latent + 1
     assert torch.equal(scene.draw(scene.edited()), expected)
-    assert "did not come out of a sampler behind Remember Run" in complaints(caplog)[0]
+    assert "that Remember Run remembered. It matches an image that did" in complaints(caplog)[0]
+    scene.latent = torch.zeros(1, 4, 9, 9)
+    with pytest.raises(NoRecording, match="Connect the latent that comes out of the first sampler"):
+        scene.edited()
     _, _, scene.memory = editing.remember(scene.model, None, 2**20)
     with pytest.raises(NoRecording, match="Connect Remember Run's model output to the first sampler"):
         scene.edited()

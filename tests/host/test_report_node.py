@@ -76,10 +76,10 @@ def test_with_vectors_of_this_model_and_of_another(comfy, sampled):
         run(comfy, sampled, vectors=other)
 
 
-def test_a_latent_of_another_run_is_answered_with_a_warning(comfy, sampled):
+def test_a_latent_that_was_changed_is_answered_with_a_warning(comfy, sampled):
     studio, latent = sampled
     _, shown = run(comfy, (studio, {"samples": latent["samples"] + 1}))
-    assert "newest run is shown" in shown["text"][0]
+    assert "It matches an image that did" in shown["text"][0]
 
 
 def test_an_untraced_clip_is_an_error_that_says_what_to_do(comfy, rig):

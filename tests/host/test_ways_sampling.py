@@ -49,9 +49,9 @@ def test_maps_are_right(studio, name):
     stand_ins.right(studio, RIGHT[name])
 
 
-@way("OUTER_SAMPLE wrapper that changes the latent", maps="right, found as the newest run")
+@way("OUTER_SAMPLE wrapper that changes the latent", maps="right, found by its looks")
 def test_an_outer_sample_wrapper_that_changes_the_latent(studio):
-    """Outside ours, it hands on another latent than the one recorded: the newest run is read, and the reader is told."""
+    """Outside ours, it hands on another latent than the one recorded: it is known by its looks, and the reader is told."""
     change = by_wrapper(WRAPPERS.OUTER_SAMPLE, stand_ins.scaled)
     for recording, calls in stand_ins.both_orders(studio, change):
         run = rig.last_run(recording)
@@ -149,16 +149,19 @@ def test_hires_fix(studio):
     assert [run.grid for run in studio.recording.runs] == [(8, 12), (12, 18)]
 
 
-@way("Tiled second pass: one sampling for each tile", maps="the newest tile's, with one warning")
+@way(
+    "Tiled second pass: one sampling for each tile",
+    maps="each latent's own; of the joined one, the first pass's",
+)
 def test_a_tiled_second_pass(studio):
-    """Like Ultimate SD Upscale: the reader of the joined latent gets the newest run, and is told."""
+    """Like Ultimate SD Upscale: no tile stands for the whole."""
     first = stand_ins.draw(studio, studio.recorded)
     tiles = [
         stand_ins.draw(studio, studio.recorded, latent={"samples": tile.contiguous()}, denoise=0.5)
         for tile in first.chunk(2, dim=-1)
     ]
     (match,) = studio.recording.match(torch.cat(tiles, dim=-1))
-    assert not match.exact and match.run is rig.last_run(studio.recording)
+    assert not match.exact and match.run is studio.recording.runs[0]
     for tile, run in zip(tiles, studio.recording.runs[1:], strict=True):
         (own,) = studio.recording.match(tile)
         assert own.exact and own.run is run

@@ -3,9 +3,10 @@
 import torch
 import torch.nn.functional as F
 
+from hrv_pack.hrv.latents import traces_of
 from hrv_pack.hrv.layout import Block, Layout
 from hrv_pack.hrv.prompt import Prompt
-from hrv_pack.hrv.recording import Entry, Match, Run, fingerprints
+from hrv_pack.hrv.recording import Entry, Match, Run
 
 LAYOUT = Layout(
     (Block("input", 1, 0, 3), Block("input", 2, 0, 2), Block("middle", 0, 0, 4), Block("output", 5, 0, 3))
@@ -47,7 +48,7 @@ def match(*entries: Entry, element=0, layout=LAYOUT) -> Match:
 
 
 def run_of(latent: torch.Tensor, *entries: Entry, warnings=(), layout=LAYOUT) -> Run:
-    return Run(layout, list(entries), fingerprints(latent), list(warnings))
+    return Run(layout, list(entries), traces_of(latent), list(warnings))
 
 
 def plain_map(

@@ -14,7 +14,8 @@ from hrv_pack.hrv import tensor_files
 from hrv_pack.hrv.attention_files import read, write
 from hrv_pack.hrv.heatmap import Style, heatmaps
 from hrv_pack.hrv.known_layouts import SDXL
-from hrv_pack.hrv.recording import NoRecording, Recording, fingerprints
+from hrv_pack.hrv.latents import fingerprints, traces_of
+from hrv_pack.hrv.recording import NoRecording, Recording
 
 
 @pytest.fixture
@@ -108,15 +109,36 @@ def test_pictures_of_two_runs_come_with_both(tmp_path):
     assert torch.equal(heatmaps(recording_of(old, new), latent).heat, heatmaps(recording, again).heat)
 
 
-def test_a_changed_latent_reads_the_newest_run_as_before_with_the_same_warning(tmp_path):
-    run, latent = rich_run()
-    recording = recording_of(run)
-    matches = write(tmp_path / "changed.safetensors", recording, latent + 1)
-    assert not any(match.exact for match in matches)
+def test_a_changed_latent_reads_as_before_with_the_same_warning(tmp_path):
+    run, latent = rich_run(batch=4)
+    recording, changed = recording_of(run), latent.flip(-1)[:2]
+    matches = write(tmp_path / "changed.safetensors", recording, changed)
+    assert [(m.element, m.exact) for m in matches] == [(0, False), (1, False)]
     again, latent_again = read(tmp_path / "changed.safetensors")
-    before, after = heatmaps(recording, latent + 1), heatmaps(again, latent_again)
+    before, after = heatmaps(recording, changed), heatmaps(again, latent_again)
     assert torch.equal(before.overlay, after.overlay) and before.warnings == after.warnings
-    assert "was not made by a sampler" in after.warnings[0]
+    assert "did not come straight out of a sampler" in after.warnings[0]
+    assert len(again.runs[0].fingerprints) == 2, "images that were not asked for are left out"
+
+
+def test_denoised_output_is_known_again(tmp_path):
+    """Case B3, from a file."""
+    run, latent = rich_run(batch=4)
+    run.traces = traces_of(latent, latent * 2)
+    write(tmp_path / "denoised.safetensors", recording_of(run), latent[1:3] * 2)
+    recording, again = read(tmp_path / "denoised.safetensors")
+    assert [(m.element, m.exact, m.note) for m in recording.match(again)] == [(0, True, ""), (1, True, "")]
+    assert [m.exact for m in recording.match(latent[1:3])] == [True, True]
+
+
+def test_another_latent_is_told_to_take_that_of_the_file(tmp_path):
+    run, latent = rich_run()
+    write(tmp_path / "a.safetensors", recording_of(run), latent)
+    recording, again = read(tmp_path / "a.safetensors")
+    larger = torch.nn.functional.interpolate(again, scale_factor=2)
+    assert [(m.element, m.exact) for m in recording.match(larger)] == [(n, False) for n in range(len(latent))]
+    with pytest.raises(NoRecording, match="Connect the latent that comes out of Load Attention"):
+        recording.match(larger.flip(-1))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

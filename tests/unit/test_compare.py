@@ -160,7 +160,7 @@ def test_many_concepts_wrap_into_rows():
     votes = torch.randint(0, 50, (34, HEADS), generator=torch.Generator().manual_seed(0))
     many = HeadRelevance.from_votes(tuple(f"Concept {n}" for n in range(34)), votes, LAYOUT, {})
     _, latent, recording = studio()
-    found = compare(recording, latent, "mouse", many, image=torch.rand(1, 700, 900, 3))
+    found = compare(recording, latent, "mouse", many, image=torch.rand(1, 600, 900, 3))
     assert found.masks.shape[0] == 34 and found.grid.shape[2] < 1700
 
 

@@ -80,9 +80,9 @@ def test_pinned_words_make_the_overlay_and_mask_of_the_heatmap_node():
 
 def test_nothing_pinned_gives_the_picture_and_an_empty_mask():
     x = latents()
-    image = torch.rand(1, 50, 60, 4)
+    image = torch.rand(1, 40, 60, 4)
     found = look(recording(x), x, image)
-    assert torch.equal(found.overlay, image[..., :3]) and torch.equal(found.mask, torch.zeros(1, 50, 60))
+    assert torch.equal(found.overlay, image[..., :3]) and torch.equal(found.mask, torch.zeros(1, 40, 60))
     assert torch.equal(found.pictures, image[..., :3])
 
 

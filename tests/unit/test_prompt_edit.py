@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from hrv_pack.hrv.latents import traces_of
 from hrv_pack.hrv.prompt import concatenate, parse_chunks
 from hrv_pack.hrv.prompt_edit import align, keep_outside, split_values
-from hrv_pack.hrv.recording import NoRecording, fingerprints
+from hrv_pack.hrv.recording import NoRecording
 from hrv_pack.hrv.source_run import Frame, Moments, RunMemory, SourceRun
 
 LENGTH = 12  # a short chunk: start, text, end, padding
@@ -185,11 +186,13 @@ def test_the_run_that_made_a_latent():
     latents = [torch.full((2, 4, 3, 3), float(n)) for n in range(3)]
     with pytest.raises(NoRecording, match="Connect Remember Run's model output to the first sampler"):
         memory.match(latents[0])
-    runs = [SourceRun(fingerprints=fingerprints(latent)) for latent in latents]
+    runs = [SourceRun(traces=traces_of(latent)) for latent in latents]
     for run in runs:
         memory.add(run)
-    assert memory.match(latents[1]) == (runs[1], True)
-    assert memory.match(latents[1] + 9) == (runs[2], False)
+    assert memory.match(latents[1]) == (runs[1], "")
+    for other in (latents[1] + 9, latents[1][:1], torch.cat([latents[0][:1], latents[1][:1]])):
+        with pytest.raises(NoRecording):
+            memory.match(other)
     with pytest.raises(NoRecording, match="no cross-attention"):
         RunMemory(1, problem="This model has no cross-attention.").match(latents[0])
 
@@ -198,7 +201,11 @@ def test_the_oldest_runs_are_forgotten():
     memory = RunMemory(memory_limit=4000)
     latents = [torch.full((1, 1), float(n)) for n in range(3)]
     for number, latent in enumerate(latents):
-        run = SourceRun(fingerprints=fingerprints(latent))
+        run = SourceRun(traces=traces_of(latent))
         run.add(("1", 0), 0, frame(number, side=8))
         memory.add(run)
-    assert [memory.match(latent)[1] for latent in latents] == [False, True, True]
+    with pytest.raises(
+        NoRecording, match="The run of this image is no longer kept: 2 later samplings needed the memory"
+    ):
+        memory.match(latents[0])
+    assert [memory.match(latent)[1] for latent in latents[1:]] == ["", ""]

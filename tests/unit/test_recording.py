@@ -7,7 +7,9 @@ import torch
 from prompts import prompt
 from synthetic import GRIDS, LAYOUT, entry, run_of
 
-from hrv_pack.hrv.recording import MAX_RUNS, NoRecording, Recording, Run, fingerprints
+from hrv_pack.hrv.latents import fingerprints
+from hrv_pack.hrv.recording import NoRecording, Recording, Run
+from hrv_pack.hrv.run_shelf import MAX_RUNS
 
 
 def latents(count, seed=0):
@@ -62,29 +64,11 @@ def test_a_latent_that_was_kept_in_half_precision_is_known():
     ]
 
 
-def test_an_unknown_latent_gets_the_newest_run_and_says_so():
-    first, second = run_of(latents(1, seed=1)), run_of(latents(2, seed=2))
-    found = recording(first, second).match(latents(4, seed=3))
-    assert all(m.run is second and not m.exact for m in found)
-    assert [m.element for m in found] == [0, 1, 1, 1]
-
-
 def test_without_a_run_the_error_says_what_to_connect():
     with pytest.raises(NoRecording, match="model output to the sampler"):
         recording().match(latents(1))
     with pytest.raises(NoRecording, match="^This model has no cross-attention$"):
         Recording(None, 0, problem="This model has no cross-attention").match(latents(1))
-
-
-def test_the_oldest_runs_go_first_and_the_newest_never():
-    runs = [run_of(latents(1, seed=n), entry(prompt("cat"))) for n in range(4)]
-    size = runs[0].nbytes
-    assert size > 0
-    assert recording(*runs, limit=2 * size).runs == runs[2:]
-    assert recording(*runs, limit=1).runs == runs[3:]
-    many = [Run(LAYOUT) for _ in range(MAX_RUNS + 3)]
-    kept = recording(*many).runs
-    assert len(kept) == MAX_RUNS and kept[-1] is many[-1] and kept[0] is many[3]
 
 
 def test_sizes_are_those_of_the_tensors():

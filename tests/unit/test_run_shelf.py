@@ -1,0 +1,211 @@
+"""Which runs are kept, with how fine maps, and what is said of those that are not."""
+
+import pytest
+import torch
+from prompts import prompt
+from synthetic import LAYOUT, entry, run_of
+
+from hrv_pack.hrv.latents import traces_of
+from hrv_pack.hrv.recording import NoRecording, Recording, Run
+from hrv_pack.hrv.run_shelf import MAX_FORGOTTEN, MAX_RUNS
+from hrv_pack.hrv.source_run import RunMemory, SourceRun
+
+FINE = ((64, 64), (32, 32), (16, 16), (64, 64))  # of LAYOUT's blocks
+
+
+def latents(seed, count=1, size=(8, 12)):
+    return torch.randn(count, 4, *size, generator=torch.Generator().manual_seed(seed))
+
+
+def recording(*runs, limit=2**40):
+    r = Recording(LAYOUT, limit)
+    for run in runs:
+        r.add(run)
+    return r
+
+
+def small(seed):
+    return run_of(latents(seed), entry(prompt("cat")))
+
+
+def fine(seed):
+    return run_of(latents(seed), entry(prompt("cat"), grids=FINE, seed=seed))
+
+
+def grids(run):
+    return [tuple(run.entries[0].maps[block].shape[-2:]) for block in range(4)]
+
+
+def refusal(recording, latent) -> str:
+    with pytest.raises(NoRecording) as error:
+        recording.match(latent)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("later", [4, 15, 16, 20, 40])
+def test_the_first_of_many_is_found_or_known_to_be_gone(later):
+    """Case B1: with memory for all, and with memory for three."""
+    size = small(0).nbytes
+    runs = [small(n) for n in range(later + 1)]
+    (match,) = recording(*runs).match(latents(0))
+    assert match.run is runs[0] and match.exact and match.run.warnings == []
+    few = recording(*runs, limit=3 * size)
+    text = refusal(few, latents(0))
+    assert text.startswith(
+        f"The recording of this image is no longer kept: {later} later samplings needed the memory"
+    )
+    assert "Raise memory_limit_mb in Record Attention and run again" in text
+    assert (
+        all(a is b for a, b in zip(few.runs, runs[-3:], strict=True))
+        and few.match(latents(later))[0].run is runs[-1]
+    )
+
+
+def test_one_later_sampling_is_not_samplings():
+    r = recording(small(0), small(1), limit=1)
+    assert "no longer kept: 1 later sampling needed the memory (memory_limit_mb is 0)" in refusal(
+        r, latents(0)
+    )
+
+
+def test_what_was_read_last_stays():
+    runs = [small(n) for n in range(4)]
+    r = recording(*runs[:3], limit=3 * runs[0].nbytes)
+    r.match(latents(0))
+    r.add(runs[3])
+    assert [id(run) for run in r.runs] == [id(runs[n]) for n in (0, 2, 3)]
+    assert "2 later samplings" in refusal(r, latents(1))
+
+
+def test_the_number_of_runs_is_bounded_and_so_is_what_is_known_of_others():
+    r = recording(*(Run(LAYOUT, traces=traces_of(latents(n))) for n in range(MAX_RUNS + 2)))
+    assert len(r.runs) == MAX_RUNS
+    text = refusal(r, latents(1))
+    assert f"{MAX_RUNS} later samplings came after it, and Record Attention keeps {MAX_RUNS}" in text
+    assert "Raise memory_limit_mb" not in text
+    for n in range(MAX_RUNS + 2, MAX_RUNS + 2 + 40):
+        r.add(Run(LAYOUT, traces=traces_of(latents(n, count=128, size=(1, 1)))))
+    r.add(Run(LAYOUT, traces=traces_of(latents(9999, count=MAX_FORGOTTEN))))
+    for n in range(MAX_RUNS):
+        r.add(Run(LAYOUT, traces=traces_of(latents(10_000 + n))))
+    assert len(r._gone) == MAX_FORGOTTEN and len(r._looks_gone) == MAX_RUNS
+    assert "matches none of the images" in refusal(r, latents(1))
+
+
+def test_a_forgotten_image_that_is_sampled_again_is_there_again():
+    r = recording(small(0), small(1), limit=1)
+    refusal(r, latents(0))
+    again = small(0)
+    r.add(again)
+    assert r.match(latents(0))[0].run is again
+    assert "1 later sampling" in refusal(r, latents(1))
+
+
+def test_older_runs_are_pooled_before_any_is_forgotten():
+    """Case B2: the finest maps first, of the run used least lately, not below 16 pixels, never the newest."""
+    runs = [fine(n) for n in range(3)]
+    whole = runs[0].nbytes
+    r = recording(*runs[:2], limit=2 * whole)
+    assert [grids(run) for run in runs[:2]] == [list(FINE)] * 2
+    r.add(runs[2])
+    assert [grids(run)[0] for run in runs] == [(32, 32), (32, 32), (64, 64)]
+    assert grids(runs[0]) == [(32, 32), (32, 32), (16, 16), (32, 32)]
+    tight = [fine(n) for n in range(4)]
+    floor = recording(*tight, limit=int(1.4 * whole))
+    assert len(floor.runs) == 4
+    assert grids(tight[0]) == [(16, 16)] * 4 and grids(tight[3]) == list(FINE)
+    assert sum(run.nbytes for run in tight) <= 1.4 * whole
+    floor.memory_limit = whole
+    floor.add(fine(4))
+    assert len(floor.runs) == 1 and "4 later samplings" in refusal(floor, latents(0))
+
+
+def test_pooling_takes_means_and_says_so():
+    run, other = fine(0), fine(1)
+    before = {block: maps.float() for block, maps in run.entries[0].maps.items()}
+    r = recording(run, other, limit=run.nbytes + other.nbytes - 1)
+    (match,) = r.match(latents(0))
+    (found,) = match.run.entries
+    assert match.exact
+    plain = before[0].unflatten(-1, (32, 2)).unflatten(-3, (32, 2)).mean((-1, -3)).half()
+    assert torch.equal(found.maps[0], plain) and found.maps[0].dtype == torch.float16
+    assert torch.equal(found.maps[1].float(), before[1])
+    (warning,) = match.run.warnings
+    assert warning.startswith(
+        "The maps of this image were made smaller, because 1 later sampling needed the memory."
+    )
+    for n in range(2, 5):
+        r.add(fine(n))
+    (warning,) = run.warnings
+    assert "because 4 later samplings needed" in warning
+
+
+@pytest.mark.parametrize(
+    ("grid", "steps"),
+    [
+        ((52, 76), [(26, 38), (16, 23)]),
+        ((48, 48), [(24, 24), (16, 16)]),
+        ((17, 99), [(16, 93)]),
+        ((16, 99), []),
+    ],
+)
+def test_other_shapes_end_at_16_pixels_too(grid, steps):
+    run = run_of(latents(0), entry(prompt("cat"), grids=(grid,) * 4))
+    before, r = run.entries[0].maps[0].float(), recording()
+    seen = []
+    while r.finest(run):
+        r.pool(run, later=1)
+        seen.append(grids(run)[0])
+    assert seen == steps
+    means = run.entries[0].maps[0].float().mean((-1, -2)), before.mean((-1, -2))
+    assert torch.allclose(*means, rtol=5e-3)
+
+
+def test_who_reads_while_maps_are_pooled_goes_on_with_those_it_has():
+    run = fine(0)
+    (held,) = run.of_role("positive")
+    maps = dict(held.maps)
+    recording(run, fine(1), limit=1 + run.nbytes)
+    assert run.of_role("positive")[0] is not held
+    assert held.maps.keys() == maps.keys() and all(held.maps[block] is one for block, one in maps.items())
+
+
+def test_a_run_that_another_continues_is_the_first_to_go():
+    base, half, whole, last = (fine(n) for n in range(4))
+    r = recording(base, half, limit=3 * base.nbytes)
+    r.add(whole, instead_of=half)
+    assert len(r.runs) == 3 and grids(half) == list(FINE)
+    r.memory_limit = int(3.2 * base.nbytes)
+    r.add(last)
+    assert grids(half) == [(16, 16)] * 4 and grids(base) == list(FINE) == grids(whole)
+    r.memory_limit = int(3.1 * base.nbytes)
+    r.add(run_of(latents(9)))
+    assert not any(run is half for run in r.runs) and grids(base) == list(FINE)
+    assert "2 later samplings" not in refusal(r, latents(1)) and "3 later samplings" in refusal(r, latents(1))
+
+
+def test_a_continued_run_that_is_read_after_all_is_like_any_other():
+    base, half, whole = (fine(n) for n in range(3))
+    r = recording(base, half, limit=3 * base.nbytes)
+    r.add(whole, instead_of=half)
+    assert r.match(latents(1))[0].run is half
+    r.add(fine(4))
+    assert grids(base)[0] == (32, 32)
+
+
+def test_the_same_image_sampled_again_lets_its_first_run_go():
+    first, other, second = fine(0), fine(1), fine(0)
+    recording(first, other, second, limit=int(2.2 * first.nbytes))
+    assert grids(first) == [(16, 16)] * 4 and grids(other) == list(FINE)
+
+
+def test_remembered_runs_are_forgotten_alike():
+    memory = RunMemory(memory_limit=0)
+    for n in range(3):
+        run = SourceRun(traces=traces_of(latents(n)))
+        run.add_denoised(("1", 0), latents(n))
+        memory.add(run)
+    assert memory.match(latents(2)) == (memory.runs[0], "")
+    text = refusal(memory, latents(0))
+    assert text.startswith("The run of this image is no longer kept: 2 later samplings needed the memory")
+    assert "memory_limit_mb in Remember Run" in text
