@@ -104,8 +104,7 @@ class Recorder(Wrapping):
             capture.close()
             complaint = unusable(capture.run, samples)
             if complaint is not None:
-                capture.free()
-                capture.warn(complaint)
+                capture.end(complaint)
         try:
             capture.run.fingerprints = fingerprints_of(samples)
         except Exception as error:  # e.g. nested latents; the newest run is then read
