@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 
+from .absence import ZEROED
 from .draw import as_rgb
 from .heads import HeadSelection
 from .maps import Target, recorded_heads
@@ -28,6 +29,8 @@ def prompts_of(
     """
     prompts = [_prompt_of(entry, prompt_text, tokenize) for entry in entries]
     if not any(prompts):
+        if entries and all(entry.zeroed for entry in entries):
+            raise NoRecording(ZEROED.format(role=role))
         raise NoRecording(
             f"The words of the {role} prompt are not known, because its CLIP does not come from Record Attention. "
             "Connect CLIP through Record Attention and run again"

@@ -82,10 +82,8 @@ class Run:
         """Height and width of the working grid: the largest attention grid of the run."""
         grids = {tuple(m.shape[-2:]) for e in self.entries for m in e.maps.values()}
         if not grids:
-            why = " ".join(dict.fromkeys(self.absent.values()))
-            raise NoRecording(
-                why or "The sampler ran, but no cross-attention was recorded in it. " + self.explanation
-            )
+            unknown = "The sampler ran, but no cross-attention was recorded in it. " + self.explanation
+            raise NoRecording(self.absent.get("positive", unknown))
         return max(grids, key=lambda grid: grid[0] * grid[1])
 
     @property
