@@ -42,7 +42,7 @@ def excite(model, clip, excitement: Excitement):
         return model, traced
     if excitement.vectors is not None:
         excitement.vectors.check(layout)
-    levels = levels_of(model.model.diffusion_model)
+    levels = levels_of(model.model.diffusion_model, layout)
     for level in grids_of(levels, layout):
         weights_on(excitement, layout, [number for number, found in enumerate(levels) if found == level])
     if excitement.strength:

@@ -1,62 +1,122 @@
-"""Which cross-attention layers a ComfyUI model has."""
+"""Which cross-attention layers a ComfyUI model has.
+
+A layer is known by what it is made of, not by its class, and by its key (part of the UNet, block, transformer): packs exchange
+classes and modules by object patches. ComfyUI leaves the object patches of a model on the network that all its clones share, until
+another clone is sampled; so what lies on the network now tells nothing about the clone at hand.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import comfy.ldm.modules.attention
 import comfy.patcher_extension
 import torch
-from comfy.ldm.modules.attention import BasicTransformerBlock, CrossAttention, SpatialTransformer
-from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from comfy.ldm.modules.attention import BasicTransformerBlock, CrossAttention
+from comfy.utils import ATTR_UNSET
 
-from ..hrv.layout import Block, Layout
+from ..hrv.layout import PARTS, Block, Layout
 
 SUPPORTED = "Stable Diffusion 1.x and 2.x, SDXL, and models derived from them (Pony, Illustrious, SSD-1B, …)"
+UNET = "diffusion_model"
+"""What a ModelPatcher's model calls its network; paths of object patches begin with it."""
+Patches = Mapping[str, Any]
+"""Path → what stands there in place of what lies on the network."""
+AS_IT_LIES: Patches = {}
 
 
 class UnsupportedModel(ValueError):
     """The model has no cross-attention of the kind this pack works with."""
 
 
-def layout_of(diffusion_model) -> Layout:
-    """Cross-attention layers of a UNet in execution order.
+def layout_of(unet) -> Layout:
+    """Cross-attention layers of a network as it lies there, in execution order.
 
     Raises UnsupportedModel, naming what is supported, for anything but a UNet with plain spatial
     transformers (SD3, Flux, video models …).
     """
-    diffusion_model = _uncompiled(diffusion_model)
-    if not isinstance(diffusion_model, UNetModel):
-        raise UnsupportedModel(
-            f"This model ({type(diffusion_model).__name__}) has no cross-attention layers that can be recorded or steered. "
-            f"Supported are {SUPPORTED}."
-        )
-    blocks = tuple(block for block, _ in cross_attention_layers(diffusion_model))
+    return _layout({block.key: block for block, _ in transformers(unet)}, unet)
+
+
+def layout_of_model(patcher) -> Layout:
+    """Cross-attention layers of the model that a ModelPatcher will have sampled, whatever lies on its network now.
+
+    A layer in whose place the patcher puts something of another kind keeps its place here, so that heads keep their numbers.
+    Raises UnsupportedModel as `layout_of` does.
+    """
+    before, own = _original(patcher), getattr(patcher, "object_patches", AS_IT_LIES)
+    unet, found = None, {}
+    for patches in (before, {**before, **own}) if own else (before,):
+        unet = _part(patcher.model, UNET, UNET, patches)
+        found.update({block.key: block for block, _ in transformers(unet, patches)})
+    return _layout(found, unet)
+
+
+def _layout(blocks: dict[tuple[str, int, int], Block], unet) -> Layout:
     if not blocks:
-        raise UnsupportedModel(f"This model has no plain cross-attention layers. Supported are {SUPPORTED}.")
-    return Layout(blocks)
+        kind = type(unet).__name__
+        raise UnsupportedModel(
+            f"This model ({kind}) has no cross-attention layers that can be recorded or steered. Supported are {SUPPORTED}."
+        )
+    return Layout(tuple(sorted(blocks.values(), key=_execution_order)))
 
 
-def cross_attention_layers(unet: UNetModel) -> Iterator[tuple[Block, CrossAttention]]:
-    """Every plain cross-attention layer of a UNet, in execution order."""
+def _execution_order(block: Block) -> tuple[int, int, int]:
+    return PARTS.index(block.part), block.index, block.transformer
+
+
+def cross_attention_layers(unet) -> Iterator[tuple[Block, CrossAttention]]:
+    """Every plain cross-attention layer of a UNet as it lies there, in execution order."""
     for block, transformer in transformers(unet):
         yield block, transformer.attn2
 
 
-def transformers(unet: UNetModel) -> Iterator[tuple[Block, BasicTransformerBlock]]:
-    """Every transformer that has such a layer, in the same order."""
-    stages = [("input", i, stage) for i, stage in enumerate(unet.input_blocks)]
-    if unet.middle_block is not None:
-        stages.append(("middle", 0, unet.middle_block))
-    stages += [("output", i, stage) for i, stage in enumerate(unet.output_blocks)]
-    for part, index, stage in stages:
-        for layer in map(_uncompiled, _uncompiled(stage)):
-            if type(layer) is not SpatialTransformer:
+def transformers(unet, patches: Patches = AS_IT_LIES) -> Iterator[tuple[Block, BasicTransformerBlock]]:
+    """Every transformer that has such a layer, in the same order, where these patches lie on the network."""
+    for part, index, stage, path in _stages(unet, patches):
+        for layer, layer_path in _children(stage, path, patches):
+            blocks_path = f"{layer_path}.transformer_blocks"
+            blocks = _part(layer, "transformer_blocks", blocks_path, patches)
+            if blocks is None or hasattr(
+                layer, "time_stack"
+            ):  # a video model's layers take its frames together
                 continue
-            for number, transformer in enumerate(layer.transformer_blocks):
-                if transformer.attn2 is not None:
-                    yield Block(part, index, number, transformer.n_heads), transformer
+            for number, (transformer, its_path) in enumerate(_children(blocks, blocks_path, patches)):
+                attention = _part(transformer, "attn2", f"{its_path}.attn2", patches)
+                if _is_cross_attention(attention):
+                    yield Block(part, index, number, attention.heads), transformer
+
+
+def _stages(unet, patches: Patches) -> Iterator[tuple[str, int, Any, str]]:
+    """(part, block number, module, its path) of each stage of a UNet; none for another kind of network."""
+    inputs, middle, outputs = (f"{UNET}.{name}" for name in ("input_blocks", "middle_block", "output_blocks"))
+    for part, path in (("input", inputs), ("middle", middle), ("output", outputs)):
+        found = _part(unet, path.rpartition(".")[2], path, patches)
+        stages = [(found, path)] if part == "middle" else _children(found, path, patches)
+        yield from ((part, index, *stage) for index, stage in enumerate(stages) if stage[0] is not None)
+
+
+def _children(module, path: str, patches: Patches) -> Iterator[tuple[Any, str]]:
+    """The modules in a list of modules, and their paths."""
+    for name in getattr(module, "_modules", ()):
+        child = f"{path}.{name}"
+        yield _part(module, name, child, patches), child
+
+
+def _part(parent, name: str, path: str, patches: Patches):
+    """An attribute of a module, where these patches lie on the network; None if there is none."""
+    found = patches[path] if path in patches else getattr(parent, name, None)
+    return None if found is ATTR_UNSET else _uncompiled(found)
+
+
+def _is_cross_attention(attention) -> bool:
+    return all(hasattr(attention, name) for name in ("to_q", "to_k", "to_v", "heads"))
+
+
+def _original(patcher) -> Patches:
+    """What lies on the network where no clone has put an object patch, for the places where one has now."""
+    return getattr(patcher, "object_patches_backup", AS_IT_LIES)
 
 
 def has_foreign_forward(layer: CrossAttention) -> bool:
@@ -65,17 +125,28 @@ def has_foreign_forward(layer: CrossAttention) -> bool:
 
 
 def is_compiled(patcher) -> bool:
-    """Whether torch.compile acts on a ModelPatcher's UNet or on parts of it.
+    """Whether torch.compile acts on the UNet that a ModelPatcher will have sampled, or on parts of it.
 
     ComfyUI's node has compiled code kept whatever transformer_options hold. Blocks of one shape then share the code of the first,
     and with it an entry that was made for that one.
     """
     if patcher.get_wrappers(comfy.patcher_extension.WrappersMP.APPLY_MODEL, "torch.compile"):
         return True
-    unet = patcher.get_model_object("diffusion_model")
+    patches = {**_original(patcher), **patcher.object_patches}
+    unet = patches.get(UNET, getattr(patcher.model, UNET))
     return any(
-        "_orig_mod" in part._modules or part._compiled_call_impl is not None for part in unet.modules()
+        "_orig_mod" in part._modules or part._compiled_call_impl is not None
+        for part in _modules(unet, UNET, patches)
     )
+
+
+def _modules(module, path: str, patches: Patches) -> Iterator[torch.nn.Module]:
+    """A module and all modules in it, where these patches lie on the network."""
+    if not isinstance(module, torch.nn.Module):
+        return
+    yield module
+    for name, child in module._modules.items():
+        yield from _modules(patches.get(f"{path}.{name}", child), f"{path}.{name}", patches)
 
 
 def _uncompiled(module):

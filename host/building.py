@@ -26,7 +26,7 @@ from ..hrv.line_chart import settling_chart
 from ..hrv.recording import Recording
 from ..hrv.vectors import HeadRelevance
 from . import concept_store, vector_store
-from .blocks import layout_of
+from .blocks import layout_of_model
 from .clip_trace import tokenize_text
 from .progress import LongWork, say
 from .recorder import Recorder
@@ -56,7 +56,7 @@ class Builder:
         earlier: HeadRelevance | None,
         name: str,
     ):
-        self.layout = layout_of(model.model.diffusion_model)
+        self.layout = layout_of_model(model)
         self._words, self._prompts, self.plan = words, building.numbered(prompts), plan
         self._check(earlier)
         self._kept, self.state = building.split(earlier, plan)

@@ -9,33 +9,25 @@ from typing import Any
 
 import torch
 
+from ..hrv import absence
 from ..hrv.accumulate import Accumulator, place_crop
 from ..hrv.attention import column_probabilities, sent
-from ..hrv.recording import Entry, Run
+from ..hrv.recording import Run
 from ..hrv.votes import VoteCounter
+from .blocks import layout_of_model
 from .following import Following, cause_of
-from .rows import NEGATIVE, POSITIVE, Chunk, Conditionings, Owner
+from .recorded_rows import Entries, Row
+from .rows import NEGATIVE, POSITIVE, Chunk, Conditionings, guidance_of, is_limited
 from .steered_sampling import recorded_factors
-
-
-@dataclass
-class _Row:
-    """Rows of one call that are recorded: `rows` of the batch show `entry`, and of the latent the part `crop`:
-    (height, width, y, x)."""
-
-    entry: Entry
-    rows: slice
-    crop: tuple[int, int, int, int]
 
 
 @dataclass
 class _Call:
     """One call of the UNet: what is recorded from it."""
 
-    rows: list[_Row]
+    rows: list[Row]
     time_bin: int
     batch: int
-    tokens: int
     latent: tuple[int, int]
 
 
@@ -49,15 +41,16 @@ class Capture(Following):
         super().__init__(run.layout, run.warnings)
         self.run = run
         self.options = options
-        self._registry = registry
+        self._entries = Entries(run, registry, options.time_bins, self.warn)
         self._sums = Accumulator(run, options.time_bins, options.memory_limit)
-        self._entries: dict[Any, Entry] = {}  # by uuid
         self._edges: list[float] | None = None
         self._time_bin: int | None = 0
         self._seen: set[Any] = set()
         self._latent: tuple[int, int] | None = None
         self._votes: VoteCounter | None = None
-        self._evaluation = 0
+        self._evaluation = self._inside = self._calls = 0
+        self._evaluated: set[str] = set()  # roles
+        self._cfg: float | None = None
 
     # -- lifecycle ----------------------------------------------------------------------------------------
 
@@ -78,11 +71,20 @@ class Capture(Following):
     def free(self) -> None:
         for entry in self.run.entries:
             entry.maps.clear()
+            entry.layer_counts.clear()
+
+    def end(self, reason: str) -> None:
+        if not self.failed:
+            self.run.absent = dict.fromkeys((POSITIVE, NEGATIVE), reason)
+        super().end(reason)
 
     def open(self, guider) -> None:
-        """Reads the guider's conditionings, and where in the schedule to record."""
+        """Reads the guider's conditionings, the layers of the model that is about to be sampled, and where in the schedule to
+        record."""
+        self.layout = self.run.layout = layout_of_model(guider.model_patcher)
         self.conditionings = Conditionings(guider)
         self._registry.guess(o.cond for o in sorted(self.conditionings, key=lambda o: o.role != POSITIVE))
+        self._cfg = guidance_of(guider)
         start, end, bins = self.options.start_percent, self.options.end_percent, self.options.time_bins
         if start > 0.0 or end < 1.0 or bins > 1:
             to_sigma = guider.model_patcher.get_model_object("model_sampling").percent_to_sigma
@@ -92,15 +94,14 @@ class Capture(Following):
                 self._votes = self.options.votes.begin(guider)
 
     def close(self) -> None:
-        """Brings the maps to rest on the CPU, entries in the order of the guider, positive ones first."""
-        owners = self.conditionings or ()
-        recorded = [self._entries[owner.uuid] for owner in owners if owner.uuid in self._entries]
-        self.run.entries = sorted(recorded, key=lambda entry: entry.role != POSITIVE)
+        """Brings the maps to rest on the CPU, and says what was not recorded."""
+        self._entries.close(self.conditionings or ())
         if self.failed:
             return
         if self._votes is not None:
             with self._voting():
                 self.options.votes.end(self._votes)
+        self.tell_layers()
         self._sums.finish()
         if self._sums.pooled_blocks:
             limit = self.options.memory_limit // 2**20
@@ -108,6 +109,24 @@ class Capture(Following):
                 f"The maps of {self._sums.pooled_blocks} layers were made smaller to stay within {limit} MB. "
                 "For finer maps raise memory_limit_mb in Record Attention."
             )
+        self._tell_absent()
+
+    def _tell_absent(self) -> None:
+        """Notes, for each role without maps, why it has none."""
+        options = self.options
+        sampling = absence.Sampling(
+            options.start_percent, options.end_percent, self._cfg, self._evaluation, self._inside, self._calls
+        )
+        for role in (POSITIVE, NEGATIVE):
+            if any(entry.role == role and entry.maps for entry in self.run.entries):
+                continue
+            conds = [owner.cond for owner in self.conditionings if owner.role == role]
+            limited = sum(map(is_limited, conds))
+            wanted = role == POSITIVE or options.negative
+            evaluated = role in self._evaluated
+            told = absence.Told(role, len(conds), limited, wanted, evaluated)
+            lost = [text for cause, text in self.lost.items() if evaluated or cause == "rows"]
+            self.run.absent[role] = absence.why_absent(sampling, told, lost)
 
     # -- what the sampler does ------------------------------------------------------------------------------
 
@@ -116,12 +135,14 @@ class Capture(Following):
         self._seen = set()
         self._evaluation += 1
         if self._edges is None:
+            self._inside += 1
             return
         sigma = float(timestep.flatten()[0])
         edges = self._edges
         if not edges[-1] <= sigma <= edges[0]:
             self._time_bin = None
             return
+        self._inside += 1
         self._time_bin = next(i for i in range(len(edges) - 1) if sigma >= edges[i + 1])
 
     @contextlib.contextmanager
@@ -142,6 +163,7 @@ class Capture(Following):
         """
         if self.failed or self._time_bin is None or self._latent is None or context is None:
             return None
+        self._calls += 1
         found = (
             self._row(chunk, tuple(x.shape[-2:]), context.shape[1])
             for chunk in self.chunks(x, transformer_options)
@@ -149,7 +171,7 @@ class Capture(Following):
         rows = [row for row in found if row is not None]
         if not rows:
             return None
-        call = _Call(rows, self._time_bin, x.shape[0], context.shape[1], self._latent)
+        call = _Call(rows, self._time_bin, x.shape[0], self._latent)
 
         def values(number, module, q, k, v, extra_options):
             self._record(number, module, call, q, k, extra_options)
@@ -165,10 +187,13 @@ class Capture(Following):
 
     # -- rows -------------------------------------------------------------------------------------------------
 
-    def _row(self, chunk: Chunk, shape: tuple[int, int], tokens: int) -> _Row | None:
+    def _row(self, chunk: Chunk, shape: tuple[int, int], tokens: int) -> Row | None:
         """What is recorded of a chunk; None for nothing. shape: (height, width) of its latent."""
         owner = self.conditionings.owner(chunk)
-        if owner is None or (owner.role == NEGATIVE and not self.options.negative):
+        if owner is None:
+            return None
+        self._evaluated.add(owner.role)
+        if owner.role == NEGATIVE and not self.options.negative:
             return None
         crop = self.conditionings.crop(chunk, self._latent)
         if crop[:2] != shape:
@@ -178,41 +203,24 @@ class Capture(Following):
                 cause="tiles",
             )
             return None
+        length = self.conditionings.length(chunk)
         with self.lock:
             if (
                 chunk.uuid in self._seen
             ):  # guidance such as PAG evaluates the same prompt again: the first counts
                 return None
             self._seen.add(chunk.uuid)
-            entry = self._entries.get(chunk.uuid) or self._new_entry(owner, chunk)
-        if tokens % entry.length or entry.batch != chunk.batch:
+            entry = self._entries.of(owner, chunk, length)
+        repeats, rest = divmod(tokens, length)
+        if rest or entry.batch != chunk.batch:
             self.warn(
-                f"A prompt of {entry.length} tokens for {entry.batch} pictures reached the model with {tokens} tokens for "
+                f"A prompt of {length} tokens for {entry.batch} pictures reached the model with {tokens} tokens for "
                 f"{chunk.batch}, because another node changes prompts or batches (NegPip, attention couple and the like). "
                 "Those steps were not recorded.",
                 cause="prompt",
             )
             return None
-        return _Row(entry, chunk.rows, crop)
-
-    def _new_entry(self, owner: Owner, chunk: Chunk) -> Entry:
-        length = self.conditionings.length(chunk)
-        prompt, warning = self._registry.prompt_of(owner.cond)
-        if warning:
-            self.warn(warning)
-        if prompt is not None and prompt.length != length:
-            self.warn(
-                f"The prompt has {prompt.length} tokens, but the model sees {length}; its words are not known."
-            )
-            prompt = None
-        is_sure = prompt is not None and not prompt.is_guess
-        columns = prompt.recorded_columns if is_sure else tuple(range(length))
-        entry = Entry(
-            owner.role, owner.index, prompt, length, columns, [0] * self.options.time_bins, chunk.batch
-        )
-        self._entries[chunk.uuid] = entry
-        self.run.entries.append(entry)
-        return entry
+        return Row(entry, chunk.rows, crop, length, repeats)
 
     # -- layers -----------------------------------------------------------------------------------------------
 
@@ -229,22 +237,12 @@ class Capture(Following):
         if self.failed:
             return
         grid = tuple(extra_options["activations_shape"][-2:])  # height and width of the layer
-        fits = (
-            q.shape[0] == k.shape[0] == call.batch
-            and q.shape[1] == grid[0] * grid[1]
-            and k.shape[1] == call.tokens
-        )
+        fits = q.shape[0] == k.shape[0] == call.batch and q.shape[1] == grid[0] * grid[1]
         for row in call.rows:
-            if not fits:
-                self.warn(
-                    f"Another node changes rows, pixels or tokens inside the model (NegPip, attention couple and the like): "
-                    f"layer {self.layout.blocks[number]} had {q.shape[0]} rows of {q.shape[1]} pixels and {k.shape[1]} tokens "
-                    f"where {call.batch} of {grid[0]}×{grid[1]} and {call.tokens} were expected. Such layers were left out.",
-                    cause="layer",
-                )
-                with self.lock:
-                    self._sums.drop(row.entry, number)
-                continue
+            with self.lock:
+                if not (fits and self._entries.fits(row, k.shape[1])):
+                    self._leave_out(number, row, call, q, k, grid)
+                    continue
             if self._votes is not None and row.entry.role == POSITIVE:
                 with self._voting():
                     draw_key = (self._evaluation, row.entry.index)
@@ -254,18 +252,31 @@ class Capture(Following):
             with self.lock:
                 self._add(number, row, call, q[row.rows], k[row.rows], grid, extra_options)
 
+    def _leave_out(
+        self, number: int, row: Row, call: _Call, q: torch.Tensor, k: torch.Tensor, grid: tuple[int, int]
+    ) -> None:
+        self.warn(
+            f"Another node changes rows, pixels or tokens inside the model (NegPip, attention couple and the like): "
+            f"layer {self.layout.blocks[number]} had {q.shape[0]} rows of {q.shape[1]} pixels and {k.shape[1]} tokens "
+            f"where {call.batch} of {grid[0]}×{grid[1]} and {row.keys} were expected. Such layers were left out.",
+            cause="layer",
+        )
+        self._sums.drop(row.entry, number)
+
     def _add(
         self,
         number: int,
-        row: _Row,
+        row: Row,
         call: _Call,
         q: torch.Tensor,
         k: torch.Tensor,
         grid: tuple[int, int],
         extra_options: dict[str, Any],
     ) -> None:
-        """Adds P of one layer to the sums: straight away where it is kept as it comes."""
+        """Adds P of one layer to the sums: straight away where it is kept as it comes. Counts it."""
         entry, heads = row.entry, self.layout.blocks[number].heads
+        counts = entry.layer_counts.setdefault(number, [0] * self.options.time_bins)
+        counts[call.time_bin] += 1
         factors = recorded_factors(row.rows, entry.columns, self.layout.span(number), extra_options)
         room = None
         if factors is None and row.crop[:2] == call.latent:

@@ -55,7 +55,8 @@ class EditedLayers:
     def options(self, unet, options):
         """A copy of transformer_options with entries for the layers that are edited."""
         for kind in ("attn1", "attn2"):
-            options = with_entries(unet, options, kind, functools.partial(self._entry, kind))
+            entry_for = functools.partial(self._entry, kind)
+            options = with_entries(unet, self._following.layout, options, kind, entry_for)
         return options
 
     def _entry(self, kind: Kind, number: int, block: Block, module, occupant, options) -> Attention | None:

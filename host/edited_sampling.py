@@ -41,7 +41,7 @@ class EditedSampling(Following):
         self._is_start = False
         self._is_other = False  # the samplings start from different noise
         self._compared: set[int] = set()  # places
-        self._calls = 0
+        self._evaluations = self._in_time = self._calls = 0
 
     def open(self, guider) -> None:
         """Compares the words of both pictures."""
@@ -92,6 +92,8 @@ class EditedSampling(Following):
         self._kinds = () if self._is_other else tuple(k for k, edge in self._edges.items() if sigma >= edge)
         self._is_start = moment == next(iter(self.run.frames), None)
         wanted = not self._is_other and (self._kinds or self.options.mask is not None)
+        self._evaluations += 1
+        self._in_time += bool(wanted or self._factors)
         self._frames = self.run.frames.get(moment, {}) if wanted else {}
         self._denoised = self.run.denoised.get(moment) if wanted else None
         if wanted and not self._frames and not self.run.is_cut_short:
@@ -111,10 +113,14 @@ class EditedSampling(Following):
     def close(self) -> None:
         """Says so when nothing was edited and no reason has been given yet."""
         if not self._calls and not self.warnings and not self.failed:
-            self.warn(
-                "Edit Prompt changed nothing: no step of the second sampler lies before cross_percent or self_percent, or "
-                "another node runs the model in a way that cannot be followed."
+            why = (
+                "the positive prompt was evaluated in none of the steps before cross_percent or self_percent."
             )
+            if not self._evaluations:
+                why = "another node runs the model in a way that cannot be followed."
+            elif not self._in_time:
+                why = "no step of the second sampler lies before cross_percent or self_percent."
+            self.warn(f"Edit Prompt changed nothing: {why}")
 
     # -- one call of the UNet ---------------------------------------------------------------------------------
 
@@ -187,7 +193,7 @@ class EditedSampling(Following):
                 self._is_other = True
         if self._is_other or not self._kinds:
             return None
-        taken = replay(executor, frame, self._kinds, x, control, chunk.rows, options)
+        taken = replay(executor, self.layout, frame, self._kinds, x, control, chunk.rows, options)
         if self.options.smaller_grids:
             taken.only_smaller_grids()
         if is_first and frame.output is not None:

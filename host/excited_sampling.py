@@ -18,7 +18,7 @@ from .following import Following, ran_out_of_memory
 from .gradients import DIFFERENTIABLE_ATTENTION, Reached, differentiable, until_layer
 from .prompt_edit import Editor
 from .recorder import Recorder
-from .rows import Chunk
+from .rows import Chunk, is_limited
 from .run_memory import Rememberer
 from .wrapping import CALC_COND_BATCH, DIFFUSION_MODEL
 
@@ -32,6 +32,10 @@ LESS_MEMORY = (
 )
 LOSS_SCALE = 1024.0
 """Small gradients would be lost in half precision; a power of two changes nothing else."""
+NOT_FITTING = (
+    "Another node changes prompts, batches or the size of what the model is given (NegPip, attention couple, tiles and the "
+    "like). Those steps were not excited."
+)
 NO_NOUNS = (
     "Attend and Excite found no thing in the prompt by itself. Name the words to excite in its words input."
 )
@@ -64,7 +68,9 @@ class ExcitedSampling(Following):
         self._steps: list[float] = []
         self._latent: tuple[int, int] = (0, 0)
         self._uphill: torch.Tensor | None = None
-        self._evaluations = 0
+        self._keys: dict[Any, int] = {}  # by uuid: how many a layer should see
+        self._limited = False
+        self._asked = self._in_time = self._gradients = 0
 
     def open(self, guider) -> None:
         """Finds the words in the positive prompts."""
@@ -73,6 +79,8 @@ class ExcitedSampling(Following):
             words = [excitement.columns(prompt) for excitement in self.excitements]
             if any(words):
                 self._words[owner.uuid] = words
+        conds = [owner.cond for owner in self.conditionings if owner.uuid in self._words]
+        self._limited = bool(conds) and all(map(is_limited, conds))
         self._tell_missing()
 
     def _tell_missing(self) -> None:
@@ -84,12 +92,24 @@ class ExcitedSampling(Following):
                 self.warn(NO_NOUNS)
 
     def close(self) -> None:
-        """Says so when nothing was excited and no reason has been given yet."""
-        if not self._evaluations and not self.warnings:
-            self.warn(
-                "Attend and Excite changed nothing in this picture: no step of the sampler lies between start_percent and "
-                "end_percent, or another node runs the model in a way that cannot be followed."
+        """Says what was not excited, and why."""
+        if self.failed:
+            return
+        self.tell_layers()
+        if self._words and not self._gradients and not self.lost:
+            self.warn(f"Attend and Excite changed nothing in this picture: {self._why_idle()}")
+
+    def _why_idle(self) -> str:
+        if not self._asked:
+            return "another node runs the model in a way that cannot be followed."
+        if not self._in_time:
+            return "no step of the sampler lies between start_percent and end_percent."
+        if self._limited:
+            return (
+                "the prompt with its words is limited to a part of the schedule (ConditioningSetTimestepRange) that no step "
+                "between start_percent and end_percent falls into."
             )
+        return "the prompt with its words was evaluated in no step between start_percent and end_percent."
 
     def abandon(self, at: str, error: Exception) -> None:
         if ran_out_of_memory(error):
@@ -110,26 +130,29 @@ class ExcitedSampling(Following):
             return None
         model = guider.inner_model
         sampling = model.model_sampling
+        self._asked += 1
         self._steps = [excitement.step(_part(sampling, timestep)) for excitement in self.excitements]
         lists = [found for role, conds in guider.conds.items() if (found := self._worded(role, conds))]
-        if not any(self._steps) or not lists:
+        if not any(self._steps):
+            return None
+        self._in_time += 1
+        if not lists:
             return None
         self._latent = tuple(x.shape[-2:])
         self.layers = small_grid(self.layout, self.levels, self._latent)
         self._uphill = torch.zeros_like(x, dtype=torch.float32)
-        self.differentiating = True
+        self.differentiating, before = True, self._gradients
         try:
             with self.conditionings.evaluated(lists):
                 comfy.samplers.calc_cond_batch(model, lists, x, timestep, _unfollowed(model_options))
         finally:
             self.differentiating = False
             uphill, self._uphill = self._uphill, None
-        if self.failed:
+        if self.failed or self._gradients == before:
             return None
         if not torch.isfinite(uphill).all():
             self.warn("Attend and Excite left out steps in which its gradient was no number.", cause="nan")
             return None
-        self._evaluations += 1
         # the network sees c · x; a step of s along its gradient there is a step of s / c of x
         one = torch.ones(1, 1, 1, 1, device=x.device)
         scale = sampling.calculate_input(timestep[:1].to(one), one)
@@ -157,13 +180,17 @@ class ExcitedSampling(Following):
             leaf = x.clone().requires_grad_()
             means: dict[Any, dict[int, torch.Tensor]] = {chunk.uuid: {} for chunk in chunks}
             grids: set[tuple[int, int]] = set()
-            options = {**until_layer(unet, self.layers[-1], options), **DIFFERENTIABLE_ATTENTION}
-            options = self.with_entries(unet, options, self._reader(chunks, means, grids), self.layers)
+            last = self.layout.blocks[self.layers[-1]]
+            options = {**until_layer(last, options), **DIFFERENTIABLE_ATTENTION}
+            options = self.with_entries(
+                unet, options, self._reader(len(x), chunks, means, grids), self.layers
+            )
             try:
                 executor(leaf, timesteps, context, y, control, options, **kwargs)
             except Reached:
                 pass
-            if self.failed or not grids:
+            chunks = [chunk for chunk in chunks if means[chunk.uuid]]
+            if self.failed or not chunks:
                 return torch.zeros_like(x)
             (grid,) = grids
             loss = sum(self._loss(chunk, means[chunk.uuid], grid) for chunk in chunks)
@@ -173,33 +200,36 @@ class ExcitedSampling(Following):
             part = self._uphill[..., top : top + height, left : left + width]
             with self.lock:
                 part += gradient[chunk.rows, : part.shape[1]].to(part) / LOSS_SCALE
+                self._gradients += 1
         return torch.zeros_like(x)
 
     def _fits(self, chunk: Chunk, x: torch.Tensor, context: torch.Tensor) -> bool:
         height, width, _, _ = self.conditionings.crop(chunk, self._latent)
-        length = self._prompts[chunk.uuid].length
+        length, whole = self._prompts[chunk.uuid].length, self.conditionings.length(chunk)
+        repeats, rest = divmod(context.shape[1], whole)
         if (
             (height, width) == tuple(x.shape[-2:])
             and chunk.batch == self._uphill.shape[0]
-            and (context.shape[1] % length == 0 and self.conditionings.length(chunk) == length)
+            and whole in (length, 2 * length)  # twice as long with NegPip (`Entries.fits`)
+            and not rest
         ):
+            self._keys[chunk.uuid] = repeats * length
             return True
-        self.warn(
-            "Another node changes prompts, batches or the size of what the model is given (NegPip, attention couple, tiles "
-            "and the like). Those steps were not excited.",
-            cause="fit",
-        )
+        self.warn(NOT_FITTING, cause="fit")
         return False
 
-    def _reader(self, chunks: Sequence[Chunk], means: dict, grids: set):
+    def _reader(self, rows: int, chunks: Sequence[Chunk], means: dict, grids: set):
         """Takes the weighted mean of a layer's head maps, (excitement, row, pixel, column), into means[uuid][layer]."""
         weights = torch.stack([weights_on(e, self.layout, self.layers) for e in self.excitements])
         heads = [self.layout.blocks[number].heads for number in self.layers]
         parts = dict(zip(self.layers, weights.split(heads, dim=1), strict=True))
 
         def read(number, module, q, k, v, extra_options):
-            grids.add(tuple(extra_options["activations_shape"][-2:]))
             for chunk in chunks:
+                if q.shape[0] != rows or k.shape[:2] != (rows, self._keys[chunk.uuid]):
+                    self.warn(NOT_FITTING, cause="fit")
+                    continue
+                grids.add(tuple(extra_options["activations_shape"][-2:]))
                 length = self._prompts[chunk.uuid].length
                 mean = weighted_map(q[chunk.rows], k[chunk.rows], parts[number].to(q.device), length)
                 means[chunk.uuid].setdefault(number, mean)  # a checkpointed block runs twice

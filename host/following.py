@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -22,6 +22,9 @@ OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
 Values = Callable[..., torch.Tensor]
 """(number of the layer, its module, q, k, v, extra_options) → the v that the layer goes on with."""
 
+
+LOSSES = ("words", "rows", "tiles", "prompt", "fit", "layer", "own way")
+"""Causes of the warnings that say why something was not followed."""
 
 Followed = TypeVar("Followed")
 
@@ -39,6 +42,9 @@ class Following:
         self.conditionings: Conditionings | None = None
         self.failed = False
         self.lock = threading.RLock()  # several GPUs run their chunks in threads
+        self.awaited: set[int] = set()  # layers that were to come by an entry of ours
+        self.reached: set[int] = set()  # of these, those that did
+        self.lost: dict[str, str] = {}  # warnings that say what could not be followed, by cause
         self._warned: set[str] = set()
 
     @contextlib.contextmanager
@@ -69,6 +75,8 @@ class Following:
     def warn(self, message: str, cause: str | None = None) -> None:
         """Notes a warning and says it in the log, once for each cause (the message itself if not given)."""
         with self.lock:
+            if cause in LOSSES:
+                self.lost.setdefault(cause, message)
             if (cause or message) in self._warned:
                 return
             self._warned.add(cause or message)
@@ -86,6 +94,7 @@ class Following:
                 continue
             prompt, warning = find_prompt(owner.cond, registries)
             if prompt is None:
+                self.lost["words"] = warning or unknown
                 self.warn(warning or unknown)
                 continue
             if warning:
@@ -109,23 +118,21 @@ class Following:
         return chunks
 
     def with_entries(
-        self, unet, options: dict[str, Any], values: Values, layers: Container[int] | None = None
+        self, unet, options: dict[str, Any], values: Values, layers: Collection[int] | None = None
     ) -> dict[str, Any]:
         """A copy of the UNet's transformer_options with an entry for these cross-attention layers (None: all), which calls
         `values` and then does what the layer would have done. Nothing refers back to the copy: it dies with the call."""
         replace = options.get("patches_replace", {})
         attn2 = dict(replace.get("attn2", {}))
-        for number, (block, module) in enumerate(cross_attention_layers(unet)):
-            if layers is not None and number not in layers:
+        wanted = range(len(self.layout.blocks)) if layers is None else layers
+        self.awaited.update(wanted)
+        for block, module in cross_attention_layers(unet):
+            number = self.layout.numbers.get(block.key, -1)
+            if number not in wanted or self.layout.blocks[number] != block:
                 continue
             occupant = attn2.get(block.key, attn2.get(block.key[:2]))
             if occupant is None and has_foreign_forward(module):
-                self.warn(
-                    "Another pack has replaced the cross-attention of this model (NAG and the like). To leave its picture "
-                    f"as it is, those layers were not {self.done}.",
-                    cause="forward",
-                )
-                continue
+                continue  # an entry would silence it
             attn2[block.key] = self._entry(number, module, values, options, occupant)
         return {**options, "patches_replace": {**replace, "attn2": attn2}}
 
@@ -133,11 +140,28 @@ class Following:
         at = f"at layer {self.layout.blocks[number]}"
 
         def entry(q, k, v, extra_options):
+            self.reached.add(number)
             with self.guarded(at):
                 v = values(number, module, q, k, v, extra_options)
             return attend(occupant, q, k, v, extra_options, options)
 
         return entry
+
+    def tell_layers(self) -> None:
+        """Says so when layers never came by their entries: their own forward, or what stands around them, is another pack's."""
+        total, missing = len(self.awaited), len(self.awaited - self.reached)
+        if missing and missing == total:
+            self.warn(
+                f"Another pack has replaced the cross-attention of this model (NAG and the like): all {total} layers run its own "
+                f"way, and none was {self.done}.",
+                cause="own way",
+            )
+        elif missing:
+            self.warn(
+                f"{missing} of {total} layers {'was' if missing == 1 else 'were'} not {self.done}, because another pack runs "
+                f"{'it' if missing == 1 else 'them'} its own way (NAG and the like).",
+                cause="own way",
+            )
 
 
 def begun(make: Callable[[], Followed], doing: str) -> Followed | None:

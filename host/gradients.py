@@ -27,7 +27,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, ResBlock,
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
-from .blocks import cross_attention_layers
+from ..hrv.layout import Block, Layout
 
 WITH_WEIGHTS = (F.linear, F.conv2d, F.group_norm, F.layer_norm)
 
@@ -120,10 +120,9 @@ class Reached(Exception):
     """The UNet has computed what was wanted of it."""
 
 
-def until_layer(unet: UNetModel, number: int, options: dict[str, Any]) -> dict[str, Any]:
-    """A copy of the UNet's transformer_options with which it raises `Reached` before the first output block behind the
-    cross-attention layer of this number. Without a block behind it, it runs to its end."""
-    block = list(cross_attention_layers(unet))[number][0]
+def until_layer(block: Block, options: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a UNet's transformer_options with which it raises `Reached` before the first output block behind this
+    cross-attention layer. Without a block behind it, it runs to its end."""
     last = block.index if block.part == "output" else -1
     patches = options.get("patches", {})
 
@@ -136,8 +135,8 @@ def until_layer(unet: UNetModel, number: int, options: dict[str, Any]) -> dict[s
     return {**options, "patches": stopping}
 
 
-def levels_of(unet: UNetModel) -> list[int]:
-    """For each cross-attention layer, in execution order, how often the latent has been halved on the way to it."""
+def levels_of(unet: UNetModel, layout: Layout) -> list[int]:
+    """For each cross-attention layer of a UNet, how often the latent has been halved on the way to it."""
     levels, level = [], 0
     for stage in unet.input_blocks:
         level += any(isinstance(layer, Downsample) or getattr(layer, "updown", False) for layer in stage)
@@ -147,4 +146,4 @@ def levels_of(unet: UNetModel) -> list[int]:
         "middle": [level],
         "output": levels[::-1],
     }  # an output block works on its skip's grid
-    return [place[block.part][block.index] for block, _ in cross_attention_layers(unet)]
+    return [place[block.part][block.index] for block in layout.blocks]

@@ -28,7 +28,7 @@ from ..hrv.layout import Layout
 from ..hrv.vectors import HeadRelevance
 from ..hrv.votes import VoteCounter
 from . import concept_store, paths, vector_store
-from .blocks import layout_of
+from .blocks import layout_of_model
 from .concept_words import encode_words
 from .weights_identity import weights_identity
 
@@ -67,7 +67,7 @@ class PassiveVotes:
     def begin(self, guider) -> VoteCounter:
         self._model = guider.model_patcher
         counter = VoteCounter(
-            layout_of(self._model.model.diffusion_model), self._encoded, random.SystemRandom().getrandbits(63)
+            layout_of_model(self._model), self._encoded, random.SystemRandom().getrandbits(63)
         )
         counter.begin("")
         return counter

@@ -106,8 +106,7 @@ class Recorder(Wrapping):
             capture.close()
             complaint = unusable(capture.run, samples)
             if complaint is not None:
-                capture.free()
-                capture.warn(complaint)
+                capture.end(complaint)
         try:
             capture.run.traces = call.traces(samples)
         except Exception as error:  # e.g. nested latents

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from ..hrv.layout import Block
+from ..hrv.layout import Block, Layout
 from ..hrv.source_run import Frame
 from .blocks import attend, has_foreign_forward, transformers
 
@@ -36,11 +36,18 @@ class Taken:
 
 
 def replay(
-    executor, frame: Frame, kinds: tuple[Kind, ...], present: torch.Tensor, control, rows: slice, options
+    executor,
+    layout: Layout,
+    frame: Frame,
+    kinds: tuple[Kind, ...],
+    present: torch.Tensor,
+    control,
+    rows: slice,
+    options,
 ) -> Taken:
     """The UNet's own forward, without the wrappers of any pack, on a remembered frame.
 
-    executor: of a DIFFUSION_MODEL wrapper. present, control, options: the latents (row, channel, height, width), control
+    executor: of a DIFFUSION_MODEL wrapper. layout: by which layers are numbered. present, control, options: the latents (row, channel, height, width), control
     signals and transformer_options of the present call; patches in the options act. rows: those that stand for the frame's
     pictures.
     """
@@ -51,14 +58,14 @@ def replay(
     # the id is nobody's, so that no pack takes these rows for those of a prompt it follows
     options = {**options, "uuids": [uuid.uuid4()], "cond_or_uncond": [number]}
     for kind in ("attn1", "attn2"):
-        options = with_entries(executor.class_obj, options, kind, _taking(taken, kind, kind in kinds))
+        options = with_entries(executor.class_obj, layout, options, kind, _taking(taken, kind, kind in kinds))
     taken.output = executor.original(
         x, timesteps, context, y, signals_of(control, rows, len(present)), options
     )
     return taken
 
 
-def with_entries(unet, options: dict[str, Any], kind: Kind, entry_for) -> dict[str, Any]:
+def with_entries(unet, layout: Layout, options: dict[str, Any], kind: Kind, entry_for) -> dict[str, Any]:
     """A copy of transformer_options with replacements for the layers of one kind; it dies with the call.
 
     entry_for(number, block, module, occupant, options) → an `Attention`, or None to leave the layer as it is. occupant: the
@@ -66,8 +73,9 @@ def with_entries(unet, options: dict[str, Any], kind: Kind, entry_for) -> dict[s
     """
     replace = options.get("patches_replace", {})
     entries = dict(replace.get(kind, {}))
-    for number, (block, transformer) in enumerate(transformers(unet)):
-        if kind == "attn1" and transformer.disable_self_attn:
+    for block, transformer in transformers(unet):
+        number = layout.numbers.get(block.key)
+        if number is None or (kind == "attn1" and transformer.disable_self_attn):
             continue
         occupant = entries.get(block.key, entries.get(block.key[:2]))
         entry = entry_for(number, block, getattr(transformer, kind), occupant, options)

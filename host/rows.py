@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import comfy.patcher_extension
+import comfy.samplers
 
 POSITIVE, NEGATIVE = "positive", "negative"
 
@@ -109,6 +110,25 @@ class Conditionings:
             return None
         first = self._owners.get(self._lists[chunk.number][0]["uuid"])
         return owner if first is not None and first.guider_role == owner.guider_role else None
+
+
+def guidance_of(guider) -> float | None:
+    """The CFG at which a guider may leave the negative prompt out, as ComfyUI does at 1; None where it works otherwise."""
+    always = guider.model_options.get("disable_cfg1_optimization", False)
+    if always or type(guider).predict_noise is not comfy.samplers.CFGGuider.predict_noise:
+        return None
+    return float(guider.cfg)
+
+
+def is_limited(cond: dict[str, Any]) -> bool:
+    """Whether a conditioning, as a guider holds it, is for a part of the schedule only."""
+    return "start_percent" in cond or "end_percent" in cond
+
+
+def is_zeroed(cond: dict[str, Any]) -> bool:
+    """Whether a conditioning is all zeros (ConditioningZeroOut)."""
+    embedding = cond.get("cross_attn")
+    return embedding is not None and not bool(embedding.any())
 
 
 def go_innermost(model_options: dict[str, Any], key: str) -> None:

@@ -13,7 +13,7 @@ from ..hrv.prompt import Prompt
 from ..hrv.steering import Steering, TokenFactors, missing_words, scale_values, token_factors
 from .clip_trace import TextRegistry
 from .following import Following
-from .rows import POSITIVE, Owner
+from .rows import POSITIVE, Owner, is_limited
 
 STEERED_ROWS = "hrv_steered_rows"
 """Where transformer_options hold the `SteeredRows` of a call, for a recorder that wants them."""
@@ -27,10 +27,12 @@ UNKNOWN_WORDS = (
 class SteeredRows:
     """Rows of one call that are steered. recorded: factors, for one copy of the prompt, that a recorder is to apply.
 
-    columns: int64 (column,), all repeats of the prompt included; factors: float32 (column, head); on the device.
+    keys: how many a layer should see in them. columns: int64 (column,), all repeats of the prompt included; factors: float32
+    (column, head); on the device.
     """
 
     rows: slice
+    keys: int
     recorded: TokenFactors
     columns: torch.Tensor
     factors: torch.Tensor
@@ -62,29 +64,53 @@ class SteeredSampling(Following):
         self._prompts: dict[int, Prompt] = {}  # by id of the owner
         self._ranges: list[tuple[float, float]] = []
         self._rows: dict[tuple, SteeredRows | None] = {}
+        self._limited = False
         self._calls = 0
+        self._in_time: set[int] = set()  # steerings that a call fell into
+        self._done: set[int] = set()  # of these, those that a positive prompt was evaluated in
+        self._missing: set[int] = set()  # those whose words are in no prompt, which was said
 
     def open(self, guider) -> None:
         """Finds the words in the positive prompts, and where in the schedule each steering acts."""
         known = self.known_prompts(guider, self.registries, UNKNOWN_WORDS)
         self._prompts = {id(owner): prompt for owner, prompt in known}
         prompts = list(self._prompts.values())
-        for steering in self.steerings if prompts else ():
-            for complaint in missing_words(steering, prompts):
+        for number, steering in enumerate(self.steerings if prompts else ()):
+            complaints = missing_words(steering, prompts)
+            for complaint in complaints:
                 self.warn(f"{steering.name}: {complaint}")
+            if complaints and len(complaints) == len(steering.words):
+                self._missing.add(number)
+        conds = [owner.cond for owner in self.conditionings if owner.role == POSITIVE]
+        self._limited = bool(conds) and all(map(is_limited, conds))
         to_sigma = guider.model_patcher.get_model_object("model_sampling").percent_to_sigma
         self._ranges = [
             (float(to_sigma(s.end_percent)), float(to_sigma(s.start_percent))) for s in self.steerings
         ]
 
     def close(self) -> None:
-        """Says so when nothing was steered and no reason has been given yet."""
-        if not self._calls and not self.warnings:
-            names = " and ".join(dict.fromkeys(steering.name for steering in self.steerings))
-            self.warn(
-                f"{names} changed nothing in this picture: no step of the sampler lies between start_percent and end_percent, "
-                "or another node runs the model in a way that cannot be followed."
+        """Says what was not steered, and why."""
+        if self.failed:
+            return
+        self.tell_layers()
+        idle: dict[str, list[str]] = {}
+        for number, steering in enumerate(self.steerings):
+            if number not in self._done | self._missing and not self.lost:
+                idle.setdefault(self._why_idle(number), []).append(steering.name)
+        for why, names in idle.items():
+            self.warn(f"{' and '.join(dict.fromkeys(names))} changed nothing in this picture: {why}")
+
+    def _why_idle(self, number: int) -> str:
+        if not self._calls:
+            return "another node runs the model in a way that cannot be followed."
+        if number not in self._in_time:
+            return "no step of the sampler lies between start_percent and end_percent."
+        if self._limited:
+            return (
+                "the positive prompt is limited to a part of the schedule (ConditioningSetTimestepRange) that no step between "
+                "start_percent and end_percent falls into."
             )
+        return "the positive prompt was evaluated in no step between start_percent and end_percent."
 
     # -- one call of the UNet ---------------------------------------------------------------------------------
 
@@ -97,23 +123,25 @@ class SteeredSampling(Following):
         """
         if self.failed or self.conditionings is None or context is None:
             return transformer_options
+        self._calls += 1
         active = self._active(transformer_options)
+        self._in_time.update(active)
         steered = []
         for chunk in self.chunks(x, transformer_options):
             owner = self.conditionings.owner(chunk)
             if not active or owner is None or owner.role != POSITIVE:
                 continue
+            self._done.update(active)
             length = self.conditionings.length(chunk)
             found = self._steered_rows(owner, active, chunk.rows, length, context.shape[1], x.device)
             if found is not None:
                 steered.append(found)
         if not steered:
             return transformer_options
-        self._calls += 1
-        rows, tokens = x.shape[0], context.shape[1]
+        rows = x.shape[0]
 
         def values(number, module, q, k, v, extra_options):
-            return self._steered_values(number, steered, v, rows, tokens)
+            return self._steered_values(number, steered, v, rows)
 
         return {
             **self.with_entries(unet, transformer_options, values, self._layers(active)),
@@ -139,11 +167,12 @@ class SteeredSampling(Following):
         tokens: int,
         device: torch.device,
     ) -> SteeredRows | None:
-        """The rows of one chunk with their factors; None when there is nothing to steer in them."""
+        """The rows of one chunk with their factors; None when there is nothing to steer in them. length: of the conditioning,
+        which NegPip makes twice as long as the prompt (`Entries.fits`); tokens: of the call's context."""
         prompt = self._prompts.get(id(owner))
         if prompt is None:
             return None
-        if prompt.length != length or tokens % length:
+        if length not in (prompt.length, 2 * prompt.length) or tokens % length:
             self.warn(
                 f"A prompt of {prompt.length} tokens reached the model with {tokens}, because another node changes prompts "
                 "(NegPip, attention couple and the like). Those steps were not steered.",
@@ -156,10 +185,12 @@ class SteeredSampling(Following):
             factors = token_factors(acting, prompt, self.layout.heads)
             recorded = token_factors([s for s in acting if s.recorded], prompt, self.layout.heads)
             repeats = tokens // length  # the host pads a prompt by repeating it
-            columns = [column + repeat * length for repeat in range(repeats) for column in factors.columns]
+            starts = range(0, repeats * prompt.length, prompt.length)
+            columns = [start + column for start in starts for column in factors.columns]
             self._rows[key] = (
                 SteeredRows(
                     rows,
+                    repeats * prompt.length,
                     recorded,
                     torch.tensor(columns, dtype=torch.int64, device=device),
                     factors.factors.repeat(repeats, 1).to(device),
@@ -175,20 +206,23 @@ class SteeredSampling(Following):
         return [n for n in range(len(self.layout.blocks)) if changed[self.layout.span(n)].any()]
 
     def _steered_values(
-        self, number: int, steered: list[SteeredRows], v: torch.Tensor, rows: int, tokens: int
+        self, number: int, steered: list[SteeredRows], v: torch.Tensor, rows: int
     ) -> torch.Tensor:
         """v: (row, token, heads · d). The same, or a copy with the words' values multiplied."""
         if self.failed:
             return v
-        if v.shape[:2] != (rows, tokens):
+        fitting = [part for part in steered if v.shape[:2] == (rows, part.keys)]
+        if len(fitting) < len(steered):
+            expected = next(part.keys for part in steered if part not in fitting)
             self.warn(
                 "Another node changes rows or tokens inside the model (NegPip, attention couple and the like): layer "
-                f"{self.layout.blocks[number]} had {v.shape[0]} rows of {v.shape[1]} tokens where {rows} of {tokens} were "
+                f"{self.layout.blocks[number]} had {v.shape[0]} rows of {v.shape[1]} tokens where {rows} of {expected} were "
                 "expected. Such layers were not steered.",
                 cause="layer",
             )
+        if not fitting:
             return v
         v = v.clone()
-        for part in steered:
+        for part in fitting:
             scale_values(v, part.rows, part.columns, part.factors[:, self.layout.span(number)])
         return v

@@ -11,7 +11,7 @@ import comfy.patcher_extension
 import torch
 
 from ..hrv.layout import Layout
-from .blocks import UnsupportedModel, is_compiled, layout_of
+from .blocks import UnsupportedModel, is_compiled, layout_of_model
 from .following import Following, begun
 from .progress import say
 from .rows import go_innermost
@@ -32,7 +32,7 @@ def layout_or_reason(model, consequence: str) -> tuple[Layout | None, str]:
     """(layout, ""), or (None, why not) for a model that has no cross-attention of this kind. The log and the node then say so,
     and what becomes of the picture: it is made all the same."""
     try:
-        return layout_of(getattr(model.model, "diffusion_model", None)), ""
+        return layout_of_model(model), ""
     except UnsupportedModel as error:
         logging.warning("[HRV] %s %s", error, consequence)
         say(f"{error} {consequence}")

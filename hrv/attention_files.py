@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from . import tensor_files
-from .attention_metadata import FORMAT, KIND, metadata_of, runs_of
+from .attention_metadata import FORMAT, KIND, layer_name, metadata_of, runs_of
 from .latents import Traces, fingerprints, size_of, thumbnails
 from .layout import Layout
 from .recording import Entry, Match, Recording, Run
@@ -138,8 +138,7 @@ def _named_maps(runs: list[Run]) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _name(conditioning: int, picture: int, time_bin: int, key: tuple[str, int, int]) -> str:
-    part, index, transformer = key
-    return f"prompt{conditioning}.picture{picture}.time{time_bin}.{part}.{index}.{transformer}"
+    return f"prompt{conditioning}.picture{picture}.time{time_bin}.{layer_name(key)}"
 
 
 def _little_endian(array: np.ndarray) -> memoryview:

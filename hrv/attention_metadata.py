@@ -20,6 +20,7 @@ FORMAT, VERSION, KIND = "hrv_attention", "1", "attention file"
 MAX_TOKENS = 77 * 100
 MAX_PICTURES, MAX_BINS, MAX_CONDITIONINGS = 4096, 1000, 1000
 MAX_COUNT = 10**6
+LAYER_COUNT = "layer_count"
 KINDS = {START, END, PAD, TEXT, EMBEDDING}
 
 
@@ -35,6 +36,7 @@ def metadata_of(runs: list[Run]) -> dict[str, str]:
             for number, entry in entries
         ],
         "count": [entry.counts for _, entry in entries],
+        LAYER_COUNT: [_layer_counts_to_json(entry, runs[0].layout) for _, entry in entries],
         "prompt": [entry.prompt.text if entry.prompt else None for _, entry in entries],
         "tokens": [_tokens_to_json(entry.prompt) for _, entry in entries],
         "grid": [list(run.grid) for run in runs],
@@ -42,8 +44,20 @@ def metadata_of(runs: list[Run]) -> dict[str, str]:
         "other_fingerprints": [run.traces.others for run in runs],
         "warnings": [run.warnings for run in runs],
     }  # fmt: skip
+    if not any(values[LAYER_COUNT]):
+        del values[LAYER_COUNT]
     texts = {key: json.dumps(value) for key, value in values.items()}
     return {"format": FORMAT, "format_version": VERSION, "layout": runs[0].layout.to_json(), **texts}
+
+
+def _layer_counts_to_json(entry: Entry, layout: Layout) -> dict[str, list[int]] | None:
+    counts = {layer_name(layout.blocks[number].key): found for number, found in entry.layer_counts.items()}
+    return counts or None
+
+
+def layer_name(key: tuple[str, int, int]) -> str:
+    """What files call a layer: the end of its tensors' names."""
+    return ".".join(map(str, key))
 
 
 def _tokens_to_json(prompt: Prompt | None) -> dict | None:
@@ -69,6 +83,7 @@ def runs_of(metadata: dict[str, str]) -> tuple[list[Run], list[Entry]]:
         raise ValueError("its head layout names a layer twice")
     runs = _runs(metadata, layout)
     entries = _entries(metadata, len(runs))
+    _read_layer_counts(metadata, layout, [entry for _, entry in entries])
     for number, entry in entries:
         runs[number].entries.append(entry)
     return runs, [entry for _, entry in entries]
@@ -119,7 +134,7 @@ def _entry(facts, counts, text, tokens) -> Entry:
         raise ValueError("its columns are not whole numbers in ascending order")
     if not columns or columns[-1] >= length:
         raise ValueError(f"its columns must be some of its {length} tokens")
-    if not tensor_files.is_whole(counts) or not 0 < len(counts) <= MAX_BINS or max(counts) > MAX_COUNT:
+    if not _are_counts(counts):
         raise ValueError("its counts are not whole numbers, one for each part of the schedule")
     prompt = None
     if tokens is not None:
@@ -136,6 +151,27 @@ def _entry(facts, counts, text, tokens) -> Entry:
         if prompt.length != length:
             raise ValueError(f"it has {length} columns and {prompt.length} tokens")
     return Entry(role, index, prompt, length, tuple(columns), counts, pictures)
+
+
+def _read_layer_counts(metadata: dict[str, str], layout: Layout, entries: list[Entry]) -> None:
+    """Files of recordings in which every layer ran in every evaluation have none."""
+    if LAYER_COUNT not in metadata:
+        return
+    numbers = {layer_name(block.key): number for number, block in enumerate(layout.blocks)}
+    found = _list(metadata, LAYER_COUNT, (len(entries), len(entries)))
+    for entry, counts in zip(entries, found, strict=True):
+        if counts is None:
+            continue
+        if not isinstance(counts, dict) or not counts.keys() <= numbers.keys():
+            raise ValueError(f"its {LAYER_COUNT} names layers that its head layout does not have")
+        for name, of_layer in counts.items():
+            if not _are_counts(of_layer) or len(of_layer) != len(entry.counts):
+                raise ValueError(f"its {LAYER_COUNT} of {name} is not like its count")
+            entry.layer_counts[numbers[name]] = of_layer
+
+
+def _are_counts(counts) -> bool:
+    return tensor_files.is_whole(counts) and 0 < len(counts) <= MAX_BINS and max(counts) <= MAX_COUNT
 
 
 def _tokens(rows, text: str | None, typed=None) -> tuple[Token, ...]:

@@ -36,7 +36,7 @@ def head_maps(match: Match, target: Target, longest_side: int | None = None) -> 
     if not tokens:
         raise ValueError("A word without tokens has no map.")
     for entry, columns in target.places:
-        if not 0 <= match.element < entry.batch or entry.count() < 1:
+        if not 0 <= match.element < entry.batch:
             raise NoRecording(
                 f"Picture {match.element + 1} was asked for, but this recording of the {entry.role} prompt holds "
                 f"{entry.batch}."
@@ -44,9 +44,10 @@ def head_maps(match: Match, target: Target, longest_side: int | None = None) -> 
         missing = [column for column in columns if column not in entry.columns]
         if missing:
             raise ColumnNotRecorded(f"Token {missing[0]} of the {entry.role} prompt was not recorded.")
+        there = set(entry.blocks())
         for number in range(len(layout.blocks)):
             span = layout.span(number)
-            if number not in entry.maps:
+            if number not in there:
                 recorded[span] = False
                 continue
             for column in columns:
@@ -55,7 +56,7 @@ def head_maps(match: Match, target: Target, longest_side: int | None = None) -> 
                 own = sums.sum(0, dtype=torch.float32) if len(sums) > 1 else sums[0].float()
                 larger = own.shape[-2] >= grid[0] and own.shape[-1] >= grid[1]
                 own = resize_maps(own, grid) if larger else resize(own, grid).clamp(min=0)
-                total[span].add_(own, alpha=1 / (tokens * entry.count()))
+                total[span].add_(own, alpha=1 / (tokens * entry.count(block=number)))
     total[~recorded] = 0
     if not recorded.any():
         raise NoRecording("No head was recorded in all of the prompts that have this word.")
@@ -71,12 +72,12 @@ def head_spreads(match: Match, target: Target) -> torch.Tensor:
     for number in range(len(layout.blocks)):
         parts = []
         for entry, columns in target.places:
-            if number not in entry.maps:
+            if number not in entry.maps or entry.count(block=number) < 1:
                 break
             positions = [entry.columns.index(column) for column in columns]
             # (bin, head, column, h, w) → (head, h, w)
             sums = entry.maps[number][match.element][:, :, positions].float().sum((0, 2))
-            parts.append(sums / (tokens * max(1, entry.count())))
+            parts.append(sums / (tokens * entry.count(block=number)))
         else:
             spreads[layout.span(number)] = torch.stack(parts).sum(0).flatten(1).std(1, correction=0)
     return spreads

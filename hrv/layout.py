@@ -61,6 +61,11 @@ class Layout:
             total += block.heads
         return (*out, total)
 
+    @cached_property
+    def numbers(self) -> dict[tuple[str, int, int], int]:
+        """Number of each block by its key."""
+        return {block.key: number for number, block in enumerate(self.blocks)}
+
     @property
     def heads(self) -> int:
         """Number of cross-attention heads of the network."""

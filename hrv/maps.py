@@ -80,7 +80,10 @@ def column_maps(
     heads: HeadSelection | None = None,
     time_bin: int | None = None,
 ) -> torch.Tensor:
-    """Mean over heads of M_{n,j} = max(0, bicubic(R_{n,j} / S)) for each token column j of one conditioning.
+    """Mean over heads of M_{n,j} = max(0, bicubic(R_{n,j} / S_l)) for each token column j of one conditioning.
+
+    S_l counts the evaluations in which the head's layer ran: caches skip layers. A layer that ran in none of this part of the
+    schedule has no say in it.
 
     A balanced selection weights M_{n,j} by w_n / √(max M_{n,j} − min M_{n,j}); a head that looks everywhere alike counts 0.
 
@@ -88,8 +91,7 @@ def column_maps(
     chosen heads. Returns float32 (column, height, width) on `grid`.
     """
     positions = _positions(entry, columns)
-    count = entry.count(time_bin)
-    if count < 1:
+    if not entry.blocks(time_bin):
         raise NoRecording(
             "This part of the schedule has no evaluations in the recording. Choose another part."
         )
@@ -97,7 +99,7 @@ def column_maps(
         raise NoRecording(
             f"Picture {element + 1} was asked for, but this recording of the {entry.role} prompt holds {entry.batch}."
         )
-    jobs = _jobs(entry, layout, heads)
+    jobs = _jobs(entry, layout, heads, time_bin)
     if not jobs:
         raise NoRecording(
             "None of the chosen heads was recorded. Choose other heads, or leave `heads` open for all."
@@ -105,22 +107,24 @@ def column_maps(
     total, weight_sums = torch.zeros(len(columns), grid[0] * grid[1]), torch.zeros(len(columns), 1)
     balanced = heads is not None and heads.balanced
     for job in jobs:
-        for part, pieces, weights in job.batches(len(columns), grid):
-            maps = _enlarge(_gather(entry, pieces, element, positions[part], time_bin), grid)
+        for part, pieces, weights, shares in job.batches(len(columns), grid):
+            maps = _enlarge(_gather(entry, pieces, element, positions[part], time_bin), grid)  # S · M
             if balanced:
-                weights = weights[:, None] * balance(ranges(maps))  # (head, column)
-                total[part] += torch.einsum("nc,ncx->cx", weights, maps)
+                weights = weights[:, None] * balance(ranges(maps) * shares[:, None])  # (head, column)
+                total[part] += torch.einsum("nc,ncx->cx", weights * shares[:, None], maps)
                 weight_sums[part] += weights.sum(0)[:, None]
             else:
-                total[part].view(-1).addmv_(maps.flatten(1).T, weights)
+                total[part].view(-1).addmv_(maps.flatten(1).T, weights * shares)
                 weight_sums[part] += weights.sum()
     # only a balanced word at which every head looks everywhere alike has no weight at all: its map is 0
-    return (total / (weight_sums * count).clamp(min=TINY)).view(len(columns), *grid)
+    return (total / weight_sums.clamp(min=TINY)).view(len(columns), *grid)
 
 
-def recorded_heads(entry: Entry, layout: Layout, heads: HeadSelection | None = None) -> int:
-    """How many heads a map of this conditioning is the mean of."""
-    return sum(len(job.weights) for job in _jobs(entry, layout, heads))
+def recorded_heads(
+    entry: Entry, layout: Layout, heads: HeadSelection | None = None, time_bin: int | None = None
+) -> int:
+    """How many heads a map of this conditioning is the mean of, in one part of the schedule or in all."""
+    return sum(len(job.weights) for job in _jobs(entry, layout, heads, time_bin))
 
 
 def normalize_maps(maps: torch.Tensor, how: str, peak: float | None = None) -> torch.Tensor:
@@ -180,15 +184,17 @@ def bicubic_matrix(source: int, target: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class _Job:
-    """Blocks of one grid size: (block number, its chosen heads), and the weights of those heads."""
+    """Blocks of one grid size: (block number, its chosen heads), the weights of those heads, and for each 1 / S."""
 
     blocks: list[tuple[int, list[int]]]
     weights: torch.Tensor
+    shares: torch.Tensor
 
     def batches(
         self, columns: int, grid: tuple[int, int]
-    ) -> Iterator[tuple[slice, list[tuple[int, list[int]]], torch.Tensor]]:
-        """(columns, blocks with some of their heads, the weights of those) such that columns × heads × grid fits the workspace."""
+    ) -> Iterator[tuple[slice, list[tuple[int, list[int]]], torch.Tensor, torch.Tensor]]:
+        """(columns, blocks with some of their heads, the weights of those, their shares) such that columns × heads × grid
+        fits the workspace."""
         at_once = max(1, min(columns, WORKSPACE // (grid[0] * grid[1])))
         most = max(1, WORKSPACE // (at_once * grid[0] * grid[1]))
         single = [(block, head) for block, heads in self.blocks for head in heads]
@@ -198,21 +204,25 @@ class _Job:
                 pieces.setdefault(block, []).append(head)
             for start in range(0, columns, at_once):
                 part = slice(start, min(start + at_once, columns))
-                yield part, list(pieces.items()), self.weights[first : first + most]
+                chosen = slice(first, first + most)
+                yield part, list(pieces.items()), self.weights[chosen], self.shares[chosen]
 
 
-def _jobs(entry: Entry, layout: Layout, heads: HeadSelection | None) -> list[_Job]:
-    by_size: dict[tuple[int, int], tuple[list, list]] = {}
-    for block in sorted(entry.maps):
+def _jobs(
+    entry: Entry, layout: Layout, heads: HeadSelection | None, time_bin: int | None = None
+) -> list[_Job]:
+    by_size: dict[tuple[int, int], tuple[list, list, list]] = {}
+    for block in entry.blocks(time_bin):
         weights = torch.ones(layout.blocks[block].heads)
         if heads is not None:
             weights = heads.weights[layout.span(block)].to(torch.float32)
         chosen = weights.nonzero().flatten().tolist()
         if chosen:
-            blocks, kept = by_size.setdefault(tuple(entry.maps[block].shape[-2:]), ([], []))
+            blocks, kept, shares = by_size.setdefault(tuple(entry.maps[block].shape[-2:]), ([], [], []))
             blocks.append((block, chosen))
             kept.append(weights[chosen])
-    return [_Job(blocks, torch.cat(kept)) for blocks, kept in by_size.values()]
+            shares.append(torch.full((len(chosen),), 1 / entry.count(time_bin, block)))
+    return [_Job(blocks, torch.cat(kept), torch.cat(shares)) for blocks, kept, shares in by_size.values()]
 
 
 def _positions(entry: Entry, columns: Sequence[int]) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .absence import ZEROED
 from .heads import HeadSelection
 from .maps import Target, recorded_heads
 from .phrases import is_all_filler
@@ -29,6 +30,8 @@ def prompts_of(
     """
     prompts = [_prompt_of(entry, prompt_text, tokenize) for entry in entries]
     if not any(prompts):
+        if entries and all(entry.zeroed for entry in entries):
+            raise NoRecording(ZEROED.format(role=role))
         raise NoRecording(UNKNOWN.format(role=role))
     return prompts
 

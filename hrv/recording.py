@@ -3,7 +3,7 @@
     Recording ─ Run (one per sampling) ─ Entry (one per conditioning) ─ maps[block]
 
 Maps at rest are sums of post-softmax probabilities in half precision on the CPU, shape
-(batch, bin, head, column, height, width); `counts[bin]` says over how many evaluations.
+(batch, bin, head, column, height, width); `Entry.count` says over how many evaluations.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class Entry:
 
     role: "positive", "negative" or the name a guider gives it; index: its place in that role's list.
     columns: the columns of the conditioning that were kept, in ascending order. `prompt` is None when the
-    text is not known (a conditioning that did not come through a traced CLIP).
+    text is not known (a conditioning that did not come through a traced CLIP). zeroed: its embedding is all zeros
+    (ConditioningZeroOut), so it has no words; not kept in files.
     maps: block number → sums of P (docs/formulas.md, "Recording"), (batch, bin, head, column, h, w).
     counts: evaluations of the model in each bin. layer_counts: the same by block number, for layers in which it is another
     number: caches run some layers less often than the model.
@@ -41,15 +42,21 @@ class Entry:
     batch: int = 0
     maps: dict[int, torch.Tensor] = field(default_factory=dict)
     layer_counts: dict[int, list[int]] = field(default_factory=dict)
+    zeroed: bool = False
 
     @property
     def nbytes(self) -> int:
         """Bytes that the maps take in memory now."""
         return sum(m.numel() * m.element_size() for m in self.maps.values())
 
-    def count(self, time_bin: int | None = None) -> int:
-        """Evaluations seen, in one bin of the schedule or in all of them."""
-        return sum(self.counts) if time_bin is None else self.counts[time_bin]
+    def count(self, time_bin: int | None = None, block: int | None = None) -> int:
+        """Evaluations seen, in one bin of the schedule or in all of them; of the model, or those that one layer took part in."""
+        counts = self.counts if block is None else self.layer_counts.get(block, self.counts)
+        return sum(counts) if time_bin is None else counts[time_bin]
+
+    def blocks(self, time_bin: int | None = None) -> list[int]:
+        """Numbers of the layers that have maps of this part of the schedule (None: of any), in ascending order."""
+        return [block for block in sorted(self.maps) if self.count(time_bin, block) > 0]
 
 
 @dataclass
@@ -57,12 +64,14 @@ class Run:
     """One sampling: the conditionings it evaluated, and what the latents it left are known by.
 
     Once it is kept, entries and their maps are never changed, but replaced: who reads some goes on reading the same.
+    absent: role → why nothing of it was recorded, in a sentence; not kept in files.
     """
 
     layout: Layout
     entries: list[Entry] = field(default_factory=list)
     traces: Traces = field(default_factory=Traces)
     warnings: list[str] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
 
     @property
     def fingerprints(self) -> list[str]:
@@ -74,9 +83,8 @@ class Run:
         """Height and width of the working grid: the largest attention grid of the run."""
         grids = {tuple(m.shape[-2:]) for e in self.entries for m in e.maps.values()}
         if not grids:
-            raise NoRecording(
-                "The sampler ran, but no cross-attention was recorded in it. " + self.explanation
-            )
+            unknown = "The sampler ran, but no cross-attention was recorded in it. " + self.explanation
+            raise NoRecording(self.absent.get("positive", unknown))
         return max(grids, key=lambda grid: grid[0] * grid[1])
 
     @property
@@ -99,15 +107,19 @@ class Run:
         return list(dict.fromkeys(e.role for e in self.entries))
 
     def of_role(self, role: str) -> list[Entry]:
-        """The conditionings of one role. Raises NoRecording that says how to record them."""
+        """The conditionings of one role. Raises NoRecording that says why there are none, and what to do."""
         entries = [e for e in self.entries if e.role == role and e.maps]
         if entries:
             return entries
-        have = ", ".join(self.roles()) or "none"
+        if role in self.absent:
+            raise NoRecording(self.absent[role])
+        if self.warnings and any(e.role == role for e in self.entries):  # seen, and left out
+            raise NoRecording(self.explanation)
+        have = ", ".join(dict.fromkeys(e.role for e in self.entries if e.maps)) or "none"
         hint = (
-            "Switch `negative` on in Record Attention and run again."
+            "Switch `negative` on in Record Attention and sample again, with a CFG above 1."
             if role == "negative"
-            else "Check that the sampler's positive input is connected and runs inside start_percent … end_percent."
+            else "Check that the sampler's positive input is connected, and sample again."
         )
         raise NoRecording(
             f"No {role} prompt was recorded (recorded: {have}). {hint} {self.explanation}".strip()

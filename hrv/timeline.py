@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from .heads import HeadSelection
-from .maps import Target, word_maps
+from .maps import Target, recorded_heads, word_maps
 from .recording import Entry, Match
 
 ONE_PART = (
@@ -30,13 +30,20 @@ def timeline_maps(
 ) -> torch.Tensor:
     """The map of each target in each part: float32 (part, target, height, width), in shares of attention.
 
-    The mean over the evaluations of that part alone. A prompt that was not evaluated in a part (Conditioning Set
-    Timestep Range) is left out there; a word that no evaluated prompt has is zero. Raises as `word_maps` does.
+    The mean over the evaluations of that part alone, and over the layers that ran in it. A prompt that was not evaluated in
+    a part (Conditioning Set Timestep Range), or none of whose chosen heads ran in it (caches skip layers), is left out there;
+    a word that no other prompt has is zero. Raises as `word_maps` does.
     """
     frames = torch.zeros(len(parts), len(targets), *match.run.grid)
     for frame, part in zip(frames, parts, strict=True):
+        entries = {id(entry): entry for target in targets for entry, _ in target.places}
+        counted = {
+            key
+            for key, entry in entries.items()
+            if _seen(entry, part) and recorded_heads(entry, match.run.layout, heads, part)
+        }
         seen = [
-            Target(tuple(place for place in target.places if _seen(place[0], part))) for target in targets
+            Target(tuple(place for place in target.places if id(place[0]) in counted)) for target in targets
         ]
         rows = [row for row, target in enumerate(seen) if target.places]
         if rows:
@@ -45,4 +52,4 @@ def timeline_maps(
 
 
 def _seen(entry: Entry, part: int) -> bool:
-    return part < len(entry.counts) and entry.counts[part] > 0
+    return part < len(entry.counts) and bool(entry.blocks(part))

@@ -3,7 +3,6 @@
 import json
 
 from devtools.server import ROOT
-
 from hrv_pack.hrv.phrases import FILLERS
 
 EXAMPLES = json.loads((ROOT / "tests" / "data" / "typed_prompts.json").read_text("utf-8"))
@@ -16,7 +15,7 @@ def call(editor, module: str, expression: str, argument=None):
 
 def test_examples(editor):
     for unit in ("words", "tags"):
-        named = "given.map((text) => words.namesOf([text], '{}', {{ fillers: true }}))".format(unit)
+        named = f"given.map((text) => words.namesOf([text], '{unit}', {{ fillers: true }}))"
         found = call(editor, "entries", named, [example["typed"] for example in EXAMPLES])
         for example, names in zip(EXAMPLES, found, strict=True):
             assert names == example[unit][:300], example["typed"]

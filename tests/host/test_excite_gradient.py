@@ -54,7 +54,7 @@ def test_the_gradient_is_that_of_differences(kind, smoothing):
     model = models.random_model(rig.CONFIG[kind], torch.float64)
     studio = rig.studio(kind, model=model)
     layout, unet = layout_of(model.model.diffusion_model), model.model.diffusion_model
-    layers = small_grid(layout, levels_of(unet), (8, 16))
+    layers = small_grid(layout, levels_of(unet, layout), (8, 16))
     votes = torch.randint(1, 50, (2, layout.heads), generator=torch.Generator().manual_seed(0))
     vectors = HeadRelevance.from_votes(("Animals", "Color"), votes, layout, {})
     weights = torch.cat([vectors.of("Color")[layout.span(number)] for number in layers]).double()
@@ -124,7 +124,7 @@ def test_the_network_runs_only_to_its_last_map(kind):
         for handle in handles:
             handle.remove()
     layout = layout_of(unet)
-    last = layout.blocks[small_grid(layout, levels_of(unet), (32, 48))[-1]].index
+    last = layout.blocks[small_grid(layout, levels_of(unet, layout), (32, 48))[-1]].index
     assert max(number for number, inference in ran if not inference) == last < len(unet.output_blocks) - 1
     assert not [module for module in unet.modules() if "forward" in vars(module)]
 
@@ -140,4 +140,4 @@ def test_levels(config, levels):
     """How often the latent has been halved on the way to each layer."""
     with torch.device("meta"):
         unet = UNetModel(**config, operations=comfy.ops.disable_weight_init)
-    assert levels_of(unet) == levels
+    assert levels_of(unet, layout_of(unet)) == levels

@@ -24,10 +24,13 @@ def entry(
     grids=GRIDS,
     layout=LAYOUT,
     seed=0,
+    layer_counts=None,
 ) -> Entry:
-    """Random sums of attention: peaked maps, so that bicubic interpolation does undershoot."""
+    """Random sums of attention: peaked maps, so that bicubic interpolation does undershoot. layer_counts: block → counts
+    of layers that ran in other evaluations than the model."""
     generator = torch.Generator().manual_seed(seed)
     length = prompt.length if prompt is not None else 77
+    own = {block: list(of_block) for block, of_block in (layer_counts or {}).items()}
     columns = tuple(columns if columns is not None else prompt.recorded_columns if prompt else range(length))
     maps = {
         block: (
@@ -36,11 +39,11 @@ def entry(
             )
             ** 8
         )
-        .mul(torch.tensor(counts, dtype=torch.float32).view(1, -1, 1, 1, 1, 1))
+        .mul(torch.tensor(own.get(block, counts), dtype=torch.float32).view(1, -1, 1, 1, 1, 1))
         .half()
         for block, grid in enumerate(grids)
     }
-    return Entry(role, index, prompt, length, columns, list(counts), batch, maps)
+    return Entry(role, index, prompt, length, columns, list(counts), batch, maps, own)
 
 
 def match(*entries: Entry, element=0, layout=LAYOUT) -> Match:
@@ -58,11 +61,11 @@ def plain_map(
     assert not balanced or len(columns) == 1
     total, weight_sum = torch.zeros(grid, dtype=torch.float64), 0.0
     bins = range(len(entry.counts)) if time_bin is None else [time_bin]
-    count = sum(entry.counts[b] for b in bins)
     for column in columns:
         position = entry.columns.index(column)
         for block, maps in entry.maps.items():
-            for head in range(layout.blocks[block].heads):
+            count = sum(entry.layer_counts.get(block, entry.counts)[b] for b in bins)
+            for head in range(layout.blocks[block].heads) if count else ():
                 weight = 1.0 if weights is None else float(weights[layout.offsets[block] + head])
                 sums = sum(maps[element, b, head, position].float() for b in bins)
                 mean = sums / count
@@ -81,7 +84,7 @@ def same_run(found: Run, expected: Run) -> None:
         assert getattr(found, name) == getattr(expected, name), name
     assert len(found.entries) == len(expected.entries)
     for a, b in zip(found.entries, expected.entries, strict=True):
-        for name in ("role", "index", "prompt", "length", "columns", "counts", "batch"):
+        for name in ("role", "index", "prompt", "length", "columns", "counts", "layer_counts", "batch"):
             assert getattr(a, name) == getattr(b, name), name
         assert a.maps.keys() == b.maps.keys()
         for block, maps in a.maps.items():

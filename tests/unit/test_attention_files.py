@@ -71,12 +71,23 @@ def test_other_programs_can_read_it(path):
     assert json.loads(notes["layout"])[0] == ["input", 1, 0, 3]
     assert json.loads(notes["prompt"]) == ["(red:1.3) cowboy embedding:style a cat, café", None, None]
     assert json.loads(notes["count"]) == [[3, 2], [0, 7], [3, 2]]
+    assert json.loads(notes["layer_count"]) == [{"input.2.0": [1, 2], "output.5.0": [0, 2]}, None, None]
     assert json.loads(notes["grid"]) == [[8, 12]]
     assert json.loads(notes["tokens"])[0]["first"][:3] == [
         ["start", "", 1.0],
         ["text", "red</w>", 1.3],
         ["text", "cow", 1.0],
     ]
+
+
+def test_where_no_layer_was_skipped_files_are_as_they_always_were(tmp_path):
+    """Case D2: the key is there only where it is needed; a file without it counts alike for all layers."""
+    latent = latent_of()
+    run = run_of(latent, entry(rich_prompt(), counts=(3, 2)))
+    write(tmp_path / "plain.safetensors", recording_of(run), latent)
+    with safe_open(tmp_path / "plain.safetensors", "pt") as file:
+        assert "layer_count" not in file.metadata()
+    same_run(read(tmp_path / "plain.safetensors")[0].runs[0], run)
 
 
 def test_one_picture_of_a_batch_takes_its_own_maps_only(tmp_path):

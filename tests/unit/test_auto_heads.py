@@ -104,8 +104,9 @@ def test_scores_do_not_depend_on_how_much_attention_there_is():
             assert torch.allclose(score(maps * factor), score(maps), atol=1e-4)
 
 
-def test_maps_of_single_heads_average_to_daam_and_each_is_the_plain_one():
-    e = entry(PROMPT, counts=(3, 2))
+@pytest.mark.parametrize("skipped", [{}, {1: (1, 0), 3: (0, 2)}], ids=["", "case D2"])
+def test_maps_of_single_heads_average_to_daam_and_each_is_the_plain_one(skipped):
+    e = entry(PROMPT, counts=(3, 2), layer_counts=skipped)
     target = Target(((e, PROMPT.find("cowboy hat").columns),))
     found = head_maps(match(e), target)
     assert found.maps.shape == (LAYOUT.heads, *GRID) and found.recorded.all()

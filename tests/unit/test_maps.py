@@ -1,5 +1,7 @@
 """Word maps against the plainest loop, normalisation, masks and resizing."""
 
+import dataclasses
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -102,6 +104,36 @@ def test_balanced_heads_that_look_everywhere_alike_count_nothing():
     for maps in e.maps.values():
         maps[:, :, :, 2] = 3.0
     assert not column_maps(e, 0, [2], LAYOUT, GRID, every).any()
+
+
+SKIPPED = {1: (1, 2), 3: (0, 4)}  # two layers that a cache left out of evaluations (case D2)
+
+
+@pytest.mark.parametrize("time_bin", [None, 0, 1])
+def test_layers_are_divided_by_the_evaluations_they_took_part_in(time_bin):
+    """Case D2: and a layer that ran in none of a part of the schedule has no say in it."""
+    e = entry(PROMPT, counts=(3, 4), layer_counts=SKIPPED)
+    for column in (0, 2):
+        plain = plain_map(e, [column], GRID, time_bin=time_bin)
+        close(column_maps(e, 0, [column], LAYOUT, GRID, time_bin=time_bin)[0], plain)
+    ignorant = plain_map(dataclasses.replace(e, layer_counts={}), [2], GRID, time_bin=time_bin)
+    assert not torch.allclose(ignorant, plain, atol=1e-3)
+    assert recorded_heads(e, LAYOUT) == LAYOUT.heads
+    assert recorded_heads(e, LAYOUT, time_bin=0) == LAYOUT.heads - LAYOUT.blocks[3].heads
+
+
+def test_skipped_layers_with_chosen_heads():
+    """Case D2, with weights and balanced."""
+    e = entry(PROMPT, counts=(3, 4), layer_counts=SKIPPED)
+    weights = torch.rand(LAYOUT.heads, generator=torch.Generator().manual_seed(2))
+    for balanced in (False, True):
+        heads = HeadSelection(LAYOUT, weights, balanced=balanced)
+        plain = plain_map(e, [2], GRID, weights=weights, balanced=balanced)
+        close(column_maps(e, 0, [2], LAYOUT, GRID, heads)[0], plain)
+    last = torch.zeros(LAYOUT.heads)
+    last[LAYOUT.span(3)] = 1
+    with pytest.raises(NoRecording, match="None of the chosen heads"):
+        column_maps(e, 0, [2], LAYOUT, GRID, HeadSelection(LAYOUT, last), time_bin=0)
 
 
 def test_choosing_all_heads_is_the_plain_mean():

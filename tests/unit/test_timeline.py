@@ -5,6 +5,7 @@ import torch
 from prompts import prompt
 from synthetic import LAYOUT, entry, match, plain_map, run_of
 
+from hrv_pack.hrv.heads import HeadSelection
 from hrv_pack.hrv.heatmap import Style, heatmaps
 from hrv_pack.hrv.maps import Target, resize
 from hrv_pack.hrv.recording import Recording
@@ -43,6 +44,20 @@ def test_prompts_that_take_turns():
     assert torch.allclose(maps[0, 0], plain_map(first, (3,), (8, 12), time_bin=0), atol=1e-5)
     assert torch.allclose(maps[1, 0], plain_map(second, (2,), (8, 12), time_bin=1), atol=1e-5)
     assert maps[0, 1].max() > 0 and not maps[1, 1].any()
+
+
+def test_layers_that_a_cache_skipped():
+    """Case D2: a part counts if any layer ran in it, and is the mean over those that did."""
+    e = entry(PROMPT, counts=(2, 2, 3), layer_counts={0: (0, 0, 3), 1: (0, 0, 1), 2: (0, 0, 3), 3: (1, 0, 3)})
+    assert recorded_parts([e]) == [0, 2]
+    target = Target(((e, (3,)),))
+    maps = timeline_maps(match(e), [target], [0, 2])
+    for frame, part in zip(maps, (0, 2), strict=True):
+        assert torch.allclose(frame[0], plain_map(e, (3,), (8, 12), time_bin=part), atol=1e-5)
+    weights = torch.zeros(LAYOUT.heads)
+    weights[LAYOUT.span(0)] = 1  # heads that ran in the last part only
+    chosen = timeline_maps(match(e), [target], [0, 2], HeadSelection(LAYOUT, weights))
+    assert not chosen[0].any() and chosen[1].any()
 
 
 def test_overlays_come_word_by_word_each_with_its_parts():
