@@ -54,7 +54,7 @@ def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
             of_one_person = any(one in on_people and (two in on_people or two in people)
                                 for one, two in ((first, second), (second, first))
                                 if not (one in people and two in people))  # fmt: skip
-            if of_one_person or bare(first).casefold() == bare(second).casefold():
+            if of_one_person or _same(first, second):
                 continue
         names = evidence.thing(first), evidence.thing(second)
         said = f"“{names[0]}” and “{names[1]}” share one place: one of them may be missing, or they were mixed."
@@ -71,7 +71,7 @@ def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
         alike = evidence.agreement(first, second)
         if alike < limits.shared_modifiers or owners[0] == owners[1] or bare(first) == bare(second):
             continue
-        if evidence.is_tag_list and any(owner in on_people or owner in people for owner in owners):
+        if evidence.is_tag_list and (_same(*owners) or any(owner in on_people or owner in people for owner in owners)):
             continue
         whose = " and ".join(f"“{evidence.thing(owner)}”" for owner in owners)
         said = f"“{first}” and “{second}” share one place, though they belong to {whose}."
@@ -84,6 +84,11 @@ def _shared(evidence: Evidence, names, words, nouns, alike: float, said: str, ti
     numbers = {"agreement": alike, "iou": evidence.iou(*words)}
     reason = f"their maps agree by {alike:.2f} of 1, and {numbers['iou']:.0%} of the place is the same"
     return Finding("shared place", names, said, tip, reason, numbers, nouns)
+
+
+def _same(first: str, second: str) -> bool:
+    """Whether two listed names are of one word: `hair#1`, `Hair#2`."""
+    return bare(first).casefold() == bare(second).casefold()
 
 
 def bonds(evidence: Evidence, limits: Limits = LIMITS) -> list[Bond]:
@@ -105,7 +110,7 @@ def bonds(evidence: Evidence, limits: Limits = LIMITS) -> list[Bond]:
                 if n not in (phrase.noun, name)
                 and n not in places
                 and n not in people
-                and not (evidence.is_tag_list and bare(n).casefold() == bare(phrase.noun).casefold())
+                and not (evidence.is_tag_list and _same(n, phrase.noun))
             }
             leads = {n: _lead(away, own, evidence.agreement(n, phrase.noun)) for n, away in others.items()}
             best = max(leads, key=leads.__getitem__, default=phrase.noun)
