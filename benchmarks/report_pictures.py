@@ -17,6 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PLANS = ("text", "faithful", "swapped", "missing", "faithful")
+# What people write before and behind the things of a tag prompt; to the demo model all of it is one unknown word.
+BEFORE = (
+    ("masterpiece", "best quality", "very aesthetic", "highres", "absurdres", "newest"),
+    ("(masterpiece:1.2)", "best quality"),
+    ("score_9", "score_8_up", "score_7_up"),
+    ("raw photo", "photorealistic"),
+)
+BEHIND = (
+    ("8k uhd", "dslr", "f/1.8", "50mm", "iso 100"),
+    ("depth of field", "cinematic lighting", "film grain"),
+    ("highly detailed", "sharp focus", "by alphonse mucha"),
+    (),
+)
 STEPS, CFG = 12, 4.5
 HALF_WAY = {"steps": 6, "denoise": 0.5}
 
@@ -51,8 +64,10 @@ class Case:
         return "none" if colours[first] == colour and colours[second] == other else "other"
 
 
-def plan_case(number: int, seed: int):
-    """(plan, scene as asked, scene to start from or None, prompt): the same for the same number and seed."""
+def plan_case(number: int, seed: int, as_tags: bool = False):
+    """(plan, scene as asked, scene to start from or None, prompt): the same for the same number and seed.
+
+    as_tags: the prompt is a list of tags, the two things among tags of quality, camera and style."""
     import numpy as np
 
     from tools.train_demo.world import PLACES, TWO_SENSE, full_caption, sample_scene
@@ -68,6 +83,8 @@ def plan_case(number: int, seed: int):
     things = [f"a {t.colour} {t.kind}".replace("a orange", "an orange") for t in scene.things]
     short = f"{' and '.join(things)} {PLACES[scene.background]}"
     prompt = full_caption(scene) if rng.random() < 0.5 else short
+    if as_tags:
+        prompt = tag_prompt(scene, rng)
     start = None if plan == "text" else scene
     if plan == "swapped":
         left, right = (dataclasses.replace(a, colour=b.colour) for a, b in ((left, right), (right, left)))
@@ -77,13 +94,23 @@ def plan_case(number: int, seed: int):
     return plan, scene, start, prompt
 
 
-class Album:
-    """Cases with their recordings, in a folder of /tmp that belongs to these weights and this seed."""
+def tag_prompt(scene, rng) -> str:
+    """The scene's two things and its place as tags, between those of BEFORE and BEHIND."""
+    from tools.train_demo.world import PLACES
 
-    def __init__(self, checkpoint: Path, seed: int):
+    full = rng.random() < 0.5
+    things = [f"{t.size} {t.pattern} {t.colour} {t.kind}" if full else f"{t.colour} {t.kind}" for t in scene.things]
+    before, behind = (group[int(rng.integers(len(group)))] for group in (BEFORE, BEHIND))
+    return ", ".join([*before, *things, PLACES[scene.background], *behind])
+
+
+class Album:
+    """Cases with their recordings, in a folder of /tmp that belongs to these weights, this seed and kind of prompt."""
+
+    def __init__(self, checkpoint: Path, seed: int, as_tags: bool = False):
         digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12]
-        self.checkpoint, self.seed = checkpoint, seed
-        self.folder = Path("/tmp/hrv_report_pictures") / f"{digest}_{seed}"
+        self.checkpoint, self.seed, self.as_tags = checkpoint, seed, as_tags
+        self.folder = Path("/tmp/hrv_report_pictures") / f"{digest}_{seed}{'_tags' if as_tags else ''}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self._studio = None
 
@@ -103,7 +130,7 @@ class Album:
         from tools.train_demo import judge
         from tools.train_demo.world import render
 
-        plan, scene, start, prompt = plan_case(number, self.seed)
+        plan, scene, start, prompt = plan_case(number, self.seed, self.as_tags)
         model, traced, recording, vae, referee = self._open()
         latent, how = torch.zeros(1, 4, 32, 32), {"steps": STEPS}
         with torch.inference_mode():

@@ -4,6 +4,7 @@ which words lie together. Formulas: docs/formulas.md, "Prompt report". Nothing h
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,13 +13,14 @@ import torch
 
 from .auto_heads import Consent, compared_maps, consent
 from .maps import Target, threshold_mask, word_maps
-from .phrases import chunk_of, filler_columns, is_filler, phrases_of
+from .phrases import chunk_of, filler_columns, is_filler, manner_columns, phrases_of
 from .prompt import Prompt
 from .reading import targets_of_unit
 from .recording import Entry, Match
+from .tag_kinds import is_person, is_praise
 
 PERCENT = 23.0  # of the heads are asked where a word is, as in Select Heads for a Word
-COMPARED = 40  # words whose heads are asked, at most: nouns first
+COMPARED = 40  # words whose heads are asked, at most: nouns first, then what describes them
 TOP = 0.1  # share of the picture that counts as the place where a word is looked at most
 MASK_THRESHOLD = 0.4
 FLAT, EVEN = 1e-12, 1e-5  # below these, of a map or of its largest value, differences are rounding
@@ -32,7 +34,7 @@ class WordFacts:
     picture where the word gets most. mean: over the whole picture. gathering: 1 − mean / strength, from 0 (the same
     everywhere) to 0.9 (all of it within a tenth). chunk: which 77 tokens it stands in, from 1. weight: as typed.
     consent: what the heads that found the word best say together (hrv/auto_heads.py), None where they were not asked or look
-    everywhere alike.
+    everywhere alike. manner: it names no thing but how the image is to be made (hrv/tag_kinds.py).
     """
 
     name: str
@@ -41,6 +43,7 @@ class WordFacts:
     mean: float
     gathering: float
     filler: bool = False
+    manner: bool = False
     chunk: int = 1
     weight: float = 1.0
     consent: Consent | None = None
@@ -48,11 +51,16 @@ class WordFacts:
 
 @dataclass(frozen=True)
 class NounPhrase:
-    """Names of a noun and of the words before it that describe it; is_place: as in `hrv/phrases.py`."""
+    """Names of a noun and of the words before it that describe it; is_place: as in `hrv/phrases.py`.
+
+    thing: what an artist calls it: the tag as typed where it is the only thing of a tag in a list of tags, else the noun.
+    is_person: it names people."""
 
     noun: str
     modifiers: tuple[str, ...]
     is_place: bool = False
+    thing: str = ""
+    is_person: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,8 +68,9 @@ class Evidence:
     """Everything measured for one picture.
 
     entries: what the report lists, by `unit`, in the order of the prompt. words: every single word by name, fillers
-    included; targets: where each of them lies. phrases: in the order of the prompt. fillers: every token of a filler
-    word or of punctuation.
+    included; targets: where each of them lies. phrases: those that name things, in the order of the prompt. fillers: every
+    token of a filler word or of punctuation. is_tag_list: whether the entries are tags. entry_of: the entry in which each word
+    is listed.
     """
 
     entries: tuple[WordFacts, ...]
@@ -69,11 +78,18 @@ class Evidence:
     phrases: tuple[NounPhrase, ...]
     fillers: tuple[WordFacts, ...]
     targets: dict[str, Target] = field(default_factory=dict)
+    is_tag_list: bool = False
+    entry_of: dict[str, str] = field(default_factory=dict)
 
     @property
     def content(self) -> tuple[WordFacts, ...]:
-        """Entries that ask for something to be drawn."""
+        """Entries that ask for something."""
         return tuple(entry for entry in self.entries if not entry.filler)
+
+    @property
+    def asked(self) -> tuple[WordFacts, ...]:
+        """Entries that ask for something to be drawn, and not only for a manner of drawing."""
+        return tuple(entry for entry in self.content if not entry.manner)
 
     @cached_property
     def _agreements(self) -> dict[str, dict[str, float]]:
@@ -105,6 +121,14 @@ class Evidence:
         """The last word of every phrase, each once, in the order of the prompt."""
         return tuple(self.words[name] for name in dict.fromkeys(phrase.noun for phrase in self.phrases))
 
+    @cached_property
+    def _things(self) -> dict[str, str]:
+        return {phrase.noun: phrase.thing for phrase in reversed(self.phrases) if phrase.thing}
+
+    def thing(self, noun: str) -> str:
+        """What an artist calls the thing of a noun: `NounPhrase.thing`."""
+        return self._things.get(noun, noun)
+
 
 def examine(match: Match, entries: Sequence[Entry], prompts: Sequence[Prompt | None], unit: str) -> Evidence:
     """Measures every word and entry of these conditionings of one picture.
@@ -112,20 +136,23 @@ def examine(match: Match, entries: Sequence[Entry], prompts: Sequence[Prompt | N
     A word that several of the prompts have is one word. Columns that were not recorded (a prompt that was cut) make
     a ColumnNotRecorded error, as in `word_maps`.
     """
+    known = [(entry, prompt) for entry, prompt in zip(entries, prompts, strict=True) if prompt is not None]
     listed = targets_of_unit(entries, prompts, unit)
     single = targets_of_unit(entries, prompts, "words")
-    idle = _idle_targets(entries, prompts)
-    maps = word_maps(match, [*listed.values(), *single.values(), *idle])
-    places = {id(entry): prompt for entry, prompt in zip(entries, prompts, strict=True)}
-    rows = iter(maps)
-    facts = [
-        {name: _facts(name, next(rows), target, places, name in single) for name, target in targets.items()}
+    idle = _idle_targets(known)
+    maps = iter(word_maps(match, [*listed.values(), *single.values(), *idle]))
+    kinds = {id(entry): _Kinds(prompt) for entry, prompt in known}
+    listed_facts, word_facts = (
+        {name: _facts(name, next(maps), target, kinds) for name, target in targets.items()}
         for targets in (listed, single)
-    ]
-    fillers = tuple(measure(f"filler {n}", next(rows), filler=True) for n in range(len(idle)))
-    phrases = _phrases(entries, prompts, single)
-    words = _asked(match, facts[1], single, phrases)
-    return Evidence(tuple(facts[0].values()), words, phrases, fillers, single)
+    )
+    fillers = tuple(measure(f"filler {n}", next(maps), filler=True) for n in range(len(idle)))
+    is_tag_list = any(_is_tag_list(prompt, unit) for _, prompt in known)
+    phrases = _phrases(known, single, listed if is_tag_list else {})
+    words = _asked(match, word_facts, single, phrases)
+    return Evidence(
+        tuple(listed_facts.values()), words, phrases, fillers, single, is_tag_list, _entry_of(single, listed)
+    )
 
 
 def measure(name: str, heat: torch.Tensor, **more) -> WordFacts:
@@ -160,12 +187,27 @@ def _matrix(maps: dict[str, torch.Tensor]) -> dict[str, dict[str, float]]:
     return {name: dict(zip(maps, row, strict=True)) for name, row in zip(maps, rows, strict=True)}
 
 
-def _facts(name: str, heat: torch.Tensor, target: Target, places: dict, is_word: bool) -> WordFacts:
+class _Kinds:
+    """What the words of a prompt are, by column."""
+
+    def __init__(self, prompt: Prompt):
+        self.prompt = prompt
+        self.fillers = {c for word in prompt.words() if is_filler(word.text) for c in word.columns}
+        self.manners = manner_columns(prompt)
+
+    def of(self, columns: Sequence[int]) -> tuple[bool, bool]:
+        """Whether these columns are of filler words alone; whether they are of words of manner, filler words beside."""
+        content = [c for c in columns if c not in self.fillers]
+        manner = self.manners.issuperset(content or columns)
+        return not content and not manner, manner
+
+
+def _facts(name: str, heat: torch.Tensor, target: Target, kinds: dict[int, _Kinds]) -> WordFacts:
     entry, columns = target.places[0]
-    token = places[id(entry)].tokens[columns[0]]
-    filler = is_word and is_filler(name.partition("#")[0])
-    chunk = chunk_of(places[id(entry)], columns[0])
-    return measure(name, heat, filler=filler, chunk=chunk, weight=token.weight)
+    of = kinds[id(entry)]
+    filler, manner = of.of(columns)
+    chunk, weight = chunk_of(of.prompt, columns[0]), of.prompt.tokens[columns[0]].weight
+    return measure(name, heat, filler=filler, manner=manner, chunk=chunk, weight=weight)
 
 
 def _asked(
@@ -173,34 +215,58 @@ def _asked(
 ) -> dict[str, WordFacts]:
     """The words, with the consent of the heads for as many as are compared."""
     nouns = {phrase.noun for phrase in phrases}
-    order = sorted(words, key=lambda name: name not in nouns)[:COMPARED]
+    modifiers = {modifier for phrase in phrases for modifier in phrase.modifiers}
+    order = sorted(words, key=lambda name: (name not in nouns, name not in modifiers, words[name].manner))[:COMPARED]
     found = {name: consent(compared_maps(match, targets[name]), PERCENT) for name in order}
     return {name: replace(word, consent=found.get(name)) for name, word in words.items()}
 
 
-def _idle_targets(entries: Sequence[Entry], prompts: Sequence[Prompt | None]) -> list[Target]:
+def _idle_targets(known: Sequence[tuple[Entry, Prompt]]) -> list[Target]:
     """One target for each filler word or mark of punctuation."""
     return [
         Target(((entry, (column,)),))
-        for entry, prompt in zip(entries, prompts, strict=True)
-        if prompt is not None
+        for entry, prompt in known
         for column in filler_columns(prompt, prompt.words())
     ]
 
 
+def _is_tag_list(prompt: Prompt, unit: str) -> bool:
+    return unit != "words" and prompt.entries(unit) == prompt.tags() != prompt.words()
+
+
+def _entry_of(words: dict[str, Target], listed: dict[str, Target]) -> dict[str, str]:
+    """The entry that holds the first column of each word."""
+    holder = {
+        (id(entry), column): name
+        for name, target in reversed(listed.items())
+        for entry, columns in target.places
+        for column in columns
+    }
+    firsts = {name: target.places[0] for name, target in words.items()}
+    return {
+        name: holder[id(entry), columns[0]]
+        for name, (entry, columns) in firsts.items()
+        if (id(entry), columns[0]) in holder
+    }
+
+
 def _phrases(
-    entries: Sequence[Entry], prompts: Sequence[Prompt | None], words: dict[str, Target]
+    known: Sequence[tuple[Entry, Prompt]], words: dict[str, Target], tags: dict[str, Target]
 ) -> tuple[NounPhrase, ...]:
-    """The phrases of all prompts, each once, with the words under their names."""
-    names = {(id(entry), columns): name for name, target in words.items() for entry, columns in target.places}
-    found = [
-        NounPhrase(
-            names[id(entry), p.noun.columns],
-            tuple(names[id(entry), m.columns] for m in p.modifiers),
-            p.is_place,
-        )
-        for entry, prompt in zip(entries, prompts, strict=True)
-        if prompt is not None
-        for p in phrases_of(prompt)
-    ]
+    """The phrases of all prompts that name things, each once, with the words and, in lists of tags, the tags under their names."""
+    names, tag_names = (
+        {(id(entry), columns): name for name, target in targets.items() for entry, columns in target.places}
+        for targets in (words, tags)
+    )
+    found = []
+    for entry, prompt in known:
+        phrases = [phrase for phrase in phrases_of(prompt) if not phrase.is_manner]
+        things = Counter(phrase.tag.columns for phrase in phrases if not phrase.is_place)
+        for phrase in phrases:
+            noun = names[id(entry), phrase.noun.columns]
+            is_alone = things[phrase.tag.columns] == (not phrase.is_place)
+            thing = tag_names.get((id(entry), phrase.tag.columns), noun) if is_alone else noun
+            modifiers = tuple(names[id(entry), m.columns] for m in phrase.modifiers if not is_praise(m.text))
+            people = is_person(phrase.noun.text) or (is_alone and is_person(phrase.tag.text))
+            found.append(NounPhrase(noun, modifiers, phrase.is_place, thing, people))
     return tuple(dict.fromkeys(found))

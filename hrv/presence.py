@@ -17,8 +17,8 @@ TINY = 1e-9  # a share of attention that is none
 class Presence:
     """What tells whether a noun's thing is in the picture.
 
-    agreed: consent on the noun and the words that describe it. clearest: the content word with the largest consent, and
-    that. gathering: of the describing words' maps by the heads that found them best (of the noun's where nothing
+    agreed: consent on the noun and the words that describe it. clearest: the content word with the largest consent (none
+    of manner), and that. gathering: of the describing words' maps by the heads that found them best (of the noun's where nothing
     describes it), as a part of the largest of any content word. mixed, beside: how much nearer the describing words lie
     to those of another noun than the two nouns to each other, and that noun; 0 and empty where nothing is to be compared.
     strength: of all these words in their places, as a part of what those of the other nouns get; 1 where there is no
@@ -42,7 +42,11 @@ class Presence:
 def presences(evidence: Evidence) -> list[Presence]:
     """One for each noun whose heads were asked, but for bare places (“on grass”): they lie around the things."""
     known = {name: word.consent for name, word in evidence.words.items() if word.consent is not None}
-    content = {name: found.level for name, found in known.items() if not evidence.words[name].filler}
+    content = {
+        name: found.level
+        for name, found in known.items()
+        if not evidence.words[name].filler and not evidence.words[name].manner
+    }
     if len(known) < 3 or not content:
         return []  # nothing to compare with
     clearest = max(content.items(), key=lambda item: item[1])

@@ -14,9 +14,12 @@ from dataclasses import dataclass
 
 import torch
 
+from .binding import Bond, bonds
+from .causes import by_cause
 from .draw import share
 from .evidence import Evidence, examine
-from .findings import LIMITS, Bond, Finding, Limits, bonds, filler_level, find
+from .finding import LIMITS, Finding, Limits, filler_level
+from .findings import find
 from .pairing import pair, warnings_of
 from .plural import counted
 from .reading import heads_text, prompts_of
@@ -27,12 +30,14 @@ from .vectors import HeadRelevance
 
 FORMAT, FORMAT_VERSION = "hrv_prompt_report", 1
 DIGITS = 6
+DETAILS = 12  # single findings of one cause that the text lists; the data has them all
 
 
 @dataclass(frozen=True)
 class Report:
     """grid: float32 (picture, height, width, 3), 0 to 1. markdown, data (JSON) and summary (a few lines, for the
-    node) cover all pictures; findings holds those of each picture; warnings are in plain words."""
+    node) cover all pictures; findings holds those of each picture, one for each cause, the gravest first; warnings are in plain
+    words."""
 
     grid: torch.Tensor
     markdown: str
@@ -95,7 +100,7 @@ def _read(number: int, match: Match, unit: str, vectors: HeadRelevance | None, l
     prompts = prompts_of(entries, "positive")
     evidence = examine(match, entries, prompts, unit)
     senses = senses_of(match, evidence, vectors) if vectors is not None else []
-    findings = [*find(evidence, limits), *doubtful_senses(senses)]
+    findings = by_cause([*find(evidence, limits), *doubtful_senses(senses)], evidence)
     texts = [
         p.text if p.text is not None else " ".join(w.text for w in p.words())
         for p in prompts
@@ -128,7 +133,7 @@ def _summary(found: Sequence[_Picture]) -> str:
     lines = []
     for one in found:
         lines.append((f"Picture {one.number}: " if len(found) > 1 else "") + _count(one))
-        lines += [f"• {finding.text}\n  Try: {finding.tip}" for finding in one.findings]
+        lines += [f"• {finding.headline}\n  Try: {finding.tip}" for finding in one.findings]
     return "\n".join(lines)
 
 
@@ -140,9 +145,21 @@ def _markdown(found: Sequence[_Picture], warnings: Sequence[str]) -> str:
             parts.append(f"## Picture {one.number}")
         parts += [f"Prompt: {_plain(text)}" if text.strip() else "Prompt: (empty)" for text in one.texts]
         parts.append(f"### {_count(one).capitalize()}")
-        parts += [f"- **{_plain(f.text)}**\n  Try: {_plain(f.tip, code=True)}" for f in one.findings]
+        parts += [_told(finding) for finding in one.findings]
         parts += [_word_table(one), _bond_table(one), _sense_table(one)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _told(finding: Finding) -> str:
+    """One cause as an item of a list: the sentence, what to try, and what it rests on."""
+    lines = [f"- **{_plain(finding.headline)}**", f"  Try: {_plain(finding.tip, code=True)}"]
+    if len(finding.details) == 1:
+        lines[1:1] = [f"  ({_plain(finding.details[0].reason)})"]
+    else:
+        lines += [f"  - {_plain(one.text)}" for one in finding.details[:DETAILS]]
+        if len(finding.details) > DETAILS:
+            lines.append(f"  - and {len(finding.details) - DETAILS} more (all of them: output `data`)")
+    return "\n".join(lines)
 
 
 def _word_table(one: _Picture) -> str:
@@ -216,6 +233,7 @@ def _picture_data(one: _Picture) -> dict:
                 "mean": _round(w.mean),
                 "gathering": _round(w.gathering),
                 "filler": w.filler,
+                "manner": w.manner,
                 "part": w.chunk,
                 "weight": _round(w.weight),
             }
@@ -234,15 +252,19 @@ def _picture_data(one: _Picture) -> dict:
             {"word": s.word, "concepts": {c: _round(v) for c, v in s.shares.items()}} for s in one.senses
         ],
         "findings": [
-            {
-                "kind": f.kind,
-                "words": list(f.words),
-                "text": f.text,
-                "tip": f.tip,
-                "numbers": {name: _round(v) for name, v in f.numbers.items()},
-            }
+            {**_finding_data(f), "details": [_finding_data(single) for single in f.details]}
             for f in one.findings
         ],
+    }
+
+
+def _finding_data(finding: Finding) -> dict:
+    return {
+        "kind": finding.kind,
+        "words": list(finding.words),
+        "text": finding.text,
+        "tip": finding.tip,
+        "numbers": {name: _round(v) for name, v in finding.numbers.items()},
     }
 
 
@@ -252,7 +274,8 @@ def _round(value: float) -> float:
 
 
 def _plain(text: str, code: bool = False) -> str:
-    """Text that Markdown shows as it is; `code` leaves backquotes alone."""
-    kept = "" if code else "`"
-    escaped = "".join(f"\\{c}" if c in f"\\|*_<>[]#{kept}" else c for c in text)
-    return " ".join(escaped.split())
+    """Text that Markdown shows as it is; with `code`, what stands between backquotes is code, where nothing is escaped."""
+    parts = text.split("`") if code else [text]
+    for place in range(0, len(parts), 2):
+        parts[place] = "".join(f"\\{c}" if c in "\\|*_<>[]#`" else c for c in parts[place])
+    return " ".join("`".join(parts).split())

@@ -6,7 +6,7 @@ Nothing is written on the picture itself. Pages are uint8 (height, width, RGB), 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,13 +14,14 @@ from PIL import Image, ImageDraw
 
 from . import text
 from .draw import BACKGROUND, INK, QUIET_INK, color_table, overlay, share
+from .binding import Bond
 from .evidence import Evidence, WordFacts
-from .findings import Bond, Finding, gathers
+from .finding import Finding, gathers
 from .maps import normalize_maps, resize, threshold_mask
 
 WIDTH = 1280
 PAD, GAP = 24, 16
-LARGE, BODY, SMALL = 24, 18, 14
+LARGE, SAID, BODY, SMALL = 24, 22, 18, 14
 BAND_WIDTH, BAND_HEIGHT = 372, 560  # most that the picture takes
 ALPHA, OUTLINE = 0.6, 0.5  # of the heat; where a noun's outline runs between its lowest and highest heat
 NOUNS = 4  # outlined at most: more could not be told apart
@@ -83,7 +84,7 @@ def _draw(page: Page) -> Image.Image:
     if words:
         said = "The words, most strongly drawn first. One scale for all: a dark word was hardly looked at."
         text.write(pen, (PAD, top), said, BODY, INK, WIDTH - 2 * PAD)
-    marks = _marks(page.findings)
+    marks = _marks(page)
     small = _fit(page.picture, (picture_height, width))
     for number, word in enumerate(words):
         x = PAD + (number % columns) * (width + GAP)
@@ -95,12 +96,16 @@ def _draw(page: Page) -> Image.Image:
     return paper
 
 
-def _marks(findings: Sequence[Finding]) -> dict[str, str]:
-    """What the caption of a word says beside its numbers."""
+def _marks(page: Page) -> dict[str, str]:
+    """What the caption of an entry says beside its numbers."""
     marks: dict[str, str] = {}
-    for finding in findings:
-        for word in finding.words if finding.kind in ("shared place", "late part") else finding.words[:1]:
-            marks.setdefault(word, finding.mark(word))
+    listed = {entry.name for entry in page.evidence.entries}
+    for finding in (single for cause in page.findings for single in cause.details):
+        named = finding.words if finding.kind in ("shared place", "late part") else finding.words[:1]
+        for place, word in enumerate(named):
+            noun = finding.nouns[place] if place < len(finding.nouns) else word
+            of_noun = page.evidence.entry_of.get(word, page.evidence.entry_of.get(noun))
+            marks.setdefault(word if word in listed else of_noun or word, finding.mark(word))
     return marks
 
 
@@ -177,12 +182,10 @@ class _Line:
 
 def _lines(page: Page, nouns: list[WordFacts], room: int) -> list[_Line]:
     lines = [_Line(page.title, LARGE, after=6)]
-    shown = page.findings[:8]
-    for finding in shown:
-        wrapped = text.wrap(finding.headline, BODY, room)
-        lines += [_Line(one, BODY, ALARM) for one in wrapped]
-    if len(page.findings) > len(shown):
-        lines.append(_Line(f"and {len(page.findings) - len(shown)} more in the report", BODY, QUIET_INK))
+    for finding in page.findings:
+        lines += [_Line(one, SAID, ALARM) for one in text.wrap(finding.headline, SAID, room)]
+        tip = [_Line(one, BODY) for one in text.wrap(f"Try: {finding.tip.replace('`', '')}", BODY, room)]
+        lines += [*tip[:-1], replace(tip[-1], after=8)]
     if not page.findings:
         lines += [_Line(one) for one in text.wrap(ALL_WELL, BODY, room)]
     if nouns:
@@ -199,7 +202,7 @@ def _lines(page: Page, nouns: list[WordFacts], room: int) -> list[_Line]:
 
 def _outlined(page: Page) -> list[WordFacts]:
     """The nouns whose outlines are drawn: those that findings name, then those with modifiers, then the strongest."""
-    named = {word for finding in page.findings for word in finding.words}
+    named = {noun for finding in page.findings for single in finding.details for noun in single.nouns}
     bound = {bond.noun for bond in page.bonds}
     order = sorted(page.evidence.nouns, key=lambda n: (n.name not in named, n.name not in bound, -n.strength))
     chosen = {noun.name for noun in order[:NOUNS]}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .compare import shares_of
 from .concept_scores import WordEvidence, leanings, painted
 from .evidence import Evidence
-from .findings import Finding
+from .finding import Finding
 from .head_maps import head_spreads
 from .recording import Match
 from .vectors import HeadRelevance
@@ -62,13 +62,12 @@ def doubtful_senses(senses: Sequence[Sense]) -> list[Finding]:
         is_even = most < EVEN * (most + next_most)
         if not sense.noun or not is_even or (others and next_most < RIVAL * others[0][1]):
             continue
-        text = (
-            f"“{sense.word}” was taken for {first} ({most:.0%}) and for {second} ({next_most:.0%}) at once."
-        )
+        said = f"“{sense.word}” was taken for {first} and for {second} at once."
+        reason = f"{first} has {most:.0%} of all concepts together, {second} {next_most:.0%}"
         tip = (
             f"If only one is meant, run Adjust Concept on “{sense.word}”: wanted {first}, unwanted {second}, or the other "
             "way round; or add a word that tells which. Compare Concepts shows both."
         )
         numbers = {"first": most, "second": next_most}
-        found.append(Finding("doubtful sense", (sense.word,), text, tip, numbers))
+        found.append(Finding("doubtful sense", (sense.word,), said, tip, reason, numbers, (sense.word,)))
     return found

@@ -12,7 +12,7 @@ from test_report import FISH_AND_CAR, SOUND
 from hrv_pack.hrv import presence
 from hrv_pack.hrv.auto_heads import consent
 from hrv_pack.hrv.evidence import examine
-from hrv_pack.hrv.findings import LIMITS
+from hrv_pack.hrv.finding import LIMITS
 from hrv_pack.hrv.head_maps import head_maps
 from hrv_pack.hrv.reading import find_word
 from hrv_pack.hrv.recording import Match

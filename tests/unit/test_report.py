@@ -9,7 +9,8 @@ from planted import FAINT, FLAT, LEFT, MIDDLE, RIGHT, blob, entry, planted, reco
 from prompts import Vector, prompt
 
 from hrv_pack.hrv.evidence import agreements, examine, measure
-from hrv_pack.hrv.findings import KINDS, LIMITS, find, gathers
+from hrv_pack.hrv.finding import KINDS, LIMITS, gathers
+from hrv_pack.hrv.findings import find
 from hrv_pack.hrv.recording import NoRecording
 from hrv_pack.hrv.report import report
 

@@ -1,0 +1,152 @@
+"""Who got what: on which noun each modifier lies, and which things lie in one place. Formulas: docs/formulas.md, "Prompt report"."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+from .evidence import Evidence
+from .finding import APART, LIMITS, Finding, Limits, bare, gathers, typed
+
+MOST_ALIKE = (
+    0.95  # nouns that agree more are treated as if they agreed by this: their difference is mostly noise
+)
+
+
+@dataclass(frozen=True)
+class Bond:
+    """Where one modifier lies: correlation of its map with its own noun's and with each other noun's.
+
+    holder: the noun on which it lies, its own unless another is better by the margin; None where it agrees with no noun.
+    """
+
+    modifier: str
+    noun: str
+    holder: str | None
+    own: float
+    others: dict[str, float]
+
+
+def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
+    """Pairs of nouns, and pairs of modifiers of different nouns, that have a place and whose maps are almost the same.
+
+    Bare places (“on grass”) do not count: things lie in them. In a list of tags neither do the same noun twice (“long hair, pink
+    hair”), nor what lies on a person: most tags there describe one.
+    """
+    places = {phrase.noun for phrase in evidence.phrases if phrase.is_place}
+    nouns = [
+        noun.name
+        for noun in evidence.nouns
+        if noun.name not in places and gathers(evidence, evidence.words[noun.name], limits)
+    ]
+    people = [phrase.noun for phrase in evidence.phrases if phrase.is_person and phrase.noun in nouns]
+    on_people = {
+        noun
+        for noun in nouns
+        for person in people
+        if noun != person and evidence.agreement(noun, person) >= limits.shared_nouns
+    }
+    found = []
+    for first, second in itertools.combinations(nouns, 2):
+        if (alike := evidence.agreement(first, second)) < limits.shared_nouns:
+            continue
+        if evidence.is_tag_list:
+            of_one_person = any(one in on_people and (two in on_people or two in people)
+                                for one, two in ((first, second), (second, first))
+                                if not (one in people and two in people))  # fmt: skip
+            if of_one_person or _same(first, second):
+                continue
+        names = evidence.thing(first), evidence.thing(second)
+        said = f"“{names[0]}” and “{names[1]}” share one place: one of them may be missing, or they were mixed."
+        tip = f"If one is a part of the other, all is well. Else {APART}"
+        found.append(_shared(evidence, names, (first, second), (first, second), alike, said, tip))
+    modifiers = {
+        m: phrase.noun
+        for phrase in evidence.phrases
+        for m in phrase.modifiers
+        if m not in nouns and gathers(evidence, evidence.words[m], limits)
+    }
+    for first, second in itertools.combinations(modifiers, 2):
+        owners = modifiers[first], modifiers[second]
+        alike = evidence.agreement(first, second)
+        if alike < limits.shared_modifiers or owners[0] == owners[1] or bare(first) == bare(second):
+            continue
+        if evidence.is_tag_list and (_same(*owners) or any(owner in on_people or owner in people for owner in owners)):
+            continue
+        whose = " and ".join(f"“{evidence.thing(owner)}”" for owner in owners)
+        said = f"“{first}” and “{second}” share one place, though they belong to {whose}."
+        tip = APART[0].upper() + APART[1:]
+        found.append(_shared(evidence, (first, second), (first, second), owners, alike, said, tip))
+    return found
+
+
+def _shared(evidence: Evidence, names, words, nouns, alike: float, said: str, tip: str) -> Finding:
+    numbers = {"agreement": alike, "iou": evidence.iou(*words)}
+    reason = f"their maps agree by {alike:.2f} of 1, and {numbers['iou']:.0%} of the place is the same"
+    return Finding("shared place", names, said, tip, reason, numbers, nouns)
+
+
+def _same(first: str, second: str) -> bool:
+    """Whether two listed names are of one word: `hair#1`, `Hair#2`."""
+    return bare(first).casefold() == bare(second).casefold()
+
+
+def bonds(evidence: Evidence, limits: Limits = LIMITS) -> list[Bond]:
+    """Where each modifier lies, for prompts with at least two nouns. A bare place (“on grass”) takes no modifiers, and a
+    modifier that gathers nowhere sits on no other noun. In a list of tags a person takes none of other tags, because what
+    describes a part of a person lies on it; and the same noun twice is one thing."""
+    places = {phrase.noun for phrase in evidence.phrases if phrase.is_place}
+    people = {phrase.noun for phrase in evidence.phrases if phrase.is_person} if evidence.is_tag_list else ()
+    nouns = [noun.name for noun in evidence.nouns]
+    if len(nouns) < 2:
+        return []
+    found = []
+    for phrase in evidence.phrases:
+        for name in phrase.modifiers:
+            own = evidence.agreement(name, phrase.noun)
+            others = {
+                n: evidence.agreement(name, n)
+                for n in nouns
+                if n not in (phrase.noun, name)
+                and n not in places
+                and n not in people
+                and not (evidence.is_tag_list and _same(n, phrase.noun))
+            }
+            leads = {n: _lead(away, own, evidence.agreement(n, phrase.noun)) for n, away in others.items()}
+            best = max(leads, key=leads.__getitem__, default=phrase.noun)
+            is_somewhere = gathers(evidence, evidence.words[name], limits)
+            moved = is_somewhere and best in leads and leads[best] >= limits.margin and others[best] > 0
+            holder = best if moved else phrase.noun
+            placed = max([own, *others.values()]) > 0
+            found.append(Bond(name, phrase.noun, holder if placed else None, own, others))
+    return found
+
+
+def _lead(away: float, own: float, alike: float) -> float:
+    """Correlation of a modifier with the difference of two nouns' standardised maps: what both have in common, such as
+    standing out from the background, does not count."""
+    return (away - own) / (2 - 2 * min(alike, MOST_ALIKE)) ** 0.5
+
+
+def wrong_nouns(found: list[Bond], evidence: Evidence) -> list[Finding]:
+    """Modifiers that lie on another noun than the one they stand before."""
+    findings = []
+    for bond in found:
+        if bond.holder is None or bond.holder == bond.noun:
+            continue
+        away = bond.others[bond.holder]
+        own, other, plain = evidence.thing(bond.noun), evidence.thing(bond.holder), bare(bond.modifier)
+        said = f"“{bond.modifier}” was meant for “{own}” but sits on “{other}”."
+        first = (
+            f"Give “{bare(own)}” more weight, `({typed(own)}:1.3)`"
+            if evidence.is_tag_list
+            else f"Part the things with a comma and name each with its own word, “{plain} {bare(bond.noun)}, …”"
+        )
+        tip = f"{first}; or run Strengthen Concept on “{plain}”, with the concept it belongs to (Color for a colour)."
+        reason = f"their maps agree by {away:.2f} of 1, by {bond.own:.2f} with its own noun"
+        numbers = {"own": bond.own, "other": away}
+        nouns = (bond.noun, bond.holder)
+        findings.append(
+            Finding("wrong noun", (bond.modifier, own, other), said, tip, reason, numbers, nouns)
+        )
+    return findings
