@@ -3,7 +3,6 @@ key, which follow one sampling at a time."""
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -13,6 +12,7 @@ import torch
 
 from ..hrv.layout import Layout
 from ..hrv.recording import fingerprints
+from . import log
 from .blocks import UnsupportedModel, is_compiled, layout_of
 from .following import Following, begun
 from .progress import say
@@ -35,7 +35,7 @@ def layout_or_reason(model, consequence: str) -> tuple[Layout | None, str]:
     try:
         return layout_of(getattr(model.model, "diffusion_model", None)), ""
     except UnsupportedModel as error:
-        logging.warning("[HRV] %s %s", error, consequence)
+        log.warn(f"{error} {consequence}")
         say(f"{error} {consequence}")
         return None, str(error)
 

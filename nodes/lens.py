@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-
 from comfy_api.latest import io, ui
 
 from ..host.progress import node_progress
 from ..host.routes import LENSES
 from ..hrv.lens import look
 from ..hrv.prompt import UNITS
+from .node import Node
+from .shown import shown
 from .sockets import Attention, Vectors
 
 
-class HRVLens(io.ComfyNode):
+class HRVLens(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -79,8 +79,8 @@ class HRVLens(io.ComfyNode):
         result = look(
             attention, latent["samples"], image, unit, words, vectors, threshold, concept, percent, node_progress()
         )  # fmt: skip
-        for warning in result.payload["warnings"]:
-            logging.warning("[HRV] %s", warning)
         pictures = ui.PreviewImage(result.pictures, cls=cls).as_dict()["images"]
         payload = {"id": LENSES.add(result.lens), "pictures": [dict(p) for p in pictures], **result.payload}
-        return io.NodeOutput(result.overlay, result.mask, ui={"hrv_lens": (payload,)})
+        return io.NodeOutput(
+            result.overlay, result.mask, ui=shown(cls, warnings=payload["warnings"], hrv_lens=(payload,))
+        )

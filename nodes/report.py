@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..host.progress import node_progress
 from ..hrv.prompt import UNITS
 from ..hrv.report import report
+from .node import Node
+from .shown import shown
 from .sockets import Attention, Vectors
 
 
-class HRVPromptReport(io.ComfyNode):
+class HRVPromptReport(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -62,8 +62,5 @@ class HRVPromptReport(io.ComfyNode):
     @classmethod
     def execute(cls, attention, latent, image, unit, vectors=None) -> io.NodeOutput:
         found = report(attention, latent["samples"], image, unit, vectors, progress=node_progress())
-        for warning in found.warnings:
-            logging.warning("[HRV] %s", warning)
-        shown = ui.PreviewImage(found.grid, cls=cls).as_dict()
-        text = "\n".join([found.summary, *(f"⚠ {warning}" for warning in found.warnings)])
-        return io.NodeOutput(found.grid, found.markdown, found.data, ui={**shown, "text": (text,)})
+        told = shown(cls, found.grid, found.summary, found.warnings)
+        return io.NodeOutput(found.grid, found.markdown, found.data, ui=told)
