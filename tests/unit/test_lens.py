@@ -123,7 +123,7 @@ def test_what_cannot_be_looked_at_is_told():
         look(recording(x, entry(prompt(""))), x, image, words="cat")
     with pytest.raises(NoRecording) as error:
         look(recording(x, entry(None)), x, image, words="cat")
-    assert str(error.value).endswith("Connect CLIP through Record Attention and run again.")
+    assert str(error.value).endswith("or type the prompt into prompt_text.")
 
 
 def test_a_concept_without_vectors_is_said():

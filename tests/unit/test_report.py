@@ -236,7 +236,7 @@ def test_each_picture_of_a_batch_has_its_own_page_and_chapter():
 def test_unknown_words_are_an_error_that_says_what_to_do():
     kept, latent, image = planted("a cat", {})
     kept.runs[0].entries[0].prompt = None
-    with pytest.raises(NoRecording, match="Connect CLIP through Record Attention and run again.$"):
+    with pytest.raises(NoRecording, match="Connect CLIP through Record Attention and run again, or type"):
         report(kept, latent, image)
 
 
