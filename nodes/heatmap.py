@@ -12,6 +12,7 @@ from ..hrv.maps import NORMALIZE
 from ..hrv.prompt import UNITS
 from ..hrv.reading import names_of
 from .node import Node
+from .shared_inputs import prompt_text_input
 from .shown import shown
 from .sockets import Attention, Heads
 
@@ -80,10 +81,7 @@ class HRVHeatmap(Node):
                     tooltip="Adds a strip below each picture with the word and the scale. Off: overlays have the "
                     "picture's size.",
                 ),
-                io.String.Input(
-                    "prompt_text", default="", multiline=True, optional=True, advanced=True,
-                    tooltip="Only needed when your CLIP does not go through Record Attention: the prompt as you typed it.",
-                ),
+                prompt_text_input(),
                 io.Boolean.Input(
                     "timeline", default=False, optional=True, advanced=True,
                     tooltip="One overlay for each part of the schedule, first to last, for animation and video nodes. "
