@@ -15,7 +15,6 @@ from ..hrv.recording import fingerprints
 from . import log
 from .blocks import UnsupportedModel, is_compiled, layout_of
 from .following import Following, begun
-from .progress import say
 from .rows import go_innermost
 
 OUTER_SAMPLE = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
@@ -36,7 +35,7 @@ def layout_or_reason(model, consequence: str) -> tuple[Layout | None, str]:
         return layout_of(getattr(model.model, "diffusion_model", None)), ""
     except UnsupportedModel as error:
         log.warn(f"{error} {consequence}")
-        say(f"{error} {consequence}")
+        log.tell(log.node_running(), [f"{error} {consequence}"])
         return None, str(error)
 
 
@@ -54,6 +53,7 @@ class Wrapping(ABC):
 
     def __init__(self):
         self.sampling: Any = None
+        self.node = log.node_running()  # the node whose page shows what is warned of
 
     def __deepcopy__(self, memo) -> Wrapping:
         """Packs that deep-copy model_options keep the wrappers of one sampling together, and a recorder to its recording."""
@@ -108,6 +108,7 @@ class Wrapping(ABC):
         finally:
             self.sampling = None
         self.look_back(sampling, samples)
+        log.tell(self.node, sampling.warnings)
         return samples
 
     def _calc_cond_batch(self, executor, model, conds, x_in, *args, **kwargs):

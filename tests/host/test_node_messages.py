@@ -68,7 +68,9 @@ def test_nothing_hangs_on_the_plain_error(comfy, sampled):
     assert caught.value.__cause__ is None and caught.value.__context__ is None
 
 
-@pytest.mark.parametrize("error", [RuntimeError("broken"), torch.cuda.OutOfMemoryError("full"), KeyError("x")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("broken"), torch.cuda.OutOfMemoryError("full"), KeyError("x")]
+)
 def test_what_is_not_a_message_of_ours_passes_as_it_is(comfy, sampled, monkeypatch, error):
     """ComfyUI unloads models after an error of torch's own class, and a mistake of ours needs its traceback."""
 
@@ -157,3 +159,38 @@ def test_within_a_prompt_the_same_warning_is_said_once(caplog):
     assert [record.getMessage() for record in caplog.records] == [
         "[HRV] One layer was left out.", "[HRV] Another, at a.", "[HRV] One layer was left out.", "[HRV] Another, at b.",
     ]  # fmt: skip
+
+
+def test_a_node_is_told_what_a_sampling_warned_of(server):
+    """The page hears after every sampling: of which node, and what; of a sampling that went well, that there is nothing."""
+
+    def graph(words: str) -> dict:
+        solver = {
+            "sampler_name": "euler",
+            "scheduler": "normal",
+            "steps": 2,
+            "seed": 1,
+            "cfg": 1.0,
+            "denoise": 1.0,
+        }
+        excite = {"strength": 1.0, "start_percent": 0.0, "end_percent": 0.5, "smoothing": True}
+        return {
+            "loader": node("HRVDemoCheckpoint"),
+            "excite": node("HRVAttendExcite", model=["loader", 0], clip=["loader", 1], words=words, **excite),
+            "text": node("CLIPTextEncode", clip=["excite", 1], text="a red fish"),
+            "empty": node("EmptyLatentImage", width=128, height=128, batch_size=1),
+            "sampler": node(
+                "KSampler", model=["excite", 0], positive=["text", 0], negative=["text", 0], latent_image=["empty", 0], **solver
+            ),
+            "decode": node("VAEDecode", samples=["sampler", 0], vae=["loader", 2]),
+            "preview": node("PreviewImage", images=["decode", 0]),
+        }  # fmt: skip
+
+    def told(words: str) -> list:
+        heard = []
+        server.run(graph(words), on_event=lambda kind, data: heard.append((kind, data)))
+        return [(data["node"], data["warnings"]) for kind, data in heard if kind == "hrv_sampling"]
+
+    ((place, (warning,)),) = told("dragon")
+    assert place == "excite" and "“dragon” is not in the prompt" in warning
+    assert told("fish") == [("excite", [])]
