@@ -45,12 +45,20 @@ function linesOf(node) {
   // a node that ran before the page was loaded
   const shown = ran ? output : outputOf(node, app.nodeOutputs ?? {}, app)?.[OUTPUT];
   const of = (kind) => (Array.isArray(shown) ? shown : []).flatMap((one) => one?.[kind] ?? []);
-  const before = knownBefore(node, fieldsOf(node, app), root()).filter((note) => !error?.includes(note));
+  const warnings = [...of("warnings"), ...(sampling?.warnings ?? [])];
+  const said = [error, ...warnings].join("\n");
+  const before = knownBefore(node, (other) => fieldsOf(other, app), root()).filter((note) => !isSaid(note, said));
   return [
     ...(error ? [["error", error]] : []),
-    ...[...of("warnings"), ...(sampling?.warnings ?? [])].map((text) => ["warning", text]),
+    ...warnings.map((text) => ["warning", text]),
     ...[...before, ...of("notes")].map((text) => ["note", text]),
   ];
+}
+
+/** Whether the run said it too: the same sentence, or one about the same words. */
+function isSaid(note, said) {
+  const names = note.match(/“[^”]*”/g);
+  return said.includes(note) || (names?.every((name) => said.includes(name)) ?? false);
 }
 
 function refresh(node) {

@@ -24,27 +24,32 @@ const PLAIN_TEXT = /^CLIPTextEncode/; // ComfyUI's own text nodes encode what wa
 const REWRITTEN = /__\S+__|\{[^{}]*\|[^{}]*\}/; // wildcards, and choices that the page makes when it queues
 const RUNS = 0; // a node's mode: neither muted nor bypassed
 
-/** Sentences. fields: as js/page/node.js has them; root: the outermost graph. */
-export function knownBefore(node, fields, root) {
+/** Sentences. fieldsFor: gives the fields of a node, as js/page/node.js has them; root: the outermost graph. */
+export function knownBefore(node, fieldsFor, root) {
   if (node.mode !== RUNS || !node.graph) return [];
+  const fields = fieldsFor(node);
   const role = fields.get("role") ?? "positive";
   const prompt = promptOf(node, role, root);
-  return [...aboutClip(node, prompt), ...(READERS.has(node.comfyClass) ? aboutRole(node, role, root) : []), ...aboutWords(node, fields, role, prompt)];
+  return [
+    ...(TRACERS.has(node.type) ? aboutClip(node, fieldsFor, prompt) : []),
+    ...(READERS.has(node.type) && role === "negative" ? aboutRole(node, fieldsFor, root) : []),
+    ...aboutWords(node, fields, role, prompt),
+  ];
 }
 
-const linked = (node, name) => node.inputs?.some((input) => input.name === name && input.link != null) ?? false;
 const quoted = (names) => {
   const all = names.map((name) => `“${name}”`);
   return all.length > 1 ? `${all.slice(0, -1).join(", ")} and ${all.at(-1)}` : all[0];
 };
 
-function aboutClip(node, { encoders }) {
-  if (!TRACERS.has(node.comfyClass)) return [];
-  const traced = encoders.map((encoder) => isTraced(encoder, (other) => TRACERS.has(other.comfyClass) && linked(other, "clip")));
+/** Whether the words of the text nodes can be known. */
+function aboutClip(node, fieldsFor, { encoders }) {
+  const fields = fieldsFor(node);
+  const traced = encoders.map((encoder) => isTraced(encoder, (other) => TRACERS.has(other.type) && fieldsFor(other).locked("clip")));
   const untraced = encoders.filter((_, i) => traced[i] === false).map((encoder) => encoder.node.title || encoder.node.type);
-  if (!linked(node, "clip")) {
+  if (!fields.locked("clip")) {
     // steering nodes and Remember Run need no CLIP where another node notes the words
-    const needed = node.comfyClass === RECORD ? linked(node, "model") && !traced.includes(true) : untraced.length > 0;
+    const needed = node.type === RECORD ? fields.locked("model") && !traced.includes(true) : untraced.length > 0;
     const rest = "Connect the loader's CLIP here and this node's clip output to your text nodes.";
     return needed ? [`CLIP is not connected, so the words will not be known. ${rest}`] : [];
   }
@@ -57,22 +62,21 @@ function aboutClip(node, { encoders }) {
 }
 
 /** The negative prompt is asked for, but not recorded. */
-function aboutRole(node, role, root) {
-  if (role !== "negative") return [];
+function aboutRole(node, fieldsFor, root) {
   const recorders = upstream(node, "HRV_ATTENTION", root);
-  const off = (recorder) => recorder.comfyClass === RECORD && recorder.widgets?.find((w) => w.name === "negative")?.value === false && !linked(recorder, "negative");
+  const off = (other) => other.type === RECORD && fieldsFor(other).get("negative") === false && !fieldsFor(other).locked("negative");
   return recorders.length && recorders.every(off) ? ["The negative prompt is not recorded. Switch `negative` on in Record Attention."] : [];
 }
 
 function aboutWords(node, fields, role, { texts, complete, encoders }) {
-  const [name, many] = WORDS[node.comfyClass] ?? [];
+  const [name, many] = WORDS[node.type] ?? [];
   const typed = String(fields.get("prompt_text") ?? "").trim();
   const all = typed ? [...texts, typed] : texts;
   const certain = complete && encoders.length && encoders.every((encoder) => PLAIN_TEXT.test(encoder.node.type)) && !all.some((text) => REWRITTEN.test(text));
-  if (!certain || linked(node, "prompt_text")) return [];
+  if (!certain || fields.locked("prompt_text")) return [];
   const whose = role === "negative" ? "negative prompt" : "prompt";
-  if (!all.some((text) => text.trim())) return WITHOUT_CHIPS.has(node.comfyClass) ? ["The prompt is empty."] : [];
-  if (!name || fields.locked(name) || (node.comfyClass === "HRVPromptEdit" && !linked(node, "vectors"))) return [];
+  if (!all.some((text) => text.trim())) return WITHOUT_CHIPS.has(node.type) ? ["The prompt is empty."] : [];
+  if (!name || fields.locked(name) || (node.type === "HRVPromptEdit" && !fields.locked("vectors"))) return [];
   const field = String(fields.get(name) ?? "");
   if (!many && /[,\n]/.test(field)) return [];
   const missing = (entries.missingNames ?? missingNames)(field, all);

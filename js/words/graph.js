@@ -3,7 +3,6 @@
 
 const [NEVER, BYPASS] = [2, 4]; // a node's mode
 const [FROM_OUTSIDE, TO_OUTSIDE] = ["-10", "-20"]; // ids that links have at the wall of a subgraph, as text
-const CONSTANT = new Set(["STRING", "INT", "FLOAT", "BOOLEAN", "COMBO"]);
 const STEPS = 5000; // more than any graph needs; ends loops
 
 const linkOf = (graph, id) => (id == null ? null : (graph?.getLink?.(id) ?? graph?.links?.get?.(id) ?? graph?.links?.[id] ?? null));
@@ -49,6 +48,8 @@ function scopesOf(graph, root, depth = 0) {
   const scopes = hosts.flatMap((host) => scopesOf(host.graph, root, depth + 1).map((outer) => ({ host, outer })));
   return scopes.length ? scopes : [null];
 }
+
+const CONSTANT = new Set(["STRING", "INT", "FLOAT", "BOOLEAN", "COMBO"]);
 
 class Walk {
   constructor(role) {
@@ -171,7 +172,10 @@ class Walk {
     if (--this.left < 0) return null;
     const clips = ofType(node.inputs, "CLIP");
     // a node that has what it gives from elsewhere than a CLIP input, such as a pipe, tells nothing
-    if (!clips.length) return node.inputs?.some((input) => input.link != null && !CONSTANT.has(input.type)) ? null : false;
+    if (!clips.length) {
+      const others = (node.inputs ?? []).filter((input) => !CONSTANT.has(input.type));
+      return others.some((input) => this.origin(node, node.inputs.indexOf(input), scope)) ? null : false;
+    }
     const answers = clips.map((input) => {
       const place = this.origin(node, node.inputs.indexOf(input), scope);
       return !place?.node ? null : traces(place.node) ? true : this.traced(place, traces);
