@@ -13,6 +13,7 @@ import torch
 
 from ..hrv.layout import Layout
 from ..hrv.prompt import Prompt
+from . import log
 from .blocks import attend, cross_attention_layers, has_foreign_forward
 from .clip_trace import TextRegistry, find_prompt, registries_of
 from .rows import POSITIVE, Chunk, Conditionings, Owner, chunks_of
@@ -81,7 +82,7 @@ class Following:
                 return
             self._warned.add(cause or message)
             self.warnings.append(message)
-            logging.warning("[HRV] %s", message)
+            log.warn(message)
 
     def known_prompts(
         self, guider, registries: Iterable[TextRegistry], unknown: str

@@ -3,7 +3,6 @@ key, which follow one sampling at a time."""
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -11,9 +10,9 @@ import comfy.patcher_extension
 import torch
 
 from ..hrv.layout import Layout
+from . import log
 from .blocks import UnsupportedModel, is_compiled, layout_of_model
 from .following import Following, begun
-from .progress import say
 from .rows import go_innermost
 from .sampler_call import SamplerCall
 
@@ -34,8 +33,8 @@ def layout_or_reason(model, consequence: str) -> tuple[Layout | None, str]:
     try:
         return layout_of_model(model), ""
     except UnsupportedModel as error:
-        logging.warning("[HRV] %s %s", error, consequence)
-        say(f"{error} {consequence}")
+        log.warn(f"{error} {consequence}")
+        log.tell(log.node_running(), [f"{error} {consequence}"])
         return None, str(error)
 
 
@@ -56,6 +55,7 @@ class Wrapping(ABC):
 
     def __init__(self):
         self.sampling: Any = None
+        self.node = log.node_running()  # the node whose page shows what is warned of
 
     def __deepcopy__(self, memo) -> Wrapping:
         """Packs that deep-copy model_options keep the wrappers of one sampling together, and a recorder to its recording."""
@@ -113,6 +113,7 @@ class Wrapping(ABC):
         finally:
             self.sampling = None
         self.look_back(sampling, samples, call)
+        log.tell(self.node, sampling.warnings)
         return samples
 
     def _calc_cond_batch(self, executor, model, conds, x_in, *args, **kwargs):

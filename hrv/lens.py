@@ -20,7 +20,7 @@ from .heatmap import Heatmaps, Style, heatmaps
 from .maps import Target, recorded_heads, word_maps
 from .pairing import pair, warnings_of
 from .plural import counted
-from .prompt import WordNotFound, key, split_names
+from .prompt import Prompt, WordNotFound, key, split_names
 from .reading import find_word, heads_text, prompts_of, targets_of_unit
 from .recording import Entry, Match, Recording, Run
 from .vectors import HeadRelevance
@@ -135,10 +135,12 @@ def look(
     concept: str = "",
     percent: float = 23.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    prompt_text: str = "",
+    tokenize: Callable[[str], Prompt] | None = None,
 ) -> Look:
     """Payload, overlay and mask for the pictures of a batch.
 
-    latent, image, unit, words, progress: as `heatmaps` takes them. Without words, overlay is the picture itself and
+    latent, image, unit, words, progress, prompt_text, tokenize: as `heatmaps` takes them. Without words, overlay is the picture itself and
     mask is empty; words that a picture's prompt does not have are left out, with a warning. concept: with `vectors`, the
     overlay and mask are those of its heads; "" takes all heads.
     Raises NoRecording, WordNotFound for an empty prompt, ValueError.
@@ -153,20 +155,21 @@ def look(
         )
     elif concept.strip():
         heads = vectors.select(concept, percent)
-    names, missing = _pinned(matches, words, unit)
+    typed = (prompt_text, tokenize)
+    names, missing = _pinned(matches, words, unit, typed)
     if missing:
         warnings.append(f"Pinned, but not in the prompt, and so left out: {', '.join(missing)}.")
     frames, sights, room = [], [], PAYLOAD_BYTES
     for number, match in enumerate(matches):
         progress(number, len(matches))
-        frame, sight = _frame(match, unit, names, room)
+        frame, sight = _frame(match, unit, names, room, typed)
         room -= len(frame["names"]) * sight.grid[0] * sight.grid[1] if frame["maps"] else 0
         frames.append(frame)
         sights.append(sight)
     if names:
         style = Style(threshold=threshold)
         drawn = heatmaps(
-            recording, latent, ",".join(names), unit, image, heads, ROLE, style, progress=progress
+            recording, latent, ",".join(names), unit, image, heads, ROLE, style, *typed, progress
         )
     else:
         drawn = _nothing_pinned(pictures)
@@ -210,12 +213,14 @@ def gathering(maps: torch.Tensor) -> torch.Tensor:
     return (100 * part / HIGHEST_GATHERING).clamp(0, 100)
 
 
-def _pinned(matches: Sequence[Match], words: str, unit: str) -> tuple[list[str], list[str]]:
+def _pinned(
+    matches: Sequence[Match], words: str, unit: str, typed: tuple
+) -> tuple[list[str], list[str]]:
     """The names in a words field that every picture's prompt has, and the others in quotes."""
     names, missing = split_names(words), []
     for match in matches:
         entries = match.run.of_role(ROLE)
-        prompts = prompts_of(entries, ROLE)
+        prompts = prompts_of(entries, ROLE, *typed)
         for name in names:
             try:
                 find_word(name, entries, prompts, unit)
@@ -224,10 +229,10 @@ def _pinned(matches: Sequence[Match], words: str, unit: str) -> tuple[list[str],
     return [n for n in names if n not in missing], [f"“{n}”" for n in dict.fromkeys(missing)]
 
 
-def _frame(match: Match, unit: str, pinned: Sequence[str], room: int) -> tuple[dict, Sight]:
+def _frame(match: Match, unit: str, pinned: Sequence[str], room: int, typed: tuple) -> tuple[dict, Sight]:
     """One picture's part of the payload; its maps are left out (None) when they do not fit into `room` bytes."""
     entries = match.run.of_role(ROLE)
-    prompts = prompts_of(entries, ROLE)
+    prompts = prompts_of(entries, ROLE, *typed)
     targets = targets_of_unit(entries, prompts, unit)
     if not targets:
         raise WordNotFound("The positive prompt is empty.")

@@ -22,6 +22,7 @@ from .finding import LIMITS, Finding, Limits, filler_level
 from .findings import find
 from .pairing import pair, warnings_of
 from .plural import counted
+from .prompt import Prompt
 from .reading import heads_text, prompts_of
 from .recording import Match, Recording
 from .report_picture import Page, draw_pages
@@ -69,19 +70,22 @@ def report(
     vectors: HeadRelevance | None = None,
     limits: Limits = LIMITS,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    prompt_text: str = "",
+    tokenize: Callable[[str], Prompt] | None = None,
 ) -> Report:
     """The report of every picture of a batch.
 
     latent: (batch, channel, h, w), what the sampler gave; image: (batch, height, width, channel), of any size; the two
     batches must be equal, or one of them 1. unit: what one entry is, as in Attention Heatmap. vectors: lets the
-    report tell words of doubtful sense. progress(done, total) is called before each picture and may raise to stop.
+    report tell words of doubtful sense. prompt_text, read by `tokenize`, stands in where the text of a conditioning is
+    not known. progress(done, total) is called before each picture and may raise to stop.
     Raises NoRecording and ValueError.
     """
     matches, pictures = pair(recording, latent, image)
     found: list[_Picture] = []
     for number, match in enumerate(matches):
         progress(number, len(matches))
-        found.append(_read(number + 1, match, unit, vectors, limits))
+        found.append(_read(number + 1, match, unit, vectors, limits, (prompt_text, tokenize)))
     grid = draw_pages([_page(one, picture) for one, picture in zip(found, pictures, strict=True)])
     progress(len(matches), len(matches))
     warnings = warnings_of(matches)
@@ -95,9 +99,11 @@ def report(
     )
 
 
-def _read(number: int, match: Match, unit: str, vectors: HeadRelevance | None, limits: Limits) -> _Picture:
+def _read(
+    number: int, match: Match, unit: str, vectors: HeadRelevance | None, limits: Limits, typed: tuple
+) -> _Picture:
     entries = match.run.of_role("positive")
-    prompts = prompts_of(entries, "positive")
+    prompts = prompts_of(entries, "positive", *typed)
     evidence = examine(match, entries, prompts, unit)
     senses = senses_of(match, evidence, vectors) if vectors is not None else []
     findings = by_cause([*find(evidence, limits), *doubtful_senses(senses)], evidence)

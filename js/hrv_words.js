@@ -23,6 +23,7 @@ const HEIGHT = 58;
 const MARGIN = 6;
 const WAIT = 150; // milliseconds after a change of the graph
 const UNCONNECTED = "The prompt's words appear here once the node is connected to a sampler.";
+const EMPTY = "The prompt is empty.";
 const UNKNOWN = "The prompt's words appear here after a run.";
 
 const pickers = new Map(); // node → its picker
@@ -53,7 +54,8 @@ function refresh(node) {
   const { texts, complete, sources } = promptOf(node, roleOf(node), root());
   const seen = complete ? null : sources.map((source) => told.get(`${placeOf(source)} ${roleOf(node)}`)).find(Boolean);
   const names = seen ?? namesOf(texts, fields.get("unit") ?? "auto");
-  picker.show(names, sources.length ? UNKNOWN : UNCONNECTED, fields.locked(name));
+  const empty = complete && texts.length && !texts.some((text) => text.trim());
+  picker.show(names, empty ? EMPTY : sources.length ? UNKNOWN : UNCONNECTED, fields.locked(name));
   picker.mark(String(fields.get(name) ?? ""));
 }
 

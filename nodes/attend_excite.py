@@ -8,10 +8,11 @@ from ..host.attend_excite import excite
 from ..hrv.attend_excite import Excitement
 from ..hrv.prompt import split_names
 from .concept_input import concept_input
+from .node import Node
 from .sockets import Vectors
 
 
-class HRVAttendExcite(io.ComfyNode):
+class HRVAttendExcite(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-
 from comfy_api.latest import io
 
 from ..host import attention_store
 from ..hrv.recording_text import summary
+from .node import Node
 from .shared_inputs import filename_prefix_input
+from .shown import shown
 from .sockets import Attention
 
 
-class HRVSaveAttention(io.ComfyNode):
+class HRVSaveAttention(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -38,13 +38,11 @@ class HRVSaveAttention(io.ComfyNode):
     @classmethod
     def execute(cls, attention, latent, filename_prefix) -> io.NodeOutput:
         path, warnings = attention_store.save(attention, latent["samples"], filename_prefix)
-        for warning in warnings:
-            logging.warning("[HRV] %s", warning)
         saved = f"Saved as {path} ({path.stat().st_size / 1e6:.1f} MB)"
-        return io.NodeOutput(str(path), ui={"text": ("\n".join([saved, *(f"⚠ {w}" for w in warnings)]),)})
+        return io.NodeOutput(str(path), ui=shown(cls, text=saved, warnings=warnings))
 
 
-class HRVLoadAttention(io.ComfyNode):
+class HRVLoadAttention(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -83,4 +81,4 @@ class HRVLoadAttention(io.ComfyNode):
     @classmethod
     def execute(cls, name) -> io.NodeOutput:
         recording, latent = attention_store.load(name)
-        return io.NodeOutput(recording, {"samples": latent}, ui={"text": (summary(recording),)})
+        return io.NodeOutput(recording, {"samples": latent}, ui=shown(cls, text=summary(recording)))

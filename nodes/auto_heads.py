@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..host.clip_trace import tokenize_text
 from ..hrv.auto_heads import choose_heads
@@ -12,11 +10,13 @@ from ..hrv.head_chart import head_chart
 from ..hrv.head_filter import describe
 from ..hrv.pairing import warnings_of
 from ..hrv.reading import names_of
+from .node import Node
 from .shared_inputs import percent_input, prompt_text_input, typed
+from .shown import shown
 from .sockets import Attention, Heads
 
 
-class HRVAutoHeads(io.ComfyNode):
+class HRVAutoHeads(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -55,12 +55,9 @@ class HRVAutoHeads(io.ComfyNode):
     def execute(cls, attention, latent, word, percent, prompt_text="") -> io.NodeOutput:
         matches = attention.match(latent["samples"])
         found = choose_heads(matches, word, percent, prompt_text, tokenize_text)
-        warnings = warnings_of(matches)
-        for warning in warnings:
-            logging.warning("[HRV] %s", warning)
         title = f"{found.heads.label}: {describe(found.heads)}"
         chart = head_chart(found.heads, found.relevance, title)[None]
-        shown = ui.PreviewImage(chart, cls=cls).as_dict()
-        text = "\n".join([title, *(f"⚠ {warning}" for warning in warnings)])
         names = names_of(matches, prompt_text=prompt_text, tokenize=tokenize_text)
-        return io.NodeOutput(found.heads, chart, ui={**shown, "text": (text,), "hrv_words": names})
+        return io.NodeOutput(
+            found.heads, chart, ui=shown(cls, chart, title, warnings_of(matches), hrv_words=names)
+        )

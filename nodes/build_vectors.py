@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import comfy.samplers
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..host.building import build
 from ..hrv.building import METHODS
 from .concept_input import concept_set_input
+from .node import Node
+from .shown import shown
 from .sockets import Vectors
 
 # queueing again should not build again; hosts without this choice show their default
 FIXED = getattr(getattr(io, "ControlAfterGenerate", None), "fixed", True)
 
 
-class HRVBuildVectors(io.ComfyNode):
+class HRVBuildVectors(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -88,5 +90,4 @@ class HRVBuildVectors(io.ComfyNode):
     @classmethod
     def execute(cls, model, clip, **settings) -> io.NodeOutput:
         vectors, chart, summary = build(model, clip, **settings)
-        shown = ui.PreviewImage(chart, cls=cls).as_dict()
-        return io.NodeOutput(vectors, chart, summary, ui={**shown, "text": (summary,)})
+        return io.NodeOutput(vectors, chart, summary, ui=shown(cls, chart, summary))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..host.clip_trace import tokenize_text
 from ..hrv.compare import compare
 from ..hrv.reading import names_of
+from .node import Node
 from .shared_inputs import percent_input, prompt_text_input, typed
+from .shown import shown
 from .sockets import Attention, Vectors
 
 
-class HRVCompareConcepts(io.ComfyNode):
+class HRVCompareConcepts(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -72,10 +72,6 @@ class HRVCompareConcepts(io.ComfyNode):
         found = compare(
             attention, latent["samples"], word, vectors, concepts, percent, image, prompt_text, tokenize_text
         )
-        for warning in found.warnings:
-            logging.warning("[HRV] %s", warning)
-        shown = ui.PreviewImage(found.grid, cls=cls).as_dict()
-        text = "\n".join([found.verdict, *(f"⚠ {warning}" for warning in found.warnings)])
         names = names_of(attention.match(latent["samples"]), "auto", "positive", prompt_text, tokenize_text)
-        shown = {**shown, "text": (text,), "hrv_words": names}
-        return io.NodeOutput(found.grid, found.masks, found.verdict, ui=shown)
+        told = shown(cls, found.grid, found.verdict, found.warnings, hrv_words=names)
+        return io.NodeOutput(found.grid, found.masks, found.verdict, ui=told)

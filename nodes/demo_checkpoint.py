@@ -5,9 +5,10 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host import demo_checkpoint
+from .node import Node
 
 
-class HRVDemoCheckpoint(io.ComfyNode):
+class HRVDemoCheckpoint(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(

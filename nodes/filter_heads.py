@@ -8,10 +8,12 @@ from ..hrv import head_filter
 from ..hrv.head_filter import ALL, COMBINATIONS, GRIDS
 from ..hrv.layout import PARTS
 from ..hrv.recording import NoRecording
+from .node import Node
+from .shown import shown
 from .sockets import Attention, Heads
 
 
-class HRVFilterHeads(io.ComfyNode):
+class HRVFilterHeads(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -58,7 +60,7 @@ class HRVFilterHeads(io.ComfyNode):
         if other is not None:
             heads = head_filter.combine(heads, other, combine)
         heads = head_filter.filter_heads(heads, part, grid, indices)
-        return io.NodeOutput(heads, ui={"text": (f"{heads.label}: {head_filter.describe(heads)}",)})
+        return io.NodeOutput(heads, ui=shown(cls, text=f"{heads.label}: {head_filter.describe(heads)}"))
 
 
 def _start(heads, attention):

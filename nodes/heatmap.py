@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..host.clip_trace import tokenize_text
 from ..host.progress import node_progress
@@ -13,10 +11,13 @@ from ..hrv.heatmap import Style, heatmaps
 from ..hrv.maps import NORMALIZE
 from ..hrv.prompt import UNITS
 from ..hrv.reading import names_of
+from .node import Node
+from .shared_inputs import prompt_text_input
+from .shown import shown
 from .sockets import Attention, Heads
 
 
-class HRVHeatmap(io.ComfyNode):
+class HRVHeatmap(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -80,10 +81,7 @@ class HRVHeatmap(io.ComfyNode):
                     tooltip="Adds a strip below each picture with the word and the scale. Off: overlays have the "
                     "picture's size.",
                 ),
-                io.String.Input(
-                    "prompt_text", default="", multiline=True, optional=True, advanced=True,
-                    tooltip="Only needed when your CLIP does not go through Record Attention: the prompt as you typed it.",
-                ),
+                prompt_text_input(),
                 io.Boolean.Input(
                     "timeline", default=False, optional=True, advanced=True,
                     tooltip="One overlay for each part of the schedule, first to last, for animation and video nodes. "
@@ -111,12 +109,8 @@ class HRVHeatmap(io.ComfyNode):
             attention, latent["samples"], words, unit, image, heads, role,
             Style(normalize, threshold, alpha, colormap, caption, timeline), prompt_text, tokenize_text, node_progress(),
         )  # fmt: skip
-        for warning in result.warnings:
-            logging.warning("[HRV] %s", warning)
-        shown = ui.PreviewImage(result.overlay, cls=cls).as_dict()
         names = names_of(attention.match(latent["samples"]), unit, role, prompt_text, tokenize_text)
-        text = "\n".join([result.summary, *(f"⚠ {warning}" for warning in result.warnings)])
         return io.NodeOutput(
             result.overlay, result.heat, result.mask, result.words,
-            ui={**shown, "text": (text,), "hrv_words": names},
+            ui=shown(cls, result.overlay, result.summary, result.warnings, hrv_words=names),
         )  # fmt: skip

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-
 from comfy_api.latest import io, ui
 
+from ..host.clip_trace import tokenize_text
 from ..host.progress import node_progress
 from ..host.routes import LENSES
 from ..hrv.lens import look
 from ..hrv.prompt import UNITS
+from .node import Node
+from .shared_inputs import prompt_text_input
+from .shown import shown
 from .sockets import Attention, Vectors
 
 
-class HRVLens(io.ComfyNode):
+class HRVLens(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -58,6 +60,7 @@ class HRVLens(io.ComfyNode):
                     "percent", default=23.0, min=0.1, max=100.0, step=0.1, optional=True, advanced=True,
                     tooltip="How many of all heads the concept takes. 23 % worked best in the paper.",
                 ),
+                prompt_text_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -74,13 +77,14 @@ class HRVLens(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, attention, latent, image, unit, words, vectors=None, threshold=0.4, concept="", percent=23.0
+        cls, attention, latent, image, unit, words, vectors=None, threshold=0.4, concept="", percent=23.0, prompt_text=""
     ) -> io.NodeOutput:  # fmt: skip
         result = look(
-            attention, latent["samples"], image, unit, words, vectors, threshold, concept, percent, node_progress()
+            attention, latent["samples"], image, unit, words, vectors, threshold, concept, percent, node_progress(),
+            prompt_text, tokenize_text,
         )  # fmt: skip
-        for warning in result.payload["warnings"]:
-            logging.warning("[HRV] %s", warning)
         pictures = ui.PreviewImage(result.pictures, cls=cls).as_dict()["images"]
         payload = {"id": LENSES.add(result.lens), "pictures": [dict(p) for p in pictures], **result.payload}
-        return io.NodeOutput(result.overlay, result.mask, ui={"hrv_lens": (payload,)})
+        return io.NodeOutput(
+            result.overlay, result.mask, ui=shown(cls, warnings=payload["warnings"], hrv_lens=(payload,))
+        )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..hrv.iou import mask_iou, parse_thresholds, table
+from .node import Node
+from .shown import shown
 
 
-class HRVMaskIoU(io.ComfyNode):
+class HRVMaskIoU(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -51,4 +53,4 @@ class HRVMaskIoU(io.ComfyNode):
     def execute(cls, mask, truth, thresholds) -> io.NodeOutput:
         result = mask_iou(mask, truth, parse_thresholds(thresholds))
         text = table(result)
-        return io.NodeOutput(result.best, text, ui={"text": (text,)})
+        return io.NodeOutput(result.best, text, ui=shown(cls, text=text))

@@ -8,13 +8,14 @@ from ..host.prompt_edit import EditOptions, edit
 from ..host.run_memory import remember
 from ..hrv.steering import Where, strengthen
 from .concept_input import concept_input
+from .node import Node
 from .sockets import Source, Vectors
 
 OLD_PLACE, OWN_PLACE = "the old word's place", "a place of its own"
 SMALLER, ALL = "all but the largest", "all"
 
 
-class HRVRememberRun(io.ComfyNode):
+class HRVRememberRun(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -57,7 +58,7 @@ class HRVRememberRun(io.ComfyNode):
         return io.NodeOutput(*remember(model, clip, memory_limit_mb * 2**20))
 
 
-class HRVPromptEdit(io.ComfyNode):
+class HRVPromptEdit(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -7,12 +7,13 @@ from comfy_api.latest import io
 from ..host.passive_votes import passive_votes
 from ..host.recorder import RecordOptions, attach
 from .concept_input import concept_set_input
+from .node import Node
 from .sockets import Attention
 
 OFF = "off"
 
 
-class HRVRecordAttention(io.ComfyNode):
+class HRVRecordAttention(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(

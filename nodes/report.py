@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import logging
+from comfy_api.latest import io
 
-from comfy_api.latest import io, ui
-
+from ..host.clip_trace import tokenize_text
 from ..host.progress import node_progress
 from ..hrv.prompt import UNITS
 from ..hrv.report import report
+from .node import Node
+from .shared_inputs import prompt_text_input
+from .shown import shown
 from .sockets import Attention, Vectors
 
 
-class HRVPromptReport(io.ComfyNode):
+class HRVPromptReport(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -44,6 +46,7 @@ class HRVPromptReport(io.ComfyNode):
                     tooltip="From Load Head Relevance, made for your kind of model: the report then also tells words whose "
                     "sense is in doubt.",
                 ),
+                prompt_text_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -60,10 +63,10 @@ class HRVPromptReport(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def execute(cls, attention, latent, image, unit, vectors=None) -> io.NodeOutput:
-        found = report(attention, latent["samples"], image, unit, vectors, progress=node_progress())
-        for warning in found.warnings:
-            logging.warning("[HRV] %s", warning)
-        shown = ui.PreviewImage(found.grid, cls=cls).as_dict()
-        text = "\n".join([found.summary, *(f"⚠ {warning}" for warning in found.warnings)])
-        return io.NodeOutput(found.grid, found.markdown, found.data, ui={**shown, "text": (text,)})
+    def execute(cls, attention, latent, image, unit, vectors=None, prompt_text="") -> io.NodeOutput:
+        found = report(
+            attention, latent["samples"], image, unit, vectors, progress=node_progress(),
+            prompt_text=prompt_text, tokenize=tokenize_text,
+        )  # fmt: skip
+        told = shown(cls, found.grid, found.summary, found.warnings)
+        return io.NodeOutput(found.grid, found.markdown, found.data, ui=told)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..hrv.head_chart import head_chart
 from ..hrv.head_filter import describe
 from ..hrv.vectors import ORDERS, WEIGHTINGS
 from .concept_input import concept_input
+from .node import Node
 from .shared_inputs import percent_input, typed
+from .shown import shown
 from .sockets import Heads, Vectors
 
 
-class HRVSelectHeads(io.ComfyNode):
+class HRVSelectHeads(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -55,6 +57,6 @@ class HRVSelectHeads(io.ComfyNode):
     @classmethod
     def execute(cls, vectors, concept, percent, order, weighting) -> io.NodeOutput:
         heads = vectors.select(concept, percent, order, weighting)
-        chart = head_chart(heads, vectors.of(concept), f"{heads.label}: {describe(heads)}")[None]
-        shown = ui.PreviewImage(chart, cls=cls).as_dict()
-        return io.NodeOutput(heads, chart, ui={**shown, "text": (f"{heads.label}: {describe(heads)}",)})
+        title = f"{heads.label}: {describe(heads)}"
+        chart = head_chart(heads, vectors.of(concept), title)[None]
+        return io.NodeOutput(heads, chart, ui=shown(cls, chart, title))

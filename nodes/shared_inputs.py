@@ -16,6 +16,7 @@ def prompt_text_input() -> io.String.Input:
     """The text of the prompt, where no traced CLIP knows it."""
     return io.String.Input(
         "prompt_text", default="", multiline=True, optional=True, advanced=True,
+        placeholder="only if CLIP is not from Record Attention",
         tooltip="Only needed when your CLIP does not go through Record Attention: the prompt as you typed it.",
     )  # fmt: skip
 

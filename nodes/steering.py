@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..host.steering import steer
 from ..hrv.steering import Where, adjust, scale, strengthen
 from .concept_input import concept_input
+from .node import Node
 from .sockets import Heads, Vectors
 
 MODEL = io.Model.Input("model", tooltip="The model, after any LoRA; before or after Record Attention.")
@@ -60,7 +61,7 @@ def _named(concept) -> bool:
     return concept is None or bool(str(concept).strip())
 
 
-class HRVStrengthenConcept(io.ComfyNode):
+class HRVStrengthenConcept(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -102,7 +103,7 @@ class HRVStrengthenConcept(io.ComfyNode):
         return io.NodeOutput(*steer(model, clip, steering))
 
 
-class HRVAdjustConcept(io.ComfyNode):
+class HRVAdjustConcept(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -139,7 +140,7 @@ class HRVAdjustConcept(io.ComfyNode):
         return io.NodeOutput(*steer(model, clip, steering))
 
 
-class HRVScaleHeads(io.ComfyNode):
+class HRVScaleHeads(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -8,11 +8,13 @@ from ..host import vector_store
 from ..host.progress import node_progress
 from ..hrv.merging import merge
 from ..hrv.vector_text import summary
+from .node import Node
 from .shared_inputs import filename_prefix_input
+from .shown import shown
 from .sockets import Vectors
 
 
-class HRVLoadVectors(io.ComfyNode):
+class HRVLoadVectors(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -44,10 +46,10 @@ class HRVLoadVectors(io.ComfyNode):
     @classmethod
     def execute(cls, name) -> io.NodeOutput:
         vectors = vector_store.load(name, node_progress())
-        return io.NodeOutput(vectors, summary(vectors), ui={"text": (summary(vectors),)})
+        return io.NodeOutput(vectors, summary(vectors), ui=shown(cls, text=summary(vectors)))
 
 
-class HRVSaveVectors(io.ComfyNode):
+class HRVSaveVectors(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -66,10 +68,10 @@ class HRVSaveVectors(io.ComfyNode):
     @classmethod
     def execute(cls, vectors, filename_prefix) -> io.NodeOutput:
         path = vector_store.save(vectors, filename_prefix)
-        return io.NodeOutput(str(path), ui={"text": (f"Saved as {path}",)})
+        return io.NodeOutput(str(path), ui=shown(cls, text=f"Saved as {path}"))
 
 
-class HRVMergeVectors(io.ComfyNode):
+class HRVMergeVectors(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -93,4 +95,4 @@ class HRVMergeVectors(io.ComfyNode):
     @classmethod
     def execute(cls, vectors_a, vectors_b) -> io.NodeOutput:
         vectors = merge(vectors_a, vectors_b)
-        return io.NodeOutput(vectors, ui={"text": (summary(vectors),)})
+        return io.NodeOutput(vectors, ui=shown(cls, text=summary(vectors)))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..hrv.vectors import ORDERS
 from ..hrv.weakening import BOTH, sweep
 from ..hrv.weakening_run import weakening
 from .concept_input import concept_input
+from .node import Node
+from .shown import shown
 from .sockets import Heads, Vectors
 
 
-class HRVHeadSweep(io.ComfyNode):
+class HRVHeadSweep(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -51,7 +53,7 @@ class HRVHeadSweep(io.ComfyNode):
         return io.NodeOutput(*sweep(vectors, concept, points, order))
 
 
-class HRVWeakeningCurve(io.ComfyNode):
+class HRVWeakeningCurve(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -101,7 +103,5 @@ class HRVWeakeningCurve(io.ComfyNode):
         cls, count, order, image=None, score=None, mask=None, title=("Ordered weakening",)
     ) -> io.NodeOutput:
         result = weakening(count, order, image, score, mask, title[0])
-        shown = ui.PreviewImage(result.chart, cls=cls).as_dict()
-        return io.NodeOutput(
-            result.chart, result.strip, result.table, result.area, ui={**shown, "text": (result.table,)}
-        )
+        told = shown(cls, result.chart, result.table)
+        return io.NodeOutput(result.chart, result.strip, result.table, result.area, ui=told)

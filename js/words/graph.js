@@ -13,8 +13,8 @@ const isNegative = (slot) => /neg/i.test(slot.name ?? "");
 /** Texts behind one input of a node, and what they come from.
  *
  *  node: reads a LATENT or patches a MODEL. role: "positive" or "negative". root: the outermost graph.
- *  Returns {texts, complete, sources}: the texts of all text nodes; whether none is unknown (made by a node that only knows
- *  it when it runs); and the samplers, or whatever stands in their place, as nodes. */
+ *  Returns {texts, complete, sources, encoders}: the texts of all text nodes; whether none is unknown (made by a node that only knows
+ *  it when it runs); and the samplers, or whatever stands in their place, as nodes; and the text nodes as {node, scope}. */
 export function promptOf(node, role, root) {
   const walk = new Walk(role);
   for (const scope of scopesOf(node.graph, root)) {
@@ -23,7 +23,21 @@ export function promptOf(node, role, root) {
     const latent = (node.inputs ?? []).findIndex((input) => input.type === "LATENT");
     if (!patched.length && latent >= 0) walk.latent(walk.origin(node, latent, scope));
   }
-  return { texts: [...new Set(walk.texts)], complete: walk.complete && walk.sources.size > 0, sources: [...walk.sources] };
+  const complete = walk.complete && walk.sources.size > 0;
+  return { texts: [...new Set(walk.texts)], complete, sources: [...walk.sources], encoders: walk.encoders };
+}
+
+/** Whether the CLIP of a text node goes through a node that `traces` says yes to: true, false (it comes from a loader), or
+ *  null where the graph does not tell. encoder: {node, scope}, as promptOf gives it. */
+export function isTraced(encoder, traces) {
+  return ofType(encoder.node.inputs, "CLIP").length ? new Walk().traced(encoder, traces) : null;
+}
+
+/** The nodes that feed a node's inputs of a type, through reroutes, bypassed nodes and the walls of subgraphs. */
+export function upstream(node, type, root) {
+  const walk = new Walk();
+  const places = scopesOf(node.graph, root).flatMap((scope) => ofType(node.inputs, type).map((input) => walk.origin(node, node.inputs.indexOf(input), scope)));
+  return places.map((place) => place?.node).filter(Boolean);
 }
 
 /** Every way into a graph from the root: {host, outer} of each subgraph node that shows it; null is the root itself. */
@@ -35,12 +49,15 @@ function scopesOf(graph, root, depth = 0) {
   return scopes.length ? scopes : [null];
 }
 
+const CONSTANT = new Set(["STRING", "INT", "FLOAT", "BOOLEAN", "COMBO"]);
+
 class Walk {
   constructor(role) {
     this.role = role;
     this.texts = [];
     this.complete = true;
     this.sources = new Set();
+    this.encoders = [];
     this.seen = new Map(); // node → scopes in which it was visited
     this.left = STEPS;
   }
@@ -138,6 +155,7 @@ class Walk {
     if (node.type === "ConditioningZeroOut") return;
     if (!inputs.length) {
       if (!this.first(node, scope)) return;
+      this.encoders.push({ node, scope });
       const texts = this.fields(node, scope);
       if (!texts.length) this.complete = false;
       return void this.texts.push(...texts);
@@ -147,6 +165,22 @@ class Walk {
     const own = node.outputs?.[slot];
     if (inputs.some(isNegative) && !inputs.every(isNegative)) this.sides(node, scope, isNegative(own) ? "negative" : "positive");
     else for (const input of inputs) this.conditioning(this.origin(node, node.inputs.indexOf(input), scope));
+  }
+
+  /** See isTraced. */
+  traced({ node, scope }, traces) {
+    if (--this.left < 0) return null;
+    const clips = ofType(node.inputs, "CLIP");
+    // a node that has what it gives from elsewhere than a CLIP input, such as a pipe, tells nothing
+    if (!clips.length) {
+      const others = (node.inputs ?? []).filter((input) => !CONSTANT.has(input.type));
+      return others.some((input) => this.origin(node, node.inputs.indexOf(input), scope)) ? null : false;
+    }
+    const answers = clips.map((input) => {
+      const place = this.origin(node, node.inputs.indexOf(input), scope);
+      return !place?.node ? null : traces(place.node) ? true : this.traced(place, traces);
+    });
+    return answers.every((answer) => answer === answers[0]) ? answers[0] : null;
   }
 
   // Text

@@ -19,6 +19,7 @@ INPUTS = [
     ("threshold", "FLOAT", 0.4, True),
     ("concept", "STRING", "", True),
     ("percent", "FLOAT", 23.0, True),
+    ("prompt_text", "STRING", "", True),
 ]
 PROMPT = "a red star and a blue fish on sand"
 NAMES = ["a#1", "red", "star", "and", "a#2", "blue", "fish", "on", "sand"]
@@ -53,6 +54,30 @@ def test_overlay_and_mask_are_those_of_the_heatmap_node(comfy):
     assert all(picture["type"] == "temp" for picture in payload["pictures"])
     plain, empty = comfy.run_node("HRVLens", **{**asked, "words": ""})
     assert torch.equal(plain, image) and not empty.any()
+
+
+def test_text_of_an_untraced_clip_is_read_from_prompt_text(comfy):
+    import rig
+
+    studio, text = rig.studio("sdxl"), "two big dogs and a cat"
+    positive = rig.encode(rig.clip("sdxl"), text)
+    latent = {"samples": rig.sample(studio.recorded, positive, studio.negative)}
+    asked = {
+        "attention": studio.recording,
+        "latent": latent,
+        "image": torch.rand(1, 128, 192, 3),
+        "words": "big dogs",
+    }
+    with pytest.raises(
+        ValueError, match="Connect CLIP through Record Attention and run again, or type .* prompt_text"
+    ):
+        comfy.run_node("HRVLens", **asked)
+    (_, mask), shown = comfy.run_node_ui("HRVLens", **asked, prompt_text=text)
+    (frame,) = shown["hrv_lens"][0]["frames"]
+    assert frame["names"] == ["two", "big", "dogs", "and", "a", "cat", "big dogs"]
+    traced = {"samples": rig.sample(studio.recorded, rig.encode(studio.clip, text), studio.negative)}
+    (_, expected), _ = comfy.run_node_ui("HRVLens", **{**asked, "latent": traced})
+    assert torch.equal(mask, expected) and mask.any()
 
 
 def test_reading_nodes_tell_the_browser_the_words_of_the_prompt(comfy):

@@ -11,6 +11,7 @@ INPUTS = [
     ("image", "IMAGE", None),
     ("unit", ["auto", "words", "tags"], "auto"),
     ("vectors", "HRV_VECTORS", None),
+    ("prompt_text", "STRING", ""),
 ]
 OUTPUTS = ["grid", "report", "data"]
 
@@ -44,7 +45,7 @@ def test_the_sockets_are_those_of_the_contract(comfy):
         for i in schema.inputs
     ]
     assert found == INPUTS
-    assert [i.id for i in schema.inputs if i.optional] == ["vectors"]
+    assert [i.id for i in schema.inputs if i.optional] == ["vectors", "prompt_text"]
     assert [o.display_name for o in schema.outputs] == OUTPUTS and schema.is_output_node
 
 
@@ -82,9 +83,13 @@ def test_a_latent_that_was_changed_is_answered_with_a_warning(comfy, sampled):
     assert "It matches an image that did" in shown["text"][0]
 
 
-def test_an_untraced_clip_is_an_error_that_says_what_to_do(comfy, rig):
-    studio = rig.studio("sdxl")
-    positive = rig.encode(rig.clip("sdxl"), "two dogs")
+def test_text_of_an_untraced_clip_is_read_from_prompt_text(comfy, rig):
+    studio, text = rig.studio("sdxl"), "two big dogs and a red cat"
+    positive = rig.encode(rig.clip("sdxl"), text)
     latent = {"samples": rig.sample(studio.recorded, positive, studio.negative, rig.empty(2))}
     with pytest.raises(ValueError, match="type the prompt into prompt_text.$"):
         run(comfy, (studio, latent))
+    (*_, data), _ = run(comfy, (studio, latent), prompt_text=text)
+    traced = rig.sample(studio.recorded, rig.encode(studio.clip, text), studio.negative, rig.empty(2))
+    (*_, expected), _ = run(comfy, (studio, {"samples": traced}))
+    assert json.loads(data)["pictures"] == json.loads(expected)["pictures"]

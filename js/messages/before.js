@@ -1,0 +1,92 @@
+// What can be known of a node before it runs: a missing CLIP, words that are not in the prompt. Only what is certain is told.
+
+import * as entries from "../words/entries.js";
+import { isTraced, promptOf, upstream } from "../words/graph.js";
+
+const RECORD = "HRVRecordAttention";
+// nodes whose `clip` output notes the words of what it encodes
+const TRACERS = new Set([RECORD, "HRVStrengthenConcept", "HRVAdjustConcept", "HRVScaleHeads", "HRVAttendExcite", "HRVRememberRun"]);
+// node → its field with words of the prompt, and whether that takes more than one
+const WORDS = {
+  HRVHeatmap: ["words", true],
+  HRVLens: ["words", true],
+  HRVCompareConcepts: ["word", false],
+  HRVAutoHeads: ["word", false],
+  HRVStrengthenConcept: ["words", true],
+  HRVAdjustConcept: ["words", true],
+  HRVScaleHeads: ["words", true],
+  HRVAttendExcite: ["words", true],
+  HRVPromptEdit: ["words", true],
+};
+const READERS = new Set(["HRVHeatmap", "HRVLens", "HRVPromptReport", "HRVCompareConcepts", "HRVAutoHeads"]);
+const WITHOUT_CHIPS = new Set(["HRVLens", "HRVPromptReport"]); // elsewhere the word picker says that the prompt is empty
+const PLAIN_TEXT = /^CLIPTextEncode/; // ComfyUI's own text nodes encode what was typed; others may rewrite it
+const REWRITTEN = /__\S+__|\{[^{}]*\|[^{}]*\}/; // wildcards, and choices that the page makes when it queues
+const RUNS = 0; // a node's mode: neither muted nor bypassed
+
+/** Sentences. fieldsFor: gives the fields of a node, as js/page/node.js has them; root: the outermost graph. */
+export function knownBefore(node, fieldsFor, root) {
+  if (node.mode !== RUNS || !node.graph) return [];
+  const fields = fieldsFor(node);
+  const role = fields.get("role") ?? "positive";
+  const prompt = promptOf(node, role, root);
+  return [
+    ...(TRACERS.has(node.type) ? aboutClip(node, fieldsFor, prompt) : []),
+    ...(READERS.has(node.type) && role === "negative" ? aboutRole(node, fieldsFor, root) : []),
+    ...aboutWords(node, fields, role, prompt),
+  ];
+}
+
+const quoted = (names) => {
+  const all = names.map((name) => `“${name}”`);
+  return all.length > 1 ? `${all.slice(0, -1).join(", ")} and ${all.at(-1)}` : all[0];
+};
+
+/** Whether the words of the text nodes can be known. */
+function aboutClip(node, fieldsFor, { encoders }) {
+  const fields = fieldsFor(node);
+  const traced = encoders.map((encoder) => isTraced(encoder, (other) => TRACERS.has(other.type) && fieldsFor(other).locked("clip")));
+  const untraced = encoders.filter((_, i) => traced[i] === false).map((encoder) => encoder.node.title || encoder.node.type);
+  if (!fields.locked("clip")) {
+    // steering nodes and Remember Run need no CLIP where another node notes the words
+    const needed = node.type === RECORD ? fields.locked("model") && !traced.includes(true) : untraced.length > 0;
+    const rest = "Connect the loader's CLIP here and this node's clip output to your text nodes.";
+    return needed ? [`CLIP is not connected, so the words will not be known. ${rest}`] : [];
+  }
+  if (!untraced.length) return [];
+  const [many, names] = [untraced.length > 1, quoted([...new Set(untraced)])];
+  return [
+    `The CLIP of ${many ? "the text nodes" : "the text node"} ${names} does not come from this node, so ${many ? "their" : "its"} words will not ` +
+      `be known. Connect this node's clip output to ${many ? "them" : "it"}.`,
+  ];
+}
+
+/** The negative prompt is asked for, but not recorded. */
+function aboutRole(node, fieldsFor, root) {
+  const recorders = upstream(node, "HRV_ATTENTION", root);
+  const off = (other) => other.type === RECORD && fieldsFor(other).get("negative") === false && !fieldsFor(other).locked("negative");
+  return recorders.length && recorders.every(off) ? ["The negative prompt is not recorded. Switch `negative` on in Record Attention."] : [];
+}
+
+function aboutWords(node, fields, role, { texts, complete, encoders }) {
+  const [name, many] = WORDS[node.type] ?? [];
+  const typed = String(fields.get("prompt_text") ?? "").trim();
+  const all = typed ? [...texts, typed] : texts;
+  const certain = complete && encoders.length && encoders.every((encoder) => PLAIN_TEXT.test(encoder.node.type)) && !all.some((text) => REWRITTEN.test(text));
+  if (!certain || fields.locked("prompt_text")) return [];
+  const whose = role === "negative" ? "negative prompt" : "prompt";
+  if (!all.some((text) => text.trim())) return WITHOUT_CHIPS.has(node.type) ? ["The prompt is empty."] : [];
+  if (!name || fields.locked(name) || (node.type === "HRVPromptEdit" && !fields.locked("vectors"))) return [];
+  const field = String(fields.get(name) ?? "");
+  if (!many && /[,\n]/.test(field)) return [];
+  const missing = (entries.missingNames ?? missingNames)(field, all);
+  return missing.length ? [`${quoted(missing)} ${missing.length > 1 ? "are" : "is"} not in the ${whose}.`] : [];
+}
+
+/** Until js/words/entries.js says it: names of which the texts do not even have the letters. */
+function missingNames(field, texts) {
+  const letters = (text) => text.normalize("NFC").toLowerCase().replace(/[^\p{L}\p{N}\p{So}]+/gu, "");
+  const all = texts.map(letters);
+  const names = field.split(/[,\n]/).map((name) => name.trim()).filter(Boolean);
+  return names.filter((name) => !all.some((text) => text.includes(letters(name.replace(/#\s*\d+$/, "")))));
+}

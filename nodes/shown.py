@@ -1,0 +1,40 @@
+"""What a node tells when it has run: previews, a text, warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from comfy_api.latest import ui
+
+from ..host.log import warn
+
+
+def shown(
+    cls: type,
+    images: torch.Tensor | dict | None = None,
+    text: str | None = None,
+    warnings: Iterable[str] = (),
+    notes: Iterable[str] = (),
+    **more: tuple | list,
+) -> dict:
+    """For `NodeOutput(ui=…)`. Warnings go into the log as well.
+
+    images: (batch, height, width, channel) to preview, or {"images": …} of previews that are saved already. text: for scripts that
+    read the history, with the warnings below. warnings, notes: what the page shows in the node (js/hrv_messages.js), and the
+    history has under `hrv_messages`. more: further keys, each a list or tuple.
+
+    A node gives the same keys in every run: of a node that runs once for each item of a list, ComfyUI joins them key by key.
+    """
+    told = {"warnings": list(warnings), "notes": list(notes)}
+    for warning in told["warnings"]:
+        warn(warning)
+    if isinstance(images, torch.Tensor):
+        images = ui.PreviewImage(images, cls=cls).as_dict()
+    lines = [] if text is None else [text, *(f"⚠ {warning}" for warning in told["warnings"])]
+    return {
+        **(images or {}),
+        **({"text": ("\n".join(lines),)} if lines else {}),
+        "hrv_messages": (told,),
+        **more,
+    }
