@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from . import every_release, setup
-from .releases import DEFAULT, OLDEST, RELEASES
+from .releases import DEFAULT, NEWEST_PAGE, OLDEST, RELEASES
 from .setup import ROOT, Host
 from .steps import Problem, child, say, stop_on_terminate
 
@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
     try:
         if getattr(args, "all_comfyui", False):
             rest = [*(every_release.ESSENTIAL if args.essential else []), *rest]
-            return every_release.run_tests(rest, lambda host: environment(host) | lint_environment())
+            return every_release.run_tests(rest, test_environment)
         host = find_host(args.comfyui)
         return args.command(host, args, rest)
     except Problem as problem:
@@ -122,7 +122,7 @@ def serve(host: Host, args: argparse.Namespace, rest: list[str]) -> int:
 def test(host: Host, args: argparse.Namespace, rest: list[str]) -> int:
     chosen = [*(every_release.ESSENTIAL if args.essential else []), *rest]
     parallel, threads = every_release.side_by_side(host.python, chosen)
-    return module(host, "pytest", [*parallel, *chosen], lint_environment() | threads)
+    return module(host, "pytest", [*parallel, *chosen], test_environment(host) | threads)
 
 
 def bench(host: Host, args: argparse.Namespace, rest: list[str]) -> int:
@@ -139,6 +139,22 @@ def module(host: Host, name: str, arguments: list, extra: dict[str, str] | None 
 
 def environment(host: Host) -> dict[str, str]:
     return {"HRV_COMFYUI": str(host.comfyui), "PYTHONUNBUFFERED": "1"}
+
+
+def test_environment(host: Host) -> dict[str, str]:
+    return environment(host) | lint_environment() | page_environment(host)
+
+
+def page_environment(host: Host) -> dict[str, str]:
+    """Where ComfyUI's newest page is. The browser's tests run on it as well, with the default release's server; they say so
+    and are skipped where it cannot be had."""
+    if host.comfyui.name != f"comfyui-{DEFAULT}":
+        return {"HRV_NEWEST_PAGE": ""}
+    try:
+        return {"HRV_NEWEST_PAGE": str(setup.make_page())}
+    except Problem as problem:
+        say(f"ComfyUI's newest page ({NEWEST_PAGE.version}) is not tried: {problem}")
+        return {"HRV_NEWEST_PAGE": ""}
 
 
 def lint_environment() -> dict[str, str]:

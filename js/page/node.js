@@ -1,5 +1,7 @@
 // What the pack's widgets ask of a node in ComfyUI's page.
 
+import { isConnected } from "./links.js";
+
 /** Calls `after` once `object[name]` has done what it did before. */
 export function chain(object, name, after) {
   const before = object[name];
@@ -27,7 +29,7 @@ export function fieldsOf(node, app) {
       app.canvas?.emitBeforeChange?.();
       app.canvas?.emitAfterChange?.();
     },
-    locked: (name) => node.inputs?.some((input) => input.name === name && input.link != null) ?? false,
+    locked: (name) => isConnected(node, node.inputs?.findIndex((input) => input.name === name) ?? -1),
   };
 }
 

@@ -1,11 +1,12 @@
 // Finds the text of a prompt in the graph: from a node that reads or steers to its samplers, and from there to the text
 // nodes; through reroutes, bypassed nodes and the walls of subgraphs. Reads the graph only, and knows litegraph's fields.
 
+import { isConnected, linkInto, linksFrom, linksOfIds } from "../page/links.js";
+
 const [NEVER, BYPASS] = [2, 4]; // a node's mode
 const [FROM_OUTSIDE, TO_OUTSIDE] = ["-10", "-20"]; // ids that links have at the wall of a subgraph, as text
 const STEPS = 5000; // more than any graph needs; ends loops
 
-const linkOf = (graph, id) => (id == null ? null : (graph?.getLink?.(id) ?? graph?.links?.get?.(id) ?? graph?.links?.[id] ?? null));
 const nodeOf = (graph, id) => graph?.getNodeById?.(id) ?? null;
 const ofType = (slots, type) => (slots ?? []).filter((slot) => slot.type === type);
 const isNegative = (slot) => /neg/i.test(slot.name ?? "");
@@ -75,8 +76,7 @@ class Walk {
 
   /** What feeds an input: {node, slot, scope}, {value} for a field of a subgraph node, or null. */
   origin(node, index, scope) {
-    const input = node.inputs?.[index];
-    return input ? this.follow(node.graph, linkOf(node.graph, input.link), scope) : null;
+    return this.follow(node.graph, linkInto(node, index), scope);
   }
 
   follow(graph, link, scope) {
@@ -84,7 +84,7 @@ class Walk {
     if (String(link.origin_id) !== FROM_OUTSIDE) return this.through(nodeOf(graph, link.origin_id), link.origin_slot, scope);
     const input = scope?.host.inputs?.[link.origin_slot];
     if (!input) return null;
-    if (input.link != null) return this.origin(scope.host, link.origin_slot, scope.outer);
+    if (isConnected(scope.host, link.origin_slot)) return this.origin(scope.host, link.origin_slot, scope.outer);
     const field = scope.host.widgets?.find((widget) => widget.name === (input.widget?.name ?? input.name));
     return typeof field?.value === "string" ? { value: field.value } : null;
   }
@@ -100,7 +100,7 @@ class Walk {
       return same < 0 ? null : this.origin(node, same, scope);
     }
     if (node.subgraph) {
-      const link = linkOf(node.subgraph, node.subgraph.outputs?.[slot]?.linkIds?.[0]);
+      const [link] = linksOfIds(node.subgraph, node.subgraph.outputs?.[slot]?.linkIds);
       return this.follow(node.subgraph, link, { host: node, outer: scope });
     }
     if (node.type === "Reroute") return this.origin(node, 0, scope);
@@ -194,10 +194,10 @@ class Walk {
     const covered = new Set(widgets.map((widget) => widget.name));
     const texts = widgets.map((widget) => {
       const index = (node.inputs ?? []).findIndex((input) => (input.widget?.name ?? input.name) === widget.name);
-      return node.inputs?.[index]?.link == null ? widget.value : this.text(this.origin(node, index, scope));
+      return isConnected(node, index) ? this.text(this.origin(node, index, scope)) : widget.value;
     });
     (node.inputs ?? []).forEach((input, index) => {
-      if (input.type === "STRING" && input.link != null && !covered.has(input.widget?.name ?? input.name))
+      if (input.type === "STRING" && isConnected(node, index) && !covered.has(input.widget?.name ?? input.name))
         texts.push(this.text(this.origin(node, index, scope)));
     });
     return texts.filter((text) => typeof text === "string");
@@ -215,7 +215,7 @@ class Walk {
     if (node.type !== "StringConcatenate") return this.fields(node, place.scope).join(" ");
     const value = (name) => {
       const index = node.inputs.findIndex((input) => (input.widget?.name ?? input.name) === name);
-      if (node.inputs[index]?.link != null) return this.text(this.origin(node, index, place.scope)) ?? "";
+      if (isConnected(node, index)) return this.text(this.origin(node, index, place.scope)) ?? "";
       return node.widgets?.find((widget) => widget.name === name)?.value ?? "";
     };
     return value("string_a") + value("delimiter") + value("string_b");
@@ -236,7 +236,7 @@ class Walk {
 
   /** Nodes that an output goes to, inside of subgraphs and out of them. */
   users(node, slot, scope) {
-    return (node.outputs?.[slot]?.links ?? []).flatMap((id) => this.target(node.graph, linkOf(node.graph, id), scope));
+    return linksFrom(node, slot).flatMap((link) => this.target(node.graph, link, scope));
   }
 
   target(graph, link, scope) {
@@ -244,7 +244,7 @@ class Walk {
     if (String(link.target_id) === TO_OUTSIDE) return scope ? this.users(scope.host, link.target_slot, scope.outer) : [];
     const node = nodeOf(graph, link.target_id);
     if (!node?.subgraph) return node ? [{ node, scope }] : [];
-    const ids = node.subgraph.inputs?.[link.target_slot]?.linkIds ?? [];
-    return ids.flatMap((id) => this.target(node.subgraph, linkOf(node.subgraph, id), { host: node, outer: scope }));
+    const links = linksOfIds(node.subgraph, node.subgraph.inputs?.[link.target_slot]?.linkIds);
+    return links.flatMap((inner) => this.target(node.subgraph, inner, { host: node, outer: scope }));
   }
 }

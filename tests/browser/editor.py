@@ -20,6 +20,15 @@ SETTINGS = {
     "Comfy.Workflow.ShowMissingModelsWarning": False,
 }  # fmt: skip
 READY = "() => window.app && window.app.graph && window.app.canvas"
+PACK = "/extensions/ComfyUI-HRV/"
+# nothing of the page's own over the graph; warnings each time, and not only to the first who gives occasion
+PREPARE = """() => {
+    const style = document.createElement("style");
+    const hidden = ".p-dialog-mask, .p-toast, [data-testid=toast], [class*=side-tool-bar]";
+    style.textContent = `${hidden} { display: none !important }`;
+    document.head.append(style);
+    window.LiteGraph.alwaysRepeatWarnings = true;
+}"""
 LENS_OF_PAGE = "const lens = [...document.querySelectorAll('.hrv-lens')].map((e) => e.lens).find(Boolean);"
 CENTRE = """([type, scale]) => {
     const node = window.app.canvas.graph._nodes.find((n) => n.type === type);
@@ -46,12 +55,15 @@ def example(start: str, steps: int = 4) -> dict:
 
 
 class Editor:
-    """One page. `complaints` are errors of the pack's scripts, and whatever was thrown in the page."""
+    """One page. `complaints` are errors of the pack's scripts, what the page warns them of, and whatever was thrown."""
 
     def __init__(self, page, server: ComfyServer):
         self.page, self.server, self.complaints = page, server, []
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.complaints.append(f"thrown: {error}"))
+        session = page.context.new_cdp_session(page)  # which tells the stack of each line in the console
+        session.on("Runtime.consoleAPICalled", self._warned)
+        session.send("Runtime.enable")
 
     def _heard(self, message) -> None:
         if message.type == "error" and (
@@ -59,13 +71,18 @@ class Editor:
         ):
             self.complaints.append(message.text)
 
+    def _warned(self, event: dict) -> None:
+        """Warnings that something is deprecated, where the pack's scripts gave the occasion."""
+        text = " ".join(str(part.get("value", "")) for part in event["args"])
+        frames = event.get("stackTrace", {}).get("callFrames", [])
+        if "deprecated" in text.lower() and any(PACK in frame["url"] for frame in frames):
+            self.complaints.append(text)
+
     def open(self) -> None:
         self.page.goto(f"http://{self.server.address}/")
         self.page.wait_for_function(READY, timeout=180_000)
         self.page.wait_for_timeout(3000)
-        self.page.add_style_tag(
-            content=".p-dialog-mask, .p-toast, [class*=side-tool-bar] { display: none !important }"
-        )
+        self.page.evaluate(PREPARE)
 
     def load(self, workflow: Path | dict) -> None:
         """Opens a graph, as dropping its file on the page would."""
@@ -88,6 +105,21 @@ class Editor:
         return self.page.evaluate(
             "() => JSON.parse(JSON.stringify((window.app.rootGraph ?? window.app.graph).serialize()))"
         )
+
+    def told(self) -> list[str]:
+        """What the page's notices in its corner say."""
+        self.page.wait_for_timeout(500)
+        return self.page.locator(".p-toast-message, [data-testid=toast]").all_text_contents()
+
+    def clear_notices(self) -> None:
+        self.page.evaluate(
+            "() => { const t = window.app.extensionManager.toast; (t.dismissAll ?? t.removeAll)(); }"
+        )
+        self.page.wait_for_timeout(300)
+
+    def command(self, name: str) -> None:
+        """Runs one of the page's commands."""
+        self.page.evaluate("name => window.app.extensionManager.command.execute(name)", name)
 
     def run(self) -> dict:
         """Runs the graph to its end; returns the history entry."""

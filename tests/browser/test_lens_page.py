@@ -122,6 +122,7 @@ def test_keys_picture_clicks_steps_and_zoom(lens):
     assert text_of(data)["format"] == "hrv-lens" and text_of(data)["words"]
 
 
+@pytest.mark.one_page
 def test_a_pinned_word_that_left_the_prompt_is_crossed_out_and_the_rest_is_shown(lens):
     field = "nodes.find((n) => n.type === 'HRVLens').widgets.find((w) => w.name === 'words')"
     lens.nodes(f"{field}.value = 'fish, fox, red star'")
@@ -154,6 +155,7 @@ def payload(names: list[str], maps: torch.Tensor, picture: dict) -> dict:
             "concepts": [], "warnings": []}  # fmt: skip
 
 
+@pytest.mark.one_page
 def test_forty_words_at_sixty_frames_a_second(editor):
     """Script time of a move over 40 words and over the picture, maps of SDXL's size."""
     node = next(n for n in EXAMPLE["nodes"] if n["type"] == LENS)

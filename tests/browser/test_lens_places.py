@@ -35,6 +35,7 @@ def open_lens(editor, workflow: dict) -> None:
     editor.centre(LENS)
 
 
+@pytest.mark.one_page
 def test_the_pictures_of_a_batch_and_the_heads_of_a_concept(editor):
     workflow = example("08")
     widgets(workflow, "EmptyLatentImage")[2] = 2
@@ -104,6 +105,7 @@ def test_inside_a_subgraph(editor):
     assert editor.widget(LENS, "words") == "fish"
 
 
+@pytest.mark.one_page
 def test_a_prompt_of_150_words_has_a_search_box(editor):
     workflow = example("08", steps=1)
     texts = [n for n in workflow["nodes"] if n["type"] == "CLIPTextEncode"]

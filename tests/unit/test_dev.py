@@ -1,10 +1,12 @@
 """dev.py: what it checks before it trusts, and what it says when something is missing."""
 
 import io
+import os
 import subprocess
 import sys
 import tarfile
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -31,10 +33,65 @@ def test_only_the_plain_files_of_comfyui_are_unpacked(tmp_path):
         "pkg-1.0/vendor/ComfyUI/../../../../escaped.py": b"x",
         "pkg-1.0/setup.py": b"x",
     }
-    sizes = setup.unpack(make_archive(tmp_path / "a.tar.gz", files), tmp_path / "deep" / "er" / "out")
+    archive = make_archive(tmp_path / "a.tar.gz", files)
+    sizes = setup.unpack(setup.comfyui_files(archive), tmp_path / "deep" / "er" / "out")
     assert sizes == {"main.py": 7, "comfy/sd.py": 0}
     written = {path.name for path in tmp_path.rglob("*") if not path.is_dir()}
     assert written == {"a.tar.gz", "main.py", "sd.py"}
+
+
+def test_the_page_is_unpacked_without_its_maps_and_again_when_a_file_is_gone(tmp_path, monkeypatch):
+    page = releases.Page("1.0", "0")
+    monkeypatch.setattr(setup, "HOST", tmp_path)
+    monkeypatch.setattr(setup, "STAMPS", tmp_path / "stamps")
+    fetched = []
+
+    def fetch(package, wanted, options, what):
+        fetched.append(package)
+        with zipfile.ZipFile(tmp_path / wanted.archive, "w") as wheel:
+            static = "comfyui_frontend_package/static"
+            for name in (f"{static}/index.html", f"{static}/assets/app.js", f"{static}/assets/app.js.map",
+                         f"{static}/../../../escaped.js", "comfyui_frontend_package/__init__.py"):  # fmt: skip
+                wheel.writestr(name, "text")
+        return tmp_path / wanted.archive
+
+    monkeypatch.setattr(setup, "download", fetch)
+    folder = setup.make_page(page)
+    assert folder == tmp_path / "page-1.0"
+    written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert written == {"index.html", "assets/app.js"} and not list(tmp_path.parent.rglob("escaped.js"))
+    assert setup.make_page(page) == folder and fetched == ["comfyui-frontend-package==1.0"]
+    (folder / "index.html").unlink()
+    setup.make_page(page)
+    assert (folder / "index.html").exists() and len(fetched) == 2
+
+
+def test_the_newest_page_is_for_the_default_release(tmp_path, monkeypatch, capsys):
+    host = setup.Host(tmp_path / f"comfyui-{releases.DEFAULT}", Path(sys.executable))
+    monkeypatch.setattr(setup, "make_page", lambda: tmp_path / "page")
+    assert cli.page_environment(host) == {"HRV_NEWEST_PAGE": str(tmp_path / "page")}
+    assert cli.page_environment(setup.Host(tmp_path / "mine", host.python)) == {"HRV_NEWEST_PAGE": ""}
+
+    def no_network():
+        raise steps.Problem("No network")
+
+    monkeypatch.setattr(setup, "make_page", no_network)
+    assert cli.page_environment(host) == {"HRV_NEWEST_PAGE": ""}
+    assert f"newest page ({releases.NEWEST_PAGE.version}) is not tried: No network" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("required", "ended"), [(None, 0), ("required", 1)])
+def test_without_chromium_the_browsers_tests_are_skipped_or_fail_where_they_must_run(required, ended):
+    one = "tests/browser/test_words_page.py::test_the_way_from_a_node_to_its_prompt[a circle-links in slots]"
+    surroundings = {k: v for k, v in os.environ.items() if k not in ("CHROMIUM", "HRV_BROWSER")} | {
+        "PATH": "/nowhere"
+    }
+    surroundings |= {"HRV_BROWSER": required} if required else {}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", one]
+    done = subprocess.run(command, cwd=setup.ROOT, env=surroundings, capture_output=True, text=True)
+    assert done.returncode == ended, done.stdout
+    assert "there is no Chromium on this computer" in done.stdout
+    assert ("1 skipped" in done.stdout) == (ended == 0)
 
 
 def test_a_damaged_folder_is_noticed(tmp_path):
@@ -225,4 +282,4 @@ def test_the_pack_is_copied_where_links_are_not_allowed(tmp_path, monkeypatch):
 
 def test_all_releases_have_a_pinned_archive():
     assert len(releases.RELEASES) == 7
-    assert all(len(release.sha256) == 64 for release in releases.RELEASES.values())
+    assert all(len(release.sha256) == 64 for release in (*releases.RELEASES.values(), releases.NEWEST_PAGE))
