@@ -13,6 +13,7 @@ from ..hrv.accumulate import Accumulator, place_crop
 from ..hrv.attention import column_probabilities, sent
 from ..hrv.recording import Entry, Run
 from ..hrv.votes import VoteCounter
+from .cancel import CANCELS
 from .following import Following, cause_of
 from .rows import NEGATIVE, POSITIVE, Chunk, Conditionings, Owner
 from .steered_sampling import recorded_factors
@@ -66,6 +67,8 @@ class Capture(Following):
         """An error inside ends the counting of votes with one warning; recording and sampling go on."""
         try:
             yield
+        except CANCELS:
+            raise
         except Exception as error:
             self._votes = None
             self.warn(

@@ -22,6 +22,7 @@ import torch
 
 from ..hrv.prompt import PAD, Prompt, Token, concatenate, parse_chunks
 from ..hrv.recording import fingerprints
+from .cancel import CANCELS
 
 TAG = "hrv_prompt"
 SOURCE = "hrv_texts"
@@ -160,6 +161,8 @@ class _Tracing:
         try:
             for registry in self.hrv_registries:
                 note(registry)
+        except CANCELS:
+            raise
         except Exception:  # noting must never stop a prompt from being encoded
             logging.warning(
                 "[HRV] Could not note the words of a prompt; heatmaps need prompt_text.", exc_info=True

@@ -29,6 +29,7 @@ from ..hrv.vectors import HeadRelevance
 from ..hrv.votes import VoteCounter
 from . import concept_store, paths, vector_store
 from .blocks import layout_of
+from .cancel import CANCELS
 from .concept_words import encode_words
 from .weights_identity import weights_identity
 
@@ -100,6 +101,8 @@ def passive_votes(clip, concepts: str) -> PassiveVotes | None:
         if clip is None:
             raise ValueError("connect clip, so that the concept words can be encoded")
         return PassiveVotes(clip, concepts)
+    except CANCELS:
+        raise
     except Exception as error:
         logging.warning("[HRV] Record Attention collects no votes: %s", error)
         return None

@@ -21,6 +21,7 @@ import torch
 
 from ..hrv.recording import Recording, Run
 from ..hrv.votes import VoteCounter
+from .cancel import CANCELS
 from .capture import Capture
 from .clip_trace import TextRegistry, trace
 from .following import ran_out_of_memory
@@ -108,6 +109,8 @@ class Recorder(Wrapping):
                 capture.warn(complaint)
         try:
             capture.run.fingerprints = fingerprints_of(samples)
+        except CANCELS:
+            raise
         except Exception as error:  # e.g. nested latents; the newest run is then read
             logging.warning("[HRV] The latent of this run cannot be recognised later: %s", error)
         with capture.guarded("keeping the recording"):
