@@ -13,6 +13,7 @@ from ..hrv import attention_files
 from ..hrv.heatmap import LATENT_PIXEL
 from ..hrv.reading import warnings_of
 from ..hrv.recording import Recording
+from . import saving
 
 SUFFIX = ".safetensors"
 OUTPUT = " [output]"  # ComfyUI's own mark for a file of the output folder; without one it is the input folder
@@ -70,22 +71,13 @@ def save(recording: Recording, latent: torch.Tensor, prefix: str) -> tuple[Path,
     prefix: may name a subfolder with "/", and hold %date% marks as in Save Image. Returns the file's path and
     what the artist must know of the recording. Raises ValueError, NoRecording and OSError in one line.
     """
-    folder = _output()
-    if (
-        not prefix.strip()
-        or "\0" in prefix
-        or not (folder / prefix).resolve().is_relative_to(folder.resolve())
-    ):
-        raise ValueError(f"filename_prefix is {prefix!r}; it must name a file inside {folder}.")
+    matches = []
+
+    def write(path: Path) -> None:
+        matches[:] = attention_files.write(path, recording, latent, new=True)
+
     height, width = (side * LATENT_PIXEL for side in latent.shape[-2:])
-    try:
-        subfolder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, str(folder), width, height)
-        path = Path(subfolder) / f"{name}_{counter:05}_{SUFFIX}"
-        matches = attention_files.write(path, recording, latent)
-    except OSError as error:
-        raise OSError(
-            f"The attention could not be saved in {folder}: {error.strerror or error}. Nothing was changed."
-        ) from None
+    path = saving.save_numbered("The attention", _output(), prefix, write, (width, height))
     return path, warnings_of(matches)
 
 

@@ -11,7 +11,8 @@ import folder_paths
 from ..hrv import vector_files
 from ..hrv.catalogue import Entry, convert, convert_by_hand, read_catalogue
 from ..hrv.vectors import HeadRelevance
-from . import paths
+from ..hrv.writing import reason
+from . import paths, saving
 from .downloads import DownloadFailed, fetch
 from .progress import Progress
 
@@ -93,20 +94,11 @@ def stamp(name: str) -> str:
 def save(vectors: HeadRelevance, prefix: str) -> Path:
     """Writes vectors into the user's folder under a new numbered name, and returns the file's path.
 
-    prefix: may name a subfolder with "/". Raises ValueError when it leads out of the folder.
+    prefix: may name a subfolder with "/". Raises ValueError when it names no file in the folder, and OSError in one line.
     """
-    path = new_path(prefix)
-    replace(path, vectors)
-    return path
-
-
-def new_path(prefix: str) -> Path:
-    """A path in the user's folder that no file has yet. Raises ValueError when the prefix leads out of the folder."""
-    folder = paths.own_folder()
-    if not prefix.strip() or not (folder / prefix).resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"filename_prefix is {prefix!r}; it must name a file inside {folder}.")
-    subfolder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, str(folder))
-    return Path(subfolder) / f"{name}_{counter:05}_.safetensors"
+    return saving.save_numbered(
+        "The vectors", paths.own_folder(), prefix, lambda path: vector_files.write(path, vectors, new=True)
+    )
 
 
 def _published(entry: Entry, progress: Progress) -> HeadRelevance:
@@ -140,6 +132,5 @@ def replace(path: Path, vectors: HeadRelevance) -> None:
     try:
         vector_files.write(path, vectors)
     except OSError as error:
-        raise OSError(
-            f"{path} could not be written: {error.strerror or error}. Nothing was changed."
-        ) from None
+        why = reason(error, path)
+        raise OSError(f"{path} could not be written: {why}. Nothing was changed.") from None

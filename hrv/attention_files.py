@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import tensor_files
+from . import tensor_files, writing
 from .attention_metadata import FORMAT, KIND, metadata_of, runs_of
 from .layout import Layout
 from .recording import Entry, Match, Recording, Run
@@ -34,12 +34,12 @@ class BadAttentionFile(tensor_files.BadFile):
     """A file that holds no recording, or a damaged one. One line: the file's name and the fault."""
 
 
-def write(path: Path | str, recording: Recording, latent: torch.Tensor) -> list[Match]:
+def write(path: Path | str, recording: Recording, latent: torch.Tensor, new: bool = False) -> list[Match]:
     """Writes the runs that a latent belongs to, and the latent, into one file in one step.
 
     latent: (batch, channel, height, width), what the sampler gave. Returns where its pictures were found; a latent that
     no kept run produced brings the newest run, as in every reading node. Raises NoRecording, ValueError for what does
-    not fit a file, and OSError, which leaves what was there before as it was.
+    not fit a file, and OSError, which leaves what was there before as it was; new: FileExistsError where a file is there.
     """
     if latent.ndim != 4 or not all(0 < side <= MAX_SIDE for side in latent.shape):
         raise ValueError(
@@ -63,7 +63,7 @@ def write(path: Path | str, recording: Recording, latent: torch.Tensor) -> list[
             "with fewer time_bins."
         )
     arrays = itertools.chain([latent.numpy()], (part.numpy() for part in maps))
-    tensor_files.write_atomically(path, itertools.chain([header], map(_little_endian, arrays)))
+    writing.write(path, itertools.chain([header], map(_little_endian, arrays)), new)
     return matches
 
 
