@@ -97,9 +97,9 @@ def plan(**changes) -> BuildPlan:
     return dataclasses.replace(same, **changes)
 
 
-def made(seed: int, done: int = 8, **changes) -> HeadRelevance:
+def made(number: int, done: int = 8, **changes) -> HeadRelevance:
     """Vectors as Build Head Relevance makes them, of this plan."""
-    return build(seed, construction=construction([], BuildState(plan(**changes), done)))
+    return build(number, construction=construction([], BuildState(plan(**changes), done)))
 
 
 def test_two_checkpoints_are_refused_with_both_named():
