@@ -1,17 +1,27 @@
 """Votes that are collected while pictures are made: the picture never notices."""
 
+import gc
 import json
+import os
+import subprocess
+import sys
+import weakref
 
 import comfy.model_management
 import comfy.patcher_extension
 import pytest
 import rig
 import torch
+from conftest import COMFYUI
+from test_running_out import SET_UP
 
+from devtools.server import ROOT
 from hrv_pack.host import passive_votes
 from hrv_pack.host.recorder import RecordOptions, attach
 from hrv_pack.host.weights_identity import weights_identity
+from hrv_pack.hrv.merging import merge
 from hrv_pack.hrv.vector_files import read
+from hrv_pack.hrv.writing import FileInUse
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +115,112 @@ def test_a_cancelled_sampling_does_not_count(models_hrv):
     assert list(models_hrv.iterdir()) == []
 
 
+def test_a_cancelled_sampling_leaves_nothing_behind(models_hrv):
+    """No ring of references keeps its model until the garbage collector comes by."""
+    desk = studio()
+
+    def cancel(executor, *args, **kwargs):
+        raise comfy.model_management.InterruptProcessingException
+
+    drawing = desk.recorded.clone()
+    drawing.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.PREDICT_NOISE, "stop", cancel)
+    model = weakref.ref(drawing)
+    gc.collect()
+    gc.disable()
+    try:
+        try:
+            draw(drawing, desk)
+        except comfy.model_management.InterruptProcessingException as stopped:
+            stopped.__traceback__ = None
+        del drawing
+        rig.tiny("sd1").model.current_patcher = None  # the host's own
+        assert model() is None
+    finally:
+        gc.enable()
+
+
+SERVER = """
+import rig, torch
+from hrv_pack.host import passive_votes, paths
+from pathlib import Path
+torch.set_num_threads(1)
+paths.own_folder = lambda: Path(sys.argv[1])
+passive_votes.SAVE_EVERY = 0.0
+desk = rig.studio("sd1", votes=passive_votes.passive_votes(rig.clip("sd1"), "demo"))
+print("ready", flush=True)
+sys.stdin.readline()
+for seed in range(8):
+    rig.sample(desk.recorded, desk.positive, desk.negative, rig.empty(1, 8, 8), steps=1, seed=seed)
+"""
+
+
+def test_two_servers_that_share_a_folder_lose_no_votes(models_hrv):
+    """Each reads the file, adds its votes and writes it, at the same time as the other."""
+    script = SET_UP.format(tests=ROOT / "tests") + SERVER
+    environment = {**os.environ, "HRV_COMFYUI": str(COMFYUI), "OMP_NUM_THREADS": "1"}
+    servers = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(models_hrv)],
+            cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    for server in servers:
+        while "ready" not in server.stdout.readline():
+            assert server.poll() is None
+    for server in servers:
+        server.stdin.write("go\n")
+        server.stdin.flush()
+    for server in servers:
+        server.communicate(timeout=300)
+        assert server.returncode == 0
+    (file,) = models_hrv.iterdir()
+    found = read(file)
+    assert json.loads(found.metadata["construction"])["samplings"] == 16
+    assert found.votes.sum(0).tolist() == [16] * found.heads
+
+
+def in_use(path, patience=0):
+    raise FileInUse(path)
+
+
+def test_votes_wait_while_another_server_saves(models_hrv, monkeypatch, caplog):
+    desk = studio()
+    with monkeypatch.context() as patch:
+        patch.setattr(passive_votes, "held", in_use)
+        draw(desk.recorded, desk)
+    assert list(models_hrv.iterdir()) == [] and "are kept, and saved later" in caplog.text
+    assert rig.last_run(desk.recording).warnings == []
+    passive_votes.save_all()
+    (file,) = models_hrv.iterdir()
+    assert read(file).votes.sum(0).tolist() == [2] * read(file).heads
+
+
+def test_a_file_that_is_read_when_comfyui_closes_loses_nothing(models_hrv, monkeypatch, caplog):
+    """Windows replaces no file that a program has open: the votes then go into a file of their own, which can be merged."""
+    desk = studio()
+    draw(desk.recorded, desk)
+    draw(desk.recorded, desk)
+    (file,) = models_hrv.iterdir()
+    monkeypatch.setattr(passive_votes, "held", in_use)
+    passive_votes.save_all()
+    (beside,) = (other for other in models_hrv.iterdir() if other != file)
+    assert str(beside) in caplog.text and "another program has it open" in caplog.text
+    assert merge(read(file), read(beside)).votes.sum(0).tolist() == [4] * read(file).heads
+
+
+def test_the_file_keeps_its_id_as_it_grows(models_hrv):
+    """So that Merge Head Relevance sees that an earlier copy is a part of it."""
+    desk = studio()
+    draw(desk.recorded, desk)
+    (file,) = models_hrv.iterdir()
+    earlier = read(file)
+    draw(desk.recorded, desk)
+    passive_votes.save_all()
+    with pytest.raises(ValueError, match="votes collected while you worked"):
+        merge(earlier, read(file))
+
+
 def test_a_file_of_others_is_left_alone(models_hrv, caplog):
     desk = studio()
     draw(desk.recorded, desk)
@@ -112,7 +228,11 @@ def test_a_file_of_others_is_left_alone(models_hrv, caplog):
     file.write_bytes(b"mine")
     draw(desk.recorded, desk)
     passive_votes.save_all()
-    assert file.read_bytes() == b"mine" and "were not saved" in caplog.text
+    assert file.read_bytes() == b"mine" and "are in " in caplog.text
+    (beside,) = (other for other in models_hrv.iterdir() if other != file)
+    assert read(beside).votes.sum(0).tolist() == [2] * read(beside).heads, (
+        "what was collected since then is not lost"
+    )
 
 
 def test_without_clip_the_node_still_records(comfy, caplog):
