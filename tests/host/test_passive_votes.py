@@ -2,7 +2,6 @@
 
 import gc
 import json
-import os
 import subprocess
 import sys
 import weakref
@@ -12,8 +11,6 @@ import comfy.patcher_extension
 import pytest
 import rig
 import torch
-from conftest import COMFYUI
-from test_running_out import SET_UP
 
 from devtools.server import ROOT
 from hrv_pack.host import passive_votes
@@ -139,45 +136,39 @@ def test_a_cancelled_sampling_leaves_nothing_behind(models_hrv):
         gc.enable()
 
 
-SERVER = """
-import rig, torch
-from hrv_pack.host import passive_votes, paths
-from pathlib import Path
-torch.set_num_threads(1)
-paths.own_folder = lambda: Path(sys.argv[1])
-passive_votes.SAVE_EVERY = 0.0
-desk = rig.studio("sd1", votes=passive_votes.passive_votes(rig.clip("sd1"), "demo"))
-print("ready", flush=True)
-sys.stdin.readline()
-for seed in range(8):
-    rig.sample(desk.recorded, desk.positive, desk.negative, rig.empty(1, 8, 8), steps=1, seed=seed)
+OTHER_SERVER = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("writing", sys.argv[1])
+writing = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(writing)
+try:
+    with writing.held(sys.argv[2], patience=0.1):
+        print("free")
+except writing.FileInUse:
+    print("held")
 """
 
 
-def test_two_servers_that_share_a_folder_lose_no_votes(models_hrv):
-    """Each reads the file, adds its votes and writes it, at the same time as the other."""
-    script = SET_UP.format(tests=ROOT / "tests") + SERVER
-    environment = {**os.environ, "HRV_COMFYUI": str(COMFYUI), "OMP_NUM_THREADS": "1"}
-    servers = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, str(models_hrv)],
-            cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )
-        for _ in range(2)
-    ]  # fmt: skip
-    for server in servers:
-        while "ready" not in server.stdout.readline():
-            assert server.poll() is None
-    for server in servers:
-        server.stdin.write("go\n")
-        server.stdin.flush()
-    for server in servers:
-        server.communicate(timeout=300)
-        assert server.returncode == 0
+def test_no_other_server_comes_between_reading_and_writing(models_hrv, monkeypatch):
+    """Two servers that share models/hrv: each adds its votes to what the other has just saved (tests/unit/test_writing.py lets
+    programs compete for the lock)."""
+    desk = studio()
+    draw(desk.recorded, desk)
     (file,) = models_hrv.iterdir()
-    found = read(file)
-    assert json.loads(found.metadata["construction"])["samplings"] == 16
-    assert found.votes.sum(0).tolist() == [16] * found.heads
+    asked = []
+
+    def ask(path, *args):
+        command = [sys.executable, "-c", OTHER_SERVER, str(ROOT / "hrv" / "writing.py"), str(file)]
+        asked.append(subprocess.run(command, capture_output=True, text=True).stdout.strip())
+
+    for module, name in ((passive_votes.vector_files, "read"), (passive_votes.vector_store, "replace")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, real=real: (ask(*args), real(*args))[1])
+    draw(desk.recorded, desk)
+    passive_votes.save_all()
+    assert asked == ["held", "held"]
+    ask(file)
+    assert asked[-1] == "free" and list(models_hrv.iterdir()) == [file]
 
 
 def in_use(path, patience=0):
