@@ -69,6 +69,7 @@ def store(comfy, web, tmp_path, monkeypatch):
         sha256=hashlib.sha256(npy()).hexdigest(),
     )
     monkeypatch.setattr(vector_store, "catalogue", lambda: {LABEL: entry})
+    monkeypatch.setattr("hrv_pack.host.downloads.WITHOUT_TLS", {"127.0.0.1"})
     monkeypatch.setitem(
         comfy.folder_paths.folder_names_and_paths,
         "hrv",
