@@ -14,8 +14,10 @@ from ..hrv.heatmap import LATENT_PIXEL
 from ..hrv.reading import warnings_of
 from ..hrv.recording import Recording
 from . import saving
+from .file_listing import Found, Listing
 
 SUFFIX = ".safetensors"
+_listing = Listing(SUFFIX)
 OUTPUT = " [output]"  # ComfyUI's own mark for a file of the output folder; without one it is the input folder
 
 
@@ -23,7 +25,7 @@ def choices() -> list[str]:
     """Attention files in the output folder, newest first, then those in the input folder; subfolders too."""
     found = []
     for folder, mark in ((_output(), OUTPUT), (_input(), "")):
-        files = [(time, name) for name, path, time, size in _files(folder) if _is_ours(path, time, size)]
+        files = [(file.time, file.name) for file in _listing.files(folder) if _is_ours(file)]
         found.extend(name + mark for _, name in sorted(files, reverse=True))
     return found
 
@@ -47,8 +49,11 @@ def missing(name: str) -> str:
     )
 
 
-def stamp(name: str) -> str:
-    """Changes when the file of a choice is replaced by another."""
+def stamp(name: str | None) -> str:
+    """Changes when the file of a choice is replaced by another. None: a choice that another node makes, which is not known
+    yet; then it changes with any of the files."""
+    if name is None:
+        return str(hash(tuple(file for folder in (_output(), _input()) for file in _listing.files(folder))))
     path = find(name)
     try:
         status = path.stat() if path else None
@@ -89,21 +94,14 @@ def _input() -> Path:
     return Path(folder_paths.get_input_directory())
 
 
-def _files(folder: Path):
-    """(name inside the folder with "/", path, time of change in ns, bytes) of each .safetensors file."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            if name.endswith(SUFFIX):
-                path = os.path.join(parent, name)
-                try:
-                    status = os.stat(path)
-                except OSError:  # removed meanwhile
-                    continue
-                inside = Path(path).relative_to(folder).as_posix()
-                yield inside, path, status.st_mtime_ns, status.st_size
+def _is_ours(file: Found) -> bool:
+    try:
+        return _says_so(file.path, file.time, file.size)
+    except OSError:  # at this moment; not to be remembered
+        return False
 
 
 @functools.lru_cache(maxsize=4096)
-def _is_ours(path: str, time: int, size: int) -> bool:
+def _says_so(path: str, time: int, size: int) -> bool:
     """Whether a file is an attention file; asked once for each state of a file, since lists are made often."""
     return attention_files.is_attention_file(path)

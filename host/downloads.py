@@ -17,7 +17,9 @@ from collections.abc import Callable
 
 CHUNK = 2**14
 PATIENCE = 20.0  # seconds without a single byte
-WITHOUT_TLS: frozenset[str] = frozenset()  # hosts that may answer over plain http: none; tests name their own server
+WITHOUT_TLS: frozenset[str] = (
+    frozenset()
+)  # hosts that may answer over plain http: none; tests name their own server
 
 
 class DownloadFailed(RuntimeError):

@@ -37,18 +37,19 @@ def concepts() -> list[str]:
     names = dict.fromkeys(concept for entry in catalogue().values() for concept in entry.concepts)
     for name in folder_paths.get_filename_list(paths.KIND):
         path = folder_paths.get_full_path(paths.KIND, name)
-        if path is not None:
+        if path is None:
+            continue
+        try:
             names.update(dict.fromkeys(_concepts_of(path, stamp(name))))
+        except vector_files.BadVectorFile:  # which loading it will say
+            continue
     return list(names)
 
 
 @functools.lru_cache(maxsize=1024)
 def _concepts_of(path: str, stamp: str) -> tuple[str, ...]:
-    """Concepts in a file's header; none when it is damaged, which loading it will say."""
-    try:
-        return vector_files.read_header(path).concepts
-    except vector_files.BadVectorFile:
-        return ()
+    """Concepts in a file's header. Raises BadVectorFile, which is not remembered: on Windows a file may be busy for a moment."""
+    return vector_files.read_header(path).concepts
 
 
 def load(name: str, progress: Progress) -> HeadRelevance:
@@ -78,8 +79,11 @@ def find(name: str) -> Path | None:
     return Path(found) if found else None
 
 
-def stamp(name: str) -> str:
-    """Changes when the file of a choice is replaced by another. Downloading does not change it: what comes is known."""
+def stamp(name: str | None) -> str:
+    """Changes when the file of a choice is replaced by another. Downloading does not change it: what comes is known. None: a
+    choice that another node makes, which is not known yet; then it changes with any of the files."""
+    if name is None:
+        return " ".join(stamp(choice) for choice in choices())
     entry = catalogue().get(name)
     if entry is not None:
         return entry.sha256

@@ -83,13 +83,10 @@ def read(path: Path | str) -> tuple[Recording, torch.Tensor]:
 
 
 def is_attention_file(path: Path | str) -> bool:
-    """Whether a file says that it is one, told from its header alone; False for anything that cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            return length <= MAX_HEADER and FORMAT.encode() in file.read(length)
-    except OSError:
-        return False
+    """Whether a file says that it is one, told from its header alone. Raises OSError when it cannot be read."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return length <= MAX_HEADER and FORMAT.encode() in file.read(length)
 
 
 # -- writing ------------------------------------------------------------------------------------------------
