@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import comfy.model_management
+import torch
 
 from ..hrv.attend_excite import Excitement, grids_of, weights_on
 from ..hrv.layout import Layout
@@ -77,20 +78,13 @@ class Exciter(Wrapping):
 
     def _predict_noise(self, executor, x, timestep, model_options=None, *args, **kwargs):
         options = {} if model_options is None else model_options
-        sampling, shift, cancelled = self.sampling, None, None
+        sampling = self.sampling
         if sampling is not None:
             with sampling.guarded("looking for the way"):
-                try:
-                    comfy.model_management.throw_exception_if_processing_interrupted()
-                    shift = sampling.shift(executor.class_obj, x, timestep, options)
-                except comfy.model_management.InterruptProcessingException as error:
-                    cancelled = (
-                        error  # not an error of ours, even where the host makes it an ordinary exception
-                    )
-            if cancelled is not None:
-                raise cancelled
-            if shift is not None:
-                x += shift
+                comfy.model_management.throw_exception_if_processing_interrupted()
+                shift = sampling.shift(executor.class_obj, x, timestep, options)
+                if shift is not None:
+                    x = moved(x, shift)
         return executor(x, timestep, options, *args, **kwargs)
 
     def _diffusion_model(
@@ -101,3 +95,13 @@ class Exciter(Wrapping):
         if sampling is not None and sampling.differentiating:
             return sampling.differentiate(executor, x, timesteps, context, y, control, options, kwargs)
         return executor(x, timesteps, context, y, control, options, **kwargs)
+
+
+def moved(x: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """x + shift, both (picture, channel, height, width): x itself, moved where it lies; a copy where x must not be written
+    into, because pictures share its memory, gradients are taken of it, or it was made in inference mode and that has ended."""
+    shares_memory = any(stride == 0 and size > 1 for stride, size in zip(x.stride(), x.shape))
+    in_graph = x.requires_grad and torch.is_grad_enabled()
+    # asked, not tried: of an inference tensor torch complains after it has written
+    frozen = x.is_inference() and not torch.is_inference_mode_enabled()
+    return x + shift if shares_memory or in_graph or frozen else x.add_(shift)

@@ -13,8 +13,11 @@ from ..hrv import attention_files
 from ..hrv.latents import LATENT_PIXEL
 from ..hrv.pairing import warnings_of
 from ..hrv.recording import Recording
+from . import saving
+from .file_listing import Found, Listing
 
 SUFFIX = ".safetensors"
+_listing = Listing(SUFFIX)
 OUTPUT = " [output]"  # ComfyUI's own mark for a file of the output folder; without one it is the input folder
 
 
@@ -22,7 +25,7 @@ def choices() -> list[str]:
     """Attention files in the output folder, newest first, then those in the input folder; subfolders too."""
     found = []
     for folder, mark in ((_output(), OUTPUT), (_input(), "")):
-        files = [(time, name) for name, path, time, size in _files(folder) if _is_ours(path, time, size)]
+        files = [(file.time, file.name) for file in _listing.files(folder) if _is_ours(file)]
         found.extend(name + mark for _, name in sorted(files, reverse=True))
     return found
 
@@ -46,8 +49,11 @@ def missing(name: str) -> str:
     )
 
 
-def stamp(name: str) -> str:
-    """Changes when the file of a choice is replaced by another."""
+def stamp(name: str | None) -> str:
+    """Changes when the file of a choice is replaced by another. None: a choice that another node makes, which is not known
+    yet; then it changes with any of the files."""
+    if name is None:
+        return str(hash(tuple(file for folder in (_output(), _input()) for file in _listing.files(folder))))
     path = find(name)
     try:
         status = path.stat() if path else None
@@ -70,22 +76,13 @@ def save(recording: Recording, latent: torch.Tensor, prefix: str) -> tuple[Path,
     prefix: may name a subfolder with "/", and hold %date% marks as in Save Image. Returns the file's path and
     what the artist must know of the recording. Raises ValueError, NoRecording and OSError in one line.
     """
-    folder = _output()
-    if (
-        not prefix.strip()
-        or "\0" in prefix
-        or not (folder / prefix).resolve().is_relative_to(folder.resolve())
-    ):
-        raise ValueError(f"filename_prefix is {prefix!r}; it must name a file inside {folder}.")
+    matches = []
+
+    def write(path: Path) -> None:
+        matches[:] = attention_files.write(path, recording, latent, new=True)
+
     height, width = (side * LATENT_PIXEL for side in latent.shape[-2:])
-    try:
-        subfolder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, str(folder), width, height)
-        path = Path(subfolder) / f"{name}_{counter:05}_{SUFFIX}"
-        matches = attention_files.write(path, recording, latent)
-    except OSError as error:
-        raise OSError(
-            f"The attention could not be saved in {folder}: {error.strerror or error}. Nothing was changed."
-        ) from None
+    path = saving.save_numbered("The attention", _output(), prefix, write, (width, height))
     return path, warnings_of(matches)
 
 
@@ -97,21 +94,14 @@ def _input() -> Path:
     return Path(folder_paths.get_input_directory())
 
 
-def _files(folder: Path):
-    """(name inside the folder with "/", path, time of change in ns, bytes) of each .safetensors file."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            if name.endswith(SUFFIX):
-                path = os.path.join(parent, name)
-                try:
-                    status = os.stat(path)
-                except OSError:  # removed meanwhile
-                    continue
-                inside = Path(path).relative_to(folder).as_posix()
-                yield inside, path, status.st_mtime_ns, status.st_size
+def _is_ours(file: Found) -> bool:
+    try:
+        return _says_so(file.path, file.time, file.size)
+    except OSError:  # at this moment; not to be remembered
+        return False
 
 
 @functools.lru_cache(maxsize=4096)
-def _is_ours(path: str, time: int, size: int) -> bool:
+def _says_so(path: str, time: int, size: int) -> bool:
     """Whether a file is an attention file; asked once for each state of a file, since lists are made often."""
     return attention_files.is_attention_file(path)

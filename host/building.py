@@ -62,7 +62,8 @@ class Builder:
         self._kept, self.state = building.split(earlier, plan)
         self._facts_before = self.state.agreement
         self.state = replace(self.state, versions=_versions())
-        self._name, self.path, self.notes = name, None, []
+        self._name, self.notes = name, []
+        self.path: Path | None = None
         self.tally: Tally = (
             AgreementTally(clip, self.layout, words, earlier)
             if plan.method == agreement_relevance.METHOD
@@ -185,12 +186,19 @@ class Builder:
         if not self.tally.anything():
             return
         try:
-            path = self.path or vector_store.new_path(self._name)
-            vector_store.replace(path, self.vectors)
-            self.path: Path | None = path
+            self._put()
         except OSError as error:
             logging.warning("[HRV] %s", error)
             self.notes.append(str(error))
+
+    def _put(self) -> None:
+        """Replaces the file, or writes another where it cannot be replaced, e.g. because a program on Windows reads it."""
+        if self.path is not None:
+            try:
+                return vector_store.replace(self.path, self.vectors)
+            except OSError as error:
+                logging.warning("[HRV] %s The votes go into another file.", error)
+        self.path = vector_store.save(self.vectors, self._name)
 
     def _check(self, earlier: HeadRelevance | None) -> None:
         if earlier is None:

@@ -15,6 +15,7 @@ from ..hrv.attention import column_probabilities, sent
 from ..hrv.recording import Run
 from ..hrv.votes import VoteCounter
 from .blocks import layout_of_model
+from .cancel import CANCELS
 from .following import Following, cause_of
 from .recorded_rows import Entries, Row
 from .rows import NEGATIVE, POSITIVE, Chunk, Conditionings, guidance_of, is_limited
@@ -59,6 +60,8 @@ class Capture(Following):
         """An error inside ends the counting of votes with one warning; recording and sampling go on."""
         try:
             yield
+        except CANCELS:
+            raise
         except Exception as error:
             self._votes = None
             self.warn(

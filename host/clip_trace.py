@@ -23,6 +23,7 @@ import torch
 from ..hrv.latents import fingerprints
 from ..hrv.prompt import END_ID, PAD, Prompt, Token, concatenate, parse_chunks
 from ..hrv.prompt.typed_text import IDENTIFIER, parse
+from .cancel import CANCELS
 
 TAG = "hrv_prompt"
 SOURCE = "hrv_texts"
@@ -211,6 +212,8 @@ class _Tracing:
         try:
             for registry in self.hrv_registries:
                 note(registry)
+        except CANCELS:
+            raise
         except Exception:  # noting must never stop a prompt from being encoded
             logging.warning(
                 "[HRV] Could not note the words of a prompt; heatmaps need prompt_text.", exc_info=True

@@ -15,6 +15,7 @@ from ..hrv.layout import Layout
 from ..hrv.prompt import Prompt
 from . import log
 from .blocks import attend, cross_attention_layers, has_foreign_forward
+from .cancel import CANCELS
 from .clip_trace import TextRegistry, find_prompt, registries_of
 from .rows import POSITIVE, Chunk, Conditionings, Owner, chunks_of
 
@@ -50,9 +51,11 @@ class Following:
 
     @contextlib.contextmanager
     def guarded(self, at: str):
-        """An error inside ends the following with one warning, and lets the sampling go on."""
+        """An error inside ends the following with one warning, and lets the sampling go on. A cancel passes through."""
         try:
             yield
+        except CANCELS:
+            raise
         except Exception as error:
             self.abandon(at, error)
 
@@ -169,6 +172,8 @@ def begun(make: Callable[[], Followed], doing: str) -> Followed | None:
     """What `make` makes to follow a sampling with; None, with a warning, when it fails: the sampling then goes its way."""
     try:
         return make()
+    except CANCELS:
+        raise
     except Exception as error:
         logging.warning(
             "[HRV] %s did not begin (%s). The picture is made without it.", doing, cause_of(error)

@@ -22,6 +22,7 @@ import torch
 from ..hrv.chains import ONLY_LAST, beginning, join
 from ..hrv.recording import Recording, Run
 from ..hrv.votes import VoteCounter
+from .cancel import CANCELS
 from .capture import Capture
 from .clip_trace import TextRegistry, trace
 from .following import cause_of, ran_out_of_memory
@@ -109,6 +110,8 @@ class Recorder(Wrapping):
                 capture.end(complaint)
         try:
             capture.run.traces = call.traces(samples)
+        except CANCELS:
+            raise
         except Exception as error:  # e.g. nested latents
             logging.warning("[HRV] The latent of this run cannot be recognised later: %s", error)
         with capture.guarded("keeping the recording"):
@@ -120,6 +123,8 @@ class Recorder(Wrapping):
         try:
             begun = beginning(self.recording, latent, noise, sigmas, call.highest_sigma)
             return begun.earlier if join(capture.run, begun) else None
+        except CANCELS:
+            raise
         except Exception as error:
             capture.warn(f"{ONLY_LAST}putting them together with those before failed ({cause_of(error)}).")
             return None

@@ -11,7 +11,8 @@ import folder_paths
 from ..hrv import vector_files
 from ..hrv.catalogue import Entry, convert, convert_by_hand, read_catalogue
 from ..hrv.vectors import HeadRelevance
-from . import paths
+from ..hrv.writing import reason
+from . import paths, saving
 from .downloads import DownloadFailed, fetch
 from .progress import Progress
 
@@ -36,18 +37,19 @@ def concepts() -> list[str]:
     names = dict.fromkeys(concept for entry in catalogue().values() for concept in entry.concepts)
     for name in folder_paths.get_filename_list(paths.KIND):
         path = folder_paths.get_full_path(paths.KIND, name)
-        if path is not None:
+        if path is None:
+            continue
+        try:
             names.update(dict.fromkeys(_concepts_of(path, stamp(name))))
+        except vector_files.BadVectorFile:  # which loading it will say
+            continue
     return list(names)
 
 
 @functools.lru_cache(maxsize=1024)
 def _concepts_of(path: str, stamp: str) -> tuple[str, ...]:
-    """Concepts in a file's header; none when it is damaged, which loading it will say."""
-    try:
-        return vector_files.read_header(path).concepts
-    except vector_files.BadVectorFile:
-        return ()
+    """Concepts in a file's header. Raises BadVectorFile, which is not remembered: on Windows a file may be busy for a moment."""
+    return vector_files.read_header(path).concepts
 
 
 def load(name: str, progress: Progress) -> HeadRelevance:
@@ -77,8 +79,11 @@ def find(name: str) -> Path | None:
     return Path(found) if found else None
 
 
-def stamp(name: str) -> str:
-    """Changes when the file of a choice is replaced by another. Downloading does not change it: what comes is known."""
+def stamp(name: str | None) -> str:
+    """Changes when the file of a choice is replaced by another. Downloading does not change it: what comes is known. None: a
+    choice that another node makes, which is not known yet; then it changes with any of the files."""
+    if name is None:
+        return " ".join(stamp(choice) for choice in choices())
     entry = catalogue().get(name)
     if entry is not None:
         return entry.sha256
@@ -93,20 +98,11 @@ def stamp(name: str) -> str:
 def save(vectors: HeadRelevance, prefix: str) -> Path:
     """Writes vectors into the user's folder under a new numbered name, and returns the file's path.
 
-    prefix: may name a subfolder with "/". Raises ValueError when it leads out of the folder.
+    prefix: may name a subfolder with "/". Raises ValueError when it names no file in the folder, and OSError in one line.
     """
-    path = new_path(prefix)
-    replace(path, vectors)
-    return path
-
-
-def new_path(prefix: str) -> Path:
-    """A path in the user's folder that no file has yet. Raises ValueError when the prefix leads out of the folder."""
-    folder = paths.own_folder()
-    if not prefix.strip() or not (folder / prefix).resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"filename_prefix is {prefix!r}; it must name a file inside {folder}.")
-    subfolder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, str(folder))
-    return Path(subfolder) / f"{name}_{counter:05}_.safetensors"
+    return saving.save_numbered(
+        "The vectors", paths.own_folder(), prefix, lambda path: vector_files.write(path, vectors, new=True)
+    )
 
 
 def _published(entry: Entry, progress: Progress) -> HeadRelevance:
@@ -140,6 +136,5 @@ def replace(path: Path, vectors: HeadRelevance) -> None:
     try:
         vector_files.write(path, vectors)
     except OSError as error:
-        raise OSError(
-            f"{path} could not be written: {error.strerror or error}. Nothing was changed."
-        ) from None
+        why = reason(error, path)
+        raise OSError(f"{path} could not be written: {why}. Nothing was changed.") from None

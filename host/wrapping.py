@@ -40,7 +40,7 @@ def layout_or_reason(model, consequence: str) -> tuple[Layout | None, str]:
 
 class Wrapping(ABC):
     """Follows one sampling at a time with what `new_sampling` makes, in `sampling`; None between samplings and where the
-    following did not begin.
+    following did not begin. A sampling inside another is followed by itself, and then the outer one again.
 
     A method `_predict_noise` or `_diffusion_model` of a subclass is its wrapper of that kind. Whatever goes wrong ends the
     following, never the sampling.
@@ -95,26 +95,30 @@ class Wrapping(ABC):
 
     def _outer_sample(self, executor, *args, **kwargs):
         sampling = begun(self.new_sampling, self.follower.doing)
-        if sampling is None:
-            return executor(*args, **kwargs)
         guider = executor.class_obj
         call = SamplerCall(guider, args, kwargs)
-        if self.knows_latents:
-            call.watch()
+        if sampling is not None:
+            self._open(sampling, guider)
+            if self.knows_latents:
+                call.watch()
+        around = self.sampling  # another node may sample within a step of a sampling
+        self.sampling = None if sampling is None or sampling.failed else sampling
+        try:
+            samples = executor(*call.args, **call.kwargs)
+        finally:
+            self.sampling = around
+        if sampling is not None:
+            self.look_back(sampling, samples, call)
+            log.tell(self.node, sampling.warnings)
+        return samples
+
+    def _open(self, sampling: Any, guider) -> None:
         with sampling.guarded(self.reads):
             if is_compiled(guider.model_patcher):
                 sampling.end(COMPILED.format(done=sampling.done))
             else:
                 sampling.open(guider)
                 self.put_in_order(guider.model_options)
-        self.sampling = None if sampling.failed else sampling
-        try:
-            samples = executor(*call.args, **call.kwargs)
-        finally:
-            self.sampling = None
-        self.look_back(sampling, samples, call)
-        log.tell(self.node, sampling.warnings)
-        return samples
 
     def _calc_cond_batch(self, executor, model, conds, x_in, *args, **kwargs):
         if self.sampling is None:

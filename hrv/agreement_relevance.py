@@ -11,7 +11,6 @@ hrv/auto_heads.py, which needs no masks. Formula: docs/formulas.md, "Relevance b
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import torch
 
 from .auto_heads import compared_maps, scores_of_heads
 from .concepts import ConceptWords
+from .construction import parts_of
 from .layout import Layout
 from .phrases import is_filler
 from .prompt import Prompt, key
@@ -143,7 +143,7 @@ def words_to_draw(prompts: Iterable[Prompt], words: ConceptWords) -> list[str]:
 
 def is_agreement(vectors: HeadRelevance) -> bool:
     """Whether vectors were built by agreement, by their `construction`."""
-    parts = _parts(vectors)
+    parts = parts_of(vectors.metadata)
     return bool(parts) and all(isinstance(part, dict) and part.get("method") == METHOD for part in parts)
 
 
@@ -155,7 +155,7 @@ def sums_of(vectors: HeadRelevance) -> AgreementSums:
             "These vectors were not built by agreement, so nothing can be added to them in that way."
         )
     totals, seen = [0.0] * len(vectors.concepts), [0] * len(vectors.concepts)
-    for part in _parts(vectors):
+    for part in parts_of(vectors.metadata):
         for row, concept in enumerate(vectors.concepts):
             try:
                 number, total = part["agreement"][concept]
@@ -172,10 +172,6 @@ def sums_of(vectors: HeadRelevance) -> AgreementSums:
     return AgreementSums(scores, torch.tensor(seen))
 
 
-def _parts(vectors: HeadRelevance) -> list:
-    value = json.loads(vectors.metadata.get("construction") or "{}")
-    merged = value.get("merged") if isinstance(value, dict) else None
-    return merged if isinstance(merged, list) else [value]
 
 
 def _content(word: str) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import tensor_files
+from . import tensor_files, writing
 from .attention_metadata import FORMAT, KIND, layer_name, metadata_of, runs_of
 from .latents import Traces, fingerprints, size_of, thumbnails
 from .layout import Layout
@@ -35,12 +35,12 @@ class BadAttentionFile(tensor_files.BadFile):
     """A file that holds no recording, or a damaged one. One line: the file's name and the fault."""
 
 
-def write(path: Path | str, recording: Recording, latent: torch.Tensor) -> list[Match]:
+def write(path: Path | str, recording: Recording, latent: torch.Tensor, new: bool = False) -> list[Match]:
     """Writes the runs that a latent belongs to, and the latent, into one file in one step.
 
     latent: (batch, channel, height, width), what the sampler gave. Returns where its images were found; read from the file, the
     same latent finds the same. Raises NoRecording, ValueError for what does not fit a file, and OSError, which leaves what was
-    there before as it was.
+    there before as it was; new: FileExistsError where a file is there.
     """
     if latent.ndim != 4 or not all(0 < side <= MAX_SIDE for side in latent.shape):
         raise ValueError(
@@ -65,7 +65,7 @@ def write(path: Path | str, recording: Recording, latent: torch.Tensor) -> list[
             "with fewer time_bins."
         )
     arrays = itertools.chain([latent.numpy()], (part.numpy() for part in maps))
-    tensor_files.write_atomically(path, itertools.chain([header], map(_little_endian, arrays)))
+    writing.write(path, itertools.chain([header], map(_little_endian, arrays)), new)
     return matches
 
 
@@ -86,13 +86,10 @@ def read(path: Path | str) -> tuple[Recording, torch.Tensor]:
 
 
 def is_attention_file(path: Path | str) -> bool:
-    """Whether a file says that it is one, told from its header alone; False for anything that cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            return length <= MAX_HEADER and FORMAT.encode() in file.read(length)
-    except OSError:
-        return False
+    """Whether a file says that it is one, told from its header alone. Raises OSError when it cannot be read."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return length <= MAX_HEADER and FORMAT.encode() in file.read(length)
 
 
 # -- writing ------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ interrupted and continued, or that machines shared by prompts, gives exactly the
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 import torch
 
 from .concepts import ConceptWords
+from .construction import parts_of, text_of
 from .vectors import HeadRelevance
 
 PARTS = 10  # the order of heads is compared after each of them
@@ -154,12 +154,9 @@ def split(earlier: HeadRelevance | None, plan: BuildPlan) -> tuple[list[dict], B
             "The vectors in continue_from hold no votes, so none can be added to them. Published vectors come without "
             "votes, and vectors by agreement count something else; connect vectors that you built by votes."
         )
-    value = json.loads(earlier.metadata.get("construction") or "{}")
-    merged = value.get("merged") if isinstance(value, dict) else None
-    parts = merged if isinstance(merged, list) else [value] if value else []
     state = BuildState(plan)
     kept = []
-    for part in parts:
+    for part in parts_of(earlier.metadata):
         found = BuildState.from_dict(part)
         if found is not None and found.plan == plan and state.done == 0:
             state = replace(found, versions={})
@@ -185,9 +182,7 @@ def _check_part(part, plan: BuildPlan) -> None:
 
 def construction(kept: list[dict], state: BuildState) -> str:
     """The JSON of a file's `construction`."""
-    current = [state.to_dict()] if state.done else []
-    parts = [*kept, *current]
-    return json.dumps(parts[0] if len(parts) == 1 else {"merged": parts})
+    return text_of([*kept, *([state.to_dict()] if state.done else [])])
 
 
 def report(state: BuildState, vectors: HeadRelevance, path: str, notes: Sequence[str] = ()) -> str:

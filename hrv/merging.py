@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+from collections.abc import Hashable
 
 import torch
 
 from . import agreement_relevance
+from .building import BuildPlan, BuildState
+from .construction import check_one_source, parts_of, text_of
 from .known_layouts import describe
 from .vectors import HeadRelevance
 
@@ -14,7 +17,8 @@ from .vectors import HeadRelevance
 def merge(first: HeadRelevance, second: HeadRelevance) -> HeadRelevance:
     """Vectors with the votes, or the agreement scores, of both added up; concepts in the order of `first`.
 
-    Raises ValueError when neither can be added, both are the same, or of other heads or concepts.
+    Raises ValueError when neither can be added, when both hold the same votes or a part of them, and when they were counted on
+    other heads, concepts, checkpoints or concept words.
     """
     by_agreement = [agreement_relevance.is_agreement(vectors) for vectors in (first, second)]
     if not any(by_agreement):
@@ -26,13 +30,19 @@ def merge(first: HeadRelevance, second: HeadRelevance) -> HeadRelevance:
         )
     _check_same_kind(first, second)
     rows = [second.concepts.index(concept) for concept in first.concepts]
-    metadata = _merged_metadata(first.metadata, second.metadata)
+    parts = parts_of(first.metadata), parts_of(second.metadata)
+    check_one_source(*parts)
+    metadata = _merged_metadata(first, second)
     if all(by_agreement):
         sums, more = agreement_relevance.sums_of(first), agreement_relevance.sums_of(second)
-        _check_different(torch.equal(first.relevance, second.relevance[rows]) and sums.seen.any(), "scores")
+        _check_different(
+            torch.equal(first.relevance, second.relevance[rows]) and bool(sums.seen.any()), "scores"
+        )
+        _check_disjoint(first, second)
         return (sums + more[rows]).vectors(first.concepts, first.layout, metadata)
     votes = second.votes[rows]
-    _check_different(torch.equal(votes, first.votes) and votes.any(), "votes")
+    _check_different(torch.equal(votes, first.votes) and bool(votes.any()), "votes")
+    _check_disjoint(first, second)
     return HeadRelevance.from_votes(first.concepts, first.votes + votes, first.layout, metadata)
 
 
@@ -71,17 +81,66 @@ def _check_different(same: bool, what: str) -> None:
         )
 
 
-def _merged_metadata(first: dict[str, str], second: dict[str, str]) -> dict[str, str]:
-    """Equal strings once, different ones joined; constructions as a flat list under "merged"."""
+def _check_disjoint(first: HeadRelevance, second: HeadRelevance) -> None:
+    """Raises ValueError when a part is in both: (A + B) + A would count A twice."""
+    known = {key: part for part in _named_parts(first) for key in _keys(part)}
+    for part in _named_parts(second):
+        if any(key in known for key in _keys(part)):
+            raise ValueError(
+                f"Both inputs hold the same counts ({_name(part)}), one of them perhaps more of them. Merging them would count "
+                "these twice: connect only the one that holds more, or build with another seed or other prompts."
+            )
+
+
+def _keys(part) -> list[Hashable]:
+    """What part of the counting this is: equal for parts that hold the same counts, or one of them more of the same."""
+    if not isinstance(part, dict):
+        return []
+    keys: list[Hashable] = [
+        (name, part[name]) for name in ("id", "counts") if isinstance(part.get(name), str)
+    ]
+    state = BuildState.from_dict(part)
+    if state is not None and _can_be_a_key(state.plan):
+        keys.append(state.plan)
+    return keys
+
+
+def _can_be_a_key(plan: BuildPlan) -> bool:
+    try:
+        hash(plan)
+    except TypeError:  # a list where another program wrote one
+        return False
+    return True
+
+
+def _name(part: dict) -> str:
+    if "seed" in part:
+        return f"a build of {part.get('prompts', 'some')} prompts with seed {part['seed']}"
+    return "votes collected while you worked" if "samplings" in part else "those of one file"
+
+
+def _named_parts(vectors: HeadRelevance) -> list:
+    """The parts of vectors. One that nothing else tells apart is known by a hash of what it counted."""
+    parts = parts_of(vectors.metadata) or [{}]
+    if len(parts) > 1 or not isinstance(parts[0], dict) or _keys(parts[0]):
+        return parts
+    return [{**parts[0], "counts": _hash_of(vectors)}]
+
+
+def _hash_of(vectors: HeadRelevance) -> str:
+    """16 hex digits that follow from the counts, in whatever order the concepts are."""
+    counts = vectors.relevance if vectors.votes is None else vectors.votes
+    rows = sorted(range(len(vectors.concepts)), key=vectors.concepts.__getitem__)
+    data = counts[rows].numpy()
+    return hashlib.sha256(data.astype(data.dtype.newbyteorder("<"), copy=False).tobytes()).hexdigest()[:16]
+
+
+def _merged_metadata(first: HeadRelevance, second: HeadRelevance) -> dict[str, str]:
+    """Equal strings once, different ones joined; the parts of both under "construction"."""
     merged = {}
-    for key in [*first, *(key for key in second if key not in first)]:
-        values = [m[key] for m in (first, second) if m.get(key)]
+    for key in dict.fromkeys([*first.metadata, *second.metadata]):
         if key == "construction":
-            parts = []
-            for value in map(json.loads, values):
-                is_list = isinstance(value, dict) and isinstance(value.get("merged"), list)
-                parts += value["merged"] if is_list else [value]
-            merged[key] = json.dumps({"merged": parts})
-        else:
-            merged[key] = " + ".join(dict.fromkeys(part for value in values for part in value.split(" + ")))
-    return merged
+            continue
+        values = [vectors.metadata[key] for vectors in (first, second) if vectors.metadata.get(key)]
+        merged[key] = " + ".join(dict.fromkeys(part for value in values for part in value.split(" + ")))
+    return {**merged, "construction": text_of([*_named_parts(first), *_named_parts(second)])}

@@ -1,5 +1,5 @@
 """What the pack's .safetensors files share: checking a header that cannot be trusted before memory is taken for
-what it promises, and writing that leaves no half files.
+what it promises. (hrv/writing.py puts them in their place.)
 
 A file is eight bytes (length of the header, little endian), the header (JSON: name → dtype, shape, data_offsets; and
 `__metadata__`, strings), and the bytes of the tensors, without gaps. Nothing in it is ever unpickled or executed.
@@ -7,11 +7,9 @@ A file is eight bytes (length of the header, little endian), the header (JSON: n
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,26 +117,6 @@ def header_bytes(tensors: dict[str, tuple[str, tuple[int, ...]]], metadata: dict
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # so that the tensors lie where a processor reads them fastest
     return len(text).to_bytes(8, "little") + text
-
-
-def write_atomically(path: Path | str, parts: Iterable[bytes | memoryview]) -> None:
-    """Replaces a file by these parts in one step: other programs see the old bytes or all of the new ones, never a
-    part. When it raises (OSError for a full disk), what was there before is as it was."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
 
 
 def is_whole(numbers: object, count: int | None = None) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from . import tensor_files
+from . import tensor_files, writing
 from .layout import Layout
 from .vectors import HeadRelevance, check_concepts
 
@@ -72,8 +72,8 @@ def read_header(path: Path | str) -> Header:
         raise BadVectorFile(path, error) from None
 
 
-def write(path: Path | str, vectors: HeadRelevance) -> None:
-    """Writes a file, or raises OSError and leaves what was there before as it was."""
+def write(path: Path | str, vectors: HeadRelevance, new: bool = False) -> None:
+    """Writes a file, or raises OSError and leaves what was there before as it was. new: FileExistsError where one is there."""
     metadata = {
         "format": FORMAT,
         "format_version": VERSION,
@@ -87,7 +87,7 @@ def write(path: Path | str, vectors: HeadRelevance) -> None:
     data = save(tensors, metadata)
     if int.from_bytes(data[:8], "little") > MAX_HEADER:
         raise BadVectorFile(path, f"its names and construction take more than {MAX_HEADER} bytes")
-    tensor_files.write_atomically(path, [data])
+    writing.write(path, [data], new)
 
 
 def _read_header(file) -> Header:

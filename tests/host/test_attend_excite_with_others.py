@@ -11,7 +11,7 @@ import rig
 import torch
 from comfy_extras import nodes_pag
 from excite_rig import FIRST, complaints, draw, excited, shift_of, shifts
-from stand_ins import replaced
+from stand_ins import replaced, wrapped
 
 from hrv_pack.host import attend_excite, excited_sampling, following
 from hrv_pack.host.gradients import NormalTensors
@@ -214,6 +214,37 @@ def test_memory_that_ends_later_leaves_the_steps_before(studio, monkeypatch, cap
         monkeypatch.setattr(excited_sampling, "neglect", starving)
         draw(excited(studio), studio, steps=8)
     assert len(found) == 1 and len(complaints(caplog)) == 1
+
+
+def test_a_latent_that_cannot_be_written_into(studio, caplog):
+    """Another pack hands over pictures that share their memory: the move then reaches the picture through the estimate, as for
+    every copy."""
+
+    def drawn(hand_over) -> torch.Tensor:
+        def wrapper(executor, x, *args, **kwargs):
+            return executor(hand_over(x), *args, **kwargs)
+
+        model = excited(wrapped(studio.model, WRAPPERS.PREDICT_NOISE, wrapper))
+        return draw(model, studio, latent=rig.empty(2, 8, 16))
+
+    plain = drawn(lambda x: x[:1].repeat(len(x), 1, 1, 1))
+    with shifts() as found:
+        assert torch.equal(drawn(lambda x: x[:1].expand_as(x)), plain)
+    assert len(found) == 1 and complaints(caplog) == []
+
+
+def test_a_latent_is_moved_where_it_lies_if_that_can_be():
+    shift = torch.ones(2, 4, 8, 8)
+    x = torch.zeros(2, 4, 8, 8)
+    assert attend_excite.moved(x, shift) is x and torch.equal(x, shift)
+    with torch.inference_mode():
+        made_in_inference = torch.zeros(2, 4, 8, 8)
+    for other in (
+        torch.zeros(1, 4, 8, 8).expand(2, -1, -1, -1),
+        torch.zeros(2, 4, 8, 8, requires_grad=True),  # of which a sampler takes gradients
+        made_in_inference,
+    ):
+        assert torch.equal(attend_excite.moved(other, shift), shift) and not other.any()
 
 
 def test_a_gradient_that_is_no_number(studio, monkeypatch, caplog):

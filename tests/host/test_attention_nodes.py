@@ -98,6 +98,51 @@ def test_a_replaced_file_is_read_again(comfy, folders, recorded):
         comfy.run_node("HRVLoadAttention", name=name)
 
 
+def test_the_list_is_made_without_walking_the_folders(comfy, folders, recorded, monkeypatch):
+    """The page asks for it twice at each refresh, on the thread that answers every browser."""
+    from hrv_pack.host import file_listing
+
+    save(comfy, recorded)
+    for number in range(20):
+        (folders[0] / f"day {number}").mkdir()
+        (folders[0] / f"day {number}" / "picture.png").write_bytes(b"")
+    for path in [*folders, *folders[0].rglob("*")]:
+        os.utime(path, (1e9, 1e9))
+    (name,) = choices(comfy)
+    walked = []
+    monkeypatch.setattr(os, "walk", lambda *args, **options: walked.append(args) or iter(()))
+    monkeypatch.setattr(file_listing.os, "scandir", lambda path: walked.append(path) or iter(()))
+    for _ in range(4):
+        assert choices(comfy) == [name]
+    assert walked == []
+
+
+def test_a_name_that_another_node_gives_is_no_reason_to_run_each_time(comfy, folders, recorded, caplog):
+    """ComfyUI asks before that node has run, without a name; only a changed file among all is a reason then."""
+    path, _ = save(comfy, recorded)
+    node = comfy.node_class("HRVLoadAttention")
+    before = node.fingerprint_inputs(None)
+    assert node.fingerprint_inputs(None) == before
+    os.utime(path, ns=(1, 1))
+    assert node.fingerprint_inputs(None) != before
+
+
+def test_a_graph_whose_name_is_linked_runs_once(comfy, folders, recorded, caplog):
+    """In ComfyUI's own executor: queued a second time nothing runs again, and nothing is complained of."""
+    import executor
+
+    save(comfy, recorded)
+    runner, (name,) = executor.Runner(comfy), choices(comfy)
+    graph = {
+        "name": executor.given(name),
+        "load": executor.node("HRVLoadAttention", name=["name", 0]),
+        "take": executor.taken("load"),
+    }
+    assert [runner.run(graph).status for _ in range(2)] == ["success", "success"]
+    assert "load" in runner.run(graph).cached
+    assert "WARNING" not in caplog.text
+
+
 @pytest.mark.parametrize(
     "name",
     [

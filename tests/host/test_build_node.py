@@ -1,6 +1,7 @@
 """Building head relevance: the votes are those of the plainest computation, and nothing is lost on the way."""
 
 import dataclasses
+import errno
 import json
 import math
 from pathlib import Path
@@ -12,8 +13,7 @@ import pytest
 import rig
 import torch
 
-from hrv_pack.host import building as host_building
-from hrv_pack.host import concept_store, demo_checkpoint
+from hrv_pack.host import concept_store, demo_checkpoint, vector_store
 from hrv_pack.host.blocks import cross_attention_layers
 from hrv_pack.host.building import Builder, build
 from hrv_pack.host.concept_words import encode_words
@@ -21,7 +21,7 @@ from hrv_pack.host.weights_identity import weights_identity
 from hrv_pack.hrv.building import BuildPlan, numbered, parse_prompts
 from hrv_pack.hrv.concepts import ConceptWords
 from hrv_pack.hrv.merging import merge
-from hrv_pack.hrv.vector_files import read
+from hrv_pack.hrv.vector_files import read, write
 
 WORDS = ConceptWords(
     "three", {"Animals": ("cat", "polar bear", "dog"), "Colour": ("red", "navy blue"), "Size": ("big",)}
@@ -277,11 +277,36 @@ def test_a_model_without_cross_attention_is_refused(comfy):
 
 
 def test_a_full_disk_does_not_end_a_build(monkeypatch, caplog):
-    def full(path, vectors):
-        raise OSError(f"{path} could not be written: No space left on device. Nothing was changed.")
+    def full(path, parts, new=False):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(host_building.vector_store, "replace", full)
+    monkeypatch.setattr("hrv_pack.hrv.writing.write", full)
     vectors, _, summary = make(prompts=PROMPTS[:1], steps=1)
     assert (
         vectors.votes.sum() == vectors.heads and "No space left" in summary and "No space left" in caplog.text
     )
+
+
+def test_a_file_that_another_program_reads_does_not_cost_the_votes(monkeypatch, models_hrv, caplog):
+    """As on Windows: what cannot replace the file goes into another one."""
+
+    monkeypatch.setattr("hrv_pack.host.building.SAVE_EVERY", 0.0)  # after each prompt
+    saved = []
+    real = vector_store.save
+
+    def save(vectors, prefix):
+        path = real(vectors, prefix)
+        saved.append(path)
+        monkeypatch.setattr("hrv_pack.host.vector_store.vector_files.write", writing_new_only)
+        return path
+
+    def writing_new_only(path, vectors, new=False):
+        if not new:
+            raise PermissionError(errno.EACCES, "another program has it open")
+        write(path, vectors, new)
+
+    monkeypatch.setattr(vector_store, "save", save)
+    vectors, _, summary = make(prompts=PROMPTS[:2], steps=1)
+    assert "another program has it open" in caplog.text
+    assert torch.equal(read(saved[-1]).votes, vectors.votes) and str(saved[-1]) in summary
+    assert len(saved) > 1 and len([*models_hrv.iterdir()]) == len(saved)

@@ -1,6 +1,10 @@
 """Votes that are collected while pictures are made: the picture never notices."""
 
+import gc
 import json
+import subprocess
+import sys
+import weakref
 
 import comfy.model_management
 import comfy.patcher_extension
@@ -8,10 +12,13 @@ import pytest
 import rig
 import torch
 
+from devtools.server import ROOT
 from hrv_pack.host import passive_votes
 from hrv_pack.host.recorder import RecordOptions, attach
 from hrv_pack.host.weights_identity import weights_identity
+from hrv_pack.hrv.merging import merge
 from hrv_pack.hrv.vector_files import read
+from hrv_pack.hrv.writing import FileInUse
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +112,106 @@ def test_a_cancelled_sampling_does_not_count(models_hrv):
     assert list(models_hrv.iterdir()) == []
 
 
+def test_a_cancelled_sampling_leaves_nothing_behind(models_hrv):
+    """No ring of references keeps its model until the garbage collector comes by."""
+    desk = studio()
+
+    def cancel(executor, *args, **kwargs):
+        raise comfy.model_management.InterruptProcessingException
+
+    drawing = desk.recorded.clone()
+    drawing.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.PREDICT_NOISE, "stop", cancel)
+    model = weakref.ref(drawing)
+    gc.collect()
+    gc.disable()
+    try:
+        try:
+            draw(drawing, desk)
+        except comfy.model_management.InterruptProcessingException as stopped:
+            stopped.__traceback__ = None
+        del drawing
+        rig.tiny("sd1").model.current_patcher = None  # the host's own
+        assert model() is None
+    finally:
+        gc.enable()
+
+
+OTHER_SERVER = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("writing", sys.argv[1])
+writing = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(writing)
+try:
+    with writing.held(sys.argv[2], patience=0.1):
+        print("free")
+except writing.FileInUse:
+    print("held")
+"""
+
+
+def test_no_other_server_comes_between_reading_and_writing(models_hrv, monkeypatch):
+    """Two servers that share models/hrv: each adds its votes to what the other has just saved (tests/unit/test_writing.py lets
+    programs compete for the lock)."""
+    desk = studio()
+    draw(desk.recorded, desk)
+    (file,) = models_hrv.iterdir()
+    asked = []
+
+    def ask(path, *args):
+        command = [sys.executable, "-c", OTHER_SERVER, str(ROOT / "hrv" / "writing.py"), str(file)]
+        asked.append(subprocess.run(command, capture_output=True, text=True).stdout.strip())
+
+    for module, name in ((passive_votes.vector_files, "read"), (passive_votes.vector_store, "replace")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, real=real: (ask(*args), real(*args))[1])
+    draw(desk.recorded, desk)
+    passive_votes.save_all()
+    assert asked == ["held", "held"]
+    ask(file)
+    assert asked[-1] == "free" and list(models_hrv.iterdir()) == [file]
+
+
+def in_use(path, patience=0):
+    raise FileInUse(path)
+
+
+def test_votes_wait_while_another_server_saves(models_hrv, monkeypatch, caplog):
+    desk = studio()
+    with monkeypatch.context() as patch:
+        patch.setattr(passive_votes, "held", in_use)
+        draw(desk.recorded, desk)
+    assert list(models_hrv.iterdir()) == [] and "are kept, and saved later" in caplog.text
+    assert rig.last_run(desk.recording).warnings == []
+    passive_votes.save_all()
+    (file,) = models_hrv.iterdir()
+    assert read(file).votes.sum(0).tolist() == [2] * read(file).heads
+
+
+def test_a_file_that_is_read_when_comfyui_closes_loses_nothing(models_hrv, monkeypatch, caplog):
+    """Windows replaces no file that a program has open: the votes then go into a file of their own, which can be merged."""
+    desk = studio()
+    draw(desk.recorded, desk)
+    draw(desk.recorded, desk)
+    (file,) = models_hrv.iterdir()
+    monkeypatch.setattr(passive_votes, "held", in_use)
+    passive_votes.save_all()
+    (beside,) = (other for other in models_hrv.iterdir() if other != file)
+    assert str(beside) in caplog.text and "another program has it open" in caplog.text
+    assert merge(read(file), read(beside)).votes.sum(0).tolist() == [4] * read(file).heads
+
+
+def test_the_file_keeps_its_id_as_it_grows(models_hrv):
+    """So that Merge Head Relevance sees that an earlier copy is a part of it."""
+    desk = studio()
+    draw(desk.recorded, desk)
+    (file,) = models_hrv.iterdir()
+    earlier = read(file)
+    draw(desk.recorded, desk)
+    passive_votes.save_all()
+    with pytest.raises(ValueError, match="votes collected while you worked"):
+        merge(earlier, read(file))
+
+
 def test_a_file_of_others_is_left_alone(models_hrv, caplog):
     desk = studio()
     draw(desk.recorded, desk)
@@ -112,7 +219,11 @@ def test_a_file_of_others_is_left_alone(models_hrv, caplog):
     file.write_bytes(b"mine")
     draw(desk.recorded, desk)
     passive_votes.save_all()
-    assert file.read_bytes() == b"mine" and "were not saved" in caplog.text
+    assert file.read_bytes() == b"mine" and "are in " in caplog.text
+    (beside,) = (other for other in models_hrv.iterdir() if other != file)
+    assert read(beside).votes.sum(0).tolist() == [2] * read(beside).heads, (
+        "what was collected since then is not lost"
+    )
 
 
 def test_without_clip_the_node_still_records(comfy, caplog):

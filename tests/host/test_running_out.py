@@ -145,11 +145,11 @@ BUILD = """
 import rig
 import torch
 torch.set_num_threads(1)
-from hrv_pack.host import building, vector_store
+from hrv_pack.host import building, paths
 building.SAVE_EVERY = 0.0
 import folder_paths
 from pathlib import Path
-vector_store.new_path = lambda name: Path(sys.argv[1]) / "build.safetensors"
+paths.own_folder = lambda: Path(sys.argv[1])
 prompts = "\\n".join(f"a cat number {i}" for i in range(500))
 with torch.inference_mode():
     building.build(rig.tiny("sd1"), rig.clip("sd1"), "", prompts, 1, 1.0, 64, 64, 0, 1,
@@ -173,14 +173,14 @@ def test_a_build_that_is_killed_loses_only_what_came_after_the_last_save(tmp_pat
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    path = tmp_path / "build.safetensors"
     deadline = time.monotonic() + 400
-    while time.monotonic() < deadline and process.poll() is None and not path.exists():
+    while time.monotonic() < deadline and process.poll() is None and not [*tmp_path.glob("*.safetensors")]:
         time.sleep(0.05)
     time.sleep(0.5)
     process.kill()
     _, said = process.communicate()
-    assert path.exists(), said.decode()[-2000:]
+    assert [*tmp_path.glob("*.safetensors")], said.decode()[-2000:]
+    (path,) = tmp_path.glob("*.safetensors")
     saved = vector_files.read(path)
     assert saved.votes is not None and saved.votes.sum() > 0
     assert saved.votes.sum(0).unique().numel() == 1  # every head has voted as often as every other

@@ -127,6 +127,49 @@ def test_an_error_inside_attention_stays_the_samplers(studio):
     assert studio.recording.runs == []
 
 
+def sampling_within(studio, model):
+    """A clone that samples another picture, by itself, before its second evaluation."""
+    inner = []
+
+    def sample():
+        network = model.model
+        patcher = (
+            network.current_patcher
+        )  # the host forgets it at the end of each sampling, and packs that do this put it back
+        inner.append(draw(studio, clone, seed=9, steps=1))
+        network.current_patcher = patcher
+
+    clone = failing_at(model, 2, sample)
+    return clone, inner
+
+
+def test_a_sampling_within_a_sampling(studio):
+    """Each is recorded whole, and read by its own latent."""
+    plain = draw(studio, seed=1, steps=3)
+    model, inner = sampling_within(studio, studio.recorded)
+    outer = draw(studio, model, seed=1, steps=3)
+    assert torch.equal(outer, plain)
+    found = studio.recording.match(outer)[0], studio.recording.match(inner[0])[0]
+    assert [(m.exact, m.run.entries[0].counts, m.run.warnings) for m in found] == [
+        (True, [3], []),
+        (True, [1], []),
+    ]
+    whole = studio.recording.runs[0].entries[0].maps
+    assert all(torch.equal(maps, whole[block]) for block, maps in found[0].run.entries[0].maps.items())
+
+
+def test_a_steered_sampling_within_a_steered_sampling(studio):
+    import steering_rig
+
+    from hrv_pack.host.steering import steer
+
+    steered, _ = steer(studio.model, None, steering_rig.scaling(studio.recording.layout))
+    expected = draw(studio, steered, seed=1, steps=3)
+    model, inner = sampling_within(studio, steered)
+    assert torch.equal(draw(studio, model, seed=1, steps=3), expected)
+    assert torch.equal(inner[0], draw(studio, steered, seed=9, steps=1))
+
+
 def test_nothing_waits_for_the_garbage_collector(studio, held_before):
     """What a sampling held is free as soon as it is over: no cycles around the maps."""
     gc.collect()

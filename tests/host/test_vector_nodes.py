@@ -69,6 +69,7 @@ def store(comfy, web, tmp_path, monkeypatch):
         sha256=hashlib.sha256(npy()).hexdigest(),
     )
     monkeypatch.setattr(vector_store, "catalogue", lambda: {LABEL: entry})
+    monkeypatch.setattr("hrv_pack.host.downloads.WITHOUT_TLS", {"127.0.0.1"})
     monkeypatch.setitem(
         comfy.folder_paths.folder_names_and_paths,
         "hrv",
@@ -196,6 +197,38 @@ def test_a_replaced_file_is_read_again(comfy, store, tmp_path):
     assert fingerprint() == before
     write(tmp_path / "mine.safetensors", built(1))
     assert fingerprint() != before
+
+
+def test_a_name_that_another_node_gives_is_no_reason_to_run_each_time(comfy, store, tmp_path):
+    """ComfyUI asks before that node has run, without a name; only a changed file among all is a reason then."""
+    from hrv_pack.hrv.vector_files import write
+
+    def fingerprint():
+        return comfy.node_class("HRVLoadVectors").fingerprint_inputs(None)
+
+    write(tmp_path / "mine.safetensors", built(0))
+    before = fingerprint()
+    assert fingerprint() == before
+    write(tmp_path / "mine.safetensors", built(1))
+    assert fingerprint() != before
+
+
+def test_a_graph_whose_name_is_linked_runs_once(comfy, store, tmp_path, caplog):
+    """In ComfyUI's own executor: queued a second time nothing runs again, and nothing is complained of."""
+    from executor import Runner, given, node, taken
+
+    from hrv_pack.hrv.vector_files import write
+
+    write(tmp_path / "mine.safetensors", built(0))
+    runner = Runner(comfy)
+    graph = {
+        "name": given("mine.safetensors"),
+        "load": node("HRVLoadVectors", name=["name", 0]),
+        "take": taken("load"),
+    }
+    assert [runner.run(graph).status for _ in range(2)] == ["success", "success"]
+    assert "load" in runner.run(graph).cached
+    assert "WARNING" not in caplog.text
 
 
 def test_a_file_that_went_away(comfy, store):

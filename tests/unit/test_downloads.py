@@ -4,9 +4,11 @@ import hashlib
 import http.server
 import threading
 import time
+import urllib.request
 
 import pytest
 
+from hrv_pack.host import downloads
 from hrv_pack.host.downloads import DownloadFailed, fetch
 
 DATA = bytes(range(256)) * 400  # 102 400 bytes
@@ -91,6 +93,13 @@ def server():
     server.server_close()
 
 
+@pytest.fixture
+def plain(monkeypatch):
+    """Lets the local server answer without a certificate."""
+    monkeypatch.setattr(downloads, "WITHOUT_TLS", {"127.0.0.1", "localhost"})
+
+
+@pytest.mark.usefixtures("plain")
 @pytest.mark.parametrize("manner", ["good", "without_length", "slow", "redirect"])
 def test_it_arrives(server, manner):
     seen = []
@@ -100,6 +109,7 @@ def test_it_arrives(server, manner):
     assert seen[0] == (0, len(DATA)) and seen[-1] == (len(DATA), len(DATA)) and seen == sorted(seen)
 
 
+@pytest.mark.usefixtures("plain")
 @pytest.mark.parametrize(
     ("manner", "reason"),
     [
@@ -123,6 +133,17 @@ def test_it_fails_with_a_reason_in_one_line(server, manner, reason):
     assert "\n" not in str(error.value)
 
 
+def test_nothing_is_fetched_over_http_and_no_redirect_leads_there(server):
+    """Neither from another computer nor from this one: what listens on localhost may be anybody's."""
+    for address in (f"{server}/good", "http://localhost/x", "http://[::1]/x", "ftp://example.com/x", "file:///etc/passwd"):
+        with pytest.raises(DownloadFailed, match="is not a secure address"):
+            fetch(address, len(DATA), SHA256)
+        with pytest.raises(DownloadFailed, match="is not a secure address"):
+            request = urllib.request.Request("https://example.com/file")
+            downloads._SecureRedirects().redirect_request(request, None, 302, "Found", {}, address)
+
+
+@pytest.mark.usefixtures("plain")
 def test_offline_and_insecure():
     with pytest.raises(DownloadFailed, match="localhost cannot be reached .*refused"):
         fetch("http://localhost:9/file", 1, SHA256)
@@ -130,6 +151,7 @@ def test_offline_and_insecure():
         fetch("http://example.com/file", 1, SHA256)
 
 
+@pytest.mark.usefixtures("plain")
 def test_cancel_ends_it_at_once(server):
     class Cancelled(Exception):
         pass
