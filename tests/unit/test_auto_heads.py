@@ -224,7 +224,7 @@ def test_what_cannot_be_answered_says_why():
     e = entry(PROMPT)
     with pytest.raises(WordNotFound, match="“dog” is not in the prompt"):
         choose_heads([match(e)], "dog", 23.0)
-    with pytest.raises(NoRecording, match="its CLIP does not come from Record Attention"):
+    with pytest.raises(NoRecording, match="CLIP does not come from Record Attention"):
         choose_heads([match(entry(None))], "cat", 23.0)
     with pytest.raises(ColumnNotRecorded, match="Token 50"):
         head_maps(match(e), Target(((e, (50,)),)))
