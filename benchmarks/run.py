@@ -30,6 +30,7 @@ PARTS = (
     "memory",
     "runs",
     "answers",
+    "heatmap",
     "growth",
     "startup",
     "voting",

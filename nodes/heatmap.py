@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..host.clip_trace import tokenize_text
-from ..host.progress import node_progress
+from ..host.memory import free_memory
+from ..host.previews import preview
+from ..host.progress import node_progress, say
 from ..hrv.draw import COLORMAPS
 from ..hrv.heatmap import Style, heatmaps
 from ..hrv.maps import NORMALIZE
@@ -109,11 +111,13 @@ class HRVHeatmap(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         result = heatmaps(
             attention, latent["samples"], words, unit, image, heads, role,
-            Style(normalize, threshold, alpha, colormap, caption, timeline), prompt_text, tokenize_text, node_progress(),
+            style=Style(normalize, threshold, alpha, colormap, caption, timeline),
+            prompt_text=prompt_text, tokenize=tokenize_text,
+            progress=node_progress(), free_memory=free_memory(), notice=say,
         )  # fmt: skip
         for warning in result.warnings:
             logging.warning("[HRV] %s", warning)
-        shown = ui.PreviewImage(result.overlay, cls=cls).as_dict()
+        shown = preview(result.overlay, cls)
         names = names_of(attention.match(latent["samples"]), unit, role, prompt_text, tokenize_text)
         text = "\n".join([result.summary, *(f"⚠ {warning}" for warning in result.warnings)])
         return io.NodeOutput(
