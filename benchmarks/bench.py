@@ -82,6 +82,25 @@ def peak_bytes(run: Callable) -> int:
     return most
 
 
+def resident() -> int:
+    """Bytes of memory that this process takes now, of all kinds."""
+    import psutil
+
+    return psutil.Process().memory_info().rss
+
+
+def resident_peak() -> int:
+    """The most that it has taken since it started. In a fresh process this is what work takes that is large beside imports."""
+    import psutil
+
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
 def median_ms(run: Callable, times: int) -> float:
     run()
     return 1000 * statistics.median(seconds(run) for _ in range(times))

@@ -31,6 +31,7 @@ PARTS = (
     "runs",
     "answers",
     "words",
+    "heatmap",
     "growth",
     "startup",
     "voting",

@@ -19,6 +19,9 @@ from . import text
 COLORMAPS = ("turbo", "inferno", "viridis", "gray")
 UNIT = " of attention"
 BACKGROUND, INK, QUIET_INK, FRAME = (250, 250, 250), (24, 24, 27), (96, 96, 104), (120, 120, 128)
+AT_ONCE = (
+    2**16
+)  # pixels that are coloured at a time: 1 MB with all that is made of them, so that it stays in the cache
 
 
 @dataclass(frozen=True)
@@ -38,16 +41,35 @@ class Caption:
     source: str
 
 
-def overlay(picture: torch.Tensor | None, heat: torch.Tensor, alpha: float, colormap: str) -> torch.Tensor:
-    """(1 − alpha) · picture + alpha · colour of the heat, (height, width, 3).
+def overlay(
+    picture: torch.Tensor | None,
+    heat: torch.Tensor,
+    alpha: float,
+    colormap: str,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """(1 − alpha) · picture + alpha · colour of the heat, (height, width, 3), written into `out` where it is given.
 
     picture: (height, width, channel) with 1 to 4 channels, or None: then there is nothing to see through to,
     and the colours are pure. heat: (height, width), 0 to 1, at the size of the picture.
     """
-    colours = color_table(colormap)[(heat.clamp(0, 1) * 255).round().long()]
-    if picture is None:
-        return colours
-    return torch.lerp(as_rgb(picture), colours, float(alpha))
+    picture = as_rgb(picture) if picture is not None else None
+    out = torch.empty(*heat.shape, 3) if out is None else out
+    rows = max(1, AT_ONCE // heat.shape[1])
+    for first in range(0, heat.shape[0], rows):
+        part = slice(first, first + rows)
+        out[part].copy_(_colours(heat[part], colormap)).div_(255)
+        if picture is not None:
+            torch.lerp(picture[part], out[part], float(alpha), out=out[part])
+    return out
+
+
+def _colours(heat: torch.Tensor, colormap: str) -> torch.Tensor:
+    """uint8 (height, width, 3)."""
+    import cv2  # takes a tenth of a second to import, which ComfyUI's start need not wait for
+
+    steps = cv2.convertScaleAbs(heat.clamp(0, 1).numpy(), alpha=255)  # rounds to the nearest
+    return torch.from_numpy(cv2.applyColorMap(steps, _byte_table(colormap)[:, None]))
 
 
 def as_rgb(picture: torch.Tensor) -> torch.Tensor:
@@ -62,17 +84,21 @@ def as_rgb(picture: torch.Tensor) -> torch.Tensor:
 @lru_cache(maxsize=8)
 def color_table(name: str) -> torch.Tensor:
     """256 colours from low to high, (256, 3), 0 to 1."""
+    return torch.from_numpy(_byte_table(name).astype(np.float32) / 255)
+
+
+@lru_cache(maxsize=8)
+def _byte_table(name: str) -> np.ndarray:
+    """The same in bytes: uint8 (256, 3)."""
     if name not in COLORMAPS:
         raise ValueError(f"colormap is {name!r}; it must be one of {', '.join(COLORMAPS)}.")
     ramp = np.arange(256, dtype=np.uint8)
     if name == "gray":
-        table = np.repeat(ramp[:, None], 3, axis=1)
-    else:
-        import cv2  # takes a tenth of a second to import, which ComfyUI's start need not wait for
+        return np.repeat(ramp[:, None], 3, axis=1)
+    import cv2
 
-        bgr = cv2.applyColorMap(ramp, getattr(cv2, f"COLORMAP_{name.upper()}"))
-        table = bgr.reshape(256, 3)[:, ::-1]
-    return torch.from_numpy(table.astype(np.float32) / 255)
+    bgr = cv2.applyColorMap(ramp, getattr(cv2, f"COLORMAP_{name.upper()}"))
+    return np.ascontiguousarray(bgr.reshape(256, 3)[:, ::-1])
 
 
 def share(value: float) -> str:
@@ -89,20 +115,25 @@ def share(value: float) -> str:
 def caption_strips(captions: Sequence[Caption], size: tuple[int, int], colormap: str) -> torch.Tensor:
     """The strips of a batch, all equally high: (caption, strip height, width, 3). size: (height, width) of the
     pictures above."""
-    form = _Form(captions, size)
-    strips = [np.asarray(form.draw(caption, color_table(colormap))) for caption in captions]
-    return torch.from_numpy(np.stack(strips).astype(np.float32) / 255)
+    form = Strips(captions, size, colormap)
+    strips = torch.empty(len(captions), form.height, form.width, 3)
+    for caption, strip in zip(captions, strips, strict=True):
+        form.draw(caption, strip)
+    return strips
 
 
-class _Form:
-    """Sizes and lines of a strip, the same for a whole batch; type grows with the picture.
+class Strips:
+    """The strips of a batch, drawn one at a time. All have the same size and lines; type grows with the picture.
 
     title                         source      ← source moves to a line of its own where the two do not fit
     ▇▇▇▇▇▇▇▇▇▇▇ colour bar ▼ ▇▇▇▇▇▇▇▇▇▇▇
     0 %       note    3.1 % of attention      ← so does the note
+
+    captions: of the whole batch. size: (height, width) of the pictures above. height: of a strip, with these captions;
+    tallest: with any captions.
     """
 
-    def __init__(self, captions: Sequence[Caption], size: tuple[int, int]):
+    def __init__(self, captions: Sequence[Caption], size: tuple[int, int], colormap: str):
         height, self.width = size
         side = min(height, self.width)
         self.small = min(40, max(11, round(side / 32)))
@@ -110,8 +141,16 @@ class _Form:
         self.gap = max(3, self.small // 3)
         self.pad = max(6, round(self.small * 0.6))
         self.inner = self.width - 2 * self.pad
+        self.line, self.title_line = round(self.small * 1.35), round(self.large * 1.3)
+        self.pointer = max(4, self.small // 2)
         self.source_beside = all(self._beside(c) for c in captions)
         self.note_between = all(self._between(c) for c in captions)
+        own_lines = (not self.source_beside) + (not self.note_between)
+        lowest = self.title_line + self.pointer + self.small + 2 * self.gap + self.line + 2 * self.pad
+        self.height, self.tallest = lowest + own_lines * self.line, lowest + 2 * self.line
+        bar_top = self.pad + self.title_line + self.gap + self.pointer
+        self.bar = (self.pad, bar_top, self.width - self.pad, bar_top + self.small)
+        self._empty = self._with_bar(colormap)
 
     def _beside(self, caption: Caption) -> bool:
         title, source = text.width(caption.title, self.large), text.width(caption.source, self.small)
@@ -121,27 +160,29 @@ class _Form:
         ends = 2 * text.width(share(caption.high) + UNIT, self.small)
         return ends + text.width(caption.note, self.small) + 2 * self.small <= self.inner
 
-    def draw(self, caption: Caption, colours: torch.Tensor) -> Image.Image:
-        small, large, left, right = self.small, self.large, self.pad, self.width - self.pad
-        quiet_lines = (not self.source_beside) + (not self.note_between)
-        line, title_line, bar, pointer = round(small * 1.35), round(large * 1.3), small, max(4, small // 2)
-        height = (
-            self.pad + title_line + self.gap + pointer + bar + self.gap + line * (1 + quiet_lines) + self.pad
-        )
-        strip = Image.new("RGB", (self.width, height), BACKGROUND)
+    def _with_bar(self, colormap: str) -> Image.Image:
+        """What all strips share."""
+        left, top, right, bottom = self.bar
+        row = _byte_table(colormap)[torch.linspace(0, 255, right - left).round().long().numpy()]
+        strip = Image.new("RGB", (self.width, self.height), BACKGROUND)
+        strip.paste(Image.fromarray(np.repeat(row[None], bottom - top, axis=0)), (left, top))
+        ImageDraw.Draw(strip).rectangle((left - 1, top - 1, right, bottom), outline=FRAME)
+        return strip
+
+    def draw(self, caption: Caption, out: torch.Tensor) -> None:
+        """out: float32 (height, width, 3)."""
+        small, large, (left, _, right, bottom) = self.small, self.large, self.bar
+        strip = self._empty.copy()
         pen = ImageDraw.Draw(strip)
         y = self.pad
         text.write(pen, (left, y), caption.title, large, INK, self.inner)
         if self.source_beside:
             text.write(pen, (right, y + large - small), caption.source, small, QUIET_INK, self.inner, "right")
-        y += title_line + self.gap + pointer
-        self._bar(strip, pen, (left, y, right, y + bar), caption, colours, pointer)
-        y += bar + self.gap
-        text.write(pen, (left, y), share(caption.low), small, INK, self.inner // 2)
-        high = share(caption.high) + UNIT
-        text.write(
-            pen, (right, y), high, small, INK, self.inner - text.width(share(caption.low), small), "right"
-        )
+        self._point(pen, caption)
+        y = bottom + self.gap
+        low, high = share(caption.low), share(caption.high) + UNIT
+        text.write(pen, (left, y), low, small, INK, self.inner // 2)
+        text.write(pen, (right, y), high, small, INK, self.inner - text.width(low, small), "right")
         if self.note_between:
             text.write(pen, (self.width // 2, y), caption.note, small, QUIET_INK, self.inner, "center")
         for quiet, has_own_line in (
@@ -149,24 +190,17 @@ class _Form:
             (caption.source, not self.source_beside),
         ):
             if has_own_line:
-                y += line
+                y += self.line
                 text.write(pen, (left, y), quiet, small, QUIET_INK, self.inner)
-        return strip
+        out.copy_(torch.from_numpy(np.array(strip))).div_(255)
 
-    def _bar(self, strip, pen, box, caption: Caption, colours: torch.Tensor, pointer: int) -> None:
-        left, top, right, bottom = box
-        steps = torch.linspace(0, 255, right - left).round().long()
-        row = (colours[steps] * 255).round().to(torch.uint8).numpy()
-        strip.paste(Image.fromarray(np.repeat(row[None], bottom - top, axis=0)), (left, top))
-        pen.rectangle((left - 1, top - 1, right, bottom), outline=FRAME)
+    def _point(self, pen, caption: Caption) -> None:
+        left, top, right, _ = self.bar
         if caption.mark is not None and caption.high > caption.low:
             place = (caption.mark - caption.low) / (caption.high - caption.low)
             x = left + min(max(place, 0.0), 1.0) * (right - left - 1)
+            wide = self.pointer * 0.7
             pen.polygon(
-                [
-                    (x - pointer * 0.7, top - pointer - 1),
-                    (x + pointer * 0.7, top - pointer - 1),
-                    (x, top - 1),
-                ],
+                [(x - wide, top - self.pointer - 1), (x + wide, top - self.pointer - 1), (x, top - 1)],
                 fill=INK,
             )

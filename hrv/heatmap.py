@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate, chain
 
 import torch
 
-from .draw import Caption, caption_strips, overlay, share
+from .draw import Caption, Strips, overlay, share
 from .heads import HeadSelection
+from .heatmap_memory import Order
 from .latents import LATENT_PIXEL
 from .maps import Target, normalize_maps, resize, threshold_mask, word_maps
 from .pairing import pair, warnings_of
@@ -20,7 +22,10 @@ from .plural import counted
 from .prompt import Prompt, WordNotFound, split_names
 from .reading import find_word, heads_text, prompts_of, targets_of_unit
 from .recording import Entry, Match, Recording
+from .threads import share_out
 from .timeline import ONE_PART, recorded_parts, timeline_maps
+
+WORDS_AT_ONCE = 8  # whose maps are made by one thread at a time
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ def heatmaps(
     prompt_text: str = "",
     tokenize: Callable[[str], Prompt] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    free_memory: int | None = None,
+    notice: Callable[[str], None] = lambda sentence: None,
 ) -> Heatmaps:
     """Heat of every asked word over every picture.
 
@@ -70,7 +77,8 @@ def heatmaps(
     or None; the two batches must be equal, or one of them 1. words: names split by commas or line ends; empty:
     every entry of the prompt by `unit`, filler words (“the”) left out. prompt_text, read by `tokenize`, stands in where the text of a
     conditioning is not known. progress(done, total) is called before each word and may raise to stop.
-    Raises NoRecording, WordNotFound, ValueError.
+    free_memory: bytes, where they are known; what would not fit is refused, and `notice` is told before the work starts
+    if it takes more than half of them. Raises NoRecording, WordNotFound, ValueError.
     """
     matches, pictures = pair(recording, latent, image)
     size = (
@@ -78,27 +86,62 @@ def heatmaps(
     )
     names = split_names(words)
     plans = [_plan(match, role, names, unit, prompt_text, tokenize) for match in matches]
+    parts = [recorded_parts(plan.entries) if style.timeline else [] for plan in plans]
     total = sum(len(plan.shown) for plan in plans)
-    jobs: list[_Job] = []
     warnings = warnings_of(matches)
+    if style.timeline and any(match.run.bins == 1 for match in matches):
+        warnings.append(ONE_PART)
+    order = _order(plans, parts, size, style, bool(names))
+    sentence = order.check(free_memory)
+    if sentence:
+        notice(sentence)
+        warnings.append(sentence)
+    jobs: list[_Job] = []
+    made: dict[tuple[int, int], torch.Tensor] = {}  # by run and row: several images may show the same
     for number, (match, picture, plan) in enumerate(zip(matches, pictures, plans, strict=True)):
         progress(0, total)
-        targets = list(plan.targets.values())
-        if style.timeline:
-            parts = recorded_parts(plan.entries)
-            maps = timeline_maps(match, targets, parts, heads)  # (part, word, height, width)
-            if match.run.bins == 1 and ONE_PART not in warnings:
-                warnings.append(ONE_PART)
-        else:
-            maps = word_maps(match, targets, heads)[None]
+        key = id(match.run), match.element
+        if key not in made:
+            targets = list(plan.targets.values())
+            made[key] = _maps(match, targets, heads, parts[number], lambda _: progress(0, total))
+        maps = made[key]
         row = {name: row for row, name in enumerate(plan.targets)}
         source = heads_text(match, plan.entries[0], heads) + (
             f" · picture {number + 1}" if len(plans) > 1 else ""
         )
-        jobs.extend(_Job(name, maps[:, row[name]], float(maps.max()), picture, source) for name in plan.shown)
-    overlays, heat, mask = _draw(jobs, size, style, progress)
+        peak = float(maps.max())
+        jobs.extend(_Job(name, maps[:, row[name]], peak, picture, source) for name in plan.shown)
+    overlays, heat, mask = _draw(jobs, order, style, progress)
     shown = [job.name for job in jobs for _ in job.maps]
     return Heatmaps(overlays, heat, mask, shown, _summary(matches, plans, heads), warnings)
+
+
+def _order(
+    plans: list[_Plan], parts: list[list[int]], size: tuple[int, int], style: Style, typed: bool
+) -> Order:
+    return Order(
+        words=[len(plan.shown) for plan in plans],
+        noun="tags" if not typed and all(plan.tags for plan in plans) else "words",
+        parts=[max(1, len(part)) for part in parts],
+        size=size,
+        strip=Strips([], size, style.colormap).tallest if style.caption else 0,
+        typed=typed,
+    )
+
+
+def _maps(
+    match: Match, targets: list[Target], heads: HeadSelection | None, parts: list[int], before
+) -> torch.Tensor:
+    """(part, target, height, width), or (1, …) of the whole schedule if there are no parts."""
+    maps = torch.empty(max(1, len(parts)), len(targets), *match.run.grid)
+
+    def make(first: int) -> None:
+        some = targets[first : first + WORDS_AT_ONCE]
+        made = timeline_maps(match, some, parts, heads) if parts else word_maps(match, some, heads)[None]
+        maps[:, first : first + len(some)] = made
+
+    share_out(make, range(0, len(targets), WORDS_AT_ONCE), before)
+    return maps
 
 
 @dataclass(frozen=True)
@@ -113,40 +156,44 @@ class _Job:
     source: str
 
 
-def _draw(jobs: list[_Job], size: tuple[int, int], style: Style, progress) -> tuple[torch.Tensor, ...]:
-    """(overlays with their strips, heat, mask), in the order of the jobs and of their parts."""
-    strips = None
-    if style.caption:
-        captions = [caption for job in jobs for caption in _captions(job, style.normalize)]
-        strips = caption_strips(captions, size, style.colormap)
+def _draw(jobs: list[_Job], order: Order, style: Style, progress) -> tuple[torch.Tensor, ...]:
+    """(overlays with their strips, heat, mask), in the order of the jobs and of their parts. Each job is drawn straight
+    into them."""
+    size = order.size
+    captions = [_captions(job, style.normalize) if style.caption else [] for job in jobs]
+    strips = Strips(list(chain(*captions)), size, style.colormap) if style.caption else None
     height, total = size[0], sum(len(job.maps) for job in jobs)
-    overlays = torch.empty(total, height + (0 if strips is None else strips.shape[1]), size[1], 3)
-    heat, mask = torch.empty(total, *size), torch.empty(total, *size)
-    first = 0
-    for number, job in enumerate(jobs):
-        progress(number, len(jobs))
-        rows = range(first, first + len(job.maps))
-        first = rows.stop
+    overlays = order.empty(total, height + (strips.height if strips else 0), size[1], 3)
+    heat, mask = order.empty(total, *size), order.empty(total, *size)
+
+    def draw(number: int) -> None:
+        job, first = jobs[number], firsts[number]
+        rows = slice(first, first + len(job.maps))
+        large = resize(job.maps, size, out=heat[rows])
         # one above the other, so that all parts of a word have one range
-        large = resize(job.maps, size).view(1, -1, size[1])
-        heat[rows.start : rows.stop] = normalize_maps(large, style.normalize, job.peak).view(-1, *size)
-        mask[rows.start : rows.stop] = threshold_mask(large, style.threshold).view(-1, *size)
-        for row in rows:
-            overlays[row, :height] = overlay(job.picture, heat[row], style.alpha, style.colormap)
-            if strips is not None:
-                overlays[row, height:] = strips[row]
+        tall = large.view(1, -1, size[1])
+        threshold_mask(tall, style.threshold, out=mask[rows].view_as(tall))
+        normalize_maps(tall, style.normalize, job.peak, out=tall)
+        for drawn, one in zip(overlays[rows], large, strict=True):
+            overlay(job.picture, one, style.alpha, style.colormap, out=drawn[:height])
+        for drawn, caption in zip(overlays[rows], captions[number]):
+            strips.draw(caption, drawn[height:])
+
+    firsts = list(accumulate((len(job.maps) for job in jobs), initial=0))
+    share_out(draw, range(len(jobs)), lambda number: progress(number, len(jobs)))
     progress(len(jobs), len(jobs))
     return overlays, heat, mask
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """For one picture: the conditionings, the names to show, and a target for these and for every entry of
-    the prompt (the shared scale needs all)."""
+    """For one picture: the conditionings, the names to show, a target for these and for every entry of
+    the prompt (the shared scale needs all), and whether these entries are tags."""
 
     entries: list[Entry]
     shown: list[str]
     targets: dict[str, Target]
+    tags: bool
 
 
 def _plan(match: Match, role: str, names: list[str], unit: str, prompt_text: str, tokenize) -> _Plan:
@@ -158,7 +205,9 @@ def _plan(match: Match, role: str, names: list[str], unit: str, prompt_text: str
     shown = names or list(targets_of_unit(entries, prompts, unit, fillers=False))
     for name in names:
         targets[name] = find_word(name, entries, prompts, unit)
-    return _Plan(entries, shown, targets)
+    known = [prompt for prompt in prompts if prompt is not None]
+    tags = unit != "words" and all(prompt.entries(unit) == prompt.tags() for prompt in known)
+    return _Plan(entries, shown, targets, tags)
 
 
 def _captions(job: _Job, normalize: str) -> list[Caption]:

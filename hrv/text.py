@@ -14,6 +14,7 @@ SYSTEM_FONTS = (
 UNDEFINED = "\U0010fffe"
 
 
+@lru_cache(maxsize=2048)
 def width(words: str, size: int) -> int:
     """Width in pixels of one line of type."""
     words = _one_line(words)
@@ -56,10 +57,12 @@ def write(
     pen.text((position[0], baseline), words, fill=ink, font=_font_for(words, size), anchor=anchor)
 
 
+@lru_cache(maxsize=2048)
 def _one_line(words: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in words).split())
 
 
+@lru_cache(maxsize=2048)
 def _font_for(words: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Pillow's own font where it has every letter, else the system font that has most of them."""
     names = (None, *SYSTEM_FONTS)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host.clip_trace import tokenize_text
-from ..host.progress import node_progress
+from ..host.memory import free_memory
+from ..host.previews import preview
+from ..host.progress import node_progress, say
 from ..hrv.draw import COLORMAPS
 from ..hrv.heatmap import Style, heatmaps
 from ..hrv.maps import NORMALIZE
@@ -107,10 +109,12 @@ class HRVHeatmap(Node):
     ) -> io.NodeOutput:  # fmt: skip
         result = heatmaps(
             attention, latent["samples"], words, unit, image, heads, role,
-            Style(normalize, threshold, alpha, colormap, caption, timeline), prompt_text, tokenize_text, node_progress(),
+            style=Style(normalize, threshold, alpha, colormap, caption, timeline),
+            prompt_text=prompt_text, tokenize=tokenize_text,
+            progress=node_progress(), free_memory=free_memory(), notice=say,
         )  # fmt: skip
         names = names_of(attention.match(latent["samples"]), unit, role, prompt_text, tokenize_text)
         return io.NodeOutput(
             result.overlay, result.heat, result.mask, result.words,
-            ui=shown(cls, result.overlay, result.summary, result.warnings, hrv_words=names),
+            ui=shown(cls, preview(result.overlay, cls), result.summary, result.warnings, hrv_words=names),
         )  # fmt: skip

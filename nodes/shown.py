@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from comfy_api.latest import ui
 
 from ..host.log import warn
+from ..host.previews import preview
 
 
 def shown(
@@ -30,7 +30,7 @@ def shown(
     for warning in told["warnings"]:
         warn(warning)
     if isinstance(images, torch.Tensor):
-        images = ui.PreviewImage(images, cls=cls).as_dict()
+        images = preview(images, cls, legible=True)
     lines = [] if text is None else [text, *(f"⚠ {warning}" for warning in told["warnings"])]
     return {
         **(images or {}),

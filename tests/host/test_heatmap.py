@@ -182,6 +182,32 @@ def test_cancelling_stops_between_words(comfy, sampled):
     assert len(heatmap(comfy, sampled, words="cat")[3]) == 2
 
 
+def test_much_memory_is_told_before_and_too_much_is_refused(comfy, sampled, monkeypatch):
+    from hrv_pack.nodes import heatmap as node
+
+    order = []
+    monkeypatch.setattr(node, "say", order.append)
+    monkeypatch.setattr(node, "node_progress", lambda: lambda done, total: order.append(done))
+    result, shown = comfy.run_node_ui("HRVHeatmap", attention=sampled.recording, latent=sampled.latent)
+    assert "text" in shown and not [said for said in order if isinstance(said, str)]
+    monkeypatch.setattr("hrv_pack.hrv.heatmap_memory.WORKSPACE", 0)
+    free = 300 * 2**20
+    image = torch.zeros(1, 1, 1, 3).expand(2, 1500, 1500, 3)
+    inputs = {"attention": sampled.recording, "latent": sampled.latent, "image": image, "words": "cat, red"}
+    monkeypatch.setattr(node, "free_memory", lambda: free)
+    order.clear()
+    _, shown = comfy.run_node_ui("HRVHeatmap", **inputs)
+    assert (
+        order[0].startswith("2 words × 2 images of 1500×1500: overlays, heat and masks need 1") and 0 in order
+    )
+    assert f"⚠ {order[0]}" in shown["text"][0] and "the 300 MB that are free" in order[0]
+    free = 100 * 2**20
+    with pytest.raises(
+        ValueError, match="2 words × 2 images .* and 100 MB are free. Ask for fewer words, connect fewer"
+    ):
+        comfy.run_node("HRVHeatmap", **inputs)
+
+
 def test_progress_is_told(comfy, sampled):
     import comfy.utils as utils
 

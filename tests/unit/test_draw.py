@@ -162,3 +162,14 @@ def test_type_that_does_not_fit_is_cut():
     text.write(ImageDraw.Draw(image), (10, 5), "w" * 100, 24, INK, 100)
     dark = (np.asarray(image)[..., 0] < 200).any(0).nonzero()[0]
     assert dark.min() >= 9 and dark.max() <= 112 and dark.max() > 80
+
+
+@pytest.mark.parametrize("size", [(300, 500), (1, 70000), (700, 3)])
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_an_overlay_worked_off_in_parts_is_the_overlay(size, alpha):
+    heat, picture = torch.rand(size), torch.rand(*size, 3)
+    plain = torch.lerp(picture, color_table("turbo")[(heat * 255).round().long()], alpha)
+    into = torch.empty(2, size[0] + 5, size[1], 3).fill_(torch.nan)
+    assert overlay(picture, heat, alpha, "turbo", out=into[1, 5:]).data_ptr() == into[1, 5:].data_ptr()
+    assert torch.equal(into[1, 5:], plain) and torch.equal(overlay(picture, heat, alpha, "turbo"), plain)
+    assert into[0].isnan().all() and into[1, :5].isnan().all()
