@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 from dataclasses import dataclass
 
 from .evidence import Evidence
@@ -28,61 +29,53 @@ class Bond:
 
 
 def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
-    """Pairs of nouns, and pairs of modifiers of different nouns, that have a place and whose maps are almost the same.
+    """Pairs of nouns that have a place and whose maps are almost the same, and pairs of modifiers of two nouns, where the modifiers
+    of the two lie nearer to each other than the nouns do.
 
     Bare places (“on grass”) do not count: things lie in them. In a list of tags neither do the same noun twice (“long hair, pink
     hair”), nor what lies on a person: most tags there describe one.
     """
-    places = {phrase.noun for phrase in evidence.phrases if phrase.is_place}
-    nouns = [
-        noun.name
-        for noun in evidence.nouns
-        if noun.name not in places and gathers(evidence, evidence.words[noun.name], limits)
-    ]
-    people = [phrase.noun for phrase in evidence.phrases if phrase.is_person and phrase.noun in nouns]
-    on_people = {
+    phrases = {phrase.noun: phrase for phrase in reversed(evidence.phrases) if not phrase.is_place}
+    nouns = [noun.name for noun in evidence.nouns if noun.name in phrases]
+    people = [noun for noun in nouns if phrases[noun].is_person] if evidence.is_tag_list else []
+    described = {
         noun
         for noun in nouns
         for person in people
-        if noun != person and evidence.agreement(noun, person) >= limits.shared_nouns
+        if noun not in people and evidence.agreement(noun, person) >= limits.shared_nouns
     }
+    placed = {name for name, word in evidence.words.items() if gathers(evidence, word, limits)}
     found = []
     for first, second in itertools.combinations(nouns, 2):
-        if (alike := evidence.agreement(first, second)) < limits.shared_nouns:
+        both = {first, second}
+        is_one = evidence.is_tag_list and (_same(first, second) or both <= {*described, *people} and both & described)
+        if is_one:
             continue
-        if evidence.is_tag_list:
-            of_one_person = any(one in on_people and (two in on_people or two in people)
-                                for one, two in ((first, second), (second, first))
-                                if not (one in people and two in people))  # fmt: skip
-            if of_one_person or _same(first, second):
-                continue
-        names = evidence.thing(first), evidence.thing(second)
-        said = f"“{names[0]}” and “{names[1]}” share one place: one of them may be missing, or they were mixed."
-        tip = f"If one is a part of the other, all is well. Else {APART}"
-        found.append(_shared(evidence, names, (first, second), (first, second), alike, said, tip))
-    modifiers = {
-        m: phrase.noun
-        for phrase in evidence.phrases
-        for m in phrase.modifiers
-        if m not in nouns and gathers(evidence, evidence.words[m], limits)
-    }
-    for first, second in itertools.combinations(modifiers, 2):
-        owners = modifiers[first], modifiers[second]
-        alike = evidence.agreement(first, second)
-        if alike < limits.shared_modifiers or owners[0] == owners[1] or bare(first) == bare(second):
+        if both <= placed and evidence.agreement(first, second) >= limits.shared_nouns:
+            names = evidence.thing(first), evidence.thing(second)
+            said = f"“{names[0]}” and “{names[1]}” share one place: one of them may be missing, or they were mixed."
+            tip = f"If one is a part of the other, all is well. Else {APART}"
+            found.append(_shared(evidence, names, (first, second), (first, second), said, tip))
+        pairs = [
+            (a, b)
+            for a, b in itertools.product(phrases[first].modifiers, phrases[second].modifiers)
+            if not _same(a, b)
+        ]
+        if not pairs:
             continue
-        if evidence.is_tag_list and (_same(*owners) or any(owner in on_people or owner in people for owner in owners)):
-            continue
-        whose = " and ".join(f"“{evidence.thing(owner)}”" for owner in owners)
-        said = f"“{first}” and “{second}” share one place, though they belong to {whose}."
-        tip = APART[0].upper() + APART[1:]
-        found.append(_shared(evidence, (first, second), (first, second), owners, alike, said, tip))
+        nearness = statistics.fmean(evidence.agreement(a, b) for a, b in pairs) - evidence.agreement(first, second)
+        for pair in pairs:
+            if nearness >= limits.nearer and placed.issuperset(pair) and evidence.agreement(*pair) >= limits.shared_modifiers:
+                whose = f"“{evidence.thing(first)}” and “{evidence.thing(second)}”"
+                said = f"“{pair[0]}” and “{pair[1]}” share one place, though they belong to {whose}."
+                tip = APART[0].upper() + APART[1:]
+                found.append(_shared(evidence, pair, pair, (first, second), said, tip))
     return found
 
 
-def _shared(evidence: Evidence, names, words, nouns, alike: float, said: str, tip: str) -> Finding:
-    numbers = {"agreement": alike, "iou": evidence.iou(*words)}
-    reason = f"their maps agree by {alike:.2f} of 1, and {numbers['iou']:.0%} of the place is the same"
+def _shared(evidence: Evidence, names, words, nouns, said: str, tip: str) -> Finding:
+    numbers = {"agreement": evidence.agreement(*words), "iou": evidence.iou(*words)}
+    reason = f"their maps agree by {numbers['agreement']:.2f} of 1, and {numbers['iou']:.0%} of the place is the same"
     return Finding("shared place", names, said, tip, reason, numbers, nouns)
 
 

@@ -31,21 +31,17 @@ def by_cause(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
 
 
 def _share_causes(of: dict[str, list[Finding]], evidence: Evidence) -> None:
-    """Two things share a place because one of them is missing: told with it. Their modifiers do because one sits on the wrong
-    noun: told with that."""
-    lost = {noun for one in of["no place"] for noun in one.nouns}
-    swapped = {(one.words[0], one.nouns[1]) for one in of["wrong noun"]}
+    """Two things and what describes them seem mixed because a modifier sits on the wrong noun: told with that. Two things share a
+    place because one of them is missing: told with it."""
+    wrong = {frozenset(one.nouns) for one in of["wrong noun"]}
+    for kind in ("no place", "shared place"):
+        of["wrong noun"] += [one for one in of[kind] if frozenset(one.nouns) in wrong]
+        of[kind] = [one for one in of[kind] if frozenset(one.nouns) not in wrong]
+    lost = {one.nouns[0] for one in of["no place"]}
     rest = []
     for group in _components(of["shared place"]):
         nouns = {noun for one in group for noun in one.nouns}
-        if len(nouns) == 2 and len(nouns - lost) <= 1:
-            of["no place"] += group
-            continue
-        for one in group:
-            first, second = one.nouns
-            words = one.words if one.words != (evidence.thing(first), evidence.thing(second)) else ()
-            moved = words and ((words[0], second) in swapped or (words[1], first) in swapped)
-            (of["wrong noun"] if moved else rest).append(one)
+        (of["no place"] if len(nouns) == 2 and len(nouns - lost) <= 1 else rest).extend(group)
     of["shared place"] = rest
 
 
@@ -64,22 +60,20 @@ def _components(pairs: Sequence[Finding]) -> list[list[Finding]]:
 
 def _tell_lost(found: list[Finding], evidence: Evidence) -> Finding:
     lost = [one for one in found if one.kind == "no place"]
-    first = lost[0]
-    names = _names(lost)
-    if len(lost) == 1:
-        (noun,) = first.nouns
-        shared = found[-1]
-        other = next(n for n in shared.nouns if n != noun)
-        said = f"“{names[0]}” may be missing: its attention lies where “{evidence.thing(other)}” is."
-        tip = f"{_start(first, evidence, alone=True)} Or {APART}"
-        return replace(first, headline=said, tip=tip)
-    if len(lost) <= FEW:
-        return replace(first, words=names, headline=f"{listing(names)} may be missing.", tip=_start(first, evidence), reason="")
-    tip = (
-        "That may be more than one image can show: take away what matters least, or draw some of it in an area of its own: "
-        "Conditioning (Set Area), then Conditioning (Combine)."
-    )
-    return replace(first, words=names, headline=f"{listing(names)} may be missing.", tip=tip, reason="")
+    first, names, nouns = lost[0], _names(lost), [one.nouns[0] for one in lost]
+    mixed = [set(one.nouns) for one in found if len(one.nouns) == 2]
+    said, tip = f"{listing(names)} may be missing", _start(first, evidence, alone=len(lost) == 1)
+    other = next((noun for pair in mixed for noun in pair if noun != nouns[0]), None) if len(lost) == 1 else None
+    if other is not None:
+        said, tip = f"{said}, or mixed up with “{evidence.thing(other)}”", f"{tip} Or {APART}"
+    elif len(lost) == 2 and set(nouns) in mixed:
+        said, tip = f"{said}, or mixed up with each other", f"{tip} Or {APART}"
+    elif len(lost) > FEW:
+        tip = (
+            "That may be more than one image can show: take away what matters least, or draw some of it in an area of its own: "
+            "Conditioning (Set Area), then Conditioning (Combine)."
+        )
+    return replace(first, words=names, headline=f"{said}.", tip=tip, reason="")
 
 
 def _tell_ignored(found: list[Finding], evidence: Evidence) -> Finding:

@@ -25,7 +25,8 @@ class Limits:
     presence: a noun's thing may be missing below this `Presence.level`; among `many` things only if it lies below their median by
     `outlier` as well: in long prompts the level of most things is low.
     even: a map that gathers less than this counts as even, whatever filler words do.
-    shared_nouns, shared_modifiers: correlation of two maps from which on they lie in one place. margin: by how much a
+    shared_nouns, shared_modifiers: correlation of two maps from which on they lie in one place. nearer: by how much more the
+    modifiers of two nouns must agree with each other, on average, than the nouns do. margin: by how much a
     modifier must lie better on another noun.
     late: strength of a later part against the first.
     """
@@ -39,8 +40,9 @@ class Limits:
     many: int = 5
     outlier: float = 0.25
     even: float = 0.1
-    shared_nouns: float = 0.85
-    shared_modifiers: float = 0.75
+    shared_nouns: float = 0.95
+    shared_modifiers: float = 0.7
+    nearer: float = 0.1
     margin: float = 0.5
     late: float = 0.5
 

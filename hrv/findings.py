@@ -75,12 +75,14 @@ def lost_nouns(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
         if one.level >= most or not gathers(evidence, noun, limits):
             continue
         name = evidence.thing(one.noun)
+        is_mixed = one.level + one.mixing >= most  # it is below the limit for this alone
+        beside = f", or mixed up with “{evidence.thing(one.beside)}”" if is_mixed else ""
         numbers = {"presence": one.level, "consent": one.agreed, "clearest_consent": one.clearest[1]}
         numbers |= {"gathering": one.gathering, "mixed": one.mixed, "relative_strength": one.strength}
         found.append(
             Finding(
-                "no place", (name,), f"“{name}” may be missing.", louder(name, noun.weight), _why_lost(one, evidence), numbers,
-                (one.noun,),
+                "no place", (name,), f"“{name}” may be missing{beside}.", louder(name, noun.weight), _why_lost(one, evidence),
+                numbers, (one.noun, one.beside) if is_mixed else (one.noun,),
             )
         )  # fmt: skip
     return found

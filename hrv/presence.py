@@ -36,7 +36,12 @@ class Presence:
     @property
     def level(self) -> float:
         louder = 0.15 * math.log(min(2.0, max(0.5, self.strength)))
-        return self.agreed / self.clearest[1] + self.gathering / 2 - self.mixed / 5 + louder
+        return self.agreed / self.clearest[1] + self.gathering / 2 - self.mixing + louder
+
+    @property
+    def mixing(self) -> float:
+        """What `level` loses because what describes the noun lies with what describes another."""
+        return self.mixed / 5
 
 
 def presences(evidence: Evidence) -> list[Presence]:

@@ -96,6 +96,7 @@ def test_without_filler_words_the_other_words_are_the_measure():
 def test_two_things_in_one_place():
     found = findings("a fish and a car", {"fish": MIDDLE, "car": MIDDLE})
     assert kinds(found) == [("shared place", "fish", "car")]
+    assert found[0].headline == "“fish” and “car” share one place: one of them may be missing, or they were mixed."
     assert found[0].numbers["agreement"] == pytest.approx(1, abs=1e-3) and "Set Area" in found[0].tip
 
 
@@ -115,14 +116,31 @@ def test_how_much_of_the_place_is_the_same():
 
 
 def test_adjectives_of_two_nouns_in_one_place():
-    found = findings(FISH_AND_CAR, {**SOUND, "blue": LEFT})
-    assert ("shared place", "red", "blue") in kinds(found) and ("wrong noun", "blue", "car", "fish") in kinds(
-        found
-    )
+    """Told in one sentence: because blue moved, red and blue share a place, and what describes fish and car is mixed."""
+    (finding,) = findings(FISH_AND_CAR, {**SOUND, "blue": LEFT})
+    assert kinds([finding]) == [("wrong noun", "blue", "car", "fish")]
+    assert finding.headline == "“blue” was meant for “car” but sits on “fish”."
+    assert ("shared place", "red", "blue") in kinds(finding.details) and ("no place", "car") in kinds(finding.details)
+
+
+def test_adjectives_that_lie_between_two_nouns():
+    found = findings(FISH_AND_CAR, {**SOUND, "red": MIDDLE, "blue": MIDDLE})
+    (shared,) = [one for finding in found for one in finding.details if one.kind == "shared place"]
+    assert shared.headline == "“red” and “blue” share one place, though they belong to “fish” and “car”."
+    assert shared.nouns == ("fish", "car") and shared.numbers["agreement"] == pytest.approx(1, abs=1e-3)
+
+
+def test_modifiers_count_as_in_one_place_only_when_their_nouns_lie_further_apart():
+    """Where everything lies together, as in prompts that a model hardly knows, that tells nothing."""
+    near = 0.9 * LEFT + 0.1 * RIGHT
+    found = findings(FISH_AND_CAR, {"red": near, "fish": LEFT, "blue": near, "car": 0.8 * LEFT + 0.2 * RIGHT})
+    assert not [one for finding in found for one in finding.details if one.kind == "shared place" and "red" in one.words]
 
 
 def test_adjectives_on_the_wrong_nouns():
-    found = findings(FISH_AND_CAR, {"red": RIGHT, "fish": LEFT, "blue": LEFT, "car": RIGHT})
+    (finding,) = findings(FISH_AND_CAR, {"red": RIGHT, "fish": LEFT, "blue": LEFT, "car": RIGHT})
+    assert finding.headline == "“red” and “blue” changed places: “red” on “car”, “blue” on “fish”."
+    found = finding.details
     assert kinds(found) == [("wrong noun", "red", "fish", "car"), ("wrong noun", "blue", "car", "fish")]
     assert "sits on “car”" in found[0].text and found[0].numbers["other"] > 0.9 > found[0].numbers["own"]
 
@@ -250,9 +268,12 @@ def test_findings_know_their_kind():
     kept, *_ = planted(FISH_AND_CAR, {"red": RIGHT, "fish": LEFT, "blue": LEFT, "car": FAINT})
     (match,) = kept.match(torch.zeros(1, 4, 32, 32))
     entries = match.run.of_role("positive")
-    for finding in find(examine(match, entries, [entries[0].prompt], "words")):
-        assert finding.kind in KINDS and finding.headline and finding.tip.endswith((".", ")"))
+    found = find(examine(match, entries, [entries[0].prompt], "words"))
+    assert found
+    for finding in found:
+        assert finding.kind in KINDS and finding.headline.endswith(".") and finding.tip.endswith((".", ")"))
         assert all(finding.mark(word) for word in finding.words)
+        assert not any(letter.isdigit() for letter in finding.headline), "numbers stand behind the sentence"
 
 
 def test_the_documented_limits_are_those_in_use():
@@ -262,7 +283,9 @@ def test_the_documented_limits_are_those_in_use():
         f"presence < {LIMITS.presence:g}",
         f"the factors {LIMITS.lone_strength:g} and {LIMITS.lone_gathering:g}",
         f"two nouns with agreement ≥ {LIMITS.shared_nouns:g}",
-        f"modifiers of two different nouns with agreement ≥ {LIMITS.shared_modifiers:g}",
+        f"modifiers of two nouns with agreement ≥ {LIMITS.shared_modifiers:g}",
+        f"larger by {LIMITS.nearer:g} than that of the nouns",
+        f"Among {LIMITS.many} or more things it must also lie {LIMITS.outlier:g} below their median",
         f"is the largest, at least {LIMITS.margin:g},",
         f"is below {LIMITS.late:g} of the first",
     ):
