@@ -1,6 +1,7 @@
 """The four commands of dev.py."""
 
 import argparse
+import io
 import os
 import signal
 import subprocess
@@ -24,6 +25,9 @@ Releases for --comfyui: {", ".join(RELEASES)}."""
 def main(argv: list[str]) -> int:
     """Run one command; return the exit code."""
     signal.signal(signal.SIGTERM, stop_on_terminate)
+    for stream in (sys.stdout, sys.stderr):  # a console of Windows may lack some letters
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     args, rest = parse(argv)
     try:
         if getattr(args, "all_comfyui", False):

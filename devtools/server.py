@@ -117,7 +117,7 @@ class ComfyServer:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "HF_HUB_OFFLINE": "1"},
         )
         self._cleanup.callback(end, self.process)
 
@@ -140,7 +140,7 @@ class ComfyServer:
     @property
     def log(self) -> str:
         """What the server has printed so far."""
-        return self.log_path.read_text(errors="replace")
+        return self.log_path.read_text("utf-8", errors="replace")
 
     def log_tail(self, lines: int = 30) -> str:
         return "\n".join(self.log.splitlines()[-lines:])

@@ -93,19 +93,29 @@ def ensure_folder(name: str, fetch: Callable[[], Path], files: Callable) -> Path
     shutil.rmtree(HOST / "tmp", ignore_errors=True)  # left over from a set-up that was stopped
     folder = HOST / name
     stamp = STAMPS / f"{name}.json"
-    if stamp.exists() and not differs(folder, json.loads(stamp.read_text())):
+    if stamp.exists() and not differs(folder, json.loads(stamp.read_text("utf-8"))):
         return folder
     archive = fetch()
     say(f"Unpacking {name} …")
     fresh = HOST / "tmp" / name
     sizes = unpack(files(archive), fresh)
     if differs(folder, sizes):
-        if folder.exists():
-            os.replace(folder, HOST / "tmp" / f"{name}-damaged")
-        os.replace(fresh, folder)
+        put_in_place(fresh, folder)
     shutil.rmtree(HOST / "tmp")
-    stamp.write_text(json.dumps(sizes))
+    stamp.write_text(json.dumps(sizes), "utf-8")
     return folder
+
+
+def put_in_place(fresh: Path, folder: Path) -> None:
+    """Moves a folder to where an older one may be."""
+    try:
+        if folder.exists():
+            os.replace(folder, HOST / "tmp" / f"{folder.name}-damaged")
+        os.replace(fresh, folder)
+    except PermissionError as error:  # Windows moves no folder of which a file is open
+        raise Problem(
+            f"{folder} is in use. Close the ComfyUI that runs from it (and editors), and run again."
+        ) from error
 
 
 def differs(folder: Path, sizes: dict[str, int]) -> bool:
@@ -137,7 +147,7 @@ def download(package: str, wanted: Release | Page, options: list[str], what: str
     downloads.mkdir(exist_ok=True)
     # with the hash in it, pip checks the archive before opening it
     listed = downloads / f"{wanted.archive}.txt"
-    listed.write_text(f"{package} --hash=sha256:{wanted.sha256}\n")
+    listed.write_text(f"{package} --hash=sha256:{wanted.sha256}\n", "utf-8")
     options = ["--no-deps", *options, "--ignore-requires-python", "--quiet", "--dest", downloads]
     run_step([ensure_boot(), "-m", "pip", "download", *options, "-r", listed], f"fetching {what}")
     listed.unlink()
@@ -193,9 +203,9 @@ def ensure_venv(name: str, packages: list[str], files: list[Path], check: str) -
     venv = HOST / name
     python = python_of(venv)
     stamp, unfinished = STAMPS / f"{name}.txt", STAMPS / f"{name}.unfinished"
-    wanted = "\n".join([*packages, *(file.read_text() for file in files)])
+    wanted = "\n".join([*packages, *(file.read_text("utf-8") for file in files)])
     usable = not unfinished.exists() and runs([python, "-c", ""]) and not missing_files(venv)
-    if usable and stamp.exists() and stamp.read_text() == wanted:
+    if usable and stamp.exists() and stamp.read_text("utf-8") == wanted:
         return python
     torch_is_here = any((site_packages(other) / "torch").exists() for other in HOST.glob("venv*"))
     check_space(FURTHER_RELEASE if torch_is_here or name == "lint" else FIRST_SETUP)
@@ -219,7 +229,7 @@ def ensure_venv(name: str, packages: list[str], files: list[Path], check: str) -
             f"The packages in {venv} do not work. Remove that folder and run again; if that does not help, "
             f"this shows why: {python} -c '{check}'"
         )
-    stamp.write_text(wanted)
+    stamp.write_text(wanted, "utf-8")
     unfinished.unlink()
     return python
 

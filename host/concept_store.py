@@ -38,6 +38,6 @@ def prompts_for(name: str) -> str:
     files = [*(folder / f"{name}.txt" for folder in folders), paths.DATA / "prompts" / "general.txt"]
     path = next(file for file in files if file.is_file())
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some editors on Windows put a mark before the text
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read: {error}.") from None

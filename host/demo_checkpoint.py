@@ -49,7 +49,8 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
                 f"{found[0]!r}, version {found[1]!r}; expected {FORMAT!r}, version {FORMAT_VERSION!r}. "
                 "Reinstall the pack so that file and code belong together."
             )
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        # copies: these tensors lie in the mapped file, which Windows lets nobody replace while one of them lives
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
     config = json.loads(metadata["config"])
     _check(tensors, config, path)
     return tensors, config

@@ -62,7 +62,9 @@ def read(path: Path) -> ConceptWords:
     try:
         if path.stat().st_size > MAX_FILE:
             raise ValueError(f"it is larger than {MAX_FILE} bytes")
-        return parse_json(path.read_text(encoding="utf-8"))
+        return parse_json(
+            path.read_text(encoding="utf-8-sig")
+        )  # with or without the mark that Windows puts first
     except OSError as error:
         raise BadConcepts(f"{path.name}: cannot be read ({error.strerror or error})") from None
     except ValueError as error:

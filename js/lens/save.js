@@ -25,6 +25,7 @@ export async function saveMaps({ words, grid, picture, size, peak, source, look,
   });
   const data = { format: "hrv-lens", version: 1, grid, source, threshold: level, look, words: words.map(numbers) };
   const blob = await new Promise((done) => gridOf(tiles, size).toBlob(done, "image/png"));
+  if (!blob) throw new Error("the browser made no file of it; perhaps it is too large or memory is short");
   const png = new Uint8Array(await blob.arrayBuffer());
   download(withText(png, "hrv", JSON.stringify(data)), "attention_lens.png");
 }

@@ -21,6 +21,7 @@ export class Stage {
     this.context = canvas.getContext("2d");
     this.heat = document.createElement("canvas");
     this.picture = null;
+    this.loading = null;
     this.size = [1, 1];
     this.large = new Map(); // map → enlarged values, newest last
     this.lines = new Map(); // map → {level, segments}
@@ -34,13 +35,18 @@ export class Stage {
     this.size = size;
   }
 
+  /** Whether the picture has not come yet. */
+  get isLoading() {
+    return Boolean(this.loading);
+  }
+
   /** Loads a picture; `came` is called when it is there, `failed` when it is gone. */
   open(address, size, came, failed) {
     const image = new Image();
     const isNewest = () => this.loading === image;
     this.loading = image;
-    image.onload = () => isNewest() && (this.setPicture(image, size), came());
-    image.onerror = () => isNewest() && failed();
+    image.onload = () => isNewest() && ((this.loading = null), this.setPicture(image, size), came());
+    image.onerror = () => isNewest() && ((this.loading = null), failed());
     this.setPicture(null, size);
     image.src = address;
   }

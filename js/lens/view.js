@@ -12,6 +12,7 @@ import { sentence } from "./shares.js";
 import { Stage } from "./stage.js";
 
 const LOOK = { view: "heat", scale: "shared", colormap: "turbo", opacity: 0.6, smoothing: 0, outline: true, fillers: false };
+const ARRIVING = "The maps of some words are still on their way. Try again in a moment.";
 const PAUSE = 40; // milliseconds to wait for a slider to rest before the server is asked
 
 /** host: {get(name), set(name, value), settled(), locked(name), look(), setLook(look), ask(question),
@@ -52,7 +53,7 @@ export class LensView {
       picture: (step) => this.turn(step),
       bin: (value) => ((this.bin = value), this.update()),
       settled: () => this.host.settled(),
-      save: () => this.save(),
+      save: () => this.save().catch((error) => this.say(`The picture could not be saved (${error.message}).`)),
       clear: () => this.pin([]),
     });
     const words = make("div", { class: "hrv-row hrv-wordbar" }, this.chips.search, this.controls.fillers, this.controls.clear, this.controls.save);
@@ -146,6 +147,7 @@ export class LensView {
         this.rescore();
         this.refresh();
       });
+      if (this.complaint === ARRIVING) this.say("");
     } catch (error) {
       if (set === this.set) this.say(error.message);
     }
@@ -159,6 +161,7 @@ export class LensView {
 
   pin(names) {
     if (this.host.locked("words")) return this.say("`words` comes from another node here, so words cannot be pinned.");
+    this.say("");
     this.host.set("words", names.join(", "));
     this.host.settled();
     this.syncWords();
@@ -217,19 +220,23 @@ export class LensView {
   }
 
   take(event) {
-    const shares = this.frames && this.shares(this.place(event));
-    if (!shares) return;
-    const name = this.frame.names[shares.indexOf(Math.max(...shares))];
+    if (!this.frames) return;
+    if (!this.set.complete) return this.say(ARRIVING);
+    const shares = this.shares(this.place(event));
+    const most = Math.max(...shares);
+    if (!(most > 0)) return this.say("No word of the prompt has any heat here.");
+    const name = this.frame.names[shares.indexOf(most)];
     const joins = event.ctrlKey || event.metaKey || event.shiftKey;
     this.pin(joins ? toggled(this.pinned, name) : [name]);
   }
 
+  /** Shares of all words at a point. Only to be read once all maps have come: what is missing has a share, too. */
   shares([x, y]) {
     return sharesAt(this.set.words.map((word, i) => (this.hidden.has(i) ? null : word?.map)), ...this.frame.grid, x, y);
   }
 
   rank() {
-    const shares = this.point && this.shares(this.point);
+    const shares = this.point && this.set.complete ? this.shares(this.point) : null;
     const leading = this.ranking.show(shares, this.frame.names, this.point?.[0], this.hidden);
     this.chips.bars(shares, leading);
   }
@@ -281,6 +288,8 @@ export class LensView {
   /** The shown words, or all where none is shown, as one picture file. */
   async save() {
     if (!this.frames) return this.say("Run the graph first.");
+    if (!this.set.complete) return this.say(ARRIVING);
+    if (this.stage.isLoading) return this.say("The picture is still on its way. Try again in a moment.");
     const shown = this.shown().filter((i) => this.set.words[i]);
     const places = shown.length ? shown : [...this.set.words.keys()].filter((i) => this.set.words[i] && !this.hidden.has(i));
     await saveMaps({

@@ -25,3 +25,13 @@ def test_the_users_folder_adds_to_the_pack_and_hides_same_names(comfy):
         folder.rmdir()
     with pytest.raises(ValueError, match="mine.json is not in .*concepts any more"):
         concept_store.load("mine")
+
+
+def test_prompts_that_were_written_with_notepad(comfy, tmp_path, monkeypatch):
+    from hrv_pack.host import concept_store, paths
+    from hrv_pack.hrv.building import parse_prompts
+
+    monkeypatch.setattr(paths, "concept_folders", lambda: [tmp_path / "concepts"])
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "mine.txt").write_bytes(b"\xef\xbb\xbfa cat\r\n# no\r\na dog\r\n")
+    assert parse_prompts(concept_store.prompts_for("mine")) == ["a cat", "a dog"]

@@ -1,5 +1,7 @@
 """The demo checkpoint in the real host: its classes, its shapes, stock nodes, other sizes, clear errors."""
 
+from pathlib import Path
+
 import comfy.model_base
 import comfy.sd
 import numpy as np
@@ -37,6 +39,13 @@ def test_the_classes_are_comfyuis_own(loaded):
     assert type(model.model) is comfy.model_base.SDXL
     assert model.model.model_type == comfy.model_base.ModelType.V_PREDICTION
     assert type(clip) is comfy.sd.CLIP and type(vae) is comfy.sd.VAE
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads Linux's /proc")
+def test_the_file_is_not_held_open():
+    """On Windows nobody can replace a file that is mapped into memory, an update of the pack neither."""
+    tensors, _ = demo_checkpoint.read(demo_checkpoint.PATH)
+    assert tensors and demo_checkpoint.PATH.name not in Path("/proc/self/maps").read_text()
 
 
 def test_at_least_60_heads_on_two_grids_and_16_by_16_the_largest(loaded):

@@ -65,6 +65,12 @@ def test_documented_examples_work(tmp_path):
     assert read(tmp_path / "anything.json").words == parse_text(text).words
 
 
+def test_a_file_that_was_written_with_notepad(tmp_path):
+    """Windows puts a mark before the text, and two signs at the end of a line."""
+    (tmp_path / "mine.json").write_bytes(b"\xef\xbb\xbf" + document().replace(", ", ",\r\n").encode())
+    assert read(tmp_path / "mine.json").words == {"A": ("x",), "B": ("y",)}
+
+
 def document(**changes) -> str:
     whole = {"format": "hrv-concepts", "format_version": 1, "concepts": {"A": ["x"], "B": ["y"]}}
     return json.dumps({**whole, **changes})

@@ -103,6 +103,18 @@ def test_a_damaged_folder_is_noticed(tmp_path):
     assert setup.differs(tmp_path / "nowhere", {"main.py": 7})
 
 
+def test_a_folder_that_is_in_use_is_said_to_be_so(tmp_path, monkeypatch):
+    """Windows moves no folder of which a program has a file open."""
+
+    def refused(source, target):
+        raise PermissionError(13, "Access is denied")
+
+    (tmp_path / "comfyui-1").mkdir()
+    monkeypatch.setattr(setup.os, "replace", refused)
+    with pytest.raises(steps.Problem, match="comfyui-1 is in use. Close the ComfyUI that runs from it"):
+        setup.put_in_place(tmp_path / "fresh", tmp_path / "comfyui-1")
+
+
 def test_a_package_that_lost_a_file_is_noticed(tmp_path):
     site = tmp_path / ("Lib" if sys.platform == "win32" else "lib/python3.11") / "site-packages"
     (site / "six-1.dist-info").mkdir(parents=True)

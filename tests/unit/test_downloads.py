@@ -135,7 +135,13 @@ def test_it_fails_with_a_reason_in_one_line(server, manner, reason):
 
 def test_nothing_is_fetched_over_http_and_no_redirect_leads_there(server):
     """Neither from another computer nor from this one: what listens on localhost may be anybody's."""
-    for address in (f"{server}/good", "http://localhost/x", "http://[::1]/x", "ftp://example.com/x", "file:///etc/passwd"):
+    for address in (
+        f"{server}/good",
+        "http://localhost/x",
+        "http://[::1]/x",
+        "ftp://example.com/x",
+        "file:///etc/passwd",
+    ):
         with pytest.raises(DownloadFailed, match="is not a secure address"):
             fetch(address, len(DATA), SHA256)
         with pytest.raises(DownloadFailed, match="is not a secure address"):
