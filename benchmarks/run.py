@@ -28,6 +28,7 @@ PARTS = (
     "recording",
     "accuracy",
     "memory",
+    "keeping",
     "runs",
     "answers",
     "words",

@@ -68,8 +68,8 @@ class HRVRecordAttention(Node):
                     min=16,
                     max=65536,
                     advanced=True,
-                    tooltip="Memory for all recordings of this node. The oldest are forgotten first; a picture too large "
-                    "for it is recorded with smaller maps. While sampling, a graphics card holds up to twice as much.",
+                    tooltip="Memory for all recordings of this node. Older ones are kept with smaller maps, then "
+                    "forgotten; an image too large for it is recorded with smaller maps. While sampling, a graphics card holds up to twice as much.",
                 ),
                 concept_set_input(
                     "collect_votes",

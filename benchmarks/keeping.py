@@ -1,0 +1,207 @@
+"""What is kept of an ordinary graph within the default memory, what that costs, and how latents are known again.
+
+The graph: a base image, a hires pass, two faces by a detailer, in SDXL's shape with 75 tokens (random maps). Masks and latents: those of
+the demo model.
+"""
+
+import time
+
+import bench
+
+MB = 2**20
+LIMIT = 512 * MB  # Record Attention's default
+GRAPH = {"base": 1024, "hires": 1536, "face 1": 1024, "face 2": 1024}
+COLUMNS = 77  # start, 75 tokens, end
+THRESHOLD = 1  # 0.4
+SCENE_SEED = 950_001
+TEXTS = (
+    "a large red star on sand",
+    "a blue fish and a green mug at night",
+    "a small striped purple cat on grass",
+    "star, red, striped, on grass",
+)
+
+
+def measure(quick: bool) -> list[bench.Row]:
+    return [*_graph_rows(), *_mask_rows(4 if quick else 60), *_likeness_rows(2 if quick else 4)]
+
+
+# -- memory -------------------------------------------------------------------------------------------------
+
+
+def _run(side: int, seed: int):
+    """(latent, run) of one sampling as it comes to rest: random maps within the limit of one run."""
+    import recordings
+    import torch
+
+    from hrv_pack.hrv.accumulate import Accumulator
+    from hrv_pack.hrv.known_layouts import SDXL
+    from hrv_pack.hrv.latents import traces_of
+    from hrv_pack.hrv.recording import Entry, Run
+
+    generator = torch.Generator().manual_seed(seed)
+    latent = torch.randn(1, 4, side // 8, side // 8, generator=generator)
+    run = Run(SDXL, traces=traces_of(latent))
+    entry = Entry("positive", 0, None, COLUMNS, tuple(range(COLUMNS)), [1], 1)
+    run.entries.append(entry)
+    sums = Accumulator(run, 1, LIMIT)
+    for number, block in enumerate(SDXL.blocks):
+        grid = recordings.grid_of(block, side)
+        sums.add(entry, number, 0, torch.rand(1, block.heads, COLUMNS, *grid, generator=generator))
+    sums.finish()
+    return latent, run
+
+
+def _graph_rows() -> list[bench.Row]:
+    import torch
+
+    from hrv_pack.hrv.known_layouts import SDXL
+    from hrv_pack.hrv.recording import NoRecording, Recording
+
+    recording, latents, seconds = Recording(SDXL, LIMIT), {}, []
+    for seed, (name, side) in enumerate(GRAPH.items()):
+        latents[name], run = _run(side, seed)
+        started = time.perf_counter()
+        recording.add(run)
+        seconds.append(time.perf_counter() - started)
+        del run
+    found = {}
+    for name, latent in latents.items():
+        try:
+            found[name] = recording.match(latent)[0].run
+        except NoRecording:
+            found[name] = None
+    grids = ", ".join(f"{name} {run.grid[0]}²" for name, run in found.items() if run is not None)
+    tiles = Recording(SDXL, LIMIT)
+    tiles.add(_run(1024, 0)[1])
+    small = _run(1024, 1)[1]
+    for number in range(16):
+        tiles.add(type(small)(SDXL, list(small.entries), traces_like(number)))
+    kept = sum(run is not None for run in found.values())
+    taken = sum(run.nbytes for run in recording.runs) / MB
+    lost = len(GRAPH) - kept
+    maps = torch.rand(1, 1, 20, COLUMNS, 32, 32).half()
+    return [
+        bench.Row("images of an ordinary SDXL graph that are not kept in 512 MB", lost, "", 0, note=f"largest grids: {grids}"),
+        bench.Row("memory that the four take", taken, "MiB", 512, note="77 columns, all 1300 heads, half precision"),
+        bench.Row("making room after a sampling, at most", max(seconds), "s", 1, note=f"{_per_layer(maps):.1f} ms a layer of 32²"),
+        bench.Row("runs kept of a base image and 16 tiles of 1024²", len(tiles.runs), note="newest at full size, others at 16²"),
+    ]  # fmt: skip
+
+
+def traces_like(seed: int):
+    import torch
+
+    from hrv_pack.hrv.latents import traces_of
+
+    return traces_of(torch.randn(1, 4, 128, 128, generator=torch.Generator().manual_seed(1000 + seed)))
+
+
+def _per_layer(maps) -> float:
+    from hrv_pack.hrv.pooling import pooled
+    from hrv_pack.hrv.recording import Entry
+
+    entry = Entry("positive", 0, None, COLUMNS, tuple(range(COLUMNS)), [1], 1, {0: maps})
+    times = [bench.seconds(lambda: pooled([entry])) for _ in range(9)]
+    return 1000 * sorted(times)[4]
+
+
+# -- masks --------------------------------------------------------------------------------------------------
+
+
+def _mask_rows(count: int) -> list[bench.Row]:
+    """DAAM's masks on rendered scenes, from the maps as recorded and from maps of half the side."""
+    import truth
+    import truth_scenes
+
+    from hrv_pack.hrv import pooling
+    from hrv_pack.hrv.maps import word_maps
+    from hrv_pack.hrv.reading import find_word
+
+    truth.start_nodes()
+    studio = truth_scenes.Studio(truth.parse(["--no-write"]).checkpoint)
+    before, after = [], []
+    smallest, pooling.SMALLEST_SIDE = pooling.SMALLEST_SIDE, 8
+    try:
+        for number, scene in enumerate(truth_scenes.scenes(count, SCENE_SEED)):
+            seen = studio.redraw(scene, SCENE_SEED + number)
+            for found in (before, after):
+                for one in seen:
+                    entries = one.match.run.of_role("positive")
+                    target = find_word(one.word, entries, [entry.prompt for entry in entries])
+                    (heat,) = word_maps(one.match, [target])
+                    found.append(truth_scenes.iou(heat, one.mask)[THRESHOLD])
+                run = seen[0].match.run
+                run.entries = pooling.pooled(run.entries)
+    finally:
+        pooling.SMALLEST_SIDE = smallest
+    mean = [sum(values) / len(values) for values in (before, after)]
+    return [
+        bench.Row("IoU of masks that pooling 16² to 8² costs on the demo model", mean[0] - mean[1], "",
+                  note=f"{mean[0]:.3f} → {mean[1]:.3f}; {len(before)} objects, all heads, threshold 0.4"),
+    ]  # fmt: skip
+
+
+# -- latents ------------------------------------------------------------------------------------------------
+
+
+def _likeness_rows(texts: int) -> list[bench.Row]:
+    """How alike a changed latent and the one that was sampled are, and how alike two images are that are not the same."""
+    import nodes
+    import torch
+    from torch.nn.functional import interpolate
+
+    from hrv_pack.host import demo_checkpoint
+    from hrv_pack.hrv.latents import ALIKE, Looks, traces_of
+
+    model, clip, vae = demo_checkpoint.load()
+    made = {}
+    with torch.inference_mode():
+        for text in TEXTS[:texts]:
+            positive, negative = (bench.encode(clip, t) for t in (text, ""))
+            for seed in (1, 2, 3):
+                (latent,) = nodes.EmptyLatentImage().generate(256, 256, 1)
+                (out,) = nodes.KSampler().sample(
+                    model, seed, 10, 4.5, "euler", "normal", positive, negative, latent
+                )
+                made[text, seed] = out["samples"]
+        images = {key: vae.decode(latent)[..., :3] for key, latent in made.items()}
+        large = {
+            key: vae.encode(interpolate(image.movedim(-1, 1), scale_factor=2, mode="bicubic").clamp(0, 1).movedim(1, -1))
+            for key, image in images.items()
+        }  # fmt: skip
+        again = {key: vae.encode(image) for key, image in images.items()}
+    noise = torch.Generator().manual_seed(0)
+    same = {
+        "upscaled ×2 (bislerp)": [
+            (key, nodes.LatentUpscaleBy().upscale({"samples": x}, "bislerp", 2.0)[0]["samples"]) for key, x in made.items()
+        ],
+        "decoded and encoded": list(again.items()),
+        "decoded, upscaled ×2 and encoded": list(large.items()),
+        "noise of the latent's own strength added": [
+            (key, x + x.std() * torch.randn(x.shape, generator=noise)) for key, x in made.items()
+        ],
+    }  # fmt: skip
+    places = [slice(start, start + 32) for start in (0, 16, 32)]
+    other = {
+        "another seed of the same prompt": [(a, made[b]) for a in made for b in made if a[0] == b[0] and a != b],
+        "another prompt": [(a, made[b]) for a in made for b in made if a[0] != b[0]],
+        "a crop of the image, enlarged": [(key, x[..., rows, columns]) for key, x in large.items() for rows in places for columns in places],
+        "left half of another image": [
+            (a, torch.cat([made[b][..., :16], made[a][..., 16:]], dim=-1)) for a in made for b in made if a[0] != b[0]
+        ],
+    }  # fmt: skip
+    known = {key: traces_of(latent) for key, latent in made.items()}
+
+    def row(name, pairs, extreme, target):
+        scores = sorted(Looks(latent).like(known[key])[0] for key, latent in pairs)
+        middle, value = scores[len(scores) // 2], extreme(scores)
+        side = "least" if extreme is min else "most"
+        verdict = "kept" if value >= ALIKE else "told apart"
+        note = f"{len(scores)} pairs, median {middle:.2f}; with {ALIKE} {verdict}"
+        return bench.Row(f"likeness, {side}: {name}", value, "", target, note=note)
+
+    return [
+        *(row(name, pairs, min, None) for name, pairs in same.items()),
+        *(row(name, pairs, max, ALIKE) for name, pairs in other.items()),
+    ]
