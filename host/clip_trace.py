@@ -95,7 +95,8 @@ class TextRegistry:
     def _parsed(self, tokens: dict[str, list], ids: tuple) -> Prompt | None:
         parsed = [
             replace(
-                parse_chunks(tokens[encoder], _piece, self._name_of, self._texts.get((encoder, known))), encoder=encoder
+                parse_chunks(tokens[encoder], _piece, self._name_of, self._texts.get((encoder, known))),
+                encoder=encoder,
             )
             for encoder, known in ids
         ]

@@ -82,9 +82,7 @@ class PassiveVotes:
 
     def begin(self, guider) -> VoteCounter:
         model = guider.model_patcher
-        counter = VoteCounter(
-            layout_of_model(model), self._encoded, random.SystemRandom().getrandbits(63)
-        )
+        counter = VoteCounter(layout_of_model(model), self._encoded, random.SystemRandom().getrandbits(63))
         counter.begin("")
         self._networks[counter] = _network(model)
         return counter

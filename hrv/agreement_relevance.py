@@ -172,7 +172,5 @@ def sums_of(vectors: HeadRelevance) -> AgreementSums:
     return AgreementSums(scores, torch.tensor(seen))
 
 
-
-
 def _content(word: str) -> list[str]:
     return [part for part in word.casefold().split() if not is_filler(part)]

@@ -213,9 +213,7 @@ def gathering(maps: torch.Tensor) -> torch.Tensor:
     return (100 * part / HIGHEST_GATHERING).clamp(0, 100)
 
 
-def _pinned(
-    matches: Sequence[Match], words: str, unit: str, typed: tuple
-) -> tuple[list[str], list[str]]:
+def _pinned(matches: Sequence[Match], words: str, unit: str, typed: tuple) -> tuple[list[str], list[str]]:
     """The names in a words field that every picture's prompt has, and the others in quotes."""
     names, missing = split_names(words), []
     for match in matches:

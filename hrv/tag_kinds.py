@@ -64,10 +64,9 @@ _PATTERNS = re.compile(
         by\s(?!(an?|the|my|his|her|its|their)\b).+                                # by alphonse mucha; not: by the window
     |((painted|drawn|done|made|rendered)\s)?in\sthe\sstyle\sof\s.+|inspired\sby\s.+|trending\son\s.+|.+\s\((medium|style)\)
     |(shot|taken|captured|photographed|filmed|made)\s(on|with)\s.+
-    |(%s)\b.*
+    |(BRANDS)\b.*
     |<[^<>]*>|embedding:.+|--\w+(\s\S+)?          # networks, textual inversions, parameters of other programs
-    |[a-z]"""
-    % _BRANDS,
+    |[a-z]""".replace("BRANDS", _BRANDS),
     re.VERBOSE,
 )
 _NUMBER = re.compile(  # alone or with a unit, f/1.8, 1/200s, 16:9, 1920x1080, 1990s
@@ -98,7 +97,11 @@ def is_manner(tag: str) -> bool:
 def is_praise(word: str) -> bool:
     """Whether a word before a noun says how good it is to be, or counts, and nothing of what it looks like: “detailed eyes”."""
     plain = _plain(word)
-    return plain in QUALITY or all(part in QUALITY for part in plain.split("-")) or bool(_NUMBER.fullmatch(plain))
+    return (
+        plain in QUALITY
+        or all(part in QUALITY for part in plain.split("-"))
+        or bool(_NUMBER.fullmatch(plain))
+    )
 
 
 def is_medium(noun: str) -> bool:

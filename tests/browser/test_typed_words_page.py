@@ -10,7 +10,9 @@ MODULE = "(await import('/extensions/ComfyUI-HRV/words/{}.js'))"
 
 
 def call(editor, module: str, expression: str, argument=None):
-    return editor.page.evaluate(f"async (given) => {{ const words = {MODULE.format(module)}; return {expression}; }}", argument)
+    return editor.page.evaluate(
+        f"async (given) => {{ const words = {MODULE.format(module)}; return {expression}; }}", argument
+    )
 
 
 def test_examples(editor):
@@ -19,7 +21,12 @@ def test_examples(editor):
         found = call(editor, "entries", named, [example["typed"] for example in EXAMPLES])
         for example, names in zip(EXAMPLES, found, strict=True):
             assert names == example[unit][:300], example["typed"]
-    chosen = call(editor, "entries", "given.map((text) => words.namesOf([text], 'auto', { fillers: true }))", [e["typed"] for e in EXAMPLES])
+    chosen = call(
+        editor,
+        "entries",
+        "given.map((text) => words.namesOf([text], 'auto', { fillers: true }))",
+        [e["typed"] for e in EXAMPLES],
+    )
     assert chosen == [example[example["unit"]][:300] for example in EXAMPLES]
 
 
@@ -32,11 +39,17 @@ def test_filler_words_are_the_same_and_left_out(editor):
 def test_what_is_not_in_the_prompt(editor):
     field = "cat, (red star:1.3), dragon, dog#2, cat#2, shirt, hatsune_miku, 猫"
     texts = ["a cat, red star, dog, t-shirt", r"hatsune miku \(cosplay\), cat, 黒猫"]
-    assert call(editor, "entries", "words.missingNames(given[0], given[1])", [field, texts]) == ["dragon", "dog#2", "cat#2"]
+    assert call(editor, "entries", "words.missingNames(given[0], given[1])", [field, texts]) == [
+        "dragon",
+        "dog#2",
+        "cat#2",
+    ]
 
 
 def test_comments_are_taken_out_as_the_page_does(editor):
-    assert call(editor, "entries", "words.namesOf(given, 'tags')", ["red star, /* not this, */ sand // nor this"]) == ["red star", "sand"]
+    assert call(
+        editor, "entries", "words.namesOf(given, 'tags')", ["red star, /* not this, */ sand // nor this"]
+    ) == ["red star", "sand"]
 
 
 def test_ten_thousand_characters_take_a_moment(editor):

@@ -84,7 +84,10 @@ def test_a_guider_of_another_kind():
         latents.append(rig.sample_custom(guider))
     assert torch.equal(*latents)
     said = refusal(studio, "negative", latent=latents[0])
-    assert said.startswith("The sampler never evaluated the negative prompt") and "guider or another node" in said
+    assert (
+        said.startswith("The sampler never evaluated the negative prompt")
+        and "guider or another node" in said
+    )
 
 
 def test_a_positive_prompt_for_another_part_of_the_schedule():
