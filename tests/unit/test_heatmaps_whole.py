@@ -17,7 +17,7 @@ from hrv_pack.hrv.draw import Caption, caption_strips, color_table, share
 from hrv_pack.hrv.heatmap import Style, heatmaps
 from hrv_pack.hrv.recording import Recording
 
-SIZE = (150, 210)
+SIZE = (150, 225)
 MANY = " ".join(f"word{n} , other{n} thing{n} ," for n in range(10)).removesuffix(" ,")
 TAGS = prompt(MANY, text=MANY.replace(" ,", ","))  # 20 tags of one word and of two
 MB = 2**20
@@ -140,7 +140,7 @@ def test_what_comes_out_can_be_changed_in_the_mode_it_was_made_in():
 def test_b5_what_cannot_fit_is_refused_before_anything_is_made(monkeypatch):
     chunks = [" ".join(f"tag{n} ," for n in range(first, first + 30)) for first in range(0, 150, 30)]
     p = prompt(*chunks, text=" ".join(chunks).replace(" ,", ","))
-    x, image = latents(4), torch.zeros(1, 1, 1, 3).expand(4, 1024, 1024, 3)
+    x, image = latents(4)[..., :16], torch.zeros(1, 1, 1, 3).expand(4, 1024, 1024, 3)
     monkeypatch.setattr(heatmap, "word_maps", lambda *_: pytest.fail("the work was begun"))
     said = []
     with pytest.raises(ValueError) as refused:
@@ -167,7 +167,7 @@ def test_a_sentence_comes_before_the_work_where_the_outputs_take_more_than_half_
     progress = lambda done, total: order.append(done)  # noqa: E731
     out = heatmaps(recorded(x), x, free_memory=2 * size - 1, progress=progress, **kwargs)
     assert out.warnings == [
-        f"20 tags × 1 image of 210×150: overlays, heat and masks need {size / MB:.0f} MB, more than half of the "
+        f"20 tags × 1 image of 225×150: overlays, heat and masks need {size / MB:.0f} MB, more than half of the "
         f"{(2 * size - 1) / MB:.0f} MB that are free. Type the words you want into `words` or connect a smaller `image`."
     ]
     assert order[0] == out.warnings[0] and 20 in order
@@ -179,10 +179,10 @@ def test_a_sentence_comes_before_the_work_where_the_outputs_take_more_than_half_
 @pytest.mark.parametrize(
     ("asked", "what", "advice"),
     [
-        ({"words": "word1, word2"}, "2 words × 1 image of 210×150:", "Ask for fewer words or connect a smaller `image`."),
-        ({"words": "word1"}, "1 word × 1 image of 210×150:", "Connect a smaller `image`."),
-        ({"unit": "words"}, "30 words × 1 image of 210×150:", "Type the words you want into `words` or connect"),
-        ({"style": Style(timeline=True), "words": "word1"}, "1 word × 1 image of 210×150 × 3 parts of the schedule:",
+        ({"words": "word1, word2"}, "2 words × 1 image of 225×150:", "Ask for fewer words or connect a smaller `image`."),
+        ({"words": "word1"}, "1 word × 1 image of 225×150:", "Connect a smaller `image`."),
+        ({"unit": "words"}, "30 words × 1 image of 225×150:", "Type the words you want into `words` or connect"),
+        ({"style": Style(timeline=True), "words": "word1"}, "1 word × 1 image of 225×150 × 3 parts of the schedule:",
          "Switch `timeline` off or connect a smaller `image`."),
     ],
 )  # fmt: skip
@@ -222,7 +222,7 @@ def test_memory_that_the_computer_refuses_is_an_error_that_says_what_to_do(monke
         "hrv_pack.hrv.heatmap_memory.torch.empty", lambda *s, **k: (refuse if s[0] == 20 and len(s) > 2 else plain)(*s, **k)
     )  # fmt: skip
     with pytest.raises(
-        ValueError, match="^20 tags × 1 image of 210×150: .* need 1. MB, and so much is not free. Type"
+        ValueError, match="^20 tags × 1 image of 225×150: .* need 1. MB, and so much is not free. Type"
     ):
         heatmaps(recording, x, image=images())
 
