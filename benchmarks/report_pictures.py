@@ -99,7 +99,9 @@ def tag_prompt(scene, rng) -> str:
     from tools.train_demo.world import PLACES
 
     full = rng.random() < 0.5
-    things = [f"{t.size} {t.pattern} {t.colour} {t.kind}" if full else f"{t.colour} {t.kind}" for t in scene.things]
+    things = [
+        f"{t.size} {t.pattern} {t.colour} {t.kind}" if full else f"{t.colour} {t.kind}" for t in scene.things
+    ]
     before, behind = (group[int(rng.integers(len(group)))] for group in (BEFORE, BEHIND))
     return ", ".join([*before, *things, PLACES[scene.background], *behind])
 

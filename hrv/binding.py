@@ -48,7 +48,9 @@ def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
     found = []
     for first, second in itertools.combinations(nouns, 2):
         both = {first, second}
-        is_one = evidence.is_tag_list and (_same(first, second) or both <= {*described, *people} and both & described)
+        is_one = evidence.is_tag_list and (
+            _same(first, second) or both <= {*described, *people} and both & described
+        )
         if is_one:
             continue
         if both <= placed and evidence.agreement(first, second) >= limits.shared_nouns:
@@ -63,9 +65,15 @@ def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
         ]
         if not pairs:
             continue
-        nearness = statistics.fmean(evidence.agreement(a, b) for a, b in pairs) - evidence.agreement(first, second)
+        nearness = statistics.fmean(evidence.agreement(a, b) for a, b in pairs) - evidence.agreement(
+            first, second
+        )
         for pair in pairs:
-            if nearness >= limits.nearer and placed.issuperset(pair) and evidence.agreement(*pair) >= limits.shared_modifiers:
+            if (
+                nearness >= limits.nearer
+                and placed.issuperset(pair)
+                and evidence.agreement(*pair) >= limits.shared_modifiers
+            ):
                 whose = f"“{evidence.thing(first)}” and “{evidence.thing(second)}”"
                 said = f"“{pair[0]}” and “{pair[1]}” share one place, though they belong to {whose}."
                 tip = APART[0].upper() + APART[1:]
@@ -139,7 +147,5 @@ def wrong_nouns(found: list[Bond], evidence: Evidence) -> list[Finding]:
         reason = f"their maps agree by {away:.2f} of 1, by {bond.own:.2f} with its own noun"
         numbers = {"own": bond.own, "other": away}
         nouns = (bond.noun, bond.holder)
-        findings.append(
-            Finding("wrong noun", (bond.modifier, own, other), said, tip, reason, numbers, nouns)
-        )
+        findings.append(Finding("wrong noun", (bond.modifier, own, other), said, tip, reason, numbers, nouns))
     return findings

@@ -63,7 +63,9 @@ def _tell_lost(found: list[Finding], evidence: Evidence) -> Finding:
     first, names, nouns = lost[0], _names(lost), [one.nouns[0] for one in lost]
     mixed = [set(one.nouns) for one in found if len(one.nouns) == 2]
     said, tip = f"{listing(names)} may be missing", _start(first, evidence, alone=len(lost) == 1)
-    other = next((noun for pair in mixed for noun in pair if noun != nouns[0]), None) if len(lost) == 1 else None
+    other = (
+        next((noun for pair in mixed for noun in pair if noun != nouns[0]), None) if len(lost) == 1 else None
+    )
     if other is not None:
         said, tip = f"{said}, or mixed up with “{evidence.thing(other)}”", f"{tip} Or {APART}"
     elif len(lost) == 2 and set(nouns) in mixed:
@@ -84,7 +86,9 @@ def _tell_ignored(found: list[Finding], evidence: Evidence) -> Finding:
             "Name first what matters most, and take away what the image can do without. More weight helps one or two of them, not "
             "all."
         )
-    return replace(first, words=names, headline=f"{listing(names)} were hardly looked at.", tip=tip, reason="")
+    return replace(
+        first, words=names, headline=f"{listing(names)} were hardly looked at.", tip=tip, reason=""
+    )
 
 
 def _tell_shared(found: list[Finding], evidence: Evidence) -> Finding:
@@ -161,7 +165,9 @@ def _names(found: Sequence[Finding]) -> tuple[str, ...]:
 def listing(names: Sequence[str]) -> str:
     """“a”, “b” and 3 more; up to LISTED names are all told."""
     shown = [f"“{name}”" for name in (names if len(names) <= LISTED else names[: LISTED - 1])]
-    last = _more(len(names) - len(shown)) if len(names) > len(shown) else shown.pop() if len(shown) > 1 else ""
+    last = (
+        _more(len(names) - len(shown)) if len(names) > len(shown) else shown.pop() if len(shown) > 1 else ""
+    )
     return ", ".join(shown) + (f" and {last}" if last else "")
 
 

@@ -216,7 +216,9 @@ def _asked(
     """The words, with the consent of the heads for as many as are compared."""
     nouns = {phrase.noun for phrase in phrases}
     modifiers = {modifier for phrase in phrases for modifier in phrase.modifiers}
-    order = sorted(words, key=lambda name: (name not in nouns, name not in modifiers, words[name].manner))[:COMPARED]
+    order = sorted(words, key=lambda name: (name not in nouns, name not in modifiers, words[name].manner))[
+        :COMPARED
+    ]
     found = {name: consent(compared_maps(match, targets[name]), PERCENT) for name in order}
     return {name: replace(word, consent=found.get(name)) for name, word in words.items()}
 

@@ -12,7 +12,14 @@ APART = (
     "say where each is (“on the left”, “on the right”), or give each its own area: Conditioning (Set Area) on two prompts, "
     "then Conditioning (Combine)."
 )
-KINDS = ("no place", "ignored", "shared place", "wrong noun", "late part", "doubtful sense")  # the gravest first
+KINDS = (
+    "no place",
+    "ignored",
+    "shared place",
+    "wrong noun",
+    "late part",
+    "doubtful sense",
+)  # the gravest first
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,11 @@ class Finding:
     def mark(self, word: str) -> str:
         """What stands beside a word that the finding names: one or two words."""
         other = next((w for w in self.words if w != word), "")
-        marks = {"shared place": f"with {other}", "wrong noun": f"on {self.words[-1]}", "no place": "missing?"}
+        marks = {
+            "shared place": f"with {other}",
+            "wrong noun": f"on {self.words[-1]}",
+            "no place": "missing?",
+        }
         marks |= {"doubtful sense": "which sense?", "late part": "late"}
         return marks.get(self.kind, self.kind)
 

@@ -80,7 +80,9 @@ def words_of_tags(prompt: Prompt) -> list[tuple[Word, list[Word]]]:
     found = []
     for tag in prompt.tags():
         # two texts (SDXL) share columns, so the letters must be the tag's too
-        inside = {id(word): word for c in tag.columns for word in words_at.get(c, ()) if word.text in tag.text}
+        inside = {
+            id(word): word for c in tag.columns for word in words_at.get(c, ()) if word.text in tag.text
+        }
         found.append((tag, list(inside.values())))
     return found
 
@@ -89,7 +91,10 @@ def _phrases_of_tag(prompt: Prompt, tag: Word, words: Sequence[Word]) -> list[Ph
     phrases: list[Phrase] = []
     current: list[Word] = []
     is_manner_tag = is_manner(tag.text)
-    before, is_manner_next = "", False  # the filler word before this phrase; whether the phrase before it makes it one of manner
+    before, is_manner_next = (
+        "",
+        False,
+    )  # the filler word before this phrase; whether the phrase before it makes it one of manner
 
     def close(next_word: str = "") -> None:
         nonlocal before, is_manner_next

@@ -98,7 +98,11 @@ def is_manner(tag: str) -> bool:
 def is_praise(word: str) -> bool:
     """Whether a word before a noun says how good it is to be, or counts, and nothing of what it looks like: “detailed eyes”."""
     plain = _plain(word)
-    return plain in QUALITY or all(part in QUALITY for part in plain.split("-")) or bool(_NUMBER.fullmatch(plain))
+    return (
+        plain in QUALITY
+        or all(part in QUALITY for part in plain.split("-"))
+        or bool(_NUMBER.fullmatch(plain))
+    )
 
 
 def is_medium(noun: str) -> bool:

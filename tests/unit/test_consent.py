@@ -31,7 +31,9 @@ def test_a_noun_that_every_head_sees_elsewhere_may_be_missing():
     (finding,) = [f for f in report(kept, latent, image).findings[0] if f.kind == "no place"]
     assert (
         finding.words == ("car",)
-        and finding.text.startswith("“car” may be missing (the attention heads that find it best agree on its place by")
+        and finding.text.startswith(
+            "“car” may be missing (the attention heads that find it best agree on its place by"
+        )
         and "(car:1.3)" in finding.tip
     )
     assert (

@@ -96,7 +96,10 @@ def test_without_filler_words_the_other_words_are_the_measure():
 def test_two_things_in_one_place():
     found = findings("a fish and a car", {"fish": MIDDLE, "car": MIDDLE})
     assert kinds(found) == [("shared place", "fish", "car")]
-    assert found[0].headline == "“fish” and “car” share one place: one of them may be missing, or they were mixed."
+    assert (
+        found[0].headline
+        == "“fish” and “car” share one place: one of them may be missing, or they were mixed."
+    )
     assert found[0].numbers["agreement"] == pytest.approx(1, abs=1e-3) and "Set Area" in found[0].tip
 
 
@@ -120,7 +123,9 @@ def test_adjectives_of_two_nouns_in_one_place():
     (finding,) = findings(FISH_AND_CAR, {**SOUND, "blue": LEFT})
     assert kinds([finding]) == [("wrong noun", "blue", "car", "fish")]
     assert finding.headline == "“blue” was meant for “car” but sits on “fish”."
-    assert ("shared place", "red", "blue") in kinds(finding.details) and ("no place", "car") in kinds(finding.details)
+    assert ("shared place", "red", "blue") in kinds(finding.details) and ("no place", "car") in kinds(
+        finding.details
+    )
 
 
 def test_adjectives_that_lie_between_two_nouns():
@@ -134,7 +139,12 @@ def test_modifiers_count_as_in_one_place_only_when_their_nouns_lie_further_apart
     """Where everything lies together, as in prompts that a model hardly knows, that tells nothing."""
     near = 0.9 * LEFT + 0.1 * RIGHT
     found = findings(FISH_AND_CAR, {"red": near, "fish": LEFT, "blue": near, "car": 0.8 * LEFT + 0.2 * RIGHT})
-    assert not [one for finding in found for one in finding.details if one.kind == "shared place" and "red" in one.words]
+    assert not [
+        one
+        for finding in found
+        for one in finding.details
+        if one.kind == "shared place" and "red" in one.words
+    ]
 
 
 def test_adjectives_on_the_wrong_nouns():

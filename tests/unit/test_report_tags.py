@@ -13,7 +13,13 @@ from hrv_pack.hrv.report import report
 
 ANIME = "masterpiece,best quality,very aesthetic,highres,absurdres,newest,1girl,solo,red star,blue fish"
 PHOTO = "(masterpiece:1.2), 8k uhd, dslr, f/1.8, 50mm, iso 100, a red star, a blue fish on sand"
-PIECES = {"1girl": "1 girl", "8k": "8 k", "f/1.8": "f / 1 . 8", "50mm": "5 0 mm", "100": "1 0 0"}  # as CLIP cuts them
+PIECES = {
+    "1girl": "1 girl",
+    "8k": "8 k",
+    "f/1.8": "f / 1 . 8",
+    "50mm": "5 0 mm",
+    "100": "1 0 0",
+}  # as CLIP cuts them
 TAGS = {
     ANIME: ANIME.split(","),
     PHOTO: ["masterpiece", "8k uhd", "dslr", "f/1.8", "50mm", "iso 100", "a red star", "a blue fish on sand"],
@@ -48,7 +54,12 @@ def quality_in_one_place(typed: str) -> dict:
 def test_quality_and_camera_share_no_place_and_cannot_be_missing(typed):
     found, findings = told(typed, quality_in_one_place(typed))
     assert findings == [] and found.summary == "nothing stands out"
-    faint = dict.fromkeys(quality_in_one_place(typed), FAINT) | {"red": LEFT, "star": LEFT, "blue": RIGHT, "fish": RIGHT}
+    faint = dict.fromkeys(quality_in_one_place(typed), FAINT) | {
+        "red": LEFT,
+        "star": LEFT,
+        "blue": RIGHT,
+        "fish": RIGHT,
+    }
     assert told(typed, faint)[1] == []
 
 
@@ -77,7 +88,9 @@ def test_no_piece_of_a_tag_is_ever_named(typed):
     allowed = {*TAGS[typed], "red", "blue", "fish", "star", "sand", "1girl", "on the left", "on the right"}
     kinds = set()
     for _ in range(6):
-        found, findings = told(typed, {tag: chance.choice(places) for tag in [*TAGS[typed], "red", "star", "blue", "fish"]})
+        found, findings = told(
+            typed, {tag: chance.choice(places) for tag in [*TAGS[typed], "red", "star", "blue", "fish"]}
+        )
         kinds |= {finding.kind for finding in findings}
         for single in (single for finding in findings for single in (finding, *finding.details)):
             assert set(re.findall("“(.*?)”", f"{single.text} {single.tip}")) <= allowed, single
@@ -87,13 +100,18 @@ def test_no_piece_of_a_tag_is_ever_named(typed):
 
 def test_many_ignored_tags_are_one_sentence_without_forty_weights():
     tags = [f"thing{n}" for n in range(40)]
-    found, (finding,) = told(", ".join(["red star", *tags]), {"red": LEFT, "star": LEFT} | dict.fromkeys(tags, FAINT))
+    found, (finding,) = told(
+        ", ".join(["red star", *tags]), {"red": LEFT, "star": LEFT} | dict.fromkeys(tags, FAINT)
+    )
     assert finding.kind == "ignored" and len(finding.details) == 40 == len(finding.words)
     assert finding.headline == "“thing0”, “thing1” and 38 more were hardly looked at."
     assert "(thing" not in found.summary and ":1.3" not in found.summary
     (listed,) = json.loads(found.data)["pictures"][0]["findings"]
     assert [single["words"] for single in listed["details"]] == [[tag] for tag in tags]
-    assert found.markdown.count("was hardly looked at") == 12 and "and 28 more (all of them: output `data`)" in found.markdown
+    assert (
+        found.markdown.count("was hardly looked at") == 12
+        and "and 28 more (all of them: output `data`)" in found.markdown
+    )
 
 
 def test_things_that_hang_together_are_one_group():
@@ -127,9 +145,15 @@ def test_the_same_noun_twice_is_one_thing_in_a_list_of_tags():
 
 def test_brackets_in_a_name_are_escaped_where_it_is_to_be_typed():
     tags = r"hatsune miku \(cosplay\), red star, green tree, white boat"
-    heats = dict.fromkeys(["hatsune", "miku", "cosplay"], FAINT) | {"star": LEFT, "tree": MIDDLE, "boat": RIGHT}
+    heats = dict.fromkeys(["hatsune", "miku", "cosplay"], FAINT) | {
+        "star": LEFT,
+        "tree": MIDDLE,
+        "boat": RIGHT,
+    }
     found, (finding,) = told(tags, heats)
-    assert finding.words == ("hatsune miku (cosplay)",) and r"`(hatsune miku \(cosplay\):1.3)`" in found.markdown
+    assert (
+        finding.words == ("hatsune miku (cosplay)",) and r"`(hatsune miku \(cosplay\):1.3)`" in found.markdown
+    )
 
 
 def test_colours_that_changed_places_are_one_sentence():
@@ -144,7 +168,15 @@ def test_colours_that_changed_places_are_one_sentence():
 
 def test_every_page_text_and_datum_tells_the_same_findings():
     tags = ["dog", "hat", "red tree", "blue mug", "car"]
-    heats = {"dog": LEFT, "hat": LEFT, "red": RIGHT, "tree": MIDDLE, "blue": blob(3, 12, size=3), "mug": blob(3, 12, size=3), "car": FAINT}
+    heats = {
+        "dog": LEFT,
+        "hat": LEFT,
+        "red": RIGHT,
+        "tree": MIDDLE,
+        "blue": blob(3, 12, size=3),
+        "mug": blob(3, 12, size=3),
+        "car": FAINT,
+    }
     found, findings = told(", ".join(tags), heats)
     (picture,) = json.loads(found.data)["pictures"]
     assert [f["kind"] for f in picture["findings"]] == [f.kind for f in findings]

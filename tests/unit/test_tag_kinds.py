@@ -44,6 +44,8 @@ def test_a_medium_may_be_a_thing():
     assert is_medium("painting") and not is_medium("house")
 
 
-@pytest.mark.parametrize("tag", ["", " ", "()", "1" * 5000, "a " * 3000, "\\", "((((", "…", "_" * 3000, "-" * 3000])
+@pytest.mark.parametrize(
+    "tag", ["", " ", "()", "1" * 5000, "a " * 3000, "\\", "((((", "…", "_" * 3000, "-" * 3000]
+)
 def test_any_text_is_told_quickly(tag):
     assert is_manner(tag) in (True, False) and is_person(tag) is False
