@@ -3,6 +3,8 @@
     dev.py bench --suite report                          the measuring set, with the limits that the pack ships
     dev.py bench --suite report --tune                   search limits on the choosing set first, print them, measure both
     dev.py bench --suite report --pictures 200 --checkpoint FILE
+    dev.py bench --suite report --as-tags                the same two things among tags of quality, camera and style
+    dev.py bench --suite report --long                   how much is said of forty long lists of tags
 
 A picture counts as flagged when its report has any finding. Planted fault: an object was left out of the drawing that sampling
 started from, or the two colours were exchanged, and the judge finds an object missing or the colours exchanged. Faultless:
@@ -33,8 +35,9 @@ SEARCHED = {
     "ignored_strength": (0.6, 0.8, 1.0, 1.2),
     "ignored_gathering": (0.3, 0.4, 0.6, 0.8, 1.0),
     "presence": (1.18, 1.2, 1.22, 1.24, 1.26, 1.28, 1.3, 1.32, 1.34),
-    "shared_nouns": (0.6, 0.7, 0.8, 0.9, 2.0),
-    "shared_modifiers": (0.5, 0.6, 0.7, 0.8, 0.9, 2.0),
+    "shared_nouns": (0.8, 0.85, 0.9, 0.95, 2.0),
+    "shared_modifiers": (0.5, 0.6, 0.7, 0.8, 2.0),
+    "nearer": (-2.0, 0.0, 0.1, 0.2, 0.3),
     "margin": (0.2, 0.3, 0.4, 0.5, 0.7, 2.0),
 }
 
@@ -59,14 +62,14 @@ def measure(quick: bool) -> list[bench.Row]:
     return rows_of(score(evidence_of(CHECKPOINT, MEASURING, QUICK if quick else PICTURES)))
 
 
-def evidence_of(checkpoint: Path, seed: int, pictures: int) -> list:
-    """(case, evidence) of each picture of a set."""
+def evidence_of(checkpoint: Path, seed: int, pictures: int, as_tags: bool = False) -> list:
+    """(case, evidence) of each picture of a set; as_tags: with prompts that are lists of tags."""
     import torch
 
     from hrv_pack.hrv.evidence import examine
 
     torch.set_num_threads(1)
-    album, found, start = Album(checkpoint, seed), [], time.time()
+    album, found, start = Album(checkpoint, seed, as_tags), [], time.time()
     for number in range(pictures):
         case, recording, latent, _ = album.get(number)
         (match,) = recording.match(latent)
@@ -79,7 +82,8 @@ def evidence_of(checkpoint: Path, seed: int, pictures: int) -> list:
 
 def score(cases: list, limits=None) -> Score:
     """What the report says of these pictures, against the judge."""
-    from hrv_pack.hrv.findings import LIMITS, find
+    from hrv_pack.hrv.finding import LIMITS
+    from hrv_pack.hrv.findings import find
 
     by_fault, by_plan, kinds = {}, {}, Counter()
     for case, evidence in cases:
@@ -98,13 +102,18 @@ def tuned(cases: list):
     Of equal ones those that flag fewer faultless pictures, then fewer of all. Each rule is asked once for each of its own limits; the
     flags of all pictures are the bits of one number.
     """
-    from hrv_pack.hrv.findings import LIMITS, bonds, ignored_words, lost_nouns, shared_places, wrong_nouns
+    from hrv_pack.hrv.binding import bonds, shared_places, wrong_nouns
+    from hrv_pack.hrv.finding import LIMITS
+    from hrv_pack.hrv.findings import ignored_words, lost_nouns
 
     rules = (
         (ignored_words, ("ignored_strength", "ignored_gathering")),
         (lost_nouns, ("ignored_gathering", "presence")),
-        (shared_places, ("ignored_gathering", "shared_nouns", "shared_modifiers")),
-        (lambda evidence, limits: wrong_nouns(bonds(evidence, limits)), ("ignored_gathering", "margin")),
+        (shared_places, ("ignored_gathering", "shared_nouns", "shared_modifiers", "nearer")),
+        (
+            lambda evidence, limits: wrong_nouns(bonds(evidence, limits), evidence),
+            ("ignored_gathering", "margin"),
+        ),
     )
     flags: list[dict[tuple, int]] = []
     for rule, names in rules:
@@ -159,18 +168,24 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments)
     pictures = options.pictures or (QUICK if options.quick else PICTURES)
     bench.start_host()
-    figures: dict = {"checkpoint": str(options.checkpoint), "pictures": pictures}
+    command = " ".join(
+        ["python3 dev.py bench --suite report", *(arguments if arguments is not None else sys.argv[1:])]
+    )
+    if options.long:
+        tell_long(command, options)
+        return
+    figures: dict = {"checkpoint": str(options.checkpoint), "pictures": pictures, "as_tags": options.as_tags}
     limits = None
     if options.tune:
-        choosing = evidence_of(options.checkpoint, CHOOSING, pictures)
+        choosing = evidence_of(options.checkpoint, CHOOSING, pictures, options.as_tags)
         limits = tuned(choosing)
         figures["limits"] = dataclasses.asdict(limits)
         print(f"limits chosen: {figures['limits']}")
         _tell("choosing set", score(choosing, limits), figures)
-    found = score(evidence_of(options.checkpoint, MEASURING, pictures), limits)
+    found = score(evidence_of(options.checkpoint, MEASURING, pictures, options.as_tags), limits)
     _tell("measuring set", found, figures)
     if not options.quick and not options.no_write:
-        publish(found, pictures, arguments if arguments is not None else sys.argv[1:], options.checkpoint)
+        publish(found, pictures, command, options)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 
@@ -181,6 +196,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--pictures", type=int, help=f"in each set; {PICTURES} unless told")
+    parser.add_argument(
+        "--as-tags", action="store_true", help="prompts that are lists of tags, with quality and camera tags"
+    )
+    parser.add_argument(
+        "--long", action="store_true", help="only count what is said of forty long lists of tags"
+    )
     parser.add_argument("--tune", action="store_true", help="search limits on the choosing set first")
     parser.add_argument("--quick", action="store_true", help="few pictures: shows that it runs")
     parser.add_argument("--no-write", action="store_true", help="print only, leave docs/results.md alone")
@@ -188,15 +209,29 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def publish(found: Score, pictures: int, arguments: list[str], checkpoint: Path) -> None:
+def tell_long(command: str, options: argparse.Namespace) -> None:
+    """Reports on the long lists of tags; prints how much was said, and writes it into docs/results.md."""
+    import report_long
+
+    desk, found = report_long.Desk(), []
+    for seed, prompt in enumerate(report_long.prompts()[:: 10 if options.quick else 1]):
+        found.append(desk.tell(prompt, seed))
+        print(f"\n{found[-1].tags} tags: {found[-1].report.summary}", flush=True)
+    text = f"`{command}`: {report_long.table(found)}"
+    print(f"\n{text}")
+    if not options.quick and not options.no_write:
+        bench.write_block(bench.ROOT / "docs" / "results.md", "report on long lists", text)
+
+
+def publish(found: Score, pictures: int, command: str, options: argparse.Namespace) -> None:
     """Writes the measuring set's figures into docs/results.md, with the command."""
     from truth import training_steps
 
-    command = " ".join(["python3 dev.py bench --suite report", *arguments])
     kinds = "; ".join(f"{kind} {number}" for kind, number in sorted(found.kinds.items()))
-    text = f"`{command}`, on the demo model after {training_steps(checkpoint)} training steps: {pictures} pictures.\n\n"
+    text = f"`{command}`, on the demo model after {training_steps(options.checkpoint)} training steps: {pictures} pictures.\n\n"
     text += f"{bench.table(rows_of(found))}\n\nPictures with a finding, by kind and fault: {kinds}."
-    bench.write_block(bench.ROOT / "docs" / "results.md", "report", text)
+    block = "report on lists of tags" if options.as_tags else "report"
+    bench.write_block(bench.ROOT / "docs" / "results.md", block, text)
 
 
 def _tell(name: str, found: Score, figures: dict) -> None:

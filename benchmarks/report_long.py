@@ -1,0 +1,78 @@
+"""What Prompt Report says of long lists of tags: report_long_prompts.json has forty of 20 to 150 tags, in the manner of picture boards and
+of photo prompts, with quality and camera tags, weights and escaped brackets. `dev.py bench --suite report --long` runs them all;
+tests/host/test_report_long.py some.
+
+The demo model knows hardly any of these words and draws little of what they ask; what is measured is how much is said, not how often it
+is right.
+"""
+
+import json
+import statistics
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+PROMPTS = Path(__file__).with_name("report_long_prompts.json")
+STEPS, CFG = 4, 4.5
+MOST = 8  # sentences
+
+
+@dataclass(frozen=True)
+class Told:
+    """A report on one of the prompts: tags, how many the list has; findings, those of `hrv_pack.hrv.report.Report`."""
+
+    prompt: str
+    tags: int
+    report: object
+
+    @property
+    def findings(self) -> list:
+        return self.report.findings[0]
+
+
+class Desk:
+    """Records prompts with the demo model and reports on them. Needs ComfyUI and the tests' rig (bench.start_host)."""
+
+    def __init__(self):
+        from hrv_pack.host.demo_checkpoint import load
+
+        self.model, self.clip, self.vae = load()
+
+    def tell(self, prompt: str, seed: int) -> Told:
+        import rig
+        import torch
+
+        from hrv_pack.hrv.report import report
+
+        recorded, traced, recording = rig.attach(self.model, self.clip, rig.RecordOptions())
+        with torch.inference_mode():
+            positive, negative = (
+                traced.encode_from_tokens_scheduled(traced.tokenize(text)) for text in (prompt, "")
+            )
+            latent = {"samples": torch.zeros(1, 4, 32, 32)}
+            made = rig.sample(recorded, positive, negative, latent, seed=seed, steps=STEPS, cfg=CFG)
+            found = report(recording, made, self.vae.decode(made).clamp(0, 1))
+        return Told(prompt, len([tag for tag in prompt.split(",") if tag.strip()]), found)
+
+
+def prompts() -> list[str]:
+    """The forty lists of tags; a prompt's place in it is its seed."""
+    return json.loads(PROMPTS.read_text(encoding="utf-8"))
+
+
+def table(told: list[Told]) -> str:
+    """How many sentences the reports have, and how many single findings they stand for."""
+    sentences = [len(one.findings) for one in told]
+    singles = [sum(len(finding.details) for finding in one.findings) for one in told]
+    kinds = Counter(finding.kind for one in told for finding in one.findings)
+    lines = [
+        f"{len(told)} lists of {min(t.tags for t in told)} to {max(t.tags for t in told)} tags, {STEPS} steps each.",
+        "",
+        "| | least | median | most |",
+        "|---|---:|---:|---:|",
+        f"| sentences of a report (at most {MOST} are allowed) | {min(sentences)} | {statistics.median(sentences):g} | {max(sentences)} |",
+        f"| single findings they stand for | {min(singles)} | {statistics.median(singles):g} | {max(singles)} |",
+        "",
+        "Sentences by kind: " + "; ".join(f"{kind} {number}" for kind, number in sorted(kinds.items())) + ".",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,51 @@
+"""Prompt Report on long lists of tags as people write them, recorded from the demo model. `dev.py bench --suite report --long` runs all
+forty lists; here are six of them."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from hrv_pack.hrv.finding import KINDS
+from hrv_pack.hrv.tag_kinds import is_manner
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
+
+import report_long  # noqa: E402
+
+CHOSEN = (3, 15, 23, 28, 34, 38)  # 20 to 150 tags of both manners; those of which most is told
+
+
+@pytest.fixture(scope="module")
+def told() -> list[report_long.Told]:
+    desk, lists = report_long.Desk(), report_long.prompts()
+    return [desk.tell(lists[number], number) for number in CHOSEN]
+
+
+def test_there_are_forty_lists_of_20_to_150_tags():
+    sizes = [len(prompt.split(",")) for prompt in report_long.prompts()]
+    assert len(sizes) == 40 and (min(sizes), max(sizes)) == (20, 150)
+
+
+def test_no_report_has_more_than_a_few_sentences(told):
+    assert any(one.findings for one in told)
+    for one in told:
+        assert len(one.findings) <= len(KINDS) < report_long.MOST
+        assert one.report.summary.count("• ") == len(one.findings)
+        for finding in one.findings:
+            assert len(finding.headline) < 300 and not re.search(r"\d of 1\b|agree by", finding.headline)
+            assert len(re.findall(r"\(.*?:1\.\d\)", finding.tip)) <= 1, "one weight to try, not forty"
+
+
+def test_findings_name_tags_as_typed_and_no_manner(told):
+    for one in told:
+        (picture,) = json.loads(one.report.data)["pictures"]
+        tags = {word["word"] for word in picture["words"]}
+        words = {word for tag in tags for word in re.split(r"[ ()]+", tag.partition("#")[0])}
+        for finding in picture["findings"]:
+            for name in finding["words"]:
+                plain = re.sub(r"#\d+$", "", name)
+                assert name in tags or plain in words, name
+                assert not is_manner(plain), name
