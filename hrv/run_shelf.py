@@ -7,19 +7,18 @@ has changed it since, finds the run whose image it is; never one that merely is 
 from __future__ import annotations
 
 import threading
-from collections import Counter, OrderedDict, deque
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 import torch
 
+from .forgotten import Forgotten, Gone
 from .latents import ALIKE, LATENT_PIXEL, Looks, Size, Traces, fingerprints_kept, size_of
 from .plural import counted
 
 MAX_RUNS = 256
-MAX_FORGOTTEN = 4096
-"""Images whose fingerprints are kept after their run is gone. Thumbnails are kept of MAX_RUNS runs."""
 
 
 class NoRecording(ValueError):
@@ -64,15 +63,6 @@ class _Place(Generic[R]):
     superseded: bool = False
 
 
-@dataclass(frozen=True)
-class _Gone:
-    """A run that was forgotten. number: as it had; crowded: because of the number of runs, not of their memory."""
-
-    number: int
-    traces: Traces
-    crowded: bool
-
-
 class RunShelf(Generic[R]):
     """At most MAX_RUNS runs, which may take `memory_limit` bytes together. Beyond that, older ones are made smaller where
     `finest` and `pool` can do that; then the one that was neither added nor found for longest is forgotten. The newest is left
@@ -95,8 +85,7 @@ class RunShelf(Generic[R]):
         self.problem = problem
         self._places: list[_Place[R]] = []
         self._names: dict[str, tuple[_Place[R], int]] = {}
-        self._gone: OrderedDict[str, _Gone] = OrderedDict()
-        self._looks_gone: deque[_Gone] = deque(maxlen=MAX_RUNS)
+        self._forgotten = Forgotten()
         self._images: Counter[Size] = Counter()  # runs of each size that there ever were
         self._added = self._clock = 0
         self._lock = threading.RLock()
@@ -116,14 +105,11 @@ class RunShelf(Generic[R]):
             self._places.append(newest)
             for name, row in _names_of(run.traces):
                 self._names[name] = newest, row
-                self._gone.pop(name, None)
+                self._forgotten.remove(name)
             if run.traces.size is not None:
                 self._images[run.traces.size] += 1
             for place in self._places[:-1]:
-                again = bool(place.run.traces.names) and not self._is_sought(
-                    place
-                )  # the same image, sampled anew
-                if (again or place.run is instead_of) and not place.superseded:
+                if (place.run is instead_of or self._was_sampled_again(place)) and not place.superseded:
                     place.superseded = True
                     self._images[place.run.traces.size] -= 1
             self._make_room(newest)
@@ -137,7 +123,7 @@ class RunShelf(Generic[R]):
     def is_gone(self, latent: torch.Tensor) -> bool:
         """Whether an image of a latent is one whose run was forgotten."""
         with self._lock:
-            return any(name in self._gone for names in _names_asked(latent) for name in names)
+            return any(self._forgotten.of(names) is not None for names in _names_asked(latent))
 
     def find(self, latent: torch.Tensor) -> list[Found[R]]:
         """The run and row of each image of a latent (batch, channel, height, width).
@@ -164,32 +150,27 @@ class RunShelf(Generic[R]):
         exact = self._place(names, row)
         if exact is not None:
             return self._found(*exact)
-        gone = next((self._gone[name] for name in names if name in self._gone), None)
+        gone = self._forgotten.of(names)
         if gone is not None:
             raise NoRecording(f"The {self.kept} of this image is no longer kept: {self._why_gone(gone)}")
-        alike, score = self._most_alike(image)
-        if isinstance(alike, _Gone):
+        changed = f"This latent did not come straight out of a sampler that {self.node} {self.done}"
+        looks = Looks(image)
+        alike, score = self._most_alike(looks)
+        gone = self._forgotten.most_alike(looks, score)
+        if gone is not None:
             raise NoRecording(
-                f"This latent did not come straight out of a sampler that {self.node} {self.done}. It matches an image whose "
-                f"{self.kept} is no longer kept: {self._why_gone(alike)}"
+                f"{changed}. It matches an image whose {self.kept} is no longer kept: {self._why_gone(gone)}"
             )
         if alike is not None:
-            note = (
-                f"This latent did not come straight out of a sampler that {self.node} {self.done}. It matches an image that did "
-                f"({min(score, 0.99):.0%} alike), so that one's {self.kept} is used."
-            )
+            percent = f"{min(score, 0.99):.0%} alike"
+            note = f"{changed}. It matches an image that did ({percent}), so that one's {self.kept} is used."
             return self._found(*alike, note)
+        changed += ", and it matches none of the images that did"
         only = self._only_one_of(size_of(image)) if image.ndim > 2 else None
         if only is not None and row < len(only.run.traces.names):
-            note = (
-                f"This latent did not come straight out of a sampler that {self.node} {self.done}, and it matches none of the "
-                f"images that did. The only {self.kept} of an image of this size is used. {self.connect}"
-            )
+            note = f"{changed}. The only {self.kept} of an image of this size is used. {self.connect}"
             return self._found(only, row, note)
-        raise NoRecording(
-            f"This latent did not come straight out of a sampler that {self.node} {self.done}, and it matches none of the images "
-            f"that did ({self._sizes()}). {self.connect}"
-        )
+        raise NoRecording(f"{changed} ({self._sizes()}). {self.connect}")
 
     def _place(self, names: tuple[str, ...], row: int) -> tuple[_Place[R], int] | None:
         """The run and row that left a latent of one of these names; of equal images in its batch, the one in this row."""
@@ -199,9 +180,13 @@ class RunShelf(Generic[R]):
         own = place.run.traces.names
         return place, row if row < len(own) and own[row] in names else known
 
-    def _is_sought(self, place: _Place[R]) -> bool:
-        """Whether any latent leads to it; of two runs that left the same, the newer counts."""
-        return any(self._names.get(name, (None,))[0] is place for name in place.run.traces.names)
+    def _leads_to(self, name: str, place: _Place[R]) -> bool:
+        """Of two runs that left the same latent, it leads to the newer."""
+        return name in self._names and self._names[name][0] is place
+
+    def _was_sampled_again(self, place: _Place[R]) -> bool:
+        names = place.run.traces.names
+        return bool(names) and not any(self._leads_to(name, place) for name in names)
 
     def _found(self, place: _Place[R], row: int, note: str = "") -> Found[R]:
         """Marks the run as used."""
@@ -211,17 +196,13 @@ class RunShelf(Generic[R]):
         place.used = self._tick()
         return Found(place.run, row, note)
 
-    def _most_alike(self, image: torch.Tensor) -> tuple[tuple[_Place[R], int] | _Gone | None, float]:
-        """The image that this one is most like, if it is like enough, and how much."""
-        looks, best, found = Looks(image), ALIKE, None
+    def _most_alike(self, looks: Looks) -> tuple[tuple[_Place[R], int] | None, float]:
+        """The kept image that this one is most like, if it is like enough, and how much it would have to be, at least."""
+        best, found = ALIKE, None
         for place in self._places:
             score, row = looks.like(place.run.traces)
-            if score >= best:
+            if score >= best and not place.superseded:
                 best, found = score, (place, row)
-        for gone in self._looks_gone:
-            score, _ = looks.like(gone.traces)
-            if score > best:
-                best, found = score, gone
         return found, best
 
     def _only_one_of(self, size: Size) -> _Place[R] | None:
@@ -230,17 +211,17 @@ class RunShelf(Generic[R]):
             return None
         return next((p for p in self._places if p.run.traces.size == size and not p.superseded), None)
 
-    def _why_gone(self, gone: _Gone) -> str:
-        later = counted(self._added - gone.number - 1, "later sampling")
+    def _why_gone(self, gone: Gone) -> str:
+        later = counted(self._added - gone.number - 1, "sampling")
         apart = (
             f"connect it to the model from before {self.node}, or to a {self.node} of its own; then change memory_limit_mb a "
             "little, so that everything is sampled again."
         )
         if gone.crowded:
-            return f"{later} came after it, and {self.node} keeps {MAX_RUNS}. If a detailer or upscaler made them, {apart}"
+            return f"{later} came after it, and {self.node} keeps no more than {MAX_RUNS}. If a detailer or upscaler made them, {apart}"
         return (
-            f"{later} needed the memory (memory_limit_mb is {self.memory_limit // 2**20}). Raise memory_limit_mb in {self.node} "
-            f"and run again. If a detailer or upscaler made them, you can instead {apart}"
+            f"{later} came after it, and memory_limit_mb ({self.memory_limit // 2**20}) is not enough for all. Raise "
+            f"memory_limit_mb in {self.node} and run again. If a detailer or upscaler made them, you can instead {apart}"
         )
 
     def _sizes(self) -> str:
@@ -277,7 +258,8 @@ class RunShelf(Generic[R]):
             oldest = self._oldest(newest)
             older = [oldest] if oldest.superseded else [p for p in self._places if p is not newest]
             place = max(older, key=lambda p: (self.finest(p.run), -p.used))
-            if self.finest(place.run):
+            fits = newest.run.nbytes <= self.memory_limit  # else no pooling helps
+            if fits and self.finest(place.run):
                 self.pool(place.run, self._added - place.number - 1)
             else:
                 self._forget(oldest, crowded=False)
@@ -288,15 +270,11 @@ class RunShelf(Generic[R]):
 
     def _forget(self, place: _Place[R], crowded: bool) -> None:
         self._places.remove(place)
-        gone = _Gone(place.number, place.run.traces, crowded)
-        self._looks_gone.append(gone)
-        bare = _Gone(place.number, Traces(), crowded)
-        for name, _ in _names_of(place.run.traces):
-            if self._names.get(name, (None,))[0] is place:  # else a newer run left the same latent
-                del self._names[name]
-                self._gone[name] = bare
-        while len(self._gone) > MAX_FORGOTTEN:
-            self._gone.popitem(last=False)
+        traces = place.run.traces
+        names = [name for name, _ in _names_of(traces) if self._leads_to(name, place)]
+        for name in names:
+            del self._names[name]
+        self._forgotten.add(Gone(place.number, crowded), names, None if place.superseded else traces)
 
 
 def _names_of(traces: Traces) -> Iterable[tuple[str, int]]:

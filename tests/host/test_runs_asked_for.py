@@ -63,7 +63,7 @@ def test_the_first_image_after_samplings_of_crops_with_little_memory(count):
     with pytest.raises(NoRecording) as error:
         heatmaps(studio.recording, first, "red cat")
     assert str(error.value).startswith(
-        f"The recording of this image is no longer kept: {count} later samplings needed the memory"
+        f"The recording of this image is no longer kept: {count} samplings came after it, and memory_limit_mb"
     )
     with pytest.raises(NoRecording, match="It matches an image whose recording is no longer kept"):
         heatmaps(studio.recording, torch.nn.functional.interpolate(first, scale_factor=2), "red cat")
@@ -184,6 +184,6 @@ def test_what_is_remembered_is_found_by_either_output():
     memory.memory_limit = 1
     advanced(remembering, studio, 3)
     with pytest.raises(
-        NoRecording, match="The run of this image is no longer kept: 2 later samplings needed"
+        NoRecording, match="The run of this image is no longer kept: 2 samplings came"
     ):
         edit(model, memory, made[0][0], EditOptions(1.0, 1.0))

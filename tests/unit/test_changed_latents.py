@@ -115,7 +115,7 @@ def test_a_changed_latent_of_a_forgotten_image_is_known_as_such():
     for seed in (1, 2):
         r.add(run_of(image(seed), entry(prompt("cat"))))
     with pytest.raises(
-        NoRecording, match="It matches an image whose recording is no longer kept: 1 later sampling"
+        NoRecording, match="It matches an image whose recording is no longer kept: 1 sampling came"
     ):
         r.match(upscaled(image(1)))
     assert r.match(upscaled(image(2)))[0].run is r.runs[0]

@@ -205,7 +205,7 @@ def test_the_oldest_runs_are_forgotten():
         run.add(("1", 0), 0, frame(number, side=8))
         memory.add(run)
     with pytest.raises(
-        NoRecording, match="The run of this image is no longer kept: 2 later samplings needed the memory"
+        NoRecording, match="The run of this image is no longer kept: 2 samplings came after it"
     ):
         memory.match(latents[0])
     assert [memory.match(latent)[1] for latent in latents[1:]] == ["", ""]

@@ -5,9 +5,10 @@ import torch
 from prompts import prompt
 from synthetic import LAYOUT, entry, run_of
 
+from hrv_pack.hrv.forgotten import MAX_LOOKS, MAX_NAMES
 from hrv_pack.hrv.latents import traces_of
 from hrv_pack.hrv.recording import NoRecording, Recording, Run
-from hrv_pack.hrv.run_shelf import MAX_FORGOTTEN, MAX_RUNS
+from hrv_pack.hrv.run_shelf import MAX_RUNS
 from hrv_pack.hrv.source_run import RunMemory, SourceRun
 
 FINE = ((64, 64), (32, 32), (16, 16), (64, 64))  # of LAYOUT's blocks
@@ -52,7 +53,7 @@ def test_the_first_of_many_is_found_or_known_to_be_gone(later):
     few = recording(*runs, limit=3 * size)
     text = refusal(few, latents(0))
     assert text.startswith(
-        f"The recording of this image is no longer kept: {later} later samplings needed the memory"
+        f"The recording of this image is no longer kept: {later} samplings came after it, and memory_limit_mb (0) is not enough for all."
     )
     assert "Raise memory_limit_mb in Record Attention and run again" in text
     assert (
@@ -63,7 +64,7 @@ def test_the_first_of_many_is_found_or_known_to_be_gone(later):
 
 def test_one_later_sampling_is_not_samplings():
     r = recording(small(0), small(1), limit=1)
-    assert "no longer kept: 1 later sampling needed the memory (memory_limit_mb is 0)" in refusal(
+    assert "no longer kept: 1 sampling came after it, and memory_limit_mb (0) is not" in refusal(
         r, latents(0)
     )
 
@@ -74,21 +75,21 @@ def test_what_was_read_last_stays():
     r.match(latents(0))
     r.add(runs[3])
     assert [id(run) for run in r.runs] == [id(runs[n]) for n in (0, 2, 3)]
-    assert "2 later samplings" in refusal(r, latents(1))
+    assert "2 samplings came" in refusal(r, latents(1))
 
 
 def test_the_number_of_runs_is_bounded_and_so_is_what_is_known_of_others():
     r = recording(*(Run(LAYOUT, traces=traces_of(latents(n))) for n in range(MAX_RUNS + 2)))
     assert len(r.runs) == MAX_RUNS
     text = refusal(r, latents(1))
-    assert f"{MAX_RUNS} later samplings came after it, and Record Attention keeps {MAX_RUNS}" in text
+    assert f"{MAX_RUNS} samplings came after it, and Record Attention keeps no more than {MAX_RUNS}" in text
     assert "Raise memory_limit_mb" not in text
     for n in range(MAX_RUNS + 2, MAX_RUNS + 2 + 40):
         r.add(Run(LAYOUT, traces=traces_of(latents(n, count=128, size=(1, 1)))))
-    r.add(Run(LAYOUT, traces=traces_of(latents(9999, count=MAX_FORGOTTEN))))
+    r.add(Run(LAYOUT, traces=traces_of(latents(9999, count=MAX_NAMES))))
     for n in range(MAX_RUNS):
         r.add(Run(LAYOUT, traces=traces_of(latents(10_000 + n))))
-    assert len(r._gone) == MAX_FORGOTTEN and len(r._looks_gone) == MAX_RUNS
+    assert len(r._forgotten._names) == MAX_NAMES and len(r._forgotten._looks) == MAX_LOOKS
     assert "matches none of the images" in refusal(r, latents(1))
 
 
@@ -98,7 +99,7 @@ def test_a_forgotten_image_that_is_sampled_again_is_there_again():
     again = small(0)
     r.add(again)
     assert r.match(latents(0))[0].run is again
-    assert "1 later sampling" in refusal(r, latents(1))
+    assert "1 sampling came" in refusal(r, latents(1))
 
 
 def test_older_runs_are_pooled_before_any_is_forgotten():
@@ -117,7 +118,14 @@ def test_older_runs_are_pooled_before_any_is_forgotten():
     assert sum(run.nbytes for run in tight) <= 1.4 * whole
     floor.memory_limit = whole
     floor.add(fine(4))
-    assert len(floor.runs) == 1 and "4 later samplings" in refusal(floor, latents(0))
+    assert len(floor.runs) == 1 and "4 samplings came" in refusal(floor, latents(0))
+
+
+def test_nothing_is_pooled_in_vain():
+    """Build Head Relevance keeps one run at a time."""
+    runs = [fine(n) for n in range(2)]
+    r = recording(*runs, limit=runs[0].nbytes - 1)
+    assert len(r.runs) == 1 and grids(runs[0]) == list(FINE)
 
 
 def test_pooling_takes_means_and_says_so():
@@ -181,7 +189,7 @@ def test_a_run_that_another_continues_is_the_first_to_go():
     r.memory_limit = int(3.1 * base.nbytes)
     r.add(run_of(latents(9)))
     assert not any(run is half for run in r.runs) and grids(base) == list(FINE)
-    assert "2 later samplings" not in refusal(r, latents(1)) and "3 later samplings" in refusal(r, latents(1))
+    assert "2 samplings" not in refusal(r, latents(1)) and "3 samplings came" in refusal(r, latents(1))
 
 
 def test_a_continued_run_that_is_read_after_all_is_like_any_other():
@@ -207,5 +215,23 @@ def test_remembered_runs_are_forgotten_alike():
         memory.add(run)
     assert memory.match(latents(2)) == (memory.runs[0], "")
     text = refusal(memory, latents(0))
-    assert text.startswith("The run of this image is no longer kept: 2 later samplings needed the memory")
+    assert text.startswith(
+        "The run of this image is no longer kept: 2 samplings came after it, and memory_limit_mb (0)"
+    )
     assert "memory_limit_mb in Remember Run" in text
+
+
+def test_what_was_continued_never_stands_for_a_changed_latent():
+    """The last but one step of a chain looks almost like the image."""
+    image = latents(3)
+    steps = [image + 0.05 * latents(n + 50) for n in range(3)]
+    runs = [run_of(step, entry(prompt("cat"))) for step in steps]
+    r = recording(runs[0])
+    for earlier, run in zip(runs, runs[1:], strict=False):
+        r.add(run, instead_of=earlier)
+    r.add(run_of(latents(4), entry(prompt("dog"))))
+    assert r.match(steps[1] * 1.5)[0].run is runs[2]
+    r.memory_limit = 2 * runs[0].nbytes
+    r.add(run_of(latents(5)))
+    assert [id(run) for run in r.runs[:1]] == [id(runs[2])]
+    assert r.match(steps[1] * 1.5)[0].run is runs[2]
