@@ -26,8 +26,12 @@ def refusal(studio, role: str, model=None, positive=None, negative=None, latent=
 @pytest.mark.parametrize(
     ("recorded", "cfg", "says"),
     [
-        (False, 7.0, "because `negative` is off in Record Attention. Switch it on, and sample again."),
-        (False, 1.0, "`negative` is off in Record Attention, and CFG is 1"),
+        (
+            False,
+            7.0,
+            "because `negative` is off. Switch `negative` on in Record Attention, and sample again.",
+        ),
+        (False, 1.0, "because `negative` is off, and because CFG is 1"),
         (True, 1.0, "The negative prompt was not evaluated, because CFG is 1: ComfyUI then leaves it out."),
     ],
 )
@@ -84,7 +88,10 @@ def test_a_guider_of_another_kind():
         latents.append(rig.sample_custom(guider))
     assert torch.equal(*latents)
     said = refusal(studio, "negative", latent=latents[0])
-    assert said.startswith("The sampler never evaluated the negative prompt") and "guider or another node" in said
+    assert (
+        said.startswith("The sampler never evaluated the negative prompt")
+        and "guider or another node" in said
+    )
 
 
 def test_a_positive_prompt_for_another_part_of_the_schedule():
