@@ -14,7 +14,6 @@ import comfy.ldm.modules.attention
 import comfy.patcher_extension
 import torch
 from comfy.ldm.modules.attention import BasicTransformerBlock, CrossAttention
-from comfy.utils import ATTR_UNSET
 
 from ..hrv.layout import PARTS, Block, Layout
 
@@ -24,6 +23,7 @@ UNET = "diffusion_model"
 Patches = Mapping[str, Any]
 """Path → what stands there in place of what lies on the network."""
 AS_IT_LIES: Patches = {}
+CROSS_ATTENTION = {"to_q", "to_k", "to_v"}
 
 
 class UnsupportedModel(ValueError):
@@ -48,7 +48,7 @@ def layout_of_model(patcher) -> Layout:
     before, own = _original(patcher), getattr(patcher, "object_patches", AS_IT_LIES)
     unet, found = None, {}
     for patches in (before, {**before, **own}) if own else (before,):
-        unet = _part(patcher.model, UNET, UNET, patches)
+        unet = _uncompiled(patches.get(UNET, getattr(patcher.model, UNET, None)))
         found.update({block.key: block for block, _ in transformers(unet, patches)})
     return _layout(found, unet)
 
@@ -75,43 +75,44 @@ def cross_attention_layers(unet) -> Iterator[tuple[Block, CrossAttention]]:
 def transformers(unet, patches: Patches = AS_IT_LIES) -> Iterator[tuple[Block, BasicTransformerBlock]]:
     """Every transformer that has such a layer, in the same order, where these patches lie on the network."""
     for part, index, stage, path in _stages(unet, patches):
-        for layer, layer_path in _children(stage, path, patches):
-            blocks_path = f"{layer_path}.transformer_blocks"
-            blocks = _part(layer, "transformer_blocks", blocks_path, patches)
-            if blocks is None or hasattr(
-                layer, "time_stack"
+        for name in _parts(stage):
+            layer, layer_path = _part(stage, name, path, patches)
+            blocks, blocks_path = _part(layer, "transformer_blocks", layer_path, patches)
+            if blocks is None or "time_stack" in _parts(
+                layer
             ):  # a video model's layers take its frames together
                 continue
-            for number, (transformer, its_path) in enumerate(_children(blocks, blocks_path, patches)):
-                attention = _part(transformer, "attn2", f"{its_path}.attn2", patches)
-                if _is_cross_attention(attention):
+            for number, name_in_blocks in enumerate(_parts(blocks)):
+                transformer, its_path = _part(blocks, name_in_blocks, blocks_path, patches)
+                attention, _ = _part(transformer, "attn2", its_path, patches)
+                if CROSS_ATTENTION <= _parts(attention).keys() and hasattr(attention, "heads"):
                     yield Block(part, index, number, attention.heads), transformer
 
 
 def _stages(unet, patches: Patches) -> Iterator[tuple[str, int, Any, str]]:
     """(part, block number, module, its path) of each stage of a UNet; none for another kind of network."""
-    inputs, middle, outputs = (f"{UNET}.{name}" for name in ("input_blocks", "middle_block", "output_blocks"))
-    for part, path in (("input", inputs), ("middle", middle), ("output", outputs)):
-        found = _part(unet, path.rpartition(".")[2], path, patches)
-        stages = [(found, path)] if part == "middle" else _children(found, path, patches)
-        yield from ((part, index, *stage) for index, stage in enumerate(stages) if stage[0] is not None)
+    for part, name in (("input", "input_blocks"), ("middle", "middle_block"), ("output", "output_blocks")):
+        found, path = _part(unet, name, UNET, patches)
+        if part == "middle":
+            yield part, 0, found, path
+        else:
+            for index, number in enumerate(_parts(found)):
+                yield part, index, *_part(found, number, path, patches)
 
 
-def _children(module, path: str, patches: Patches) -> Iterator[tuple[Any, str]]:
-    """The modules in a list of modules, and their paths."""
-    for name in getattr(module, "_modules", ()):
-        child = f"{path}.{name}"
-        yield _part(module, name, child, patches), child
+def _part(parent, name: str, path: str, patches: Patches) -> tuple[Any, str]:
+    """The module of this name in the one at `path`, where these patches lie on the network, and its own path; None if there is
+    none. Paths are only needed for patches."""
+    found = _parts(parent).get(name)
+    if patches:
+        path = f"{path}.{name}"
+        found = patches.get(path, found)
+    return _parts(found).get("_orig_mod", found), path
 
 
-def _part(parent, name: str, path: str, patches: Patches):
-    """An attribute of a module, where these patches lie on the network; None if there is none."""
-    found = patches[path] if path in patches else getattr(parent, name, None)
-    return None if found is ATTR_UNSET else _uncompiled(found)
-
-
-def _is_cross_attention(attention) -> bool:
-    return all(hasattr(attention, name) for name in ("to_q", "to_k", "to_v", "heads"))
+def _parts(module) -> Mapping[str, Any]:
+    """The modules in a module, by name; looked up like this because it is done often."""
+    return getattr(module, "_modules", AS_IT_LIES)
 
 
 def _original(patcher) -> Patches:

@@ -218,7 +218,7 @@ class Capture(Following):
         if rest or entry.batch != chunk.batch:
             self.warn(
                 f"A prompt of {length} tokens for {entry.batch} pictures reached the model with {tokens} tokens for "
-                f"{chunk.batch}, because another node changes prompts or batches (NegPip, attention couple and the like). "
+                f"{chunk.batch}, because another node changes prompts or batches (attention couple and the like). "
                 "Those steps were not recorded.",
                 cause="prompt",
             )
@@ -259,7 +259,7 @@ class Capture(Following):
         self, number: int, row: Row, call: _Call, q: torch.Tensor, k: torch.Tensor, grid: tuple[int, int]
     ) -> None:
         self.warn(
-            f"Another node changes rows, pixels or tokens inside the model (NegPip, attention couple and the like): "
+            f"Another node changes rows, pixels or tokens inside the model (attention couple, token merging and the like): "
             f"layer {self.layout.blocks[number]} had {q.shape[0]} rows of {q.shape[1]} pixels and {k.shape[1]} tokens "
             f"where {call.batch} of {grid[0]}×{grid[1]} and {row.keys} were expected. Such layers were left out.",
             cause="layer",

@@ -33,8 +33,8 @@ LESS_MEMORY = (
 LOSS_SCALE = 1024.0
 """Small gradients would be lost in half precision; a power of two changes nothing else."""
 NOT_FITTING = (
-    "Another node changes prompts, batches or the size of what the model is given (NegPip, attention couple, tiles and the "
-    "like). Those steps were not excited."
+    "Another node changes prompts, batches or the size of what the model is given (attention couple, tiles and the like). "
+    "Those steps were not excited."
 )
 NO_NOUNS = (
     "Attend and Excite found no thing in the prompt by itself. Name the words to excite in its words input."

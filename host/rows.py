@@ -115,7 +115,8 @@ class Conditionings:
 def guidance_of(guider) -> float | None:
     """The CFG at which a guider may leave the negative prompt out, as ComfyUI does at 1; None where it works otherwise."""
     always = guider.model_options.get("disable_cfg1_optimization", False)
-    if always or type(guider).predict_noise is not comfy.samplers.CFGGuider.predict_noise:
+    own = getattr(type(guider), "predict_noise", None)
+    if always or own is not comfy.samplers.CFGGuider.predict_noise:
         return None
     return float(guider.cfg)
 

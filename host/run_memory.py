@@ -100,7 +100,7 @@ class RememberedSampling(Following):
             if context.shape[1] % length:
                 self.warn(
                     f"A prompt of {length} tokens reached the model with {context.shape[1]}, because another node changes "
-                    "prompts (NegPip, attention couple and the like). Those steps were not remembered.",
+                    "prompts (attention couple and the like). Those steps were not remembered.",
                     cause="prompt",
                 )
                 continue

@@ -175,7 +175,7 @@ class SteeredSampling(Following):
         if length not in (prompt.length, 2 * prompt.length) or tokens % length:
             self.warn(
                 f"A prompt of {prompt.length} tokens reached the model with {tokens}, because another node changes prompts "
-                "(NegPip, attention couple and the like). Those steps were not steered.",
+                "(attention couple and the like). Those steps were not steered.",
                 cause="prompt",
             )
             return None
@@ -215,7 +215,7 @@ class SteeredSampling(Following):
         if len(fitting) < len(steered):
             expected = next(part.keys for part in steered if part not in fitting)
             self.warn(
-                "Another node changes rows or tokens inside the model (NegPip, attention couple and the like): layer "
+                "Another node changes rows or tokens inside the model (attention couple and the like): layer "
                 f"{self.layout.blocks[number]} had {v.shape[0]} rows of {v.shape[1]} tokens where {rows} of {expected} were "
                 "expected. Such layers were not steered.",
                 cause="layer",

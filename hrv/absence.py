@@ -19,10 +19,10 @@ NO_STEP = (
     "No step of this sampling lies between start_percent ({start:g}) and end_percent ({end:g}) of Record Attention, so nothing "
     "was recorded. Widen the two, and sample again."
 )
-SWITCHED_OFF = "The negative prompt was not recorded, because `negative` is off in Record Attention. Switch it on, and sample again."
+SWITCHED_OFF = "The negative prompt was not recorded, because `negative` is off. Switch `negative` on in Record Attention, and sample again."
 SWITCHED_OFF_AT_ONE = (
-    "The negative prompt was not recorded, because `negative` is off in Record Attention, and CFG is 1, at which ComfyUI leaves "
-    "it out. Switch it on, raise CFG above 1, and sample again."
+    "The negative prompt was not recorded, because `negative` is off, and because CFG is 1: ComfyUI then leaves it out. Switch "
+    "`negative` on in Record Attention, raise CFG above 1, and sample again."
 )
 NOT_FOLLOWED = "Nothing was recorded, because another node runs the model in a way that cannot be followed."
 CFG_IS_ONE = (

@@ -26,8 +26,12 @@ def refusal(studio, role: str, model=None, positive=None, negative=None, latent=
 @pytest.mark.parametrize(
     ("recorded", "cfg", "says"),
     [
-        (False, 7.0, "because `negative` is off in Record Attention. Switch it on, and sample again."),
-        (False, 1.0, "`negative` is off in Record Attention, and CFG is 1"),
+        (
+            False,
+            7.0,
+            "because `negative` is off. Switch `negative` on in Record Attention, and sample again.",
+        ),
+        (False, 1.0, "because `negative` is off, and because CFG is 1"),
         (True, 1.0, "The negative prompt was not evaluated, because CFG is 1: ComfyUI then leaves it out."),
     ],
 )

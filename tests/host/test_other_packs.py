@@ -66,9 +66,9 @@ def test_attention_patches_of_the_same_length(studio):
     right(studio, change)
 
 
-@way("attn2 patch that changes the context length (NegPip)", maps="one warning")
+@way("attn2 patch that changes the context length", maps="one warning")
 def test_a_patch_that_adds_tokens(studio, caplog):
-    """Like NegPip: the context grows inside the model."""
+    """The context grows inside the model."""
 
     def change(model):
         def patch(n, context, value, extra):

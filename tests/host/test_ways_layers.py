@@ -204,6 +204,7 @@ def doubled_rows(model):
     return clone
 
 
+@way("All layers left out", maps="none, and the reader is told why and nothing else")
 def test_the_reader_gets_the_true_reason_alone(studio):
     """Case D6: nothing about the sampler's inputs, which are connected."""
     latent = stand_ins.draw(studio, doubled_rows(studio.recorded))

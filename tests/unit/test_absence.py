@@ -20,8 +20,8 @@ def why(told: dict, losses=(), **facts) -> str:
 @pytest.mark.parametrize(
     ("told", "facts", "says"),
     [
-        ({**NEGATIVE, "wanted": False}, {}, "`negative` is off in Record Attention. Switch it on, and sample"),
-        ({**NEGATIVE, "wanted": False}, {"cfg": 1.0}, "`negative` is off in Record Attention, and CFG is 1"),
+        ({**NEGATIVE, "wanted": False}, {}, "`negative` is off. Switch `negative` on in Record Attention, and sample"),
+        ({**NEGATIVE, "wanted": False}, {"cfg": 1.0}, "`negative` is off, and because CFG is 1"),
         (NEGATIVE, {"cfg": 1.0}, "was not evaluated, because CFG is 1: ComfyUI then leaves it out. Raise CFG above 1"),
         (NEGATIVE, {"cfg": None}, "never evaluated the negative prompt.*guider or another node leaves it out"),
         (NEGATIVE, {}, "never evaluated the negative prompt"),
