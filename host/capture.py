@@ -202,7 +202,7 @@ class Capture(Following):
         if crop[:2] != shape:
             self.warn(
                 f"The model was given a piece of {shape[0]}×{shape[1]} latent pixels where {crop[0]}×{crop[1]} were "
-                "expected, because another node samples in tiles. Those steps were not recorded.",
+                "expected, because another node samples in tiles or in another size. Those steps were not recorded.",
                 cause="tiles",
             )
             return None
