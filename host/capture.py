@@ -42,6 +42,7 @@ class Capture(Following):
         super().__init__(run.layout, run.warnings)
         self.run = run
         self.options = options
+        self._registry = registry
         self._entries = Entries(run, registry, options.time_bins, self.warn)
         self._sums = Accumulator(run, options.time_bins, options.memory_limit)
         self._edges: list[float] | None = None
