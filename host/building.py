@@ -161,7 +161,8 @@ class Builder:
         )  # fmt: skip
         run = self._recorder.recording.runs[-1]
         if not self.tally.add(run):
-            raise ValueError(f"Nothing could be counted. {run.explanation}".strip())
+            why = run.absent.get("positive") or run.explanation
+            raise ValueError(f"Nothing could be counted. {why}".strip())
         self.notes += [warning for warning in run.warnings if warning not in self.notes]
 
     def _encoded(self, first: int) -> Iterator[tuple[int, str, list, list]]:
@@ -207,7 +208,7 @@ class Builder:
         if set(earlier.concepts) != set(self._words.concepts):
             raise ValueError(
                 f"The vectors in continue_from have other concepts ({', '.join(earlier.concepts)}) than the ones chosen here "
-                f"({', '.join(self._words.concepts)})."
+                f"({', '.join(self._words.concepts)}). Choose the same concepts, or leave continue_from unconnected."
             )
 
 

@@ -42,6 +42,7 @@ class Capture(Following):
         super().__init__(run.layout, run.warnings)
         self.run = run
         self.options = options
+        self._registry = registry
         self._entries = Entries(run, registry, options.time_bins, self.warn)
         self._sums = Accumulator(run, options.time_bins, options.memory_limit)
         self._edges: list[float] | None = None
@@ -202,7 +203,7 @@ class Capture(Following):
         if crop[:2] != shape:
             self.warn(
                 f"The model was given a piece of {shape[0]}×{shape[1]} latent pixels where {crop[0]}×{crop[1]} were "
-                "expected, because another node samples in tiles. Those steps were not recorded.",
+                "expected, because another node samples in tiles or in another size. Those steps were not recorded.",
                 cause="tiles",
             )
             return None

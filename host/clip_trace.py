@@ -37,8 +37,8 @@ CHANGED = (
     "first text; each column may hold a part of another one."
 )
 PARTLY_KNOWN = (
-    "A part of the prompt was not encoded by the CLIP that comes out of Record Attention (or of a steering node); its words "
-    "are not known."
+    "A part of the prompt was not encoded by the CLIP that comes out of Record Attention (or of a steering node), "
+    "or was changed afterwards; its words are not known."
 )
 SEVERAL = (
     "This conditioning holds another prompt for each picture of the batch (batch prompt schedules and the like), so its words "

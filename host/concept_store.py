@@ -22,7 +22,7 @@ def load(name: str) -> ConceptWords:
     path = _files().get(name)
     if path is None:
         raise ValueError(
-            f"{name}.json is not in {paths.concept_folders()[0]} any more. Choose other concepts."
+            f"{name}.json is not in {paths.concept_folders()[0]}. Choose other concepts, or put the file there."
         )
     return concepts.read(path)
 

@@ -1,11 +1,12 @@
 """What Edit Prompt tells the artist when the two samplings do not belong together."""
 
 UNKNOWN_WORDS = (
-    "{which} picture's words are not known: its text node uses a CLIP that was not traced. Connect the CLIP output of Remember "
-    "Run (or Record Attention) to both text nodes. Nothing was taken over by words."
+    "{which} picture's words are not known, so nothing was taken over by words. If its text node's CLIP comes neither from "
+    "Remember Run nor from Record Attention, connect the clip output of one of them to both text nodes. If it does, another node "
+    "made or changed the prompt after it was encoded."
 )
 OTHER_STEPS = (
-    "Edit Prompt: the second sampler takes steps that the first did not take. Both samplers need the same steps, sampler, "
+    "Edit Prompt: the second sampler takes steps that the first did not take, or that were not remembered. Both samplers need the same steps, sampler, "
     "scheduler and denoise. Such steps were not edited."
 )
 OTHER_START = (
@@ -18,5 +19,5 @@ OTHER_SIZE = (
 )
 OTHER_MODEL = (
     "Edit Prompt: this model no longer draws the first picture as the first sampler did, because a LoRA, a ControlNet, "
-    "steering or guidance is on one of them only. The first picture's attention is that of the second sampler's model."
+    "steering or guidance is on one of them only, or with another strength. The first picture's attention is that of the second sampler's model."
 )

@@ -12,7 +12,7 @@ from ..hrv.steering import TokenFactors, missing_words, token_factors
 from .clip_trace import find_prompt, registries_of
 from .edit_messages import OTHER_MODEL, OTHER_SIZE, OTHER_START, OTHER_STEPS, UNKNOWN_WORDS
 from .edited_layers import EditedLayers, EditedRows
-from .following import Following
+from .following import NOT_FOLLOWED, Following, why_unknown
 from .replay import Kind, Taken, replay
 from .rows import POSITIVE, Chunk, Conditionings, Owner
 
@@ -54,7 +54,7 @@ class EditedSampling(Following):
                 "They are compared in order; prompts without a counterpart are not edited."
             )
         for owner in owners:
-            self._compare(owner, find_prompt(owner.cond, registries)[0])
+            self._compare(owner, *find_prompt(owner.cond, registries))
         steering = self.options.steering
         if steering is not None and self._prompts:
             for complaint in missing_words(steering, list(self._prompts.values())):
@@ -63,11 +63,13 @@ class EditedSampling(Following):
         percents = {"attn1": self.options.self_percent, "attn2": self.options.cross_percent}
         self._edges = {kind: float(to_sigma(percent)) for kind, percent in percents.items() if percent > 0}
 
-    def _compare(self, owner: Owner, prompt: Prompt | None) -> None:
+    def _compare(self, owner: Owner, prompt: Prompt | None, warning: str | None) -> None:
         before = self.run.prompts.get(owner.index)
         if prompt is None:
-            self.warn(UNKNOWN_WORDS.format(which="The second"))
+            self.warn(warning or why_unknown(owner, UNKNOWN_WORDS.format(which="The second")))
             return
+        if warning:
+            self.warn(warning)
         self._prompts[owner.index] = prompt
         alignment = None
         if before is None:
@@ -117,7 +119,7 @@ class EditedSampling(Following):
                 "the positive prompt was evaluated in none of the steps before cross_percent or self_percent."
             )
             if not self._evaluations:
-                why = "another node runs the model in a way that cannot be followed."
+                why = NOT_FOLLOWED
             elif not self._in_time:
                 why = "no step of the second sampler lies before cross_percent or self_percent."
             self.warn(f"Edit Prompt changed nothing: {why}")

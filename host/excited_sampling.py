@@ -14,7 +14,7 @@ from ..hrv.layout import Layout
 from ..hrv.prompt import Prompt
 from ..hrv.steering import missing_words
 from .clip_trace import TextRegistry
-from .following import Following, ran_out_of_memory
+from .following import NOT_FOLLOWED, Following, ran_out_of_memory
 from .gradients import DIFFERENTIABLE_ATTENTION, Reached, differentiable, until_layer
 from .prompt_edit import Editor
 from .recorder import Recorder
@@ -23,8 +23,9 @@ from .run_memory import Rememberer
 from .wrapping import CALC_COND_BATCH, DIFFUSION_MODEL
 
 UNKNOWN_WORDS = (
-    "Nothing was excited in a prompt whose words are not known: its text node uses a CLIP that was not traced. Connect that "
-    "CLIP through Record Attention, or through the clip input and output of Attend and Excite."
+    "Nothing was excited in a prompt whose words are not known. If its text node's CLIP comes neither from Record Attention nor "
+    "from Attend and Excite, connect it through the clip input and output of one of them. If it does, another node made or "
+    "changed the prompt after it was encoded."
 )
 LESS_MEMORY = (
     "The rest of the picture is made without it: its gradient takes more memory than sampling does. A smaller picture or "
@@ -101,7 +102,7 @@ class ExcitedSampling(Following):
 
     def _why_idle(self) -> str:
         if not self._asked:
-            return "another node runs the model in a way that cannot be followed."
+            return NOT_FOLLOWED
         if not self._in_time:
             return "no step of the sampler lies between start_percent and end_percent."
         if self._limited:

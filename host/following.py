@@ -11,13 +11,14 @@ from typing import Any, ClassVar, TypeVar
 
 import torch
 
+from ..hrv.absence import ZEROED
 from ..hrv.layout import Layout
 from ..hrv.prompt import Prompt
 from . import log
 from .blocks import attend, cross_attention_layers, has_foreign_forward
 from .cancel import CANCELS
 from .clip_trace import TextRegistry, find_prompt, registries_of
-from .rows import POSITIVE, Chunk, Conditionings, Owner, chunks_of
+from .rows import POSITIVE, Chunk, Conditionings, Owner, chunks_of, is_zeroed
 
 OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
 
@@ -25,6 +26,7 @@ Values = Callable[..., torch.Tensor]
 """(number of the layer, its module, q, k, v, extra_options) → the v that the layer goes on with."""
 
 
+NOT_FOLLOWED = "the sampler took no step, or another node runs the model in a way that cannot be followed."
 LOSSES = ("words", "rows", "tiles", "prompt", "fit", "layer", "own way")
 """Causes of the warnings that say why something was not followed."""
 
@@ -98,8 +100,8 @@ class Following:
                 continue
             prompt, warning = find_prompt(owner.cond, registries)
             if prompt is None:
-                self.lost["words"] = warning or unknown
-                self.warn(warning or unknown)
+                self.lost["words"] = warning or why_unknown(owner, unknown)
+                self.warn(self.lost["words"])
                 continue
             if warning:
                 self.warn(warning)
@@ -166,6 +168,11 @@ class Following:
                 f"{'it' if missing == 1 else 'them'} its own way (NAG and the like).",
                 cause="own way",
             )
+
+
+def why_unknown(owner: Owner, unknown: str) -> str:
+    """Why the words of a prompt are not known: it has none, or what `unknown` says."""
+    return ZEROED.format(role=owner.role) if is_zeroed(owner.cond) else unknown
 
 
 def begun(make: Callable[[], Followed], doing: str) -> Followed | None:

@@ -12,14 +12,15 @@ from ..hrv.layout import Layout
 from ..hrv.prompt import Prompt
 from ..hrv.steering import Steering, TokenFactors, missing_words, scale_values, token_factors
 from .clip_trace import TextRegistry
-from .following import Following
+from .following import NOT_FOLLOWED, Following
 from .rows import POSITIVE, Owner, is_limited
 
 STEERED_ROWS = "hrv_steered_rows"
 """Where transformer_options hold the `SteeredRows` of a call, for a recorder that wants them."""
 UNKNOWN_WORDS = (
-    "Nothing was steered in a prompt whose words are not known: its text node uses a CLIP that was not traced. Connect that "
-    "CLIP through Record Attention, or through the clip input and output of the steering node."
+    "Nothing was steered in a prompt whose words are not known. If its text node's CLIP comes neither from Record Attention nor "
+    "from the steering node, connect it through the clip input and output of one of them. If it does, another node made or "
+    "changed the prompt after it was encoded."
 )
 
 
@@ -102,7 +103,7 @@ class SteeredSampling(Following):
 
     def _why_idle(self, number: int) -> str:
         if not self._calls:
-            return "another node runs the model in a way that cannot be followed."
+            return NOT_FOLLOWED
         if number not in self._in_time:
             return "no step of the sampler lies between start_percent and end_percent."
         if self._limited:

@@ -63,7 +63,9 @@ def load(name: str, progress: Progress) -> HeadRelevance:
             return _published(entry, progress)
     path = find(name)
     if path is None:
-        raise ValueError(f"{name} is not in {paths.own_folder()} any more. Choose other vectors.")
+        raise ValueError(
+            f"{name} is not in {paths.own_folder()}. Choose other vectors, or put the file there."
+        )
     if path.suffix == ".npy":
         return convert_by_hand(path, tuple(catalogue().values()))
     return vector_files.read(path)

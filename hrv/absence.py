@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 ZEROED = (
-    "The {role} prompt is zeroed (ConditioningZeroOut), so it has no words. Encode a text to read its words."
+    "The {role} prompt is zeroed (ConditioningZeroOut), so it has no words. Connect a text node in its place."
 )
 NOTHING_CONNECTED = {
     "positive": "No positive prompt reached the sampler: its conditioning is empty. Connect a text node to it, and sample again.",

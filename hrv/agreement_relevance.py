@@ -152,7 +152,8 @@ def sums_of(vectors: HeadRelevance) -> AgreementSums:
     `construction`."""
     if not is_agreement(vectors):
         raise ValueError(
-            "These vectors were not built by agreement, so nothing can be added to them in that way."
+            "The vectors in continue_from were not built by agreement, so nothing can be added to them by that method. Set method to "
+            "votes, or leave continue_from unconnected."
         )
     totals, seen = [0.0] * len(vectors.concepts), [0] * len(vectors.concepts)
     for part in parts_of(vectors.metadata):

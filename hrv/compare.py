@@ -98,6 +98,10 @@ def named_concepts(vectors: HeadRelevance, text: str) -> list[str]:
     """The concepts that are meant, as the vectors write them, each once. Raises ValueError for fewer than two."""
     asked = split_names(text) or list(vectors.concepts)
     names = list(dict.fromkeys(vectors.concepts[vectors.index(name)] for name in asked))
+    if len(vectors.concepts) < 2:
+        raise ValueError(
+            f"These vectors have one concept only, {names[0]}; a comparison needs two at least. Pick others in Load Head Relevance."
+        )
     if len(names) < 2:
         raise ValueError(
             f"Only {names[0]} is named in concepts; a comparison needs two at least. These vectors have: "

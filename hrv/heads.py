@@ -27,7 +27,12 @@ class HeadSelection:
     def check(self, layout: Layout) -> None:
         """Raises ValueError unless the selection was made for a network of this layout."""
         if self.layout != layout:
+            other = (
+                f"has {layout.heads}"
+                if layout.heads != self.layout.heads
+                else "has as many, but in other places of the network"
+            )
             raise ValueError(
-                f"These heads were chosen for a model with {self.layout.heads} heads; this model has "
-                f"{layout.heads}. Choose the heads with vectors made for this model."
+                f"These heads were chosen for a model with {self.layout.heads} heads; this model {other}. Choose the heads with "
+                "vectors made for this model."
             )

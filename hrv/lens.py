@@ -158,7 +158,10 @@ def look(
     typed = (prompt_text, tokenize)
     names, missing = _pinned(matches, words, unit, typed)
     if missing:
-        warnings.append(f"Pinned, but not in the prompt, and so left out: {', '.join(missing)}.")
+        where = (
+            "the prompt" if len({id(match.run) for match in matches}) == 1 else "the prompt of every image"
+        )
+        warnings.append(f"Pinned, but not in {where}, and so left out: {', '.join(missing)}.")
     frames, sights, room = [], [], PAYLOAD_BYTES
     for number, match in enumerate(matches):
         progress(number, len(matches))

@@ -147,7 +147,7 @@ class Recording(RunShelf[Run]):
     node, kept, done = "Record Attention", "recording", "recorded"
     nothing = (
         "Nothing has been recorded yet. Connect Record Attention's model output to the sampler, and the sampler's latent to this "
-        "node."
+        "node. If they are connected, ComfyUI still had the latent from before: change the seed, and run again."
     )
 
     def __init__(self, layout: Layout | None, memory_limit: int, problem: str | None = None):

@@ -98,7 +98,7 @@ class RunMemory(RunShelf[SourceRun]):
     node, kept, done = "Remember Run", "run", "remembered"
     nothing = (
         "Nothing has been remembered yet. Connect Remember Run's model output to the first sampler, and that sampler's latent to "
-        "this node."
+        "this node. If they are connected, ComfyUI still had the latent from before: change the seed, and run again."
     )
 
     connect = "Connect the latent that comes out of the first sampler."

@@ -1,7 +1,8 @@
 // What can be known of a node before it runs: a missing CLIP, words that are not in the prompt. Only what is certain is told.
 
-import * as entries from "../words/entries.js";
+import { missingNames } from "../words/entries.js";
 import { isTraced, promptOf, upstream } from "../words/graph.js";
+import { splitNames } from "../words/names.js";
 
 const RECORD = "HRVRecordAttention";
 // nodes whose `clip` output notes the words of what it encodes
@@ -78,15 +79,7 @@ function aboutWords(node, fields, role, { texts, complete, encoders }) {
   if (!all.some((text) => text.trim())) return WITHOUT_CHIPS.has(node.type) ? ["The prompt is empty."] : [];
   if (!name || fields.locked(name) || (node.type === "HRVPromptEdit" && !fields.locked("vectors"))) return [];
   const field = String(fields.get(name) ?? "");
-  if (!many && /[,\n]/.test(field)) return [];
-  const missing = (entries.missingNames ?? missingNames)(field, all);
+  if (!many && splitNames(field).length > 1) return []; // one phrase with a comma
+  const missing = missingNames(field, all);
   return missing.length ? [`${quoted(missing)} ${missing.length > 1 ? "are" : "is"} not in the ${whose}.`] : [];
-}
-
-/** Until js/words/entries.js says it: names of which the texts do not even have the letters. */
-function missingNames(field, texts) {
-  const letters = (text) => text.normalize("NFC").toLowerCase().replace(/[^\p{L}\p{N}\p{So}]+/gu, "");
-  const all = texts.map(letters);
-  const names = field.split(/[,\n]/).map((name) => name.trim()).filter(Boolean);
-  return names.filter((name) => !all.some((text) => text.includes(letters(name.replace(/#\s*\d+$/, "")))));
 }

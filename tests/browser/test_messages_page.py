@@ -1,7 +1,5 @@
 """What the pack's nodes say in ComfyUI's page: errors, warnings and notes, in the node itself, and never in the saved graph."""
 
-import json
-
 import pytest
 from editor import example
 from test_words_page import FAKE, NEW_NODE, TO_SUBGRAPH, UNPACK
@@ -213,11 +211,8 @@ BEFORE = (
     FAKE
     + """
     const { knownBefore } = await import("/extensions/ComfyUI-HRV/messages/before.js");
-    const fieldsFor = (node) => ({
-        get: (name) => node.widgets.find((w) => w.name === name)?.value,
-        locked: (name) => node.inputs.some((i) => i.name === name && i.link != null),
-    });
-    const known = (node) => knownBefore(node, fieldsFor, graph);
+    const { fieldsOf } = await import("/extensions/ComfyUI-HRV/page/node.js");
+    const known = (...nodes) => { newer(); return nodes.flatMap((node) => knownBefore(node, (other) => fieldsOf(other, {}), graph)); };
     const loader = () => node(1, "CheckpointLoaderSimple", {}, { MODEL: "MODEL", CLIP: "CLIP" });
     const record = (clip, negative = false) => node(2, "HRVRecordAttention", { model: ["MODEL", 1], clip: clip ? ["CLIP", 1, 1] : ["CLIP"] },
         { MODEL: "MODEL", CLIP: "CLIP", attention: "HRV_ATTENTION" }, { negative });
@@ -237,7 +232,7 @@ NOT_HERE = (
 NO_CLIP_HERE = f"{NO_CLIP} Connect the loader's CLIP here and this node's clip output to your text nodes."
 OFF = "The negative prompt is not recorded. Switch `negative` on in Record Attention."
 KNOWN = {
-    "all is well": ("loader(); const r = record(1); encode(3, 'a cat', 2); encode(4, '', 2); draw(5, 3, 4); return [...known(r), ...known(heat({ words: 'cat' }))]", []),
+    "all is well": ("loader(); const r = record(1); encode(3, 'a cat', 2); encode(4, '', 2); draw(5, 3, 4); return known(r, heat({ words: 'cat' }))", []),
     "no clip": ("loader(); const r = record(0); encode(3, 'a cat', 1); encode(4, '', 1); draw(5, 3, 4); return known(r)", [NO_CLIP_HERE]),
     "no clip, and text nodes hang on the output that has none": (
         "loader(); const r = record(0); encode(3, 'a cat', 2); encode(4, '', 2); draw(5, 3, 4); return known(r)", [NO_CLIP_HERE]),
@@ -245,7 +240,7 @@ KNOWN = {
     "muted": ("loader(); const r = record(0); r.mode = 2; return known(r)", []),
     "a steering node notes the words": (
         "loader(); const r = record(0); node(6, 'HRVScaleHeads', { model: ['MODEL', 2], clip: ['CLIP', 1, 1] }, { MODEL: 'MODEL', CLIP: 'CLIP' }, { words: 'cat' });"
-        "encode(3, 'a cat', 6); encode(4, '', 6); draw(5, 3, 4, 6); return [...known(r), ...known(graph.nodes.get(6))]", []),
+        "encode(3, 'a cat', 6); encode(4, '', 6); draw(5, 3, 4, 6); return known(r, graph.nodes.get(6))", []),
     "text nodes pass by": ("loader(); const r = record(1); encode(3, 'a cat', 1); encode(4, '', 2); draw(5, 3, 4); return known(r)", [NOT_HERE]),
     "the negative text node may": ("loader(); const r = record(1); encode(3, 'a cat', 2); encode(4, '', 1); draw(5, 3, 4); return known(r)", []),
     "through a LoRA": (
@@ -258,8 +253,8 @@ KNOWN = {
         "loader(); record(1); encode(3, 'a Red cat, blue_eyes', 2); encode(4, '', 2); draw(5, 3, 4);"
         "return known(heat({ words: 'red cat, dragon, cat#1, blue eyes, elf' }))", ["“dragon” and “elf” are not in the prompt."]),
     "of another node": (
-        "loader(); record(1); encode(3, 'a cat', 2); encode(4, '', 2); draw(5, 3, 4); const h = heat({ words: 'dragon' });"
-        "h.inputs.push({ name: 'words', type: 'STRING', link: 1 }); return known(h)", []),
+        "loader(); record(1); encode(3, 'a cat', 2); encode(4, '', 2); draw(5, 3, 4); node(8, 'StringTrim', {}, { S: 'STRING' });"
+        "return known(node(9, 'HRVHeatmap', { latent: ['LATENT', 5], words: ['STRING', 8] }, {}, { words: 'dragon', role: 'positive' }))", []),
     "of the negative prompt": (
         "loader(); record(1, true); encode(3, 'a cat', 2); encode(4, 'ugly', 2); draw(5, 3, 4);"
         "return known(heat({ words: 'cat', role: 'negative' }))", ["“cat” is not in the negative prompt."]),
@@ -281,7 +276,8 @@ KNOWN = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("older", [True, False], ids=["links in slots", "links in a store"])
 @pytest.mark.parametrize("case", KNOWN)
-def test_what_is_known_before_a_run(bare_page, case):
+def test_what_is_known_before_a_run(bare_page, case, older):
     script, wanted = KNOWN[case]
-    assert json.loads(json.dumps(bare_page.evaluate(f"async () => {{ {BEFORE} {script} }}"))) == wanted
+    assert bare_page.evaluate(f"async (older) => {{ {BEFORE} {script} }}", older) == wanted

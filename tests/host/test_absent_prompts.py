@@ -151,5 +151,6 @@ def test_steering_of_a_model_that_another_node_runs_itself(caplog):
     )
     steered.draw(model, studio)
     assert told(caplog) == [
-        "Scale Heads changed nothing in this picture: another node runs the model in a way that cannot be followed."
+        "Scale Heads changed nothing in this picture: the sampler took no step, or another node runs the model in a way that "
+        "cannot be followed."
     ]

@@ -137,7 +137,11 @@ def test_nothing_to_do(kind, case, caplog):
 def test_a_prompt_that_was_not_traced(studio, caplog):
     plain = rig.encode(rig.clip("sdxl"), "a cat that nobody has traced")
     both = [rig.sample(m, plain, studio.negative, **SHORT) for m in (excited(studio), studio.model)]
-    assert torch.equal(*both) and "CLIP that was not traced" in " ".join(complaints(caplog))
+    assert torch.equal(
+        *both
+    ) and "CLIP comes neither from Record Attention nor from Attend and Excite" in " ".join(
+        complaints(caplog)
+    )
 
 
 def test_its_own_clip(studio):

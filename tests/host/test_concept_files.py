@@ -23,7 +23,7 @@ def test_the_users_folder_adds_to_the_pack_and_hides_same_names(comfy):
         for file in folder.iterdir():
             file.unlink()
         folder.rmdir()
-    with pytest.raises(ValueError, match="mine.json is not in .*concepts any more"):
+    with pytest.raises(ValueError, match="mine.json is not in .*concepts. Choose other concepts"):
         concept_store.load("mine")
 
 

@@ -247,7 +247,21 @@ def test_a_prompt_that_was_not_traced(studio, caplog):
     latent = rig.sample(model, positive, studio.negative)
     assert torch.equal(latent, rig.sample(studio.model, positive, studio.negative))
     (warning,) = [r.message for r in caplog.records if "[HRV]" in r.message]
-    assert "uses a CLIP that was not traced. Connect that CLIP through Record Attention" in warning
+    assert (
+        "CLIP comes neither from Record Attention nor from the steering node, connect it through" in warning
+    )
+
+
+def test_a_prompt_that_is_zeroed_is_called_so(studio, caplog):
+    model, _ = steer(studio.model, None, steered.scaling(studio.recording.layout))
+    (zeroed,) = nodes.ConditioningZeroOut().zero_out(studio.positive)
+    latent = rig.sample(model, zeroed, studio.negative)
+    assert torch.equal(latent, rig.sample(studio.model, zeroed, studio.negative))
+    (warning,) = [r.message for r in caplog.records if "[HRV]" in r.message]
+    assert (
+        warning
+        == "[HRV] The positive prompt is zeroed (ConditioningZeroOut), so it has no words. Connect a text node in its place."
+    )
 
 
 def test_outside_its_part_of_the_schedule(studio, caplog):

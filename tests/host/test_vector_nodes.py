@@ -232,7 +232,7 @@ def test_a_graph_whose_name_is_linked_runs_once(comfy, store, tmp_path, caplog):
 
 
 def test_a_file_that_went_away(comfy, store):
-    with pytest.raises(ValueError, match="gone.safetensors is not in .* any more"):
+    with pytest.raises(ValueError, match="gone.safetensors is not in .*hrv. Choose other vectors"):
         comfy.run_node("HRVLoadVectors", name="gone.safetensors")
 
 

@@ -188,6 +188,9 @@ def test_what_cannot_be_compared_says_why():
         ValueError, match="Only Animals is named.*needs two at least.*Animals, Electronics, Color"
     ):
         compare(recording, latent, "mouse", vectors(), "animals, Animals")
+    alone = HeadRelevance(("Animals",), torch.ones(1, HEADS), LAYOUT)
+    with pytest.raises(ValueError, match="These vectors have one concept only, Animals; .*needs two"):
+        compare(recording, latent, "mouse", alone)
     with pytest.raises(ValueError, match="no concept “Animal”"):
         compare(recording, latent, "mouse", vectors(), "Animal, Color")
     with pytest.raises(ValueError, match="“cat” is not in the prompt"):
