@@ -142,7 +142,7 @@ def module(host: Host, name: str, arguments: list, extra: dict[str, str] | None 
 
 
 def environment(host: Host) -> dict[str, str]:
-    return {"HRV_COMFYUI": str(host.comfyui), "PYTHONUNBUFFERED": "1"}
+    return {"HRV_COMFYUI": str(host.comfyui), "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
 
 
 def test_environment(host: Host) -> dict[str, str]:

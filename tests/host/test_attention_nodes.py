@@ -1,7 +1,6 @@
 """Save and Load Attention in the real host: names, folders, faults, and the same heatmaps in a fresh ComfyUI."""
 
 import os
-import resource
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import rig
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from limits import full_disk
 
 from devtools.server import ROOT
 from hrv_pack.hrv.layout import PARTS, Block, Layout
@@ -182,13 +182,8 @@ def test_marks_in_the_prefix_are_those_of_save_image(comfy, folders, recorded):
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(comfy, folders, recorded):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    try:
-        with pytest.raises(OSError, match="could not be saved in .*Nothing was changed") as error:
-            save(comfy, recorded)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with full_disk(), pytest.raises(OSError, match="could not be saved in .*Nothing was changed") as error:
+        save(comfy, recorded)
     assert "\n" not in str(error.value)
     assert [p for p in folders[0].rglob("*") if p.is_file()] == []
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import rig
 import torch
+from limits import full_disk
 
 from devtools.server import ROOT
 
@@ -78,26 +79,13 @@ def test_memory_that_really_runs_out():
 # -- disk -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def full_disk():
-    """Files may grow to 4 KB and no further: writing more fails in the system, as on a full disk."""
-    resource = pytest.importorskip("resource", reason="Linux and macOS only")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def limit(on: bool) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096 if on else soft, hard))
-
-    yield limit
-    limit(False)
-
-
 def files(folder: Path) -> dict[str, int]:
     return {
         str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()
     }
 
 
-def test_a_full_disk_leaves_no_half_recording(comfy, full_disk, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_half_recording(comfy, tmp_path, monkeypatch):
     monkeypatch.setattr(comfy.folder_paths, "output_directory", str(tmp_path))
     studio = rig.studio("sd1")
     latent = {
@@ -108,19 +96,15 @@ def test_a_full_disk_leaves_no_half_recording(comfy, full_disk, tmp_path, monkey
     save = {"attention": studio.recording, "latent": latent, "filename_prefix": "kept"}
     comfy.run_node("HRVSaveAttention", **save)
     before = files(tmp_path)
-    full_disk(True)
-    try:
-        with pytest.raises(OSError, match=r"could not be saved in .*Nothing was changed") as error:
-            comfy.run_node("HRVSaveAttention", **save)
-    finally:
-        full_disk(False)
+    with full_disk(), pytest.raises(OSError, match=r"could not be saved in .*Nothing was changed") as error:
+        comfy.run_node("HRVSaveAttention", **save)
     assert "\n" not in str(error.value)
     assert files(tmp_path) == before
     comfy.run_node("HRVSaveAttention", **save)
     assert len(files(tmp_path)) == 2
 
 
-def test_a_full_disk_leaves_no_half_vectors(comfy, full_disk, tmp_path):
+def test_a_full_disk_leaves_no_half_vectors(comfy, tmp_path):
     from hrv_pack.hrv import vector_files
     from hrv_pack.hrv.vectors import HeadRelevance
 
@@ -130,12 +114,8 @@ def test_a_full_disk_leaves_no_half_vectors(comfy, full_disk, tmp_path):
     path = tmp_path / "vectors.safetensors"
     vector_files.write(path, relevance)
     before = path.read_bytes()
-    full_disk(True)
-    try:
-        with pytest.raises(OSError):
-            vector_files.write(path, relevance)
-    finally:
-        full_disk(False)
+    with full_disk(), pytest.raises(OSError):
+        vector_files.write(path, relevance)
     assert files(tmp_path) == {"vectors.safetensors": len(before)} and path.read_bytes() == before
 
 

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import http.server
 import io
-import resource
 import threading
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from limits import full_disk
 
 LABEL = "made up: 34 concepts (downloads once)"
 VECTORS = Path(__file__).resolve().parents[2] / "hrv_data" / "vectors"
@@ -176,13 +176,11 @@ def test_cancel_during_the_download(comfy, store, web, tmp_path):
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(comfy, store, tmp_path):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    try:
-        with pytest.raises(OSError, match="made_up.safetensors could not be written: .*Nothing was changed"):
-            comfy.run_node("HRVLoadVectors", name=LABEL)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with (
+        full_disk(),
+        pytest.raises(OSError, match="made_up.safetensors could not be written: .*Nothing was changed"),
+    ):
+        comfy.run_node("HRVLoadVectors", name=LABEL)
     assert files(tmp_path) == []
 
 
@@ -266,3 +264,29 @@ def test_saving_stays_inside_the_folder(comfy, store, prefix, tmp_path):
     with pytest.raises(ValueError, match="filename_prefix"):
         comfy.run_node("HRVSaveVectors", vectors=built(0), filename_prefix=prefix)
     assert files(tmp_path) == []
+
+
+def test_a_name_that_windows_takes_for_something_else_is_refused_there(comfy, store, tmp_path, monkeypatch):
+    """“red: cat” would go into a hidden part of a file “red”."""
+    from hrv_pack.host import saving
+    from hrv_pack.hrv.file_names import fault_of
+
+    monkeypatch.setattr(saving, "fault_of", lambda prefix: fault_of(prefix, windows=True))
+    for prefix, why in (
+        ("red: cat", "Windows allows no ':' in names"),
+        ("aux/x", "'aux' is the name of a device"),
+    ):
+        with pytest.raises(ValueError, match=f"filename_prefix is .*{why}"):
+            comfy.run_node("HRVSaveVectors", vectors=built(0), filename_prefix=prefix)
+    assert files(tmp_path) == []
+
+
+def test_two_servers_that_save_at_the_same_moment_get_two_names(comfy, store, tmp_path, monkeypatch):
+    """Both ask for the next number before either has written."""
+    ask = comfy.folder_paths.get_save_image_path
+    before = ask("mine", str(tmp_path))
+    monkeypatch.setattr(comfy.folder_paths, "get_save_image_path", lambda *args: before)
+    paths = [comfy.run_node("HRVSaveVectors", vectors=built(n), filename_prefix="mine")[0] for n in range(3)]
+    assert (
+        files(tmp_path) == [f"mine_0000{n}_.safetensors" for n in (1, 2, 3)] == [Path(p).name for p in paths]
+    )

@@ -2,10 +2,10 @@
 
 import json
 import random
-import resource
 import time
 
 import pytest
+from limits import peak_memory
 from rich_recordings import latent_of, recording_of, rich_prompt, rich_run
 from synthetic import LAYOUT, entry, run_of, same_run
 from test_vector_files import edited, metadata, mutate, tensor
@@ -135,10 +135,10 @@ def test_a_header_that_asks_for_much_memory_is_refused_at_once(path):
         header["__metadata__"]["layout"] = json.dumps([["input", 1, 0, 3], *json.loads(LAYOUT.to_json())[1:]])
 
     path.write_bytes(edited(whole, edit))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     with pytest.raises(BadAttentionFile):
         read(path)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
+    assert peak_memory() - before < 50_000  # kB
 
 
 def test_it_is_told_from_other_files_by_its_header(path, tmp_path):
@@ -190,7 +190,7 @@ def test_fifteen_hundred_mutated_files(tmp_path):
     run = run_of(latent, entry(rich_prompt(), batch=2, grids=((2, 3), (2, 2), (1, 1), (2, 3))))
     write(path, recording_of(run), latent)
     whole, loaded, refused, slowest = path.read_bytes(), 0, 0, 0.0
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     for number in range(1500):
         path.write_bytes(mutate(whole, rng) if number % 2 else mutate_notes(whole, rng))
         start = time.perf_counter()
@@ -211,7 +211,7 @@ def test_fifteen_hundred_mutated_files(tmp_path):
                 expected.warnings = warnings_of(matches)
                 same_run(read(tmp_path / "again.safetensors")[0].runs[0], expected)
         slowest = max(slowest, time.perf_counter() - start)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    grown = peak_memory() - before
     print(f"{loaded} loaded, {refused} refused, {grown} kB, slowest {slowest:.2f} s")
     assert refused > 800 and loaded > 50, (refused, loaded)
     assert grown < 100_000, f"{grown} kB"

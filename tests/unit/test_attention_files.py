@@ -1,10 +1,10 @@
 """Attention files: round trips to the last bit, what is saved of a recording, writing that leaves no half files."""
 
 import json
-import resource
 
 import pytest
 import torch
+from limits import full_disk
 from prompts import prompt
 from rich_recordings import SIZE, latent_of, recording_of, rich_prompt, rich_run
 from safetensors import safe_open
@@ -193,13 +193,8 @@ def test_a_recording_beyond_what_files_hold_is_not_saved(tmp_path):
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(path):
     before = path.read_bytes()
     run, latent = rich_run(seed=9)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))  # as if the disk were full by then
-    try:
-        with pytest.raises(OSError):
-            write(path, recording_of(run), latent)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with full_disk(len(before) // 2), pytest.raises(OSError):  # as if the disk were full by then
+        write(path, recording_of(run), latent)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 

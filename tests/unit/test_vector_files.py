@@ -2,11 +2,11 @@
 
 import json
 import random
-import resource
 import time
 
 import pytest
 import torch
+from limits import full_disk, peak_memory
 from safetensors import safe_open
 
 from hrv_pack.hrv import tensor_files
@@ -131,10 +131,10 @@ def test_a_header_that_asks_for_much_memory_is_refused_at_once(tmp_path):
     }
     text = json.dumps(header).encode()
     (tmp_path / "big.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     with pytest.raises(BadVectorFile, match="asks for 4000"):
         read(tmp_path / "big.safetensors")
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
+    assert peak_memory() - before < 50_000  # kB
 
 
 JUNK = (
@@ -191,7 +191,7 @@ def test_two_thousand_mutated_files(tmp_path, vectors):
     path = tmp_path / "mutated.safetensors"
     write(path, vectors)
     whole, loaded, refused, slowest = path.read_bytes(), 0, 0, 0.0
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     for _ in range(2000):
         path.write_bytes(mutate(whole, rng))
         start = time.perf_counter()
@@ -210,7 +210,7 @@ def test_two_thousand_mutated_files(tmp_path, vectors):
             write(tmp_path / "again.safetensors", again)  # what loads can be written and read again
             assert torch.equal(read(tmp_path / "again.safetensors").relevance, again.relevance)
         slowest = max(slowest, time.perf_counter() - start)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    grown = peak_memory() - before
     assert refused > 1500 and loaded > 5, (refused, loaded)
     assert grown < 100_000, f"{grown} kB"
     assert slowest < 5, slowest
@@ -218,13 +218,8 @@ def test_two_thousand_mutated_files(tmp_path, vectors):
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(path, vectors):
     before = path.read_bytes()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # as if the disk were full after 1000 bytes
-    try:
-        with pytest.raises(OSError):
-            write(path, vectors)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with full_disk(1000), pytest.raises(OSError):  # as if the disk were full after 1000 bytes
+        write(path, vectors)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
