@@ -31,7 +31,7 @@ from ..hrv.layout import Layout
 from ..hrv.vectors import HeadRelevance
 from ..hrv.votes import VoteCounter
 from ..hrv.writing import held
-from . import concept_store, paths, vector_store
+from . import concept_store, log, paths, vector_store
 from .blocks import layout_of_model
 from .cancel import CANCELS
 from .concept_words import encode_words
@@ -127,7 +127,9 @@ def passive_votes(clip, concepts: str) -> PassiveVotes | None:
     except CANCELS:
         raise
     except Exception as error:
-        logging.warning("[HRV] Record Attention collects no votes: %s", error)
+        reason = f"Record Attention collects no votes: {error}"
+        log.warn(reason)
+        log.tell(log.node_running(), [reason])
         return None
 
 
