@@ -13,8 +13,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from . import text
-from .draw import BACKGROUND, INK, QUIET_INK, color_table, overlay, share
 from .binding import Bond
+from .draw import BACKGROUND, INK, QUIET_INK, color_table, overlay, share
 from .evidence import Evidence, WordFacts
 from .finding import Finding, gathers
 from .maps import normalize_maps, resize, threshold_mask
