@@ -42,16 +42,14 @@ def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
         noun
         for noun in nouns
         for person in people
-        if noun not in people and evidence.agreement(noun, person) >= limits.shared_nouns
+        if noun not in people and evidence.agreement(noun, person) >= limits.on_person
     }
     placed = {name for name, word in evidence.words.items() if gathers(evidence, word, limits)}
     found = []
     for first, second in itertools.combinations(nouns, 2):
         both = {first, second}
-        is_one = evidence.is_tag_list and (
-            _same(first, second) or both <= {*described, *people} and both & described
-        )
-        if is_one:
+        is_described = both <= {*described, *people} and not both <= set(people)
+        if evidence.is_tag_list and (is_described or _same(first, second)):
             continue
         if both <= placed and evidence.agreement(first, second) >= limits.shared_nouns:
             names = evidence.thing(first), evidence.thing(second)
@@ -65,15 +63,11 @@ def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
         ]
         if not pairs:
             continue
-        nearness = statistics.fmean(evidence.agreement(a, b) for a, b in pairs) - evidence.agreement(
-            first, second
-        )
+        nearness = statistics.fmean(evidence.agreement(*pair) for pair in pairs)
+        if nearness < evidence.agreement(first, second) + limits.nearer:
+            continue
         for pair in pairs:
-            if (
-                nearness >= limits.nearer
-                and placed.issuperset(pair)
-                and evidence.agreement(*pair) >= limits.shared_modifiers
-            ):
+            if placed.issuperset(pair) and evidence.agreement(*pair) >= limits.shared_modifiers:
                 whose = f"“{evidence.thing(first)}” and “{evidence.thing(second)}”"
                 said = f"“{pair[0]}” and “{pair[1]}” share one place, though they belong to {whose}."
                 tip = APART[0].upper() + APART[1:]

@@ -33,7 +33,8 @@ class Limits:
     `outlier` as well: in long prompts the level of most things is low.
     even: a map that gathers less than this counts as even, whatever filler words do.
     shared_nouns, shared_modifiers: correlation of two maps from which on they lie in one place. nearer: by how much more the
-    modifiers of two nouns must agree with each other, on average, than the nouns do. margin: by how much a
+    modifiers of two nouns must agree with each other, on average, than the nouns do. on_person: correlation from which on a tag
+    is taken for a part of a person. margin: by how much a
     modifier must lie better on another noun.
     late: strength of a later part against the first.
     """
@@ -50,6 +51,7 @@ class Limits:
     shared_nouns: float = 0.95
     shared_modifiers: float = 0.7
     nearer: float = 0.1
+    on_person: float = 0.7
     margin: float = 0.5
     late: float = 0.5
 

@@ -57,16 +57,15 @@ WHOLE = frozenset(
     rule of thirds / female focus / male focus / looking to the side / straight-on / long exposure / film still / movie still /
     double exposure / lens flare / commentary""".replace("\n    ", " ").split(" / ")
 )
-_BRANDS = "kodak|canon|nikon|leica|fujifilm|fuji|hasselblad|polaroid|kodachrome|ektachrome|ilford|sony|olympus|pentax|zeiss|arri"
 _PATTERNS = re.compile(
     r"""score\s\d+(\sup)?|(year|rating)\s?:?\s?\w+|source\s\w+                       # score_8_up, year 2024, rating:general
     |((art|artwork|illustration|illustrated|painting|painted|drawn|drawing|photo|photographed)\s)?
         by\s(?!(an?|the|my|his|her|its|their)\b).+                                # by alphonse mucha; not: by the window
     |((painted|drawn|done|made|rendered)\s)?in\sthe\sstyle\sof\s.+|inspired\sby\s.+|trending\son\s.+|.+\s\((medium|style)\)
     |(shot|taken|captured|photographed|filmed|made)\s(on|with)\s.+
-    |(BRANDS)\b.*
+    |(kodak|canon|nikon|leica|fujifilm|fuji|hasselblad|polaroid|kodachrome|ektachrome|ilford|sony|olympus|pentax|zeiss|arri)\b.*
     |<[^<>]*>|embedding:.+|--\w+(\s\S+)?          # networks, textual inversions, parameters of other programs
-    |[a-z]""".replace("BRANDS", _BRANDS),
+    |[a-z]""",
     re.VERBOSE,
 )
 _NUMBER = re.compile(  # alone or with a unit, f/1.8, 1/200s, 16:9, 1920x1080, 1990s

@@ -91,7 +91,7 @@ def test_no_piece_of_a_tag_is_ever_named(typed):
         found, findings = told(
             typed, {tag: chance.choice(places) for tag in [*TAGS[typed], "red", "star", "blue", "fish"]}
         )
-        kinds |= {finding.kind for finding in findings}
+        kinds |= {single.kind for finding in findings for single in finding.details}
         for single in (single for finding in findings for single in (finding, *finding.details)):
             assert set(re.findall("“(.*?)”", f"{single.text} {single.tip}")) <= allowed, single
             assert {name for name in re.findall(r"`\((.*?):", single.tip)} <= allowed, single
