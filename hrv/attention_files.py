@@ -139,7 +139,7 @@ def _name(conditioning: int, picture: int, time_bin: int, key: tuple[str, int, i
 
 
 def _little_endian(array: np.ndarray) -> memoryview:
-    return memoryview(array.astype(array.dtype.newbyteorder("<"), copy=False)).cast("B")
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).data.cast("B")
 
 
 # -- reading ------------------------------------------------------------------------------------------------

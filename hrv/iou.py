@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -69,7 +70,7 @@ def mask_iou(mask: torch.Tensor, truth: torch.Tensor, thresholds: tuple[float, .
     return IoU(thresholds, scores, sum(not true.any() for true in wanted))
 
 
-def binary(mask: torch.Tensor, size: tuple[int, int], threshold: float) -> torch.Tensor:
+def binary(mask: torch.Tensor, size: Sequence[int], threshold: float) -> torch.Tensor:
     """One mask (height, width) as bool at `size`.
 
     A mask of 0 and 1 alone is taken as it is, resized to the nearest pixel; any other is resized and cut as word maps

@@ -149,11 +149,11 @@ def look(
     warnings, heads = warnings_of(matches), None
     if vectors is not None:
         vectors.check(matches[0].run.layout)
-    if concept.strip() and vectors is None:
+    if vectors is None and concept.strip():
         warnings.append(
             f"Without vectors, the heads of “{concept.strip()}” are not known; all heads are shown."
         )
-    elif concept.strip():
+    elif vectors is not None and concept.strip():
         heads = vectors.select(concept, percent)
     typed = (prompt_text, tokenize)
     names, missing = _pinned(matches, words, unit, typed)

@@ -21,38 +21,40 @@ def merge(first: HeadRelevance, second: HeadRelevance) -> HeadRelevance:
     other heads, concepts, checkpoints or concept words.
     """
     by_agreement = [agreement_relevance.is_agreement(vectors) for vectors in (first, second)]
-    if not any(by_agreement):
-        _check_votes_there(first, second)
-    elif not all(by_agreement):
+    if any(by_agreement) and not all(by_agreement):
         raise ValueError(
             "One of these was built by agreement, the other was not: what they count is not the same. Merge vectors that "
             "were built by the same method."
         )
+    votes = None if all(by_agreement) else _votes_of(first, second)
     _check_same_kind(first, second)
     rows = [second.concepts.index(concept) for concept in first.concepts]
     parts = parts_of(first.metadata), parts_of(second.metadata)
     check_one_source(*parts)
     metadata = _merged_metadata(first, second)
-    if all(by_agreement):
+    if votes is None:
         sums, more = agreement_relevance.sums_of(first), agreement_relevance.sums_of(second)
         _check_different(
             torch.equal(first.relevance, second.relevance[rows]) and bool(sums.seen.any()), "scores"
         )
         _check_disjoint(first, second)
         return (sums + more[rows]).vectors(first.concepts, first.layout, metadata)
-    votes = second.votes[rows]
-    _check_different(torch.equal(votes, first.votes) and bool(votes.any()), "votes")
+    own, more = votes[0], votes[1][rows]
+    _check_different(torch.equal(own, more) and bool(own.any()), "votes")
     _check_disjoint(first, second)
-    return HeadRelevance.from_votes(first.concepts, first.votes + votes, first.layout, metadata)
+    return HeadRelevance.from_votes(first.concepts, own + more, first.layout, metadata)
 
 
-def _check_votes_there(first: HeadRelevance, second: HeadRelevance) -> None:
+def _votes_of(first: HeadRelevance, second: HeadRelevance) -> list[torch.Tensor]:
+    votes = []
     for name, vectors in (("first", first), ("second", second)):
         if vectors.votes is None:
             raise ValueError(
                 f"The {name} vectors hold no votes, so nothing can be added to them. Published vectors come without "
                 "votes; vectors that you build yourself have them."
             )
+        votes.append(vectors.votes)
+    return votes
 
 
 def _check_same_kind(first: HeadRelevance, second: HeadRelevance) -> None:

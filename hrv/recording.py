@@ -81,7 +81,7 @@ class Run:
     @property
     def grid(self) -> tuple[int, int]:
         """Height and width of the working grid: the largest attention grid of the run."""
-        grids = {tuple(m.shape[-2:]) for e in self.entries for m in e.maps.values()}
+        grids = {(m.shape[-2], m.shape[-1]) for e in self.entries for m in e.maps.values()}
         if not grids:
             unknown = "The sampler ran, but no cross-attention was recorded in it. " + self.explanation
             raise NoRecording(self.absent.get("positive", unknown))

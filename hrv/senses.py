@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from .compare import shares_of
 from .concept_scores import WordEvidence, leanings, painted
 from .evidence import Evidence
@@ -41,7 +43,7 @@ def senses_of(match: Match, evidence: Evidence, vectors: HeadRelevance) -> list[
     if len(evidence.targets) < 2 or len(vectors.concepts) < 2:
         return []
     spreads = {name: head_spreads(match, target) for name, target in evidence.targets.items()}
-    usual, leaning = sum(spreads.values()), leanings(vectors, vectors.concepts)
+    usual, leaning = sum(spreads.values(), torch.zeros(())), leanings(vectors, vectors.concepts)
     nouns = {noun.name for noun in evidence.nouns}
     found = []
     for word in evidence.words.values():

@@ -12,8 +12,9 @@ import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import TypeGuard
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class RawHeader:
     size: int
 
 
-def read_header(file: BinaryIO, limit: int, kind: str) -> RawHeader:
+def read_header(file: BufferedReader, limit: int, kind: str) -> RawHeader:
     """The header of an open file, of at most `limit` bytes. kind: what the file should be, such as "head relevance
     file". Raises ValueError."""
     size = os.fstat(file.fileno()).st_size
@@ -80,8 +81,9 @@ def place(header: RawHeader, name: str, dtype: str, shape: tuple[int, ...], beca
     info = header.tensors[name]
     if not isinstance(info, dict):
         raise ValueError(f"its tensor {name} is not described")
-    if info.get("dtype") != dtype or not is_whole(info.get("shape")) or tuple(info["shape"]) != shape:
-        found = f"{info.get('dtype')!s:.10} {info.get('shape')!s:.40}"
+    said = info.get("shape")
+    if info.get("dtype") != dtype or not is_whole(said) or tuple(said) != shape:
+        found = f"{info.get('dtype')!s:.10} {said!s:.40}"
         raise ValueError(f"its tensor {name} is {found}; {because} ask for {dtype} {list(shape)}")
     need, offsets = math.prod(shape) * ITEM_SIZE[dtype], info.get("data_offsets")
     if not is_whole(offsets, 2) or offsets[1] - offsets[0] != need:
@@ -100,10 +102,10 @@ def check_filled(header: RawHeader, places: Iterable[tuple[int, int]]) -> None:
         raise ValueError(f"it has {header.size} bytes; its header asks for {end} (cut off while copying?)")
 
 
-def read_into(file: BinaryIO, begin: int, data: np.ndarray, name: str) -> None:
+def read_into(file: BufferedReader, begin: int, data: np.ndarray, name: str) -> None:
     """Fills a contiguous array with the file's bytes from `begin` on. Raises ValueError when they end."""
     file.seek(begin)
-    if file.readinto(memoryview(data).cast("B")) != data.nbytes:
+    if file.readinto(data.data.cast("B")) != data.nbytes:
         raise ValueError(f"it ends inside {name}")
 
 
@@ -119,7 +121,7 @@ def header_bytes(tensors: dict[str, tuple[str, tuple[int, ...]]], metadata: dict
     return len(text).to_bytes(8, "little") + text
 
 
-def is_whole(numbers: object, count: int | None = None) -> bool:
+def is_whole(numbers: object, count: int | None = None) -> TypeGuard[list[int]]:
     """Whether this is a list of whole numbers (`count` of them, if given), none of them negative."""
     return (
         isinstance(numbers, list)

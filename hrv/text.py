@@ -73,7 +73,7 @@ def _font_for(words: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.Image
             best, fewest = name, missing
         if fewest == 0:
             break
-    return _load(best, size)
+    return _load(best, size) or ImageFont.load_default(size)
 
 
 @lru_cache(maxsize=512)
@@ -93,4 +93,4 @@ def _has_letter(name: str | None, letter: str) -> bool:
         return False
     if not isinstance(font, ImageFont.FreeTypeFont):
         return ord(letter) < 256
-    return bytes(font.getmask(letter)) != bytes(font.getmask(UNDEFINED))
+    return bytes(font.getmask(letter)) != bytes(font.getmask(UNDEFINED))  # pyright: ignore[reportArgumentType]
