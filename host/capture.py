@@ -113,7 +113,8 @@ class Capture(Following):
                 f"The maps of {self._sums.pooled_blocks} layers were made smaller to stay within {limit} MB. "
                 "For finer maps raise memory_limit_mb in Record Attention."
             )
-        self._tell_absent()
+        if self.options.keep_maps:
+            self._tell_absent()
 
     def _tell_absent(self) -> None:
         """Notes, for each role without maps, why it has none."""
