@@ -183,7 +183,5 @@ def test_what_is_remembered_is_found_by_either_output():
             assert memory.match(latent) == (run, "")
     memory.memory_limit = 1
     advanced(remembering, studio, 3)
-    with pytest.raises(
-        NoRecording, match="The run of this image is no longer kept: 2 samplings came"
-    ):
+    with pytest.raises(NoRecording, match="The run of this image is no longer kept: 2 samplings came"):
         edit(model, memory, made[0][0], EditOptions(1.0, 1.0))

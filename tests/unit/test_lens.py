@@ -114,7 +114,9 @@ def test_a_word_that_one_picture_of_two_lacks_is_left_out():
     r.add(run_of(x[1:], entry(prompt("a red fox"))))
     found = look(r, x, torch.rand(2, 64, 96, 3), words="red, cat")
     assert len(found.mask) == 2
-    assert found.payload["warnings"] == ["Pinned, but not in the prompt of every image, and so left out: “cat”."]
+    assert found.payload["warnings"] == [
+        "Pinned, but not in the prompt of every image, and so left out: “cat”."
+    ]
     assert [frame["names"] for frame in found.payload["frames"]] == [NAMES, ["a", "red", "fox"]]
 
 
