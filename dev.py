@@ -1,4 +1,4 @@
-"""Sets up a real ComfyUI beside this pack and runs it: `python3 dev.py demo | test | bench | serve`.
+"""Sets up a real ComfyUI beside this pack and runs it: `python3 dev.py demo | test | lint | bench | serve`.
 
 Needs Python 3.10 or newer and nothing else; `python3 dev.py --help` says more.
 """

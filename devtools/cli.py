@@ -1,4 +1,4 @@
-"""The four commands of dev.py."""
+"""The commands of dev.py."""
 
 import argparse
 import io
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from . import every_release, setup
+from . import lint as linting
 from .releases import DEFAULT, NEWEST_PAGE, OLDEST, RELEASES
 from .setup import ROOT, Host
 from .steps import Problem, child, say, stop_on_terminate
@@ -66,6 +67,7 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     bench_parser = commands.add_parser(
         "bench", allow_abbrev=False, help="run benchmarks/run.py, e.g. with --json FILE"
     )
+    lint_parser = commands.add_parser("lint", help="ruff, pyright and ESLint: the checks that run nothing")
     serve_parser = commands.add_parser(
         "serve", allow_abbrev=False, help="ComfyUI with the pack, for the browser"
     )
@@ -74,6 +76,7 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         (demo, demo_parser),
         (test, test_parser),
         (bench, bench_parser),
+        (lint, lint_parser),
         (serve, serve_parser),
     ):
         subparser.add_argument("--comfyui", metavar="VERSION", help=f"ComfyUI release, or oldest ({DEFAULT})")
@@ -127,6 +130,10 @@ def test(host: Host, args: argparse.Namespace, rest: list[str]) -> int:
     chosen = [*(every_release.ESSENTIAL if args.essential else []), *rest]
     parallel, threads = every_release.side_by_side(host.python, chosen)
     return module(host, "pytest", [*parallel, *chosen], test_environment(host) | threads)
+
+
+def lint(host: Host, args: argparse.Namespace, rest: list[str]) -> int:
+    return linting.run(host.python)
 
 
 def bench(host: Host, args: argparse.Namespace, rest: list[str]) -> int:

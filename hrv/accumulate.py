@@ -37,8 +37,9 @@ class Accumulator:
         """The sums of one layer, to add P of this shape (batch, head, column, height, width) to in place; None where they
         have another grid or are on another device."""
         sums = self._sums(entry, block, shape, device)
-        fits = sums is not None and sums.shape[-2:] == shape[-2:] and sums.device == device
-        return sums[:, time_bin] if fits else None
+        if sums is None or sums.shape[-2:] != shape[-2:] or sums.device != device:
+            return None
+        return sums[:, time_bin]
 
     def add(self, entry: Entry, block: int, time_bin: int, probabilities: torch.Tensor) -> None:
         """Adds one evaluation of one layer: float32 (batch, head, column, height, width)."""

@@ -127,4 +127,4 @@ def _added(maps: list[torch.Tensor]) -> torch.Tensor:
     if len(maps) == 1:
         return maps[0]
     height, width = (min(one.shape[axis] for one in maps) for axis in (-2, -1))
-    return sum(resize_maps(one.float(), (height, width)) for one in maps).half()
+    return sum((resize_maps(one.float(), (height, width)) for one in maps), torch.zeros(())).half()

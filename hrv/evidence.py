@@ -263,12 +263,12 @@ def _phrases(
     found = []
     for entry, prompt in known:
         phrases = [phrase for phrase in phrases_of(prompt) if not phrase.is_manner]
-        things = Counter(phrase.tag.columns for phrase in phrases if not phrase.is_place)
+        things = Counter((phrase.tag or phrase.noun).columns for phrase in phrases if not phrase.is_place)
         for phrase in phrases:
-            noun = names[id(entry), phrase.noun.columns]
-            is_alone = things[phrase.tag.columns] == (not phrase.is_place)
-            thing = tag_names.get((id(entry), phrase.tag.columns), noun) if is_alone else noun
+            noun, tag = names[id(entry), phrase.noun.columns], phrase.tag or phrase.noun
+            is_alone = things[tag.columns] == (not phrase.is_place)
+            thing = tag_names.get((id(entry), tag.columns), noun) if is_alone else noun
             modifiers = tuple(names[id(entry), m.columns] for m in phrase.modifiers if not is_praise(m.text))
-            people = is_person(phrase.noun.text) or (is_alone and is_person(phrase.tag.text))
+            people = is_person(phrase.noun.text) or (is_alone and is_person(tag.text))
             found.append(NounPhrase(noun, modifiers, phrase.is_place, thing, people))
     return tuple(dict.fromkeys(found))

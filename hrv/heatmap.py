@@ -91,7 +91,7 @@ def heatmaps(
     warnings = warnings_of(matches)
     if style.timeline and any(match.run.bins == 1 for match in matches):
         warnings.append(ONE_PART)
-    order = _order(plans, parts, size, style, bool(names))
+    order = _order(plans, parts, (size[0], size[1]), style, bool(names))
     sentence = order.check(free_memory)
     if sentence:
         notice(sentence)
@@ -176,8 +176,9 @@ def _draw(jobs: list[_Job], order: Order, style: Style, progress) -> tuple[torch
         normalize_maps(tall, style.normalize, job.peak, out=tall)
         for drawn, one in zip(overlays[rows], large, strict=True):
             overlay(job.picture, one, style.alpha, style.colormap, out=drawn[:height])
-        for drawn, caption in zip(overlays[rows], captions[number]):
-            strips.draw(caption, drawn[height:])
+        if strips is not None:
+            for drawn, caption in zip(overlays[rows], captions[number]):
+                strips.draw(caption, drawn[height:])
 
     firsts = list(accumulate((len(job.maps) for job in jobs), initial=0))
     share_out(draw, range(len(jobs)), lambda number: progress(number, len(jobs)))

@@ -160,7 +160,7 @@ def threshold_mask(maps: torch.Tensor, threshold: float, out: torch.Tensor | Non
     return torch.sub(maps, low, out=out).div_(torch.where(span > 0, span, torch.nan)).ge_(threshold)
 
 
-def resize(maps: torch.Tensor, size: tuple[int, int], out: torch.Tensor | None = None) -> torch.Tensor:
+def resize(maps: torch.Tensor, size: Sequence[int], out: torch.Tensor | None = None) -> torch.Tensor:
     """Maps (word, h, w) at `size` (height, width), bicubic without clamping, as `F.interpolate` computes it.
     out: where to write them, if given."""
     if tuple(maps.shape[-2:]) == tuple(size):
@@ -221,7 +221,7 @@ class _Job:
 def _jobs(
     entry: Entry, layout: Layout, heads: HeadSelection | None, time_bin: int | None = None
 ) -> list[_Job]:
-    by_size: dict[tuple[int, int], tuple[list, list, list]] = {}
+    by_size: dict[tuple[int, ...], tuple[list, list, list]] = {}
     for block in entry.blocks(time_bin):
         weights = torch.ones(layout.blocks[block].heads)
         if heads is not None:

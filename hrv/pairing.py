@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import overload
 
 import torch
 
@@ -11,9 +12,21 @@ from .latents import LATENT_PIXEL, same_shape, size_of
 from .recording import Match, Recording
 
 
+@overload
+def pair(
+    recording: Recording, latent: torch.Tensor, image: torch.Tensor
+) -> tuple[list[Match], list[torch.Tensor]]: ...
+
+
+@overload
 def pair(
     recording: Recording, latent: torch.Tensor, image: torch.Tensor | None
-) -> tuple[list[Match], list[torch.Tensor | None]]:
+) -> tuple[list[Match], Sequence[torch.Tensor | None]]: ...
+
+
+def pair(
+    recording: Recording, latent: torch.Tensor, image: torch.Tensor | None
+) -> tuple[list[Match], Sequence[torch.Tensor | None]]:
     """One match and one image for each of the images to draw: equal batches, or one of them repeated.
 
     latent: (batch, channel, h, w), what the sampler gave; image: (batch, height, width, channel), of any size but of the latent's

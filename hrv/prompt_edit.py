@@ -110,7 +110,11 @@ def _units(prompt: Prompt) -> list[_Unit]:
         if token.kind == PAD:
             continue
         word = words.get(token.column)
-        written = token.source.clean[slice(*token.place)] if token.place is not None else ""
+        written = (
+            token.source.clean[slice(*token.place)]
+            if token.source is not None and token.place is not None
+            else ""
+        )
         if word is not None and word is before:
             units[-1] = _Unit(units[-1].kind, units[-1].text, (*units[-1].columns, token.column))
         else:

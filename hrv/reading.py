@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .absence import ZEROED
 from .heads import HeadSelection
@@ -50,7 +50,7 @@ def _prompt_of(entry: Entry, prompt_text: str, tokenize) -> Prompt | None:
 
 
 def targets_of_unit(
-    entries: list[Entry], prompts: list[Prompt | None], unit: str, fillers: bool = True
+    entries: Sequence[Entry], prompts: Sequence[Prompt | None], unit: str, fillers: bool = True
 ) -> dict[str, Target]:
     """Every entry of all prompts in reading order, by the name that finds it and nothing else: what occurs twice in one prompt is
     told apart by `#1`, `#2`; what occurs in several prompts is one entry. fillers: whether words without content (“the”) are

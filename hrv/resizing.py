@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 
-def resize_maps(maps: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:
+def resize_maps(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """Maps (…, height, width) on another grid: each new pixel is the average over the area it covers.
 
     The mean over the grid, and so the meaning of a value as a probability, stays."""

@@ -86,7 +86,7 @@ class RunShelf(Generic[R]):
         self._places: list[_Place[R]] = []
         self._names: dict[str, tuple[_Place[R], int]] = {}
         self._forgotten = Forgotten()
-        self._images: Counter[Size] = Counter()  # runs of each size that there ever were
+        self._images: Counter[Size | None] = Counter()  # runs of each size that there ever were
         self._added = self._clock = 0
         self._lock = threading.RLock()
 

@@ -133,8 +133,8 @@ function addPicker(node) {
   node.widgets.splice(place + 1, 0, widget);
   chain(node, "onSerialize", closeGaps);
   chain(node, "onConfigure", (saved) => {
-    const fields = node.widgets.filter((field) => field.serialize !== false);
-    tell(node, mend(saved, fields, name));
+    const kept = node.widgets.filter((field) => field.serialize !== false);
+    tell(node, mend(saved, kept, name));
   });
   for (const source of node.widgets.filter((w) => [name, "unit", "role"].includes(w.name))) {
     chain(source, "callback", () => queueMicrotask(() => refresh(node)));

@@ -42,7 +42,7 @@ def align(text: TypedText, spellings: Sequence[Spelling], lowered: bool = True) 
         )
         ends.append(len(spelled))
     if not source:
-        return None if spelled else [None] * len(spellings)
+        return None if spelled else [None for _ in spellings]
     if spelled != source:
         places = _matched(source, spelled)
         agreeing = sum(source[place] == symbol for place, symbol in zip(places, spelled, strict=True))

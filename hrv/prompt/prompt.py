@@ -16,6 +16,7 @@ from functools import cached_property
 from .names import key, without_weights
 from .reading import Reading
 from .tokens import PAD, Token, Word, WordNotFound
+from .typed_text import Range, TypedText
 
 UNITS = ("auto", "words", "tags")
 NAMED = 40  # words that a message lists at most
@@ -162,16 +163,18 @@ class Prompt:
     def _of_all_texts(self, words_of: Callable[[Reading], list[Word]]) -> list[Word]:
         """Words of the first text beside those of the second."""
         found = [word for reading in self._readings for word in words_of(reading)]
-        return found if self.second is None else self._beside(found, self.second._of_all_texts(words_of))
+        if self.second is None:
+            return found
+        return self._beside(found, self.second._of_all_texts(words_of), self.second.encoder)
 
-    def _beside(self, mine: list[Word], theirs: list[Word]) -> list[Word]:
-        """Words of both texts: what stands in both, counted by its occurrences, has the columns of both."""
+    def _beside(self, mine: list[Word], theirs: list[Word], encoder: str) -> list[Word]:
+        """Words of both texts, `theirs` of the other encoder: what stands in both, counted by its occurrences, has the columns of both."""
         waiting: dict[str, list[Word]] = {}
         for word in theirs:
             columns = tuple(column for column in word.columns if column < self.length)
             if columns:
                 waiting.setdefault(key(word.text), []).append(
-                    replace(word, columns=columns, encoders=self.second.encoder)
+                    replace(word, columns=columns, encoders=encoder)
                 )
         both = []
         for word in mine:
@@ -186,18 +189,16 @@ class Prompt:
     @cached_property
     def _readings(self) -> list[Reading]:
         """The typed texts that the tokens come from, in order: one, or several after ConditioningConcat."""
-        readings: list[list[Token]] = []
+        readings: list[tuple[TypedText, list[tuple[int, Range, float]]]] = []
         for token in self.tokens:
             if token.source is None or token.place is None:
                 continue
-            last = readings[-1][-1] if readings else None
-            if last is None or last.source.typed != token.source.typed or token.place < last.place:
-                readings.append([])
-            readings[-1].append(token)
-        return [
-            Reading(tokens[0].source, tuple((t.column, t.place, t.weight) for t in tokens))
-            for tokens in readings
-        ]
+            source, tokens = readings[-1] if readings else (None, [])
+            if source is None or source.typed != token.source.typed or token.place < tokens[-1][1]:
+                tokens = []
+                readings.append((token.source, tokens))
+            tokens.append((token.column, token.place, token.weight))
+        return [Reading(source, tuple(tokens)) for source, tokens in readings]
 
     def _not_found(self, name: str) -> str:
         names = list(dict.fromkeys(word.text for word in self.entries()))

@@ -128,7 +128,10 @@ class Walk {
     for (const guider of guiders) {
       const place = this.origin(node, node.inputs.indexOf(guider), scope);
       if (!place?.node || !ofType(place.node.inputs, "CONDITIONING").length) this.complete = false;
-      else this.sources.add(place.node), this.sides(place.node, place.scope, this.role);
+      else {
+        this.sources.add(place.node);
+        this.sides(place.node, place.scope, this.role);
+      }
     }
     this.sides(node, scope, this.role);
     return true;
