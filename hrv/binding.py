@@ -69,7 +69,9 @@ def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
         for pair in pairs:
             if placed.issuperset(pair) and evidence.agreement(*pair) >= limits.shared_modifiers:
                 whose = f"“{evidence.thing(first)}” and “{evidence.thing(second)}”"
-                said = f"“{pair[0]}” and “{pair[1]}” share one place, though they belong to {whose}."
+                said = (
+                    f"“{bare(pair[0])}” and “{bare(pair[1])}” share one place, though they belong to {whose}."
+                )
                 tip = APART[0].upper() + APART[1:]
                 found.append(_shared(evidence, pair, pair, (first, second), said, tip))
     return found
@@ -131,7 +133,7 @@ def wrong_nouns(found: list[Bond], evidence: Evidence) -> list[Finding]:
             continue
         away = bond.others[bond.holder]
         own, other, plain = evidence.thing(bond.noun), evidence.thing(bond.holder), bare(bond.modifier)
-        said = f"“{bond.modifier}” was meant for “{own}” but sits on “{other}”."
+        said = f"“{plain}” was meant for “{own}” but sits on “{other}”."
         first = (
             f"Give “{bare(own)}” more weight, `({typed(own)}:1.3)`"
             if evidence.is_tag_list

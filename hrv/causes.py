@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .evidence import Evidence
-from .finding import APART, KINDS, Finding, louder
+from .finding import APART, KINDS, Finding, bare, louder
 
 LISTED = 3  # names in a sentence before the rest is counted
 FEW = 3  # words that may all be given more weight
+SEVERAL = 5  # things that may all be told where to be
+FEWER = (
+    "that may be more than one image can show: take away what matters least, or draw some of it in an area of its own: "
+    "Conditioning (Set Area), then Conditioning (Combine)."
+)
 
 
 def by_cause(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
@@ -71,10 +76,7 @@ def _tell_lost(found: list[Finding], evidence: Evidence) -> Finding:
     elif len(lost) == 2 and set(nouns) in mixed:
         said, tip = f"{said}, or mixed up with each other", f"{tip} Or {APART}"
     elif len(lost) > FEW:
-        tip = (
-            "That may be more than one image can show: take away what matters least, or draw some of it in an area of its own: "
-            "Conditioning (Set Area), then Conditioning (Combine)."
-        )
+        tip = FEWER[0].upper() + FEWER[1:]
     return replace(first, words=names, headline=f"{said}.", tip=tip, reason="")
 
 
@@ -99,7 +101,7 @@ def _tell_shared(found: list[Finding], evidence: Evidence) -> Finding:
     if len(groups) == 1 and len(words) == 2:
         of_nouns = next((one for one in found if set(one.words) == set(words)), first)
         return of_nouns if len(found) == 1 else replace(of_nouns, reason="")
-    tip = f"Right where they belong to one thing. Else {APART}"
+    tip = f"Right where they belong to one thing. Else {APART if len(words) <= SEVERAL else FEWER}"
     if len(groups) == 1:
         said = f"{listing(words)} share one place."
     else:
@@ -119,13 +121,21 @@ def _tell_wrong(found: list[Finding], evidence: Evidence) -> Finding:
     if not others:
         return first
     words = tuple(dict.fromkeys([*_names(wrong), *(w for one in wrong for w in one.words[1:])]))
-    shown = ", ".join(f"“{one.words[0]}” on “{one.words[2]}”" for one in wrong[:2])
+    whose = [f" of “{one.words[1]}”" if evidence.is_tag_list else "" for one in wrong]
+    shown = ", ".join(
+        f"“{bare(one.words[0])}”{owner} on “{one.words[2]}”"
+        for one, owner in zip(wrong[:2], whose, strict=False)
+    )
     if len(wrong) == 2 and wrong[0].nouns == wrong[1].nouns[::-1]:
-        said = f"“{first.words[0]}” and “{others[0].words[0]}” changed places: {shown}."
+        names = " and ".join(
+            f"“{bare(one.words[0])}”{owner}" for one, owner in zip(wrong, whose, strict=True)
+        )
+        said = f"{names} changed places."
     else:
         more = f" and {_more(len(wrong) - 2)}" if len(wrong) > 2 else ""
         said = f"Words sit on the wrong thing: {shown}{more}."
-    return replace(first, words=words, headline=said, reason="")
+    tip = f"For instance {first.tip[0].lower()}{first.tip[1:]}"
+    return replace(first, words=words, headline=said, tip=tip, reason="")
 
 
 def _tell_late(found: list[Finding], evidence: Evidence) -> Finding:

@@ -55,7 +55,7 @@ MEDIA = frozenset(
 WHOLE = frozenset(
     """hetero / rim light / soft light / natural light / window light / studio light / hard light / hard shadows / light leaks /
     rule of thirds / female focus / male focus / looking to the side / straight-on / long exposure / film still / movie still /
-    double exposure / lens flare / commentary""".replace("\n    ", " ").split(" / ")
+    double exposure / lens flare / national geographic / commentary""".replace("\n    ", " ").split(" / ")
 )
 _PATTERNS = re.compile(
     r"""score\s\d+(\sup)?|(year|rating)\s?:?\s?\w+|source\s\w+                       # score_8_up, year 2024, rating:general

@@ -149,7 +149,7 @@ def test_modifiers_count_as_in_one_place_only_when_their_nouns_lie_further_apart
 
 def test_adjectives_on_the_wrong_nouns():
     (finding,) = findings(FISH_AND_CAR, {"red": RIGHT, "fish": LEFT, "blue": LEFT, "car": RIGHT})
-    assert finding.headline == "“red” and “blue” changed places: “red” on “car”, “blue” on “fish”."
+    assert finding.headline == "“red” and “blue” changed places."
     found = finding.details
     assert kinds(found) == [("wrong noun", "red", "fish", "car"), ("wrong noun", "blue", "car", "fish")]
     assert "sits on “car”" in found[0].text and found[0].numbers["other"] > 0.9 > found[0].numbers["own"]
