@@ -167,3 +167,44 @@ def test_what_the_registry_ships_runs_without_what_it_leaves_out():
         "LICENSE",
     ):
         assert needed not in left_out
+
+
+def test_what_workflows_use_is_pinned():
+    """By commit, which nobody can move; and nothing but what GitHub and the registry offer themselves."""
+    files = list((ROOT / ".github" / "workflows").glob("*.yml"))
+    used = [line for file in files for line in re.findall(r"uses: (\S+)", file.read_text(encoding="utf-8"))]
+    assert len(files) == 2 and used
+    for action in used:
+        assert re.fullmatch(r"(actions/[a-z-]+|Comfy-Org/publish-node-action)@[0-9a-f]{40}", action), action
+
+
+def test_development_requirements_are_pinned():
+    lines = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").split()
+    assert lines and all(re.fullmatch(r"[a-z-]+==[0-9.]+", line) for line in lines)
+
+
+def test_every_document_is_in_the_index():
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    documents = {file.name for file in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert {name for name in documents if f"({name})" not in index} == set()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/README.md", "docs/architecture.md"],
+)
+def test_links_lead_somewhere(name):
+    page = ROOT / name
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{name}: {target}"
+
+
+def test_the_install_section_promises_no_registry_entry():
+    """There is none yet; change this test and the README together once there is."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    install = text[text.index("## Install") : text.index("## Your first graph")]
+    assert (
+        "not in the ComfyUI registry yet" in install
+        and "Install via Git URL" in install
+        and "git clone" in install
+    )
