@@ -21,7 +21,7 @@ ESSENTIAL = [
     *(
         f"tests/host/test_{name}.py"
         for name in (
-            "server", "recording_in_server", "clip_trace", "ways_attention", "ways_sampling", "ways_models", "other_packs",
+            "server", "recording_in_server", "clip_trace", "chains", "ways_attention", "ways_sampling", "ways_models", "other_packs",
             "prompts", "heatmap", "lens_node", "steering_nodes", "demo_checkpoint",
         )
     ),
