@@ -21,9 +21,9 @@ ESSENTIAL = [
     *(
         f"tests/host/test_{name}.py"
         for name in (
-            "server", "recording_in_server", "clip_trace", "ways_attention", "ways_sampling", "ways_models", "other_packs",
-            "ways_layers", "negpip", "absent_prompts", "prompts", "typed_words", "text_encoding", "heatmap", "lens_node",
-            "steering_nodes", "demo_checkpoint", "cancel",
+            "server", "recording_in_server", "clip_trace", "chains", "ways_attention", "ways_sampling", "ways_models",
+            "ways_layers", "negpip", "absent_prompts", "other_packs", "prompts", "typed_words", "text_encoding", "heatmap",
+            "lens_node", "steering_nodes", "demo_checkpoint", "cancel",
         )
     ),
     *(
