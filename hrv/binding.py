@@ -54,7 +54,7 @@ def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
         if both <= placed and evidence.agreement(first, second) >= limits.shared_nouns:
             names = evidence.thing(first), evidence.thing(second)
             said = f"“{names[0]}” and “{names[1]}” share one place: one of them may be missing, or they were mixed."
-            tip = f"If one is a part of the other, all is well. Else {APART}"
+            tip = f"{APART} If one is a part of the other, all is well."
             found.append(_shared(evidence, names, (first, second), (first, second), said, tip))
         pairs = [
             (a, b)
@@ -72,8 +72,7 @@ def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
                 said = (
                     f"“{bare(pair[0])}” and “{bare(pair[1])}” share one place, though they belong to {whose}."
                 )
-                tip = APART[0].upper() + APART[1:]
-                found.append(_shared(evidence, pair, pair, (first, second), said, tip))
+                found.append(_shared(evidence, pair, pair, (first, second), said, APART))
     return found
 
 

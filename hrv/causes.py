@@ -12,7 +12,7 @@ LISTED = 3  # names in a sentence before the rest is counted
 FEW = 3  # words that may all be given more weight
 SEVERAL = 5  # things that may all be told where to be
 FEWER = (
-    "that may be more than one image can show: take away what matters least, or draw some of it in an area of its own: "
+    "Take away what matters least, because one image may not show it all, or draw some of it in an area of its own: "
     "Conditioning (Set Area), then Conditioning (Combine)."
 )
 
@@ -72,11 +72,11 @@ def _tell_lost(found: list[Finding], evidence: Evidence) -> Finding:
         next((noun for pair in mixed for noun in pair if noun != nouns[0]), None) if len(lost) == 1 else None
     )
     if other is not None:
-        said, tip = f"{said}, or mixed up with “{evidence.thing(other)}”", f"{tip} Or {APART}"
+        said, tip = f"{said}, or mixed up with “{evidence.thing(other)}”", f"{tip} Or {_small(APART)}"
     elif len(lost) == 2 and set(nouns) in mixed:
-        said, tip = f"{said}, or mixed up with each other", f"{tip} Or {APART}"
+        said, tip = f"{said}, or mixed up with each other", f"{tip} Or {_small(APART)}"
     elif len(lost) > FEW:
-        tip = FEWER[0].upper() + FEWER[1:]
+        tip = FEWER
     return replace(first, words=names, headline=f"{said}.", tip=tip, reason="")
 
 
@@ -101,13 +101,19 @@ def _tell_shared(found: list[Finding], evidence: Evidence) -> Finding:
     if len(groups) == 1 and len(words) == 2:
         of_nouns = next((one for one in found if set(one.words) == set(words)), first)
         return of_nouns if len(found) == 1 else replace(of_nouns, reason="")
-    tip = f"Right where they belong to one thing. Else {APART if len(words) <= SEVERAL else FEWER}"
-    if len(groups) == 1:
+    advice = APART if len(words) <= SEVERAL else FEWER
+    tip = f"{advice} Where they belong to one thing, all is well."
+    is_of_things = any(set(one.words) <= set(words) for one in found)
+    shown = [f"{listing(names[:1])} with {listing(names[1:])}" for names in members[:2]]
+    more = f", and {_more(len(groups) - 2, 'more group')}" if len(groups) > 2 else ""
+    if is_of_things:
         said = f"{listing(words)} share one place."
+        if len(groups) > 1:
+            said = f"Some things share one place: {'; '.join(shown)}{more}."
     else:
-        shown = [f"{listing(names[:1])} with {listing(names[1:])}" for names in members[:2]]
-        more = f", and {_more(len(groups) - 2, 'more group')}" if len(groups) > 2 else ""
-        said = f"Some things share one place: {'; '.join(shown)}{more}."
+        said, tip = f"What describes {listing(words)} lies in one place.", advice
+        if len(groups) > 1:
+            said = f"What describes different things lies in one place: {'; '.join(shown)}{more}."
     return replace(first, words=words, headline=said, tip=tip, reason="")
 
 
@@ -134,8 +140,7 @@ def _tell_wrong(found: list[Finding], evidence: Evidence) -> Finding:
     else:
         more = f" and {_more(len(wrong) - 2)}" if len(wrong) > 2 else ""
         said = f"Words sit on the wrong thing: {shown}{more}."
-    tip = f"For instance {first.tip[0].lower()}{first.tip[1:]}"
-    return replace(first, words=words, headline=said, tip=tip, reason="")
+    return replace(first, words=words, headline=said, tip=f"For instance {_small(first.tip)}", reason="")
 
 
 def _tell_late(found: list[Finding], evidence: Evidence) -> Finding:
@@ -179,6 +184,10 @@ def listing(names: Sequence[str]) -> str:
         _more(len(names) - len(shown)) if len(names) > len(shown) else shown.pop() if len(shown) > 1 else ""
     )
     return ", ".join(shown) + (f" and {last}" if last else "")
+
+
+def _small(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
 
 
 def _more(count: int, what: str = "more") -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from .evidence import Evidence, WordFacts
 
 APART = (
-    "say where each is (“on the left”, “on the right”), or give each its own area: Conditioning (Set Area) on two prompts, "
+    "Say where each is (“on the left”, “on the right”), or give each its own area: Conditioning (Set Area) on two prompts, "
     "then Conditioning (Combine)."
 )
 KINDS = (

@@ -195,7 +195,7 @@ def _lines(page: Page, nouns: list[WordFacts], room: int) -> list[_Line]:
         said = [bond.modifier for bond in page.bonds if bond.holder == noun.name]
         strangers = {bond.modifier for bond in page.bonds if bond.holder == noun.name != bond.noun}
         place = "" if gathers(page.evidence, noun) else " (gathers nowhere)"
-        words = noun.name + place + (f": {', '.join(said)}" if said else "")
+        words = page.evidence.thing(noun.name) + place + (f": {', '.join(said)}" if said else "")
         lines.append(_Line(words, BODY, ALARM if strangers or place else INK, colour))
     return lines
 

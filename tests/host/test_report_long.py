@@ -1,5 +1,5 @@
-"""Prompt Report on long lists of tags as people write them, recorded from the demo model. `dev.py bench --suite report --long` runs all
-forty lists; here are four of them."""
+"""Prompt Report on lists of tags as people write them, read by CLIP's own tokenizer and recorded from the demo model.
+`dev.py bench --suite report --long` runs all forty long lists; here are four of them."""
 
 import json
 import re
@@ -16,12 +16,37 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import report_long  # noqa: E402
 
 CHOSEN = (3, 23, 28, 38)  # 25, 150, 25 and 80 tags, both manners; those of which most is told
+SHORT = {
+    "masterpiece,best quality,very aesthetic,highres,absurdres,newest,1girl,solo,red star,blue fish": [
+        "masterpiece", "best quality", "very aesthetic", "highres", "absurdres", "newest", "1girl", "solo", "red star", "blue fish",
+    ],
+    "(masterpiece:1.2), 8k uhd, dslr, f/1.8, 50mm, iso 100, a red star, a blue fish on sand": [
+        "masterpiece", "8k uhd", "dslr", "f/1.8", "50mm", "iso 100", "a red star", "a blue fish on sand",
+    ],
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def told() -> list[report_long.Told]:
-    desk, lists = report_long.Desk(), report_long.prompts()
+def desk() -> report_long.Desk:
+    return report_long.Desk()
+
+
+@pytest.fixture(scope="module")
+def told(desk) -> list[report_long.Told]:
+    lists = report_long.prompts()
     return [desk.tell(lists[number], number) for number in CHOSEN]
+
+
+@pytest.mark.parametrize("prompt", SHORT)
+def test_quality_and_camera_tags_are_listed_as_typed_and_not_judged(desk, prompt):
+    for seed in range(3):
+        one = desk.tell(prompt, seed)
+        (picture,) = json.loads(one.report.data)["pictures"]
+        assert [word["word"] for word in picture["words"]] == SHORT[prompt]
+        judged = {word["word"] for word in picture["words"] if not word["manner"]}
+        assert judged == {tag for tag in SHORT[prompt] if re.search("1girl|star|fish", tag)}
+        assert {name for f in picture["findings"] for name in f["words"]} <= judged | {"red", "blue"}
+        assert not re.search(r"“(8|8k|f|1|k|mm|girl|quality|iso)”", one.report.markdown)
 
 
 def test_there_are_forty_lists_of_20_to_150_tags():

@@ -54,6 +54,7 @@ def quality_in_one_place(typed: str) -> dict:
 def test_quality_and_camera_share_no_place_and_cannot_be_missing(typed):
     found, findings = told(typed, quality_in_one_place(typed))
     assert findings == [] and found.summary == "nothing stands out"
+    assert report(*of_tags(typed, quality_in_one_place(typed)), unit="words").findings == [[]]
     faint = dict.fromkeys(quality_in_one_place(typed), FAINT) | {
         "red": LEFT,
         "star": LEFT,
