@@ -263,7 +263,7 @@ export class LensView {
       this.scene = scene;
     }
     this.rank();
-    if (!this.complaint) write(this.status, sentence(this.frame.names, this.set, shown, this.frames.payload.warnings));
+    if (!this.complaint) write(this.status, sentence(this.frame.names, this.set, shown));
   }
 
   level() {
