@@ -11,6 +11,8 @@ from .phrases import is_all_filler
 from .prompt import Prompt, WordNotFound, key
 from .recording import Entry, Match, NoRecording
 
+QUOTED = 60  # letters of a text in a note
+TWO_TEXTS = "The two text encoders were given different texts, and words of both are listed: {given}."
 UNKNOWN = (
     "The words of the {role} prompt are not known. If your text nodes' CLIP does not come from Record Attention, connect the loader's "
     "CLIP to Record Attention and its clip output to the text nodes, and run again. If it does, another node made or changed the "
@@ -89,6 +91,24 @@ def names_of(
         for name in targets_of_unit(entries, prompts, unit, fillers=False):
             names.setdefault(name.lower(), name)
     return list(names.values())
+
+
+def notes_of(matches: list[Match], role: str = "positive") -> list[str]:
+    """What is good to know of these images' prompts, each sentence once: which texts the two text encoders of SDXL were given."""
+    notes = []
+    for match in matches:
+        for prompt in (entry.prompt for entry in match.run.of_role(role)):
+            if prompt is not None and prompt.second is not None:
+                given = " and ".join(
+                    f"text_{text.encoder} “{_short(text)}”" for text in (prompt, prompt.second)
+                )
+                notes.append(TWO_TEXTS.format(given=given))
+    return list(dict.fromkeys(notes))
+
+
+def _short(prompt: Prompt) -> str:
+    text = " ".join(" ".join(prompt.texts[:1]).split())
+    return text if len(text) <= QUOTED else text[: QUOTED - 1] + "…"
 
 
 def find_word(name: str, entries: list[Entry], prompts: list[Prompt | None], unit: str = "auto") -> Target:

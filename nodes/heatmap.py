@@ -12,7 +12,7 @@ from ..hrv.draw import COLORMAPS
 from ..hrv.heatmap import Style, heatmaps
 from ..hrv.maps import NORMALIZE
 from ..hrv.prompt import UNITS
-from ..hrv.reading import names_of
+from ..hrv.reading import names_of, notes_of
 from .node import Node
 from .shared_inputs import prompt_text_input
 from .shown import shown
@@ -113,8 +113,9 @@ class HRVHeatmap(Node):
             prompt_text=prompt_text, tokenize=tokenize_text,
             progress=node_progress(), free_memory=free_memory(), notice=say,
         )  # fmt: skip
-        names = names_of(attention.match(latent["samples"]), unit, role, prompt_text, tokenize_text)
-        return io.NodeOutput(
-            result.overlay, result.heat, result.mask, result.words,
-            ui=shown(cls, preview(result.overlay, cls), result.summary, result.warnings, hrv_words=names),
+        matches = attention.match(latent["samples"])
+        names = names_of(matches, unit, role, prompt_text, tokenize_text)
+        told = shown(
+            cls, preview(result.overlay, cls), result.summary, result.warnings, notes_of(matches, role), hrv_words=names
         )  # fmt: skip
+        return io.NodeOutput(result.overlay, result.heat, result.mask, result.words, ui=told)

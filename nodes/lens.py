@@ -9,6 +9,7 @@ from ..host.progress import node_progress
 from ..host.routes import LENSES
 from ..hrv.lens import look
 from ..hrv.prompt import UNITS
+from ..hrv.reading import notes_of
 from .node import Node
 from .shared_inputs import prompt_text_input
 from .shown import shown
@@ -85,6 +86,6 @@ class HRVLens(Node):
         )  # fmt: skip
         pictures = ui.PreviewImage(result.pictures, cls=cls).as_dict()["images"]
         payload = {"id": LENSES.add(result.lens), "pictures": [dict(p) for p in pictures], **result.payload}
-        return io.NodeOutput(
-            result.overlay, result.mask, ui=shown(cls, warnings=payload["warnings"], hrv_lens=(payload,))
-        )
+        notes = notes_of(attention.match(latent["samples"]))
+        told = shown(cls, warnings=payload["warnings"], notes=notes, hrv_lens=(payload,))
+        return io.NodeOutput(result.overlay, result.mask, ui=told)

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..host.clip_trace import tokenize_text
 from ..host.progress import node_progress
 from ..hrv.prompt import UNITS
+from ..hrv.reading import notes_of
 from ..hrv.report import report
 from .node import Node
 from .shared_inputs import prompt_text_input
@@ -68,5 +69,7 @@ class HRVPromptReport(Node):
             attention, latent["samples"], image, unit, vectors, progress=node_progress(),
             prompt_text=prompt_text, tokenize=tokenize_text,
         )  # fmt: skip
-        told = shown(cls, found.grid, found.summary, found.warnings)
+        told = shown(
+            cls, found.grid, found.summary, found.warnings, notes_of(attention.match(latent["samples"]))
+        )
         return io.NodeOutput(found.grid, found.markdown, found.data, ui=told)

@@ -10,7 +10,7 @@ from hrv_pack.host.clip_trace import tokenize_text
 from hrv_pack.host.demo_checkpoint import load
 from hrv_pack.host.recorder import RecordOptions, attach
 from hrv_pack.hrv.heatmap import Style, heatmaps
-from hrv_pack.hrv.reading import names_of
+from hrv_pack.hrv.reading import names_of, notes_of
 
 LATENT = {"samples": torch.zeros(1, 4, 32, 32)}
 PLAIN = Style(caption=False)
@@ -176,6 +176,15 @@ def test_tokens_of_another_shape_are_passed_over_quietly(demo, tokens, caplog):
     with pytest.raises(Exception):  # noqa: B017  (the small text model cannot read them; smZNodes' own can)
         clip.encode_from_tokens(tokens)
     assert "Could not note" not in caplog.text and "Traceback" not in caplog.text
+
+
+def test_a_note_says_which_text_each_encoder_was_given(demo):
+    model, clip, recording = recorded(demo)
+    latent = sample(
+        model, encode_both(clip, "a red star", "sand"), nodes.CLIPTextEncode().encode(clip, "")[0]
+    )
+    (note,) = notes_of(recording.match(latent))
+    assert note.endswith("words of both are listed: text_l “sand” and text_g “a red star”.")
 
 
 def test_names_that_the_page_is_told_are_those_of_the_node(demo):
