@@ -88,7 +88,7 @@ def test_no_piece_of_a_tag_is_ever_named(typed):
     places = (LEFT, RIGHT, MIDDLE, FAINT, FLAT, blob(3, 12, size=3))
     allowed = {*TAGS[typed], "red", "blue", "fish", "star", "sand", "1girl", "on the left", "on the right"}
     kinds = set()
-    for _ in range(8):
+    for _ in range(24):
         found, findings = told(
             typed, {tag: chance.choice(places) for tag in [*TAGS[typed], "red", "star", "blue", "fish"]}
         )
