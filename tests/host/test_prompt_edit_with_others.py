@@ -85,7 +85,7 @@ def test_the_edited_picture_is_not_remembered():
     scene = editing.scene()
     model = scene.edited(scene.remembering)
     assert torch.equal(scene.draw(model), scene.draw(scene.edited()))
-    assert len(scene.memory._runs) == 1
+    assert len(scene.memory.runs) == 1
     again, _, _ = editing.remember(model, None, 2**26)
     assert torch.equal(scene.draw(again), scene.draw(model))
 
