@@ -132,7 +132,10 @@ def test_context_windows(studio):
         "closed_loop": False, "fuse_method": "pyramid", "dim": 0, "freenoise": False,
     }  # fmt: skip
     change = node(module.ContextWindowsManualNode, **inputs)
-    stand_ins.one_warning(studio, change, "some pictures of the batch at a time", latent=rig.empty(4, 8, 8))
+    # on some processors images come out the same however many are evaluated at a time
+    stand_ins.one_warning(
+        studio, change, "some pictures of the batch at a time", changes=False, latent=rig.empty(4, 8, 8)
+    )
 
 
 @way("Hires fix: a second sampling of the enlarged latent")
