@@ -96,10 +96,8 @@ def _phrases_of_tag(prompt: Prompt, tag: Word, words: Sequence[Word]) -> list[Ph
     phrases: list[Phrase] = []
     current: list[Word] = []
     is_manner_tag = is_manner(tag.text)
-    before, is_manner_next = (
-        "",
-        False,
-    )  # the filler word before this phrase; whether the phrase before it makes it one of manner
+    before = ""  # the filler word before this phrase
+    is_manner_next = False  # whether what stands before this phrase makes it one of manner
 
     def close(next_word: str = "") -> None:
         nonlocal before, is_manner_next
