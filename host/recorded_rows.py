@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ class Entries:
         self.run = run
         self._registry = registry
         self._time_bins = time_bins
-        self._warn = warn
+        self._warning = weakref.WeakMethod(warn)  # a circle would keep the maps until the garbage collector comes
         self._by_uuid: dict[Any, Entry] = {}
         self._settled: set[int] = set()  # ids of the entries whose columns are known
 
@@ -44,7 +45,7 @@ class Entries:
             return self._by_uuid[chunk.uuid]
         prompt, warning = self._registry.prompt_of(owner.cond)
         if warning:
-            self._warn(warning)
+            self._warning()(warning)
         counts = [0] * self._time_bins
         entry = Entry(owner.role, owner.index, prompt, length, (), counts, chunk.batch)
         entry.zeroed = prompt is None and is_zeroed(owner.cond)
@@ -71,7 +72,7 @@ class Entries:
     def _settle(self, entry: Entry, length: int) -> None:
         entry.length = length
         if entry.prompt is not None and entry.prompt.length != length:
-            self._warn(
+            self._warning()(
                 f"The prompt has {entry.prompt.length} tokens, but the model sees {length}; its words are not known."
             )
             entry.prompt = None

@@ -9,6 +9,7 @@ import comfy.model_management
 import torch
 
 from ..hrv.latents import Traces, traces_of
+from .cancel import CANCELS
 
 ORDER = ("noise", "latent_image", "sampler", "sigmas", "denoise_mask", "callback")
 """How an OUTER_SAMPLE wrapper is given them, by place or by name."""
@@ -64,6 +65,8 @@ class SamplerCall:
             return None
         try:
             return self._guider.model_patcher.model.process_latent_out(self._last[0].cpu()).to(dtype)
+        except CANCELS:
+            raise
         except Exception as error:
             logging.debug("[HRV] denoised_output will not be recognised", exc_info=error)
             return None

@@ -94,31 +94,34 @@ class Wrapping(ABC):
                 model.add_wrapper_with_key(kind, self.key, wrapper)
 
     def _outer_sample(self, executor, *args, **kwargs):
-        sampling = begun(self.new_sampling, self.follower.doing)
-        guider = executor.class_obj
-        call = SamplerCall(guider, args, kwargs)
+        sampling, call = begun(self.new_sampling, self.follower.doing), None
         if sampling is not None:
-            self._open(sampling, guider)
-            if self.knows_latents:
-                call.watch()
+            with sampling.guarded(self.reads):
+                call = self._open(sampling, executor.class_obj, args, kwargs)
+                args, kwargs = call.args, call.kwargs
         around = self.sampling  # another node may sample within a step of a sampling
         self.sampling = None if sampling is None or sampling.failed else sampling
         try:
-            samples = executor(*call.args, **call.kwargs)
+            samples = executor(*args, **kwargs)
         finally:
             self.sampling = around
         if sampling is not None:
             self.look_back(sampling, samples, call)
-            log.tell(self.node, sampling.warnings)
+            with sampling.guarded("telling of it"):
+                log.tell(self.node, sampling.warnings)
         return samples
 
-    def _open(self, sampling: Any, guider) -> None:
-        with sampling.guarded(self.reads):
-            if is_compiled(guider.model_patcher):
-                sampling.end(COMPILED.format(done=sampling.done))
-            else:
-                sampling.open(guider)
-                self.put_in_order(guider.model_options)
+    def _open(self, sampling: Any, guider, args: tuple, kwargs: dict[str, Any]) -> SamplerCall:
+        """Begins to follow; returns how the sampler is to be called."""
+        call = SamplerCall(guider, args, kwargs)
+        if is_compiled(guider.model_patcher):
+            sampling.end(COMPILED.format(done=sampling.done))
+        else:
+            sampling.open(guider)
+            self.put_in_order(guider.model_options)
+        if self.knows_latents:
+            call.watch()
+        return call
 
     def _calc_cond_batch(self, executor, model, conds, x_in, *args, **kwargs):
         if self.sampling is None:

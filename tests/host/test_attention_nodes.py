@@ -244,7 +244,7 @@ def recordings(draw):
         for block in draw(st.sets(st.integers(1, count))) - {count}:
             del made.maps[block]
         entries.append(made)
-    warnings = draw(st.lists(st.text(max_size=9), max_size=2))
+    warnings = draw(st.lists(st.text(max_size=9), max_size=2, unique=True))
     recording = Recording(layout, 2**30)
     recording.add(run_of(latent, *entries, warnings=warnings, layout=layout))
     return recording, {"samples": latent}

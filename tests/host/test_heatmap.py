@@ -192,13 +192,13 @@ def test_much_memory_is_told_before_and_too_much_is_refused(comfy, sampled, monk
     assert "text" in shown and not [said for said in order if isinstance(said, str)]
     monkeypatch.setattr("hrv_pack.hrv.heatmap_memory.WORKSPACE", 0)
     free = 300 * 2**20
-    image = torch.zeros(1, 1, 1, 3).expand(2, 1500, 1500, 3)
+    image = torch.zeros(1, 1, 1, 3).expand(2, 1500, 2250, 3)
     inputs = {"attention": sampled.recording, "latent": sampled.latent, "image": image, "words": "cat, red"}
     monkeypatch.setattr(node, "free_memory", lambda: free)
     order.clear()
     _, shown = comfy.run_node_ui("HRVHeatmap", **inputs)
     assert (
-        order[0].startswith("2 words × 2 images of 1500×1500: overlays, heat and masks need 1") and 0 in order
+        order[0].startswith("2 words × 2 images of 2250×1500: overlays, heat and masks need 2") and 0 in order
     )
     assert f"⚠ {order[0]}" in shown["text"][0] and "the 300 MB that are free" in order[0]
     free = 100 * 2**20
