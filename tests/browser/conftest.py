@@ -99,7 +99,7 @@ def open_editor(request, browser, server_of) -> Iterator[Editor]:
     server = server_of(page)
     server.post("/settings", {**SETTINGS, "Comfy.VueNodes.Enabled": nodes2})
     tab = browser.new_page(viewport={"width": 1500, "height": 1050})
-    editor = Editor(tab, server)
+    editor = Editor(tab, server, nodes2)
     editor.open()
     yield editor
     tab.close()

@@ -55,10 +55,11 @@ def example(start: str, steps: int = 4) -> dict:
 
 
 class Editor:
-    """One page. `complaints` are errors of the pack's scripts, what the page warns them of, and whatever was thrown."""
+    """One page, with Nodes 2.0 or without. `complaints` are errors of the pack's scripts, what the page warns them of, and
+    whatever was thrown."""
 
-    def __init__(self, page, server: ComfyServer):
-        self.page, self.server, self.complaints = page, server, []
+    def __init__(self, page, server: ComfyServer, nodes2: bool = False):
+        self.page, self.server, self.nodes2, self.complaints = page, server, nodes2, []
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.complaints.append(f"thrown: {error}"))
         session = page.context.new_cdp_session(page)  # which tells the stack of each line in the console
