@@ -36,6 +36,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--heavy", action="store_true", help="also run what takes many minutes (mark `heavy`)")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """With `--dist loadfile`: a file is one process's work, and in tests/browser what is shown in one of ComfyUI's pages, so
+    that no two processes start the same server and page."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if not nodeid.startswith("tests/browser/"):
+                return super()._split_scope(nodeid)
+            return f"tests/browser {'newest' if '[newest-' in nodeid else 'pinned'}"
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks by folder; the browser's tests last, because their event loop stays in this thread."""
     if not config.getoption("--heavy"):
