@@ -48,14 +48,14 @@ def layout_of_model(patcher) -> Layout:
     before, own = _original(patcher), getattr(patcher, "object_patches", AS_IT_LIES)
     unet, found = None, {}
     for patches in (before, {**before, **own}) if own else (before,):
-        unet = _uncompiled(patches.get(UNET, getattr(patcher.model, UNET, None)))
+        unet = patches.get(UNET, getattr(patcher.model, UNET, None))
         found.update({block.key: block for block, _ in transformers(unet, patches)})
     return _layout(found, unet)
 
 
 def _layout(blocks: dict[tuple[str, int, int], Block], unet) -> Layout:
     if not blocks:
-        kind = type(unet).__name__
+        kind = type(_uncompiled(unet)).__name__
         raise UnsupportedModel(
             f"This model ({kind}) has no cross-attention layers that can be recorded or steered. Supported are {SUPPORTED}."
         )
@@ -74,7 +74,7 @@ def cross_attention_layers(unet) -> Iterator[tuple[Block, CrossAttention]]:
 
 def transformers(unet, patches: Patches = AS_IT_LIES) -> Iterator[tuple[Block, BasicTransformerBlock]]:
     """Every transformer that has such a layer, in the same order, where these patches lie on the network."""
-    for part, index, stage, path in _stages(unet, patches):
+    for part, index, stage, path in _stages(_uncompiled(unet), patches):
         for name in _parts(stage):
             layer, layer_path = _part(stage, name, path, patches)
             blocks, blocks_path = _part(layer, "transformer_blocks", layer_path, patches)

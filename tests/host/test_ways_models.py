@@ -12,7 +12,6 @@ from comfy_extras import nodes_model_advanced
 from stand_ins import ModelType, shaped
 
 from hrv_pack.hrv.known_layouts import SDXL
-from hrv_pack.hrv.recording import NoRecording
 from hrv_pack.hrv.vectors import HeadRelevance
 
 way = pytest.mark.way
@@ -136,7 +135,7 @@ def test_other_models(comfy, other, caplog):
     recorded, _, recording = comfy.run_node("HRVRecordAttention", model=model, clip=None)
     assert "Supported are Stable Diffusion 1.x and 2.x, SDXL" in caplog.text
     assert torch.equal(rig.sample(recorded, prompt, prompt, latent, cfg=1.0), plain)
-    with pytest.raises(NoRecording, match="Supported are Stable Diffusion 1.x and 2.x, SDXL"):
+    with pytest.raises(ValueError, match="Supported are Stable Diffusion 1.x and 2.x, SDXL"):
         comfy.run_node("HRVHeatmap", attention=recording, latent={"samples": plain})
 
 
