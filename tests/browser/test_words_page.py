@@ -4,7 +4,7 @@ import pytest
 from editor import example
 
 HEATMAP = "HRVHeatmap"
-NAMES = ["a#1", "red", "star", "and", "a#2", "blue", "fish", "on", "sand"]
+NAMES = ["red", "star", "blue", "fish", "sand"]  # filler words are left out
 NEW_NODE = """([type, changes, links]) => {
     const graph = window.app.rootGraph ?? window.app.graph;
     const node = window.LiteGraph.createNode(type);
@@ -39,13 +39,13 @@ def test_a_click_puts_a_word_in_or_takes_it_out(editor):
     (before,) = values(editor.saved(), HEATMAP)
     editor.centre(HEATMAP)
     assert editor.offered(HEATMAP) == NAMES
-    for word in ("fish", "a#2", "red", "a#2"):
+    for word in ("fish", "sand", "red", "sand"):
         pick(editor, word)
     assert editor.widget(HEATMAP, "words") == "fish, red"
     saved = editor.saved()
     assert values(saved, HEATMAP) == [["fish, red", *before[1:]]], "nothing but the field has changed"
     editor.page.mouse.move(5, 500)
-    for wanted in ("fish, a#2, red", "fish, a#2", "fish"):
+    for wanted in ("fish, sand, red", "fish, sand", "fish"):
         editor.page.keyboard.press("Control+z")
         editor.page.wait_for_timeout(1200)
         assert editor.widget(HEATMAP, "words") == wanted

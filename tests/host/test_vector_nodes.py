@@ -230,7 +230,7 @@ def test_a_graph_whose_name_is_linked_runs_once(comfy, store, tmp_path, caplog):
 
 
 def test_a_file_that_went_away(comfy, store):
-    with pytest.raises(ValueError, match="gone.safetensors is not in .*hrv. Choose other vectors"):
+    with pytest.raises(ValueError, match="gone.safetensors is not in .*Choose other vectors"):
         comfy.run_node("HRVLoadVectors", name="gone.safetensors")
 
 
