@@ -35,7 +35,9 @@ class Entries:
         self.run = run
         self._registry = registry
         self._time_bins = time_bins
-        self._warning = weakref.WeakMethod(warn)  # a circle would keep the maps until the garbage collector comes
+        self._warning = weakref.WeakMethod(
+            warn
+        )  # a circle would keep the maps until the garbage collector comes
         self._by_uuid: dict[Any, Entry] = {}
         self._settled: set[int] = set()  # ids of the entries whose columns are known
 

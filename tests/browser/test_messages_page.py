@@ -76,7 +76,12 @@ def test_an_error_is_in_the_node_until_it_runs_again_and_never_in_the_file(edito
 
 def test_a_warning_stays_when_the_tab_comes_back(editor):
     editor.load(asked_for("fish"))
-    connect(editor, "EmptyLatentImage", 0, HEATMAP, "latent")
+    changed = [
+        "LatentMultiply",
+        {"multiplier": 1.01},
+        [["KSampler", 0, "new", "samples"], ["new", 0, HEATMAP, "latent"]],
+    ]
+    editor.page.evaluate(NEW_NODE, changed)
     assert told(editor) == []
     before = editor.saved()
     assert editor.run()["status"]["status_str"] == "success"

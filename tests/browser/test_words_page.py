@@ -76,7 +76,7 @@ def test_other_nodes_offer_the_same(editor, start, kind, field):
     editor.load(example(start))
     had = editor.widget(kind, field)
     words = editor.offered(kind)
-    assert f"{had}*" in words and len(words) > 2
+    assert f"{had}*" in words and len(words) >= 2
     other = next(word for word in words if not word.endswith("*"))
     picker = f"nodes.find((n) => n.type === '{kind}').widgets.find((w) => w.name === 'word_picker').element"
     click = f"""{picker}.querySelector('[data-name="{other}"]').click()"""
@@ -113,7 +113,7 @@ def test_words_that_only_a_run_tells_are_offered_after_it(editor):
     hint = "nodes.find((n) => n.type === 'HRVHeatmap').widgets.find((w) => w.name === 'word_picker').element.textContent"
     assert "after a run" in editor.nodes(hint)
     assert editor.run()["status"]["status_str"] == "success"
-    assert editor.offered(HEATMAP) == ["a", "green", "star", "on", "sand"]
+    assert editor.offered(HEATMAP) == ["green", "star", "sand"]
 
 
 TEXTS = [

@@ -68,9 +68,7 @@ def test_text_of_an_untraced_clip_is_read_from_prompt_text(comfy):
         "image": torch.rand(1, 128, 192, 3),
         "words": "big dogs",
     }
-    with pytest.raises(
-        ValueError, match="type the prompt into prompt_text"
-    ):
+    with pytest.raises(ValueError, match="type the prompt into prompt_text"):
         comfy.run_node("HRVLens", **asked)
     (_, mask), shown = comfy.run_node_ui("HRVLens", **asked, prompt_text=text)
     (frame,) = shown["hrv_lens"][0]["frames"]
