@@ -89,7 +89,7 @@ def test_a_warning_stays_when_the_tab_comes_back(editor):
     assert kind == "warning" and "latent" in text
     for was, now in zip(before["nodes"], editor.saved()["nodes"], strict=True):
         assert was["size"] == pytest.approx(now["size"], abs=5)  # Nodes 2.0 measures what the images take
-        assert {**was, "size": None} == {**now, "size": None}
+        assert {**was, "size": None, "order": None} == {**now, "size": None, "order": None}
     editor.load(example("08", steps=1))
     editor.page.evaluate(
         "() => window.app.extensionManager.command.execute('Workspace.PreviousOpenedWorkflow')"
