@@ -114,13 +114,14 @@ class Wrapping(ABC):
     def _open(self, sampling: Any, guider, args: tuple, kwargs: dict[str, Any]) -> SamplerCall:
         """Begins to follow; returns how the sampler is to be called."""
         call = SamplerCall(guider, args, kwargs)
-        if is_compiled(guider.model_patcher):
-            sampling.end(COMPILED.format(done=sampling.done))
-        else:
-            sampling.open(guider)
-            self.put_in_order(guider.model_options)
         if self.knows_latents:
             call.watch()
+        with sampling.guarded(self.reads):
+            if is_compiled(guider.model_patcher):
+                sampling.end(COMPILED.format(done=sampling.done))
+            else:
+                sampling.open(guider)
+                self.put_in_order(guider.model_options)
         return call
 
     def _calc_cond_batch(self, executor, model, conds, x_in, *args, **kwargs):
