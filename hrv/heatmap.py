@@ -97,14 +97,13 @@ def heatmaps(
         notice(sentence)
         warnings.append(sentence)
     jobs: list[_Job] = []
-    made: dict[tuple[int, int], torch.Tensor] = {}  # by run and row: several images may show the same
+    made: dict[int, torch.Tensor] = {}  # by match: several images may have the same
     for number, (match, picture, plan) in enumerate(zip(matches, pictures, plans, strict=True)):
         progress(0, total)
-        key = id(match.run), match.element
-        if key not in made:
+        if id(match) not in made:
             targets = list(plan.targets.values())
-            made[key] = _maps(match, targets, heads, parts[number], lambda _: progress(0, total))
-        maps = made[key]
+            made[id(match)] = _maps(match, targets, heads, parts[number], lambda _: progress(0, total))
+        maps = made[id(match)]
         row = {name: row for row, name in enumerate(plan.targets)}
         source = heads_text(match, plan.entries[0], heads) + (
             f" · picture {number + 1}" if len(plans) > 1 else ""
