@@ -53,6 +53,7 @@ def read(recording, latent, words="", **more):
 # Two texts
 
 
+@pytest.mark.way("Two texts of SDXL (CLIPTextEncodeSDXL, prompt-control's TE)")
 def test_both_texts_of_sdxl_are_read(demo):
     """Case C2: the scene in one text, quality in the other."""
     model, clip, recording = recorded(demo)
@@ -109,6 +110,9 @@ def test_a_longer_second_text(demo):
 # Encoded below the traced CLIP
 
 
+@pytest.mark.way(
+    "Text encoded below the CLIP (ADV_CLIP_emb, Efficient Loader)", maps="right, words by order with one note"
+)
 def test_text_encoded_by_the_text_model_itself(demo):
     """Cases C1 and D4: words by order, and said to be so."""
     model, clip, recording = recorded(demo)
@@ -157,6 +161,7 @@ def test_nothing_is_guessed_where_no_text_of_that_length_is_known(demo):
 # Other shapes of tokens
 
 
+@pytest.mark.way("Tokens of another shape (smZNodes, compel)", maps="passed over quietly")
 @pytest.mark.parametrize(
     "tokens",
     [
