@@ -21,8 +21,7 @@ from .auto_heads import compared_maps, scores_of_heads
 from .concepts import ConceptWords
 from .construction import parts_of
 from .layout import Layout
-from .phrases import is_filler
-from .prompt import Prompt, key
+from .prompt import Prompt, is_filler, key
 from .reading import find_word, prompts_of
 from .recording import Match
 from .vectors import HeadRelevance

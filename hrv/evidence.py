@@ -7,14 +7,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 
 from .auto_heads import Consent, compared_maps, consent
 from .maps import Target, threshold_mask, word_maps
-from .phrases import chunk_of, filler_columns, is_filler, manner_columns, phrases_of
-from .prompt import Prompt
+from .phrases import chunk_of, filler_columns, manner_words, phrases_of
+from .prompt import Prompt, Word, is_filler, key
 from .reading import targets_of_unit
 from .recording import Entry, Match
 from .tag_kinds import is_person, is_praise
@@ -188,26 +188,35 @@ def _matrix(maps: dict[str, torch.Tensor]) -> dict[str, dict[str, float]]:
 
 
 class _Kinds:
-    """What the words of a prompt are, by column."""
+    """What the words of a prompt are. Words of two texts (SDXL) share columns, so a name tells which are meant."""
 
     def __init__(self, prompt: Prompt):
         self.prompt = prompt
-        self.fillers = {c for word in prompt.words() if is_filler(word.text) for c in word.columns}
-        self.manners = manner_columns(prompt)
+        self.manners = manner_words(prompt)
+        self._at: dict[int, list[tuple[str, Word]]] = {}
+        for word in prompt.words():
+            for column in word.columns:
+                self._at.setdefault(column, []).append((key(word.text), word))
 
-    def of(self, columns: Sequence[int]) -> tuple[bool, bool]:
-        """Whether these columns are of filler words alone; whether they are of words of manner, filler words beside."""
-        content = [c for c in columns if c not in self.fillers]
-        manner = self.manners.issuperset(content or columns)
-        return not content and not manner, manner
+    def words(self, name: str, columns: Sequence[int]) -> list[Word]:
+        """The words that an entry of this name in these columns is made of."""
+        whole = key(name)
+        here = [pair for column in columns for pair in self._at.get(column, ())]
+        named = [word for letters, word in here if letters in whole]
+        return list(dict.fromkeys(named or [word for _, word in here]))
 
 
 def _facts(name: str, heat: torch.Tensor, target: Target, kinds: dict[int, _Kinds]) -> WordFacts:
     entry, columns = target.places[0]
     of = kinds[id(entry)]
-    filler, manner = of.of(columns)
-    chunk, weight = chunk_of(of.prompt, columns[0]), of.prompt.tokens[columns[0]].weight
-    return measure(name, heat, filler=filler, manner=manner, chunk=chunk, weight=weight)
+    words = of.words(name, columns)
+    content = [word for word in words if not is_filler(word.text)]
+    manner = of.manners.issuperset(content or words)
+    filler = not content and not manner
+    weight = words[0].weight if words else 1.0
+    return measure(
+        name, heat, filler=filler, manner=manner, chunk=chunk_of(of.prompt, columns[0]), weight=weight
+    )
 
 
 def _asked(
@@ -237,38 +246,58 @@ def _is_tag_list(prompt: Prompt, unit: str) -> bool:
 
 
 def _entry_of(words: dict[str, Target], listed: dict[str, Target]) -> dict[str, str]:
-    """The entry that holds the first column of each word."""
-    holder = {
-        (id(entry), column): name
-        for name, target in reversed(listed.items())
-        for entry, columns in target.places
-        for column in columns
-    }
+    """The entry that holds the first column of each word, of two texts that of the word's own text."""
+    holders: dict[tuple[int, int], list[str]] = {}
+    for name, target in listed.items():
+        for entry, columns in target.places:
+            for column in columns:
+                holders.setdefault((id(entry), column), []).append(name)
     firsts = {name: target.places[0] for name, target in words.items()}
-    return {
-        name: holder[id(entry), columns[0]]
+    found = {
+        name: _called(name, holders.get((id(entry), columns[0]), ()))
         for name, (entry, columns) in firsts.items()
-        if (id(entry), columns[0]) in holder
     }
+    return {name: holder for name, holder in found.items() if holder is not None}
+
+
+def _called(text: str, names: Sequence[str]) -> str | None:
+    """Which of the names that lie in the same columns spells the text."""
+    letters = key(text.split("#")[0]) or key(text)
+    return next((name for name in names if letters in key(name)), names[0] if names else None)
 
 
 def _phrases(
     known: Sequence[tuple[Entry, Prompt]], words: dict[str, Target], tags: dict[str, Target]
 ) -> tuple[NounPhrase, ...]:
     """The phrases of all prompts that name things, each once, with the words and, in lists of tags, the tags under their names."""
-    names, tag_names = (
-        {(id(entry), columns): name for name, target in targets.items() for entry, columns in target.places}
-        for targets in (words, tags)
-    )
+    names, tag_names = _by_columns(words), _by_columns(tags)
     found = []
     for entry, prompt in known:
         phrases = [phrase for phrase in phrases_of(prompt) if not phrase.is_manner]
-        things = Counter((phrase.tag or phrase.noun).columns for phrase in phrases if not phrase.is_place)
+        things = Counter(phrase.tag or phrase.noun for phrase in phrases if not phrase.is_place)
+        called = partial(_name_of, entry)
         for phrase in phrases:
-            noun, tag = names[id(entry), phrase.noun.columns], phrase.tag or phrase.noun
-            is_alone = things[tag.columns] == (not phrase.is_place)
-            thing = tag_names.get((id(entry), tag.columns), noun) if is_alone else noun
-            modifiers = tuple(names[id(entry), m.columns] for m in phrase.modifiers if not is_praise(m.text))
+            noun, tag = called(phrase.noun, names), phrase.tag or phrase.noun
+            is_alone = things[tag] == (not phrase.is_place)
+            thing = (called(tag, tag_names) if is_alone else "") or noun
+            modifiers = tuple(called(m, names) for m in phrase.modifiers if not is_praise(m.text))
             people = is_person(phrase.noun.text) or (is_alone and is_person(tag.text))
             found.append(NounPhrase(noun, modifiers, phrase.is_place, thing, people))
     return tuple(dict.fromkeys(found))
+
+
+_Names = dict[tuple[int, tuple[int, ...]], list[str]]
+
+
+def _by_columns(targets: dict[str, Target]) -> _Names:
+    """The names of what lies in the columns of a conditioning: several where two texts share them."""
+    names: _Names = {}
+    for name, target in targets.items():
+        for entry, columns in target.places:
+            names.setdefault((id(entry), columns), []).append(name)
+    return names
+
+
+def _name_of(entry: Entry, word: Word, names: _Names) -> str:
+    """Empty where no such word is listed."""
+    return _called(word.text, names.get((id(entry), word.columns), ())) or ""

@@ -14,18 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from .prompt import START, TEXT, Prompt, Word
+from .prompt import START, TEXT, Prompt, Word, is_filler
 from .tag_kinds import is_manner, is_medium
 
-# Words that carry grammar, not content: articles, prepositions, conjunctions, pronouns, auxiliaries.
-FILLERS = frozenset(
-    """a an the this that these those some any each every and or but nor so as than of in on at by to from with
-    without into onto over under above below beside besides between behind before after near next around along across
-    through against among inside outside off up down out about for is are was were be been being am has have had
-    having do does did it its he his him she her hers they their them i me my we our us you your who whom which what
-    where when while there here then very too also just only not no both all more most much many other another
-    front back left right side top bottom middle while""".split()
-)  # fmt: skip
 # Nouns and adjectives that end like a verb.
 NO_VERBS = frozenset(
     """painting drawing building clothing lighting ring king string wing spring evening morning ceiling being thing
@@ -59,16 +50,6 @@ class Phrase:
     is_place: bool = False
     is_manner: bool = False
     tag: Word | None = None
-
-
-def is_filler(word: str) -> bool:
-    """Whether a word, as written, carries grammar and no content."""
-    return word.lower() in FILLERS
-
-
-def is_all_filler(name: str) -> bool:
-    """Whether a word or tag, as written, has no word with content: “the”, “of the”."""
-    return all(is_filler(word) for word in name.split())
 
 
 def phrases_of(prompt: Prompt) -> list[Phrase]:
@@ -149,22 +130,23 @@ def _outside_brackets(prompt: Prompt, tag: Word, words: Sequence[Word]) -> Itera
             yield word, is_parted
 
 
-def manner_columns(prompt: Prompt) -> frozenset[int]:
-    """Columns of all words that name no thing and describe none: those of quality, camera, medium, style, view."""
-    found = set()
+def manner_words(prompt: Prompt) -> frozenset[Word]:
+    """All words that name no thing and describe none: those of quality, camera, medium, style, view."""
+    found: set[Word] = set()
     for tag, words in words_of_tags(prompt):
         if is_manner(tag.text):
-            found.update(column for word in words for column in word.columns)
+            found.update(words)
     for phrase in phrases_of(prompt):
         if phrase.is_manner:
-            found.update(c for word in (phrase.noun, *phrase.modifiers) for c in word.columns)
+            found.update((phrase.noun, *phrase.modifiers))
     return frozenset(found)
 
 
 def filler_columns(prompt: Prompt, words: Sequence[Word]) -> list[int]:
     """Columns of filler words and of punctuation: text that asks for nothing to be drawn."""
     content = {column for word in words if not is_filler(word.text) for column in word.columns}
-    return [t.column for t in prompt.tokens if t.kind == TEXT and t.column not in content]
+    texts = {t.column for text in prompt.each_text for t in text.tokens[: prompt.length] if t.kind == TEXT}
+    return sorted(texts - content)
 
 
 def chunk_of(prompt: Prompt, column: int) -> int:

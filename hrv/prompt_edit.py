@@ -21,8 +21,9 @@ from .prompt import PAD, Prompt, key
 class Alignment:
     """Where the tokens of a target prompt take their attention from.
 
-    matrix: float32 (source column, target column), A: a target's token j is given Σ_i A[i, j] · P_source[:, i].
-    own: bool (target column,): tokens that keep the target's own attention; their column of A is zero.
+    matrix: float32 (source column, target column), A: a target's column j is given Σ_i A[i, j] · P_source[:, i].
+    own: float32 (target column,): the share of its own attention that it keeps: 1 where its column of A is zero, else 0; between
+    them where the two texts of SDXL, which share the columns, want different things.
     changed: columns of the target's words that the source does not have.
     """
 
@@ -54,8 +55,37 @@ def align(source: Prompt, target: Prompt, replace: bool = True) -> Alignment:
     Words that both have, in the same order, are the same. replace: words that stand in the place of others take over
     these others' attention, word by word where there are as many, else each source token's share is spread evenly over
     the new tokens (the paper's word swap); without it, and for added words, the target keeps its own. Padding stays in
-    its column.
+    its column. Where the text encoders were given different texts, each text is compared with its counterpart, and a column takes
+    the mean of what the texts want that have a token there.
     """
+    encoders = [text.encoder for text in (target if target.second is not None else source).each_text]
+    texts = [_align(_text_of(source, encoder), _text_of(target, encoder), replace) for encoder in encoders]
+    if len(texts) == 1:
+        return texts[0][0]
+    speaks = torch.stack([_fitted(written.float(), target.length) for _, written in texts])
+    speaks[:, speaks.sum(0) == 0] = 1.0  # padding of both
+    weights = speaks / speaks.sum(0)
+    matrices = torch.stack([_fitted(one.matrix, source.length, target.length) for one, _ in texts])
+    owns = torch.stack([_fitted(one.own, target.length) for one, _ in texts])
+    changed = {column for one, _ in texts for column in one.changed if column < target.length}
+    return Alignment((weights[:, None] * matrices).sum(0), (weights * owns).sum(0), tuple(sorted(changed)))
+
+
+def _text_of(prompt: Prompt, encoder: str) -> Prompt:
+    """What a text encoder was given; a prompt with one text gave it to both."""
+    return next((text for text in prompt.each_text if text.encoder == encoder), prompt)
+
+
+def _fitted(values: torch.Tensor, *shape: int) -> torch.Tensor:
+    """Cut, or filled up with zeros: ComfyUI cuts the longer of two texts."""
+    fitted = torch.zeros(shape)
+    inside = tuple(slice(0, min(sizes)) for sizes in zip(values.shape, shape, strict=True))
+    fitted[inside] = values[inside]
+    return fitted
+
+
+def _align(source: Prompt, target: Prompt, replace: bool) -> tuple[Alignment, torch.Tensor]:
+    """One text, and which of its columns have a token that is no padding: bool (target column,)."""
     matrix = torch.zeros(source.length, target.length)
     old, new = _units(source), _units(target)
     changed: list[int] = []
@@ -71,7 +101,8 @@ def align(source: Prompt, target: Prompt, replace: bool = True) -> Alignment:
     pads = {token.column for token in source.tokens if token.kind == PAD}
     for column in pads & {token.column for token in target.tokens if token.kind == PAD}:
         matrix[column, column] = 1.0
-    return Alignment(matrix, matrix.sum(0) == 0, tuple(changed))
+    written = torch.tensor([token.kind != PAD for token in target.tokens])
+    return Alignment(matrix, (matrix.sum(0) == 0).float(), tuple(changed)), written
 
 
 def split_values(values: torch.Tensor, alignment: Alignment) -> tuple[torch.Tensor, torch.Tensor]:
@@ -82,11 +113,12 @@ def split_values(values: torch.Tensor, alignment: Alignment) -> tuple[torch.Tens
 
         softmax(Q Kᵀ) · own + softmax(Q_source K_sourceᵀ) · taken = P' · V
 
-    with P'[x, j] = Σ_i A[i, j] · P_source[x, i], or P[x, j] for tokens that keep their own. So both attentions stay
+    with P'[x, j] = Σ_i A[i, j] · P_source[x, i] + own[j] · P[x, j]. So both attentions stay
     those of the host, fused or not. The sum is taken in float32.
     """
     length = len(alignment.own)
-    kept = values * alignment.own.repeat(values.shape[1] // length)[None, :, None]
+    own = alignment.own.to(values.dtype).repeat(values.shape[1] // length)
+    kept = values * own[None, :, None]
     taken = torch.einsum("ij,rjc->ric", alignment.matrix, values[:, :length].float())
     return kept, taken.to(values.dtype)
 

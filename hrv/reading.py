@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from .absence import ZEROED
 from .heads import HeadSelection
 from .maps import Target, recorded_heads
-from .phrases import is_all_filler
-from .prompt import Prompt, WordNotFound, key
+from .prompt import Prompt, WordNotFound, is_all_filler, key
 from .recording import Entry, Match, NoRecording
 
 QUOTED = 60  # letters of a text in a note
@@ -99,9 +98,7 @@ def notes_of(matches: list[Match], role: str = "positive") -> list[str]:
     for match in matches:
         for prompt in (entry.prompt for entry in match.run.of_role(role)):
             if prompt is not None and prompt.second is not None:
-                given = " and ".join(
-                    f"text_{text.encoder} “{_short(text)}”" for text in (prompt, prompt.second)
-                )
+                given = " and ".join(f"text_{text.encoder} “{_short(text)}”" for text in prompt.each_text)
                 notes.append(TWO_TEXTS.format(given=given))
     return list(dict.fromkeys(notes))
 

@@ -133,7 +133,7 @@ def missing_words(steering: Steering, prompts: Sequence[Prompt]) -> list[str]:
     for word in steering.words:
         if any(_columns(prompt, word) is not None for prompt in prompts):
             continue
-        texts = [text for prompt in prompts for text in (prompt, prompt.second) if text is not None]
+        texts = [text for prompt in prompts for text in prompt.each_text]
         try:  # all texts in one, for a message that knows all words
             concatenate([text.tokens for text in texts]).find(word)
             complaints.append(f"“{word}” is in none of the {len(prompts)} prompts alone.")

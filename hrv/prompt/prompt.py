@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from .fillers import is_all_filler
 from .names import key, without_weights
 from .reading import Reading
 from .tokens import PAD, Token, Word, WordNotFound
@@ -43,12 +44,15 @@ class Prompt:
         return len(self.tokens)
 
     @property
+    def each_text(self) -> tuple[Prompt, ...]:
+        """The text of each encoder: one, or two where they differ."""
+        return (self,) if self.second is None else (self, self.second)
+
+    @property
     def recorded_columns(self) -> tuple[int, ...]:
         """Columns worth keeping: start, text and end tokens of either text; no padding, and nothing of a longer second text
         beyond the first's, where ComfyUI cuts it."""
-        columns = {t.column for t in self.tokens if t.kind != PAD}
-        if self.second is not None:
-            columns |= {t.column for t in self.second.tokens[: self.length] if t.kind != PAD}
+        columns = {t.column for text in self.each_text for t in text.tokens[: self.length] if t.kind != PAD}
         return tuple(sorted(columns))
 
     @property
@@ -201,7 +205,8 @@ class Prompt:
         return [Reading(source, tuple(tokens)) for source, tokens in readings]
 
     def _not_found(self, name: str) -> str:
-        names = list(dict.fromkeys(word.text for word in self.entries()))
+        every = list(dict.fromkeys(word.text for word in self.entries()))
+        names = [text for text in every if not is_all_filler(text)] or every
         if not names:
             return f"“{name}” is not in the prompt: the prompt is empty."
         missing = key(name) if key(name).startswith("embedding:") else None

@@ -1,4 +1,4 @@
-// Words that carry grammar, not content: FILLERS of hrv/phrases.py (a test holds the two together).
+// Words that carry grammar, not content: FILLERS of hrv/prompt/fillers.py (a test holds the two together).
 
 export const FILLERS = new Set(
   `

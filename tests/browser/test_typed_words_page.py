@@ -3,7 +3,7 @@
 import json
 
 from devtools.server import ROOT
-from hrv_pack.hrv.phrases import FILLERS
+from hrv_pack.hrv.prompt.fillers import FILLERS
 
 EXAMPLES = json.loads((ROOT / "tests" / "data" / "typed_prompts.json").read_text("utf-8"))
 MODULE = "(await import('/extensions/ComfyUI-HRV/words/{}.js'))"

@@ -3,12 +3,16 @@
 import nodes
 import pytest
 import rig
+import steering_rig as steered
 import torch
 from comfy_extras import nodes_clip_sdxl
 
+from hrv_pack.host.blocks import layout_of
 from hrv_pack.host.clip_trace import tokenize_text
 from hrv_pack.host.demo_checkpoint import load
+from hrv_pack.host.prompt_edit import EditOptions, edit
 from hrv_pack.host.recorder import RecordOptions, attach
+from hrv_pack.host.run_memory import remember
 from hrv_pack.hrv.heatmap import Style, heatmaps
 from hrv_pack.hrv.reading import names_of, notes_of
 
@@ -92,6 +96,25 @@ def test_a_word_in_both_texts_has_both_columns(demo):
     assert [(w.text, w.columns, w.encoders) for w in entry.prompt.words()] == [
         ("star", (1, 3), ""), ("sand", (3,), "l"), ("a", (1,), "g"), ("red", (2,), "g")
     ]  # fmt: skip
+
+
+def test_edit_prompt_sees_a_word_that_changed_in_either_text(demo):
+    """By default Edit Prompt strengthens the words that changed: the same as if the word were named."""
+    model, clip, _ = demo
+    remembering, traced, memory = remember(model, clip, 2**26)
+    negative = nodes.CLIPTextEncode().encode(traced, "")[0]
+    for before, after in (
+        (("a red star", "good, sharp"), ("a red fish", "good, sharp")),
+        (("good, sharp", "a red star"), ("good, sharp", "a red fish")),
+    ):
+        first = sample(remembering, encode_both(traced, *before), negative)
+        positive = encode_both(traced, *after)
+        drawn = []
+        for words in ("", "fish", "good"):
+            steering = steered.strengthening(layout_of(model.model.diffusion_model), words, strength=3.0)
+            options = EditOptions(0.5, 0.0, smaller_grids=True, steering=steering)
+            drawn.append(sample(edit(model, memory, first, options), positive, negative))
+        assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
 
 
 def test_a_longer_second_text(demo):

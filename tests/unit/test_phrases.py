@@ -3,7 +3,8 @@
 import pytest
 from prompts import prompt
 
-from hrv_pack.hrv.phrases import chunk_of, filler_columns, is_filler, phrases_of
+from hrv_pack.hrv.phrases import chunk_of, filler_columns, phrases_of
+from hrv_pack.hrv.prompt import is_filler
 
 
 def parsed(*chunks) -> list[str]:

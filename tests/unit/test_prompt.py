@@ -134,10 +134,12 @@ def test_unknown_unit():
 
 def test_a_word_that_is_missing_is_answered_with_the_nearest_and_all_words():
     with pytest.raises(
-        WordNotFound, match=r"“caat” is not in the prompt. Did you mean “cat”\?.*: a, cat, dog\."
+        WordNotFound, match=r"“caat” is not in the prompt. Did you mean “cat”\?.*: cat, dog\."
     ) as error:
-        prompt("a cat dog cat").find("caat")
+        prompt("a cat and the dog cat").find("caat")
     assert str(error.value).count("cat,") == 1
+    with pytest.raises(WordNotFound, match="words are: of, the"):  # where there is nothing else
+        prompt("of the").find("caat")
 
 
 def test_an_empty_prompt_says_so():

@@ -1,5 +1,7 @@
 """Which words of one prompt stand for which of another, and values split between two attentions."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -114,6 +116,47 @@ def test_several_chunks():
     assert alignment.changed == (LENGTH + 1, LENGTH + 2)
     assert not alignment.own[:LENGTH].any() and alignment.own[LENGTH:].all()
     assert alignment.matrix.shape == (LENGTH, 2 * LENGTH)
+
+
+def two_texts(first, second):
+    return replace(first, encoder="l", second=replace(second, encoder="g"))
+
+
+def test_each_of_two_texts_is_compared_with_its_counterpart():
+    """A word swapped in either text alone, or in both, is found in either order of the encoders."""
+    car, boat, house = prompt("a", "red", "car"), prompt("a", "red", "boat"), prompt("old", "house")
+    for before, after, changed in (
+        (two_texts(car, house), two_texts(car, prompt("new", "house")), (1,)),
+        (two_texts(house, car), two_texts(house, boat), (3,)),
+        (two_texts(car, house), two_texts(boat, prompt("old", "barn")), (2, 3)),
+        (car, two_texts(car, boat), (3,)),  # one text for both, then two
+        (two_texts(car, boat), car, (3,)),
+    ):
+        alignment = align(before, after)
+        assert alignment.changed == changed
+        assert torch.equal(alignment.matrix, torch.eye(LENGTH)) and not alignment.own.any()
+
+
+def test_a_column_takes_the_mean_of_what_two_texts_want():
+    """Two words are added to the second text alone: its columns move by two, those of the first stay."""
+    same, short, long = prompt("a", "red", "car"), prompt("red", "car"), prompt("very", "big", "red", "car")
+    alignment = align(two_texts(same, short), two_texts(same, long))
+    plain = [align(same, same), align(short, long)]
+    assert alignment.changed == (1, 2)
+    for j in range(LENGTH):
+        speaking = plain[1:] if j == 5 else plain  # there the first text is padding, the second ends
+        expected = sum(one.matrix[:, j] for one in speaking) / len(speaking)
+        assert torch.allclose(alignment.matrix[:, j], expected), j
+        assert alignment.own[j] == sum(float(one.own[j]) for one in speaking) / len(speaking), j
+    assert alignment.own[1] == 0.5 and alignment.matrix[1, 1] == 0.5
+    # what goes to a column is never more than a whole one
+    assert torch.allclose(alignment.matrix.sum(0) + alignment.own, torch.ones(LENGTH))
+
+
+def test_the_longer_of_two_texts_is_cut():
+    long = concatenate([prompt("one").tokens, prompt("two").tokens])
+    alignment = align(two_texts(prompt("a"), long), two_texts(prompt("a"), long))
+    assert torch.equal(alignment.matrix, torch.eye(LENGTH)) and alignment.changed == ()
 
 
 @pytest.mark.parametrize("repeats", [1, 2])

@@ -3,11 +3,13 @@
 import json
 import random
 import re
+from dataclasses import replace
 
 import pytest
 from planted import FAINT, FLAT, LEFT, MIDDLE, RIGHT, blob, entry, recording
 from prompts import prompt
 
+from hrv_pack.hrv.evidence import examine
 from hrv_pack.hrv.finding import KINDS
 from hrv_pack.hrv.report import report
 
@@ -201,3 +203,22 @@ def test_several_words_on_wrong_things_are_told_with_their_tags():
     assert wrong.words[:2] == ("red#1", "red#2") and wrong.tip.startswith(
         "For instance give “red star” more weight"
     )
+
+
+def test_words_of_two_texts_that_share_their_columns_are_told_apart():
+    """SDXL: under “masterpiece, the best quality” in the first text the second has “castle (, dog:1.3) and fish”, column by column."""
+    first = prompt("masterpiece , the best quality", text="masterpiece, the best quality")
+    second = prompt(["castle", ",", ("dog", 1.3), "and", "fish"], text="castle, (dog:1.3) and fish")
+    both = replace(first, encoder="l", second=replace(second, encoder="g"))
+    heats = {"castle": LEFT, "dog": MIDDLE, "fish": RIGHT}
+    kept, latent, _ = recording(entry(both, heats))
+    (match,) = kept.match(latent)
+    entries = match.run.of_role("positive")
+    evidence = examine(match, entries, [both], "words")
+    named = {noun.name: (noun.filler, noun.manner, noun.weight) for noun in evidence.nouns}
+    assert named == {"castle": (False, False, 1.0), "dog": (False, False, 1.3), "fish": (False, False, 1.0)}
+    word = evidence.words
+    assert word["and"].filler and not word["and"].manner
+    assert word["masterpiece"].manner and word["quality"].manner and not word["castle"].manner
+    assert word["masterpiece"].weight == word["the"].weight == 1.0
+    assert {evidence.entry_of[name] for name in named} == set(named)

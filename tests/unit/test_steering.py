@@ -112,7 +112,7 @@ def test_words_that_are_not_there():
     assert token_factors([steering], cat, 128).columns == ()
     assert token_factors([steering], dog, 128).columns == (2,)
     zebra, ret, second = missing_words(steering, [cat, dog])
-    assert zebra == "“zebra” is not in the prompt. The prompt's words are: a, red, cat, two, dogs."
+    assert zebra == "“zebra” is not in the prompt. The prompt's words are: red, cat, two, dogs."
     assert "Did you mean “red”?" in ret and "asks for occurrence 2" in second
     twice = scale(HeadSelection(SD1, torch.ones(128)), 0.0, Where("cat#2"))
     assert missing_words(twice, [cat, prompts.prompt("a cat")]) == [
