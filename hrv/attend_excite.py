@@ -68,7 +68,8 @@ class Excitement:
     def columns(self, prompt: Prompt) -> list[tuple[int, ...]]:
         """The columns of each word, of those that the prompt has."""
         if not self.words:
-            return [phrase.noun.columns for phrase in phrases_of(prompt) if not phrase.is_place]
+            things = [phrase for phrase in phrases_of(prompt) if not phrase.is_place and not phrase.is_manner]
+            return [phrase.noun.columns for phrase in things]
         found = []
         for word in self.words:
             try:
