@@ -209,7 +209,9 @@ def test_which_words():
     nouns = [prompt.find(w).columns for w in ("cat#1", "dog", "cat#2")]
     assert Excitement().columns(prompt) == nouns  # not the grass, which is where they are
     assert Excitement().columns(prompts.prompt("")) == []
-    tags = prompts.prompt("masterpiece , best quality , a red cat", text="masterpiece, best quality, a red cat")
+    tags = prompts.prompt(
+        "masterpiece , best quality , a red cat", text="masterpiece, best quality, a red cat"
+    )
     assert Excitement().columns(tags) == [tags.find("cat").columns]  # no thing is called “quality”
 
 
