@@ -2,7 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from .host.routes import register as register_routes
+from .host.page.routes import register as register_routes
 from .nodes import all_nodes
 
 WEB_DIRECTORY = "./js"

@@ -13,7 +13,7 @@ TARGET = 1e-3
 def measure(quick: bool) -> list[bench.Row]:
     import torch
 
-    from hrv_pack.hrv import attention
+    from hrv_pack.hrv.recording import probabilities as attention
 
     rows = [
         _row("on the CPU", _recorded(torch.float32), torch.float32),
@@ -66,10 +66,10 @@ def _recorded(dtype, device=None):
     """The same, recorded: float32 (token, height, width), out of half precision at rest."""
     import torch
 
-    from hrv_pack.hrv.accumulate import Accumulator
-    from hrv_pack.hrv.attention import column_probabilities
-    from hrv_pack.hrv.layout import Block, Layout
-    from hrv_pack.hrv.recording import Entry, Run
+    from hrv_pack.hrv.heads.layout import Block, Layout
+    from hrv_pack.hrv.recording.probabilities import column_probabilities
+    from hrv_pack.hrv.recording.recording import Entry, Run
+    from hrv_pack.hrv.recording.sums import Accumulator
 
     device = device or torch.device("cpu")
     columns = tuple(range(RECORDED))
@@ -94,7 +94,7 @@ def _pooled() -> list[bench.Row]:
     """Maps that were made smaller: their mean against that of the unpooled ones."""
     import torch
 
-    from hrv_pack.hrv.accumulate import resize_maps
+    from hrv_pack.hrv.recording.sums import resize_maps
 
     truth = exact(torch.float32)
     small = resize_maps(truth.float(), (GRID[0] // 2, GRID[1] // 2)).double()

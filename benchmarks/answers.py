@@ -15,10 +15,10 @@ SHARE = 23.0
 def measure(quick: bool) -> list[bench.Row]:
     import torch
 
-    from hrv_pack.hrv.heads import HeadSelection
-    from hrv_pack.hrv.heatmap import heatmaps
-    from hrv_pack.hrv.known_layouts import SDXL
-    from hrv_pack.hrv.maps import Target, word_maps
+    from hrv_pack.hrv.heads.known_layouts import SDXL
+    from hrv_pack.hrv.heads.selection import HeadSelection
+    from hrv_pack.hrv.look.heatmap import heatmaps
+    from hrv_pack.hrv.maps.word_maps import Target, word_maps
 
     latent, recording = recordings.sdxl(WORDS)
     (match,) = recording.match(latent)
@@ -39,7 +39,7 @@ def measure(quick: bool) -> list[bench.Row]:
         _row("Attention Heatmap with overlays, one word, 1024²",
              lambda: heatmaps(recording, latent, "dress", image=image), None, times)
     )  # fmt: skip
-    from hrv_pack.hrv.report import report
+    from hrv_pack.hrv.report.report import report
 
     rows.append(_row(f"Prompt Report, {len(words)} words", lambda: report(recording, latent, image), 2000, 3))
     rows += lens_rows(times)
@@ -57,10 +57,10 @@ def lens_rows(times: int) -> list[bench.Row]:
     import torch
     from aiohttp import web
 
-    from hrv_pack.host.routes import LENSES, MAPS, lens_maps
-    from hrv_pack.hrv.known_layouts import SDXL
-    from hrv_pack.hrv.lens import look
-    from hrv_pack.hrv.vectors import HeadRelevance
+    from hrv_pack.host.page.routes import LENSES, MAPS, lens_maps
+    from hrv_pack.hrv.heads.known_layouts import SDXL
+    from hrv_pack.hrv.look.lens import look
+    from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
     latent, recording = recordings.sdxl(" ".join(WORDS.split()[:20]))
     votes = torch.randint(0, 50, (2, SDXL.heads), generator=torch.Generator().manual_seed(3))

@@ -23,8 +23,8 @@ class Drawer:
         import nodes
         from safetensors.torch import load_file
 
-        from hrv_pack.host import demo_checkpoint
-        from hrv_pack.host.clip_trace import TextRegistry, trace
+        from hrv_pack.host.store import demo_checkpoint
+        from hrv_pack.host.text.clip_trace import TextRegistry, trace
         from hrv_pack.tools.train_demo import judge, settings
         from hrv_pack.tools.train_demo.autoencoder import narrow
 

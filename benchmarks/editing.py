@@ -178,8 +178,8 @@ class Studio:
     def __init__(self, options: argparse.Namespace):
         import nodes
 
-        from hrv_pack.host import demo_checkpoint
-        from hrv_pack.hrv import vector_files
+        from hrv_pack.host.store import demo_checkpoint
+        from hrv_pack.hrv.files import vector_files
         from hrv_pack.tools.train_demo import judge
 
         self.nodes, self.options = nodes, options
@@ -191,8 +191,8 @@ class Studio:
         """Setting → what was seen in the second picture of each of the batch."""
         import torch
 
-        from hrv_pack.nodes.prompt_edit import HRVRememberRun
-        from hrv_pack.nodes.record import HRVRecordAttention
+        from hrv_pack.nodes.look.record import HRVRecordAttention
+        from hrv_pack.nodes.steer.prompt_edit import HRVRememberRun
 
         with torch.inference_mode():
             recorded, clip, recording = HRVRecordAttention.execute(
@@ -212,7 +212,7 @@ class Studio:
     def _model(self, setting: Setting, source, latent, question: str, mask):
         from editing_scenes import QUESTIONS
 
-        from hrv_pack.nodes.prompt_edit import HRVPromptEdit
+        from hrv_pack.nodes.steer.prompt_edit import HRVPromptEdit
 
         if setting == PLAIN:
             return self.model
@@ -263,8 +263,8 @@ def word_mask(recording, latent, noun: str):
     from editing_scenes import MARGIN
     from torch.nn import functional
 
-    from hrv_pack.hrv.auto_heads import choose_heads
-    from hrv_pack.hrv.heatmap import heatmaps
+    from hrv_pack.hrv.look.heatmap import heatmaps
+    from hrv_pack.hrv.relevance.heads_for_word import choose_heads
 
     samples = latent["samples"]
     heads = choose_heads(recording.match(samples), noun, 23.0).heads

@@ -22,10 +22,10 @@ def measure(quick: bool) -> list[bench.Row]:
     import rig
     import torch
 
-    from hrv_pack.host import gradients
-    from hrv_pack.host.attend_excite import excite
-    from hrv_pack.host.clip_trace import TAG, tokenize_text
-    from hrv_pack.hrv.attend_excite import Excitement
+    from hrv_pack.host.follow import gradients
+    from hrv_pack.host.follow.exciter import excite
+    from hrv_pack.host.text.clip_trace import TAG, tokenize_text
+    from hrv_pack.hrv.steer.attend_excite import Excitement
 
     model = models.random_model(models.SD1, shared=True)
     excited, _ = excite(model, None, Excitement(("car", "bridge"), end_percent=1.0))

@@ -115,7 +115,7 @@ def _samplings(case: Case, quick: bool, device: str):
     import rig
     import torch
 
-    from hrv_pack.host.clip_trace import TAG, tokenize_text
+    from hrv_pack.host.text.clip_trace import TAG, tokenize_text
 
     config = getattr(models, f"TINY_{case.config}" if quick else case.config)
     half = torch.float16 if device == "cuda" else torch.float32

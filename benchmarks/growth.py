@@ -38,7 +38,7 @@ def _layer(
     """Milliseconds to record one layer once more, and how many logits that is."""
     import torch
 
-    from hrv_pack.hrv.attention import column_probabilities
+    from hrv_pack.hrv.recording.probabilities import column_probabilities
 
     generator = torch.Generator().manual_seed(0)
     pixels = (side // 16) ** 2
@@ -56,7 +56,7 @@ def _conditionings(quick: bool) -> list[bench.Row]:
     import rig
     import torch
 
-    from hrv_pack.host import demo_checkpoint
+    from hrv_pack.host.store import demo_checkpoint
 
     model, clip, _ = demo_checkpoint.load()
     recorded, traced, _ = rig.attach(model, clip, rig.RecordOptions())

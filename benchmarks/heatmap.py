@@ -57,9 +57,9 @@ def recording_of(text: str, side: int):
     import synthetic
     import torch
 
-    from hrv_pack.host.clip_trace import tokenize_text
-    from hrv_pack.hrv.known_layouts import SDXL
-    from hrv_pack.hrv.recording import Entry, Recording
+    from hrv_pack.host.text.clip_trace import tokenize_text
+    from hrv_pack.hrv.heads.known_layouts import SDXL
+    from hrv_pack.hrv.recording.recording import Entry, Recording
 
     prompt, made, generator = tokenize_text(text), {}, torch.Generator().manual_seed(0)
     columns = tuple(prompt.recorded_columns)
@@ -85,7 +85,7 @@ def one_run(side: int) -> dict:
     import folder_paths
     import torch
 
-    from hrv_pack.nodes.heatmap import HRVHeatmap
+    from hrv_pack.nodes.look.heatmap import HRVHeatmap
 
     os.makedirs(folder_paths.get_temp_directory(), exist_ok=True)
     latent, recording = recording_of(tags(), side)

@@ -34,10 +34,10 @@ def _run(side: int, seed: int):
     import recordings
     import torch
 
-    from hrv_pack.hrv.accumulate import Accumulator
-    from hrv_pack.hrv.known_layouts import SDXL
-    from hrv_pack.hrv.latents import traces_of
-    from hrv_pack.hrv.recording import Entry, Run
+    from hrv_pack.hrv.heads.known_layouts import SDXL
+    from hrv_pack.hrv.recording.recording import Entry, Run
+    from hrv_pack.hrv.recording.sums import Accumulator
+    from hrv_pack.hrv.runs.latents import traces_of
 
     generator = torch.Generator().manual_seed(seed)
     latent = torch.randn(1, 4, side // 8, side // 8, generator=generator)
@@ -55,8 +55,8 @@ def _run(side: int, seed: int):
 def _graph_rows() -> list[bench.Row]:
     import torch
 
-    from hrv_pack.hrv.known_layouts import SDXL
-    from hrv_pack.hrv.recording import NoRecording, Recording
+    from hrv_pack.hrv.heads.known_layouts import SDXL
+    from hrv_pack.hrv.recording.recording import NoRecording, Recording
 
     recording, latents, seconds = Recording(SDXL, LIMIT), {}, []
     for seed, (name, side) in enumerate(GRAPH.items()):
@@ -92,14 +92,14 @@ def _graph_rows() -> list[bench.Row]:
 def traces_like(seed: int):
     import torch
 
-    from hrv_pack.hrv.latents import traces_of
+    from hrv_pack.hrv.runs.latents import traces_of
 
     return traces_of(torch.randn(1, 4, 128, 128, generator=torch.Generator().manual_seed(1000 + seed)))
 
 
 def _per_layer(maps) -> float:
-    from hrv_pack.hrv.pooling import pooled
-    from hrv_pack.hrv.recording import Entry
+    from hrv_pack.hrv.recording.recording import Entry
+    from hrv_pack.hrv.runs.pooling import pooled
 
     entry = Entry("positive", 0, None, COLUMNS, tuple(range(COLUMNS)), [1], 1, {0: maps})
     times = []
@@ -118,9 +118,9 @@ def _mask_rows(count: int) -> list[bench.Row]:
     import truth
     import truth_scenes
 
-    from hrv_pack.hrv import pooling
-    from hrv_pack.hrv.maps import word_maps
-    from hrv_pack.hrv.reading import find_word
+    from hrv_pack.hrv.maps.lookup import find_word
+    from hrv_pack.hrv.maps.word_maps import word_maps
+    from hrv_pack.hrv.runs import pooling
 
     truth.start_nodes()
     studio = truth_scenes.Studio(truth.parse(["--no-write"]).checkpoint)
@@ -155,8 +155,8 @@ def _likeness_rows(texts: int) -> list[bench.Row]:
     import torch
     from torch.nn.functional import interpolate
 
-    from hrv_pack.host import demo_checkpoint
-    from hrv_pack.hrv.latents import ALIKE, Looks, traces_of
+    from hrv_pack.host.store import demo_checkpoint
+    from hrv_pack.hrv.runs.latents import ALIKE, Looks, traces_of
 
     model, clip, vae = demo_checkpoint.load()
     made = {}

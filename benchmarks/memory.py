@@ -53,9 +53,9 @@ def _limited(side: int, limit: int) -> tuple[int, int]:
     import recordings
     import torch
 
-    from hrv_pack.hrv.accumulate import Accumulator
-    from hrv_pack.hrv.known_layouts import SDXL
-    from hrv_pack.hrv.recording import Entry, Run
+    from hrv_pack.hrv.heads.known_layouts import SDXL
+    from hrv_pack.hrv.recording.recording import Entry, Run
+    from hrv_pack.hrv.recording.sums import Accumulator
 
     run = Run(SDXL)
     entry = Entry("positive", 0, None, 77, tuple(range(20)), [1], 1)

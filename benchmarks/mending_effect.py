@@ -55,7 +55,7 @@ def _effect(studio, noisy, sigma, texts: tuple[str, str], word: str):
     """float32 (head,) for one noisy latent."""
     import torch
 
-    from hrv_pack.host.clip_trace import TAG
+    from hrv_pack.host.text.clip_trace import TAG
 
     layout = next(iter(studio.vectors.values())).layout
     with torch.no_grad():

@@ -45,7 +45,7 @@ class Studio(Drawer):
     """The demo model, head relevance by name, and what the judge said so far."""
 
     def __init__(self, checkpoint: Path, vectors: dict[str, Path], steps: int):
-        from hrv_pack.hrv import vector_files
+        from hrv_pack.hrv.files import vector_files
 
         super().__init__(checkpoint)
         self.steps = steps
@@ -74,9 +74,9 @@ class Studio(Drawer):
         """The model behind the node that this treatment stands for."""
         import torch
 
-        from hrv_pack.hrv.heads import HeadSelection
-        from hrv_pack.nodes.attend_excite import HRVAttendExcite
-        from hrv_pack.nodes.steering import HRVAdjustConcept, HRVScaleHeads, HRVStrengthenConcept
+        from hrv_pack.hrv.heads.selection import HeadSelection
+        from hrv_pack.nodes.steer.attend_excite import HRVAttendExcite
+        from hrv_pack.nodes.steer.steering import HRVAdjustConcept, HRVScaleHeads, HRVStrengthenConcept
 
         names, vectors = ", ".join(words), self.vectors.get(how.source)
         if how == PLAIN:

@@ -109,7 +109,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def pictures_of(text: str, options: argparse.Namespace) -> list[Asked]:
     """Every prompt with the seeds 0, 1, …; a prompt without a bar is about its last word."""
-    from hrv_pack.hrv.building import parse_prompts
+    from hrv_pack.hrv.relevance.building import parse_prompts
 
     asked = []
     for line in parse_prompts(text)[: 1 if options.quick else None]:
@@ -149,8 +149,8 @@ def draw(asked: list[Asked], options: argparse.Namespace) -> None:
     import truth
     from PIL import Image
 
-    from hrv_pack.hrv import attention_files
-    from hrv_pack.nodes.record import HRVRecordAttention
+    from hrv_pack.hrv.files import attention_files
+    from hrv_pack.nodes.look.record import HRVRecordAttention
 
     model, clip, vae = load_checkpoint(options.checkpoint)
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -188,8 +188,8 @@ def draw(asked: list[Asked], options: argparse.Namespace) -> None:
 
 def load_vectors(name: str):
     """A file, or a name from Load Head Relevance."""
-    from hrv_pack.host import vector_store
-    from hrv_pack.hrv import vector_files
+    from hrv_pack.host.store import vector_store
+    from hrv_pack.hrv.files import vector_files
 
     if Path(name).is_file():
         return vector_files.read(name)
@@ -204,11 +204,11 @@ def measure(asked: list[Asked], folder: Path, masks: Path, vectors, concept: str
     import truth_scenes
     from PIL import Image
 
-    from hrv_pack.hrv import attention_files
-    from hrv_pack.hrv.auto_heads import choose_heads
-    from hrv_pack.hrv.head_maps import head_maps
-    from hrv_pack.hrv.reading import find_word
-    from hrv_pack.hrv.vectors import heads_of_percent
+    from hrv_pack.hrv.files import attention_files
+    from hrv_pack.hrv.maps.head_maps import head_maps
+    from hrv_pack.hrv.maps.lookup import find_word
+    from hrv_pack.hrv.relevance.heads_for_word import choose_heads
+    from hrv_pack.hrv.relevance.vectors import heads_of_percent
 
     results, empty = truth_iou.Results(), 0
     generator = torch.Generator().manual_seed(SEED)

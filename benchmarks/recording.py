@@ -16,7 +16,7 @@ class Layers:
         import recordings
         import torch
 
-        from hrv_pack.hrv.known_layouts import SDXL
+        from hrv_pack.hrv.heads.known_layouts import SDXL
 
         generator = torch.Generator().manual_seed(0)
         self.layout = SDXL
@@ -45,9 +45,9 @@ class Layers:
         """(sums, entry, before): an accumulator, its entry, and what records the first row of a layer into it."""
         import torch
 
-        from hrv_pack.hrv.accumulate import Accumulator
-        from hrv_pack.hrv.attention import column_probabilities
-        from hrv_pack.hrv.recording import Entry, Run
+        from hrv_pack.hrv.recording.probabilities import column_probabilities
+        from hrv_pack.hrv.recording.recording import Entry, Run
+        from hrv_pack.hrv.recording.sums import Accumulator
 
         run = Run(self.layout)
         kept = tuple(range(columns))

@@ -6,9 +6,9 @@ def sdxl(text: str, side: int = 1024, batch: int = 1):
     import synthetic
     import torch
 
-    from hrv_pack.host.clip_trace import tokenize_text
-    from hrv_pack.hrv.known_layouts import SDXL
-    from hrv_pack.hrv.recording import Recording
+    from hrv_pack.host.text.clip_trace import tokenize_text
+    from hrv_pack.hrv.heads.known_layouts import SDXL
+    from hrv_pack.hrv.recording.recording import Recording
 
     prompt = tokenize_text(text)
     grids = tuple(grid_of(block, side) for block in SDXL.blocks)

@@ -66,7 +66,7 @@ def evidence_of(checkpoint: Path, seed: int, pictures: int, as_tags: bool = Fals
     """(case, evidence) of each picture of a set; as_tags: with prompts that are lists of tags."""
     import torch
 
-    from hrv_pack.hrv.evidence import examine
+    from hrv_pack.hrv.report.evidence import examine
 
     torch.set_num_threads(1)
     album, found, start = Album(checkpoint, seed, as_tags), [], time.time()
@@ -82,8 +82,8 @@ def evidence_of(checkpoint: Path, seed: int, pictures: int, as_tags: bool = Fals
 
 def score(cases: list, limits=None) -> Score:
     """What the report says of these pictures, against the judge."""
-    from hrv_pack.hrv.finding import LIMITS
-    from hrv_pack.hrv.findings import find
+    from hrv_pack.hrv.report.finding import LIMITS
+    from hrv_pack.hrv.report.findings import find
 
     by_fault, by_plan, kinds = {}, {}, Counter()
     for case, evidence in cases:
@@ -102,9 +102,9 @@ def tuned(cases: list):
     Of equal ones those that flag fewer faultless pictures, then fewer of all. Each rule is asked once for each of its own limits; the
     flags of all pictures are the bits of one number.
     """
-    from hrv_pack.hrv.binding import bonds, shared_places, wrong_nouns
-    from hrv_pack.hrv.finding import LIMITS
-    from hrv_pack.hrv.findings import ignored_words, lost_nouns
+    from hrv_pack.hrv.report.binding import bonds, shared_places, wrong_nouns
+    from hrv_pack.hrv.report.finding import LIMITS
+    from hrv_pack.hrv.report.findings import ignored_words, lost_nouns
 
     rules = (
         (ignored_words, ("ignored_strength", "ignored_gathering")),

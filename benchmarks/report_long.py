@@ -19,7 +19,7 @@ MOST = 8  # sentences
 
 @dataclass(frozen=True)
 class Told:
-    """A report on one of the prompts: tags, how many the list has; findings, those of `hrv_pack.hrv.report.Report`."""
+    """A report on one of the prompts: tags, how many the list has; findings, those of `hrv_pack.hrv.report.report.Report`."""
 
     prompt: str
     tags: int
@@ -34,7 +34,7 @@ class Desk:
     """Records prompts with the demo model and reports on them. Needs ComfyUI and the tests' rig (bench.start_host)."""
 
     def __init__(self):
-        from hrv_pack.host.demo_checkpoint import load
+        from hrv_pack.host.store.demo_checkpoint import load
 
         self.model, self.clip, self.vae = load()
 
@@ -42,7 +42,7 @@ class Desk:
         import rig
         import torch
 
-        from hrv_pack.hrv.report import report
+        from hrv_pack.hrv.report.report import report
 
         recorded, traced, recording = rig.attach(self.model, self.clip, rig.RecordOptions())
         with torch.inference_mode():

@@ -164,7 +164,7 @@ class Album:
         if self._studio is None:
             import rig
 
-            from hrv_pack.host.demo_checkpoint import load
+            from hrv_pack.host.store.demo_checkpoint import load
             from tools.train_demo import judge
 
             model, clip, vae = load(self.checkpoint)
@@ -175,10 +175,10 @@ class Album:
 def _read(path: Path):
     from safetensors import safe_open
 
-    from hrv_pack.host.clip_trace import tokenize_text
-    from hrv_pack.hrv.latents import traces_of
-    from hrv_pack.hrv.layout import Layout
-    from hrv_pack.hrv.recording import Entry, Recording, Run
+    from hrv_pack.host.text.clip_trace import tokenize_text
+    from hrv_pack.hrv.heads.layout import Layout
+    from hrv_pack.hrv.recording.recording import Entry, Recording, Run
+    from hrv_pack.hrv.runs.latents import traces_of
 
     with safe_open(path, framework="pt") as file:
         facts = file.metadata()

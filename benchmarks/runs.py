@@ -8,7 +8,7 @@ def measure(quick: bool) -> list[bench.Row]:
     import rig
     import torch
 
-    from hrv_pack.host import demo_checkpoint
+    from hrv_pack.host.store import demo_checkpoint
 
     rows = []
     model, clip, _ = demo_checkpoint.load()

@@ -11,11 +11,11 @@ def measure(quick: bool) -> list[bench.Row]:
     import rig
     import torch
 
-    from hrv_pack.host.blocks import layout_of
-    from hrv_pack.host.clip_trace import TAG, tokenize_text
-    from hrv_pack.host.steering import steer
-    from hrv_pack.hrv.steering import Where, strengthen
-    from hrv_pack.hrv.vectors import HeadRelevance
+    from hrv_pack.host.facts.layers import layout_of
+    from hrv_pack.host.follow.steerer import steer
+    from hrv_pack.host.text.clip_trace import TAG, tokenize_text
+    from hrv_pack.hrv.relevance.vectors import HeadRelevance
+    from hrv_pack.hrv.steer.factors import Where, strengthen
 
     model = models.random_model(models.SD1, shared=True)
     layout = layout_of(model.model.diffusion_model)

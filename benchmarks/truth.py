@@ -6,7 +6,7 @@
 
 Every scene is drawn anew with exact masks, encoded, sampled again from half the noise with its caption through Record
 Attention (VAEEncode, CLIPTextEncode, KSampler), so the scene stays where it was. What is chosen by measurement
-(hrv/auto_heads.py, hrv/compare.py) was chosen on scenes of other seeds than those reported here.
+(hrv/relevance/heads_for_word.py, hrv/look/compare.py) was chosen on scenes of other seeds than those reported here.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def start_nodes() -> None:
 
 def load_vectors(paths: dict[str, Path], layout) -> dict:
     """The head relevance by each method; without those, with a plain line, whose file is not there."""
-    from hrv_pack.hrv import vector_files
+    from hrv_pack.hrv.files import vector_files
 
     found = {}
     for method, path in paths.items():

@@ -11,7 +11,7 @@ import numpy as np
 from truth_iou import PERCENT
 from truth_senses import SENSES, SORTS, Told, draw
 
-USED = "painted"  # the score of hrv/compare.py
+USED = "painted"  # the score of hrv/look/compare.py
 PART = "middle half"  # what the help page advises to record for Compare Concepts
 
 Key = tuple[str, str, str]
@@ -23,8 +23,8 @@ def verdicts(told: Iterable[Told], relevance: dict) -> list[dict]:
     shares of the used score only; of the whole run no other score is asked."""
     from truth_candidates import SCORES, evidence_of
 
-    from hrv_pack.hrv.compare import shares_of
-    from hrv_pack.hrv.reading import find_word, targets_of_unit
+    from hrv_pack.hrv.look.compare import shares_of
+    from hrv_pack.hrv.maps.lookup import find_word, targets_of_unit
 
     rows = []
     for one in told:
@@ -114,7 +114,7 @@ def markdown(found: dict[str, list[dict]]) -> str:
 
 def _groups(rows: list[dict], key: Key) -> list[str]:
     """A table of the used score by word and sense, and by sort of picture."""
-    from hrv_pack.hrv.compare import DOUBT
+    from hrv_pack.hrv.look.compare import DOUBT
 
     sure = [row for row in rows if row["share"][key] >= DOUBT]
     lines = [

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import torch
 
-from hrv_pack.hrv import concept_scores
-from hrv_pack.hrv.compare import evidence_of as painting_of
-from hrv_pack.hrv.concept_scores import WordEvidence
-from hrv_pack.hrv.head_maps import head_maps
-from hrv_pack.hrv.head_scores import LOWEST, compactness
-from hrv_pack.hrv.maps import Target
+from hrv_pack.hrv.look.compare import evidence_of as painting_of
+from hrv_pack.hrv.maps.head_maps import head_maps
+from hrv_pack.hrv.maps.word_maps import Target
+from hrv_pack.hrv.relevance import concept_scores
+from hrv_pack.hrv.relevance.concept_scores import WordEvidence
+from hrv_pack.hrv.relevance.head_scores import LOWEST, compactness
 
 TINY = torch.finfo(torch.float32).tiny
 
@@ -101,7 +101,7 @@ def focus(evidence: Evidence) -> torch.Tensor:
 
 
 def painted(evidence: Evidence) -> torch.Tensor:
-    """The score of hrv/concept_scores.py."""
+    """The score of hrv/relevance/concept_scores.py."""
     return concept_scores.painted(evidence.painting)
 
 

@@ -15,8 +15,8 @@ COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (90, 90,
 
 def draw(curves: dict[str, dict[int, float]], daam: float, title: str, path: Path) -> None:
     """curves: name → share of heads in percent → mean IoU; daam: the value of all heads, as a dashed line."""
-    from hrv_pack.hrv import text
-    from hrv_pack.hrv.draw import BACKGROUND, FRAME, INK, QUIET_INK
+    from hrv_pack.hrv.draw import text
+    from hrv_pack.hrv.draw.overlay import BACKGROUND, FRAME, INK, QUIET_INK
 
     values = [v for curve in curves.values() for v in curve.values()] + [daam]
     low = np.floor(min(values) * 20) / 20

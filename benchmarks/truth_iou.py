@@ -73,12 +73,12 @@ def measure(studio, count: int, seed: int, relevance: dict, progress: Callable[[
 
 
 def _one(results: Results, seen, relevance: dict, generator: torch.Generator) -> None:
-    from hrv_pack.hrv import head_scores
-    from hrv_pack.hrv.auto_heads import choose_heads
-    from hrv_pack.hrv.head_maps import head_maps
-    from hrv_pack.hrv.maps import balance, ranges
-    from hrv_pack.hrv.reading import find_word
-    from hrv_pack.hrv.vectors import heads_of_percent
+    from hrv_pack.hrv.maps.head_maps import head_maps
+    from hrv_pack.hrv.maps.lookup import find_word
+    from hrv_pack.hrv.maps.word_maps import balance, ranges
+    from hrv_pack.hrv.relevance import head_scores
+    from hrv_pack.hrv.relevance.heads_for_word import choose_heads
+    from hrv_pack.hrv.relevance.vectors import heads_of_percent
 
     match = seen.match
     entries = match.run.of_role("positive")

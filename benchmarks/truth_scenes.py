@@ -32,8 +32,8 @@ class Studio:
     def __init__(self, checkpoint):
         import nodes
 
-        from hrv_pack.host import demo_checkpoint
-        from hrv_pack.nodes.record import HRVRecordAttention
+        from hrv_pack.host.store import demo_checkpoint
+        from hrv_pack.nodes.look.record import HRVRecordAttention
         from hrv_pack.tools.train_demo import judge
 
         self.nodes, self.record = nodes, HRVRecordAttention
@@ -123,7 +123,7 @@ def scenes(count: int, seed: int):
 
 def iou(heat: torch.Tensor, mask: torch.Tensor) -> list[float]:
     """Intersection over union of the word's mask at each threshold, as Attention Heatmap cuts it."""
-    from hrv_pack.hrv.maps import resize, threshold_mask
+    from hrv_pack.hrv.maps.word_maps import resize, threshold_mask
 
     large = resize(heat[None], tuple(mask.shape))
     found = [threshold_mask(large, threshold)[0] > 0 for threshold in THRESHOLDS]

@@ -8,7 +8,7 @@ def measure(quick: bool) -> list[bench.Row]:
     import rig
     import torch
 
-    from hrv_pack.host import concept_store, demo_checkpoint
+    from hrv_pack.host.store import concept_store, demo_checkpoint
 
     model, clip, _ = demo_checkpoint.load()
     samplings = _samplings(rig, model, clip, concept_store.load("demo"), torch.zeros(1, 4, 32, 32), 20)
@@ -33,8 +33,8 @@ def _layers(clip, words, quick: bool) -> list[bench.Row]:
     import recording
     import torch
 
-    from hrv_pack.host.concept_words import encode_words
-    from hrv_pack.hrv.votes import VoteCounter
+    from hrv_pack.host.text.concept_words import encode_words
+    from hrv_pack.hrv.relevance.votes import VoteCounter
 
     layers = recording.Layers()
     encoded = encode_words(clip, words)
@@ -61,8 +61,8 @@ def _samplings(rig, model, clip, words, latent, steps: int):
     """(plain, voting): functions that sample, the second as Build Head Relevance does; the latents must be the same."""
     import torch
 
-    from hrv_pack.host.blocks import layout_of
-    from hrv_pack.host.tallies import VoteTally
+    from hrv_pack.host.build.tallies import VoteTally
+    from hrv_pack.host.facts.layers import layout_of
 
     tally = VoteTally(clip, layout_of(model.model.diffusion_model), words, seed=0, draws=1, earlier=None)
     voting, _, _ = rig.attach(model, None, tally.options)

@@ -89,9 +89,9 @@ def measure(options: argparse.Namespace) -> dict[str, dict]:
     import truth
     from demo_pictures import Drawer
 
-    from hrv_pack.hrv import vector_files
-    from hrv_pack.hrv.vectors import ORDERS
-    from hrv_pack.hrv.weakening import area_between, curves, sweep
+    from hrv_pack.hrv.files import vector_files
+    from hrv_pack.hrv.relevance.vectors import ORDERS
+    from hrv_pack.hrv.steer.weakening import area_between, curves, sweep
 
     drawer, vectors = Drawer(options.checkpoint), vector_files.read(options.vectors)
     scenes = some_scenes(options.prompts, options.seed)
@@ -129,7 +129,7 @@ def measure(options: argparse.Namespace) -> dict[str, dict]:
 
 def weakened(drawer, scene, word: str, heads, seed: int, options: argparse.Namespace) -> list[dict[str, str]]:
     """What the judge sees in pictures of the scene's caption, with these heads weakened for the word."""
-    from hrv_pack.nodes.steering import HRVScaleHeads
+    from hrv_pack.nodes.steer.steering import HRVScaleHeads
     from hrv_pack.tools.train_demo.world import full_caption
 
     whole = {"start_percent": 0.0, "end_percent": 1.0}
@@ -162,7 +162,7 @@ def markdown(results: dict[str, dict], options: argparse.Namespace) -> str:
     import numpy as np
     from demo_pictures import CFG
 
-    from hrv_pack.hrv.vectors import ORDERS
+    from hrv_pack.hrv.relevance.vectors import ORDERS
 
     pictures = options.prompts * options.batch
     lines = [
@@ -189,7 +189,7 @@ def markdown(results: dict[str, dict], options: argparse.Namespace) -> str:
 def area_under(found: dict, order: str) -> float:
     import numpy as np
 
-    from hrv_pack.hrv.weakening import Curve
+    from hrv_pack.hrv.steer.weakening import Curve
 
     mean = np.mean(found[order], axis=0)
     return Curve(order, tuple(found["counts"]), tuple(mean.tolist())).area
@@ -200,9 +200,9 @@ def draw_figure(results: dict[str, dict]) -> None:
     import numpy as np
     from PIL import Image
 
-    from hrv_pack.hrv.vectors import ORDERS
-    from hrv_pack.hrv.weakening import Curve
-    from hrv_pack.hrv.weakening_chart import HEIGHT, WIDTH, curve_chart
+    from hrv_pack.hrv.relevance.vectors import ORDERS
+    from hrv_pack.hrv.steer.weakening import Curve
+    from hrv_pack.hrv.steer.weakening_chart import HEIGHT, WIDTH, curve_chart
 
     rows = -(-len(results) // 2)
     sheet = Image.new("RGB", (2 * WIDTH, rows * HEIGHT), (250, 250, 250))

@@ -11,7 +11,7 @@ TAGS = [
 
 
 def measure(quick: bool) -> list[bench.Row]:
-    from hrv_pack.host.clip_trace import TextRegistry, _tokenizer
+    from hrv_pack.host.text.clip_trace import TextRegistry, _tokenizer
 
     tags = ", ".join(f"{tag}{n}" for n, tag in zip(range(150), itertools.cycle(TAGS)))
     kana = "美しい夕焼けの空の下で、赤い髪の少女が笑っている。背景には雪をかぶった山々と古い城が見える、"

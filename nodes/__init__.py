@@ -1,22 +1,22 @@
 """The pack's nodes: one module per job of the user."""
 
-from .attend_excite import HRVAttendExcite
-from .attention_files import HRVLoadAttention, HRVSaveAttention
-from .auto_heads import HRVAutoHeads
-from .build_vectors import HRVBuildVectors
-from .compare_concepts import HRVCompareConcepts
-from .demo_checkpoint import HRVDemoCheckpoint
-from .filter_heads import HRVFilterHeads
-from .heatmap import HRVHeatmap
-from .lens import HRVLens
-from .mask_iou import HRVMaskIoU
-from .prompt_edit import HRVPromptEdit, HRVRememberRun
-from .record import HRVRecordAttention
-from .report import HRVPromptReport
-from .select_heads import HRVSelectHeads
-from .steering import HRVAdjustConcept, HRVScaleHeads, HRVStrengthenConcept
-from .vectors import HRVLoadVectors, HRVMergeVectors, HRVSaveVectors
-from .weakening import HRVHeadSweep, HRVWeakeningCurve
+from .build.build_vectors import HRVBuildVectors
+from .files.attention_files import HRVLoadAttention, HRVSaveAttention
+from .files.demo_checkpoint import HRVDemoCheckpoint
+from .files.vectors import HRVLoadVectors, HRVMergeVectors, HRVSaveVectors
+from .heads.filter_heads import HRVFilterHeads
+from .heads.heads_for_word import HRVAutoHeads
+from .heads.select_heads import HRVSelectHeads
+from .look.compare_concepts import HRVCompareConcepts
+from .look.heatmap import HRVHeatmap
+from .look.lens import HRVLens
+from .look.mask_iou import HRVMaskIoU
+from .look.record import HRVRecordAttention
+from .look.report import HRVPromptReport
+from .steer.attend_excite import HRVAttendExcite
+from .steer.prompt_edit import HRVPromptEdit, HRVRememberRun
+from .steer.steering import HRVAdjustConcept, HRVScaleHeads, HRVStrengthenConcept
+from .steer.weakening import HRVHeadSweep, HRVWeakeningCurve
 
 
 def all_nodes() -> list[type]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..host import concept_store, vector_store
+from ..host.store import concept_store, vector_store
 
 
 def concept_input(name: str, tooltip: str, default: str = "Animals", **more) -> io.Combo.Input:

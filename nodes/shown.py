@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import torch
 
-from ..host.log import warn
-from ..host.previews import preview
+from ..host.page.log import warn
+from ..host.page.previews import preview
 
 
 def shown(

@@ -1,4 +1,4 @@
-"""Writes js/lens/colormaps.js: the pack's colour maps for the browser, the same 256 colours as hrv/draw.py has.
+"""Writes js/lens/colormaps.js: the pack's colour maps for the browser, the same 256 colours as hrv/draw/overlay.py has.
 
     python tools/make_colormaps.py
 
@@ -45,7 +45,7 @@ def text(names, table_of) -> str:
 
 def main() -> None:
     sys.path.insert(0, str(ROOT))
-    from hrv.draw import COLORMAPS, color_table
+    from hrv.draw.overlay import COLORMAPS, color_table
 
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(text(COLORMAPS, color_table), encoding="utf-8")

@@ -67,7 +67,7 @@ def make(methods: list[str], number: int, steps: int, out: Path, checkpoint: Pat
     """Writes a file for each method into the folder `out`; returns the smallest rank correlation of two halves."""
     from devtools.releases import DEFAULT
     from devtools.server import ComfyServer
-    from hrv.building import parse_prompts
+    from hrv.relevance.building import parse_prompts
 
     prompts = parse_prompts(PROMPTS.read_text(encoding="utf-8"))[:number]
     halves, agreed = (prompts[::2], prompts[1::2]), []
@@ -88,9 +88,9 @@ def make(methods: list[str], number: int, steps: int, out: Path, checkpoint: Pat
 
 
 def _tell(whole: Path, parts: list[Path]) -> float:
-    from hrv.building import rank_correlations
-    from hrv.vector_files import read
-    from hrv.vector_text import summary
+    from hrv.files.vector_files import read
+    from hrv.relevance.building import rank_correlations
+    from hrv.relevance.summary import summary
 
     first, second = (read(file) for file in parts)
     print("\n".join(f"  {line}" for line in summary(read(whole)).splitlines()))

@@ -56,7 +56,7 @@ class Edited:
     def of(cls, studio: Studio, example: EditExample) -> Edited:
         import torch
 
-        from hrv_pack.host.prompt_edit import EditOptions, edit
+        from hrv_pack.host.follow.editor import EditOptions, edit
 
         with torch.inference_mode():
             first, second, memory, mask = studio.remembered(example)
@@ -75,8 +75,8 @@ class Studio:
     def __init__(self):
         import nodes
 
-        from hrv_pack.host.clip_trace import TextRegistry, trace
-        from hrv_pack.nodes.demo_checkpoint import HRVDemoCheckpoint
+        from hrv_pack.host.text.clip_trace import TextRegistry, trace
+        from hrv_pack.nodes.files.demo_checkpoint import HRVDemoCheckpoint
         from hrv_pack.tools.train_demo import judge
 
         self.nodes, self.judge, self.ask = nodes, judge.load(), judge.ask
@@ -87,8 +87,8 @@ class Studio:
         """(first latent, second prompt, memory, mask of the noun in the first picture)."""
         from editing import word_mask
 
-        from hrv_pack.nodes.prompt_edit import HRVRememberRun
-        from hrv_pack.nodes.record import HRVRecordAttention
+        from hrv_pack.nodes.look.record import HRVRecordAttention
+        from hrv_pack.nodes.steer.prompt_edit import HRVRememberRun
 
         recorded, clip, recording = HRVRecordAttention.execute(
             self.model, 0.0, 1.0, 1, False, 512, self.clip

@@ -56,7 +56,7 @@ def has_both(studio: Studio, example: ExciteExample, strength: float) -> bool:
 
 def draw(studio: Studio, example: ExciteExample, strength: float):
     """float32 (1, height, width, 3)."""
-    from hrv_pack.nodes.attend_excite import HRVAttendExcite
+    from hrv_pack.nodes.steer.attend_excite import HRVAttendExcite
 
     model = HRVAttendExcite.execute(studio.model, example.words, strength, 0.0, 0.5).result[0]
     return studio.draw(model, example.prompt, example.seed)

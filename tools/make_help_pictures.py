@@ -61,8 +61,8 @@ class Studio:
     def __init__(self):
         import nodes
 
-        from hrv_pack.host.clip_trace import TextRegistry, trace
-        from hrv_pack.nodes.demo_checkpoint import HRVDemoCheckpoint
+        from hrv_pack.host.text.clip_trace import TextRegistry, trace
+        from hrv_pack.nodes.files.demo_checkpoint import HRVDemoCheckpoint
         from hrv_pack.tools.train_demo import judge
 
         self.nodes, self.judge, self.network = nodes, judge, judge.load()
@@ -70,7 +70,7 @@ class Studio:
         self.clip = trace(clip, TextRegistry())
 
     def vectors(self):
-        from hrv_pack.hrv import vector_files
+        from hrv_pack.hrv.files import vector_files
 
         return vector_files.read(ROOT / "hrv_data" / "vectors" / BY_VOTES)
 
@@ -89,7 +89,7 @@ class Studio:
 
     def steered(self, example: Example, strength: float):
         """The model behind the example's node."""
-        from hrv_pack.nodes.steering import HRVAdjustConcept, HRVStrengthenConcept
+        from hrv_pack.nodes.steer.steering import HRVAdjustConcept, HRVStrengthenConcept
 
         concepts = {"concept": example.concept}
         node = HRVStrengthenConcept
@@ -145,7 +145,7 @@ def example_picture(name: str, example: Example) -> Callable[[Studio], None]:
 
 def scale_heads(studio: Studio) -> None:
     """One word through the heads of its concept, multiplied by several factors."""
-    from hrv_pack.nodes.steering import HRVScaleHeads
+    from hrv_pack.nodes.steer.steering import HRVScaleHeads
 
     vectors = studio.vectors()
     heads = vectors.select("Colours", 50.0, "most relevant", "equal")
@@ -158,9 +158,9 @@ def scale_heads(studio: Studio) -> None:
 
 def weakening(studio: Studio) -> None:
     """Chart and strip of example workflow 12, with fewer heads."""
-    from hrv_pack.hrv.weakening_run import weakening as collect
-    from hrv_pack.nodes.steering import HRVScaleHeads
-    from hrv_pack.nodes.weakening import HRVHeadSweep
+    from hrv_pack.hrv.steer.weakening_run import weakening as collect
+    from hrv_pack.nodes.steer.steering import HRVScaleHeads
+    from hrv_pack.nodes.steer.weakening import HRVHeadSweep
 
     sweep = HRVHeadSweep.execute(studio.vectors(), "Colours", FEW, "both").result
     images = []
@@ -178,8 +178,8 @@ def row(pictures: Sequence, captions: Sequence[str]):
     import torch
     from PIL import Image, ImageDraw
 
-    from hrv_pack.hrv import text
-    from hrv_pack.hrv.draw import BACKGROUND, INK
+    from hrv_pack.hrv.draw import text
+    from hrv_pack.hrv.draw.overlay import BACKGROUND, INK
 
     size = SIDE + GAP
     sheet = Image.new("RGB", (GAP + len(pictures) * size, SIDE + 3 * GAP + TYPE), BACKGROUND)

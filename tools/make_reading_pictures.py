@@ -24,8 +24,8 @@ class Studio:
     def __init__(self):
         import nodes
 
-        from hrv_pack.nodes.demo_checkpoint import HRVDemoCheckpoint
-        from hrv_pack.nodes.record import HRVRecordAttention
+        from hrv_pack.nodes.files.demo_checkpoint import HRVDemoCheckpoint
+        from hrv_pack.nodes.look.record import HRVRecordAttention
 
         self.nodes = nodes
         model, clip, self.vae = HRVDemoCheckpoint.execute().result
@@ -58,7 +58,7 @@ class Studio:
 
     def heat(self, prompt: str, word: str, heads=None, threshold: float = 0.4):
         """(overlay, soft heat, mask) of a word, as Attention Heatmap gives them without captions."""
-        from hrv_pack.hrv.heatmap import Style, heatmaps
+        from hrv_pack.hrv.look.heatmap import Style, heatmaps
 
         latent, image = self.draw(prompt)
         style = Style("per word", threshold, 0.6, "turbo", False)
@@ -66,7 +66,7 @@ class Studio:
         return found.overlay, found.heat, found.mask
 
     def vectors(self, name: str):
-        from hrv_pack.hrv import vector_files
+        from hrv_pack.hrv.files import vector_files
 
         return vector_files.read(FOLDER / name)
 
@@ -78,7 +78,7 @@ def beside(name: str, studio: Studio, choices: dict) -> None:
 
 
 def auto_heads(studio: Studio) -> None:
-    from hrv_pack.hrv.auto_heads import choose_heads
+    from hrv_pack.hrv.relevance.heads_for_word import choose_heads
 
     latent, _ = studio.draw(SCENE)
     chosen = choose_heads(studio.attention.match(latent["samples"]), WORD, 23.0).heads
@@ -93,8 +93,8 @@ def select_heads(studio: Studio) -> None:
 
 
 def filter_heads(studio: Studio) -> None:
-    from hrv_pack.hrv.head_filter import all_heads
-    from hrv_pack.hrv.head_filter import filter_heads as part_of
+    from hrv_pack.hrv.heads.filter import all_heads
+    from hrv_pack.hrv.heads.filter import filter_heads as part_of
 
     every = all_heads(studio.attention.layout)
     parts = {f"fish, {part}": part_of(every, part, "all", "") for part in ("input", "middle", "output")}
@@ -102,7 +102,7 @@ def filter_heads(studio: Studio) -> None:
 
 
 def compare_concepts(studio: Studio) -> None:
-    from hrv_pack.hrv.compare import compare
+    from hrv_pack.hrv.look.compare import compare
 
     latent, image = studio.draw("a rose fish on sand")
     vectors = studio.vectors("demo_checkpoint.safetensors")
@@ -123,7 +123,7 @@ def mask_iou(studio: Studio) -> None:
 
 
 def prompt_report(studio: Studio) -> None:
-    from hrv_pack.hrv.report import report
+    from hrv_pack.hrv.report.report import report
 
     latent, image = studio.draw("a red star, a blue fish and a yellow cat on sand")
     save("prompt_report", report(studio.attention, latent["samples"], image, "words").grid)

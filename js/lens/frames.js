@@ -8,7 +8,7 @@ function bytes(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
 
-/** Packed maps (see hrv/lens.py) as [{map: Float32Array, low, high, score}]. */
+/** Packed maps (see hrv/look/lens.py) as [{map: Float32Array, low, high, score}]. */
 export function unpack(packed, height, width) {
   const data = bytes(packed.maps);
   return packed.low.map((low, word) => {

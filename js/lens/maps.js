@@ -1,4 +1,4 @@
-// Arithmetic on word maps: the same formulas as hrv/maps.py, for one word at a time (docs/formulas.md).
+// Arithmetic on word maps: the same formulas as hrv/maps/word_maps.py, for one word at a time (docs/formulas.md).
 
 const kernels = new Map();
 

@@ -1,4 +1,4 @@
-// The entries of a prompt's text, words or tags, by the names that find them: as hrv/prompt and hrv/reading.py name them after a
+// The entries of a prompt's text, words or tags, by the names that find them: as hrv/prompt and hrv/maps/lookup.py name them after a
 // run.
 
 import { FILLERS } from "./fillers.js";

@@ -60,7 +60,7 @@ def masks() -> dict[str, object]:
 
 
 def vectors(layouts) -> dict[str, object]:
-    from hrv_pack.hrv.vectors import HeadRelevance
+    from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
     generator = torch.Generator().manual_seed(0)
     found = {}
@@ -75,7 +75,7 @@ def vectors(layouts) -> dict[str, object]:
 
 
 def choices_of_heads(layouts) -> dict[str, object]:
-    from hrv_pack.hrv.heads import HeadSelection
+    from hrv_pack.hrv.heads.selection import HeadSelection
 
     found = {}
     for kind, layout in layouts.items():
@@ -86,8 +86,8 @@ def choices_of_heads(layouts) -> dict[str, object]:
 
 def socket_values() -> dict[str, dict[str, object]]:
     """Socket → name → value."""
-    from hrv_pack.host.run_memory import remember
-    from hrv_pack.hrv.recording import Recording
+    from hrv_pack.host.follow.rememberer import remember
+    from hrv_pack.hrv.recording.recording import Recording
 
     sampled, recordings, layouts, models, sources = {}, {}, {}, {}, {}
     for kind in ("sd1", "sdxl"):

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import rig
 import torch
 
-from hrv_pack.host.blocks import layout_of
-from hrv_pack.host.prompt_edit import EditOptions, edit
-from hrv_pack.host.run_memory import remember
+from hrv_pack.host.facts.layers import layout_of
+from hrv_pack.host.follow.editor import EditOptions, edit
+from hrv_pack.host.follow.rememberer import remember
 
 TOLERANCE = 1e-5
 LENGTH = 77

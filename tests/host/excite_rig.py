@@ -5,9 +5,9 @@ import contextlib
 import rig
 import torch
 
-from hrv_pack.host import excited_sampling
-from hrv_pack.host.attend_excite import excite
-from hrv_pack.hrv.attend_excite import Excitement
+from hrv_pack.host.follow import excited_sampling
+from hrv_pack.host.follow.exciter import excite
+from hrv_pack.hrv.steer.attend_excite import Excitement
 
 SMALL = rig.empty(1, 8, 16)
 SHORT = {"steps": 1, "latent": SMALL}

@@ -19,7 +19,7 @@ import nodes
 import torch
 from comfy_extras import nodes_custom_sampler
 
-from hrv_pack.host.recorder import RecordOptions, attach
+from hrv_pack.host.follow.recorder import RecordOptions, attach
 
 WIDTH = {"sd1": models.TINY_SD1["context_dim"], "sdxl": models.TINY_SDXL["context_dim"]}
 CONFIG = {"sd1": models.TINY_SD1, "sdxl": models.TINY_SDXL}

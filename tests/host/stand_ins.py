@@ -21,7 +21,7 @@ import rig
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
-from hrv_pack.hrv.recording import NoRecording
+from hrv_pack.hrv.recording.recording import NoRecording
 
 attention = comfy.ldm.modules.attention
 WRAPPERS = comfy.patcher_extension.WrappersMP

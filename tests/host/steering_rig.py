@@ -10,9 +10,9 @@ from __future__ import annotations
 import rig
 import torch
 
-from hrv_pack.hrv.heads import HeadSelection
-from hrv_pack.hrv.steering import Where, scale, strengthen
-from hrv_pack.hrv.vectors import HeadRelevance
+from hrv_pack.hrv.heads.selection import HeadSelection
+from hrv_pack.hrv.relevance.vectors import HeadRelevance
+from hrv_pack.hrv.steer.factors import Where, scale, strengthen
 
 TOLERANCE = 1e-5
 

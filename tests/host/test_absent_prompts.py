@@ -7,9 +7,9 @@ import steering_rig as steered
 import torch
 from comfy_extras import nodes_custom_sampler
 
-from hrv_pack.host.steering import steer
-from hrv_pack.hrv.heatmap import heatmaps
-from hrv_pack.hrv.recording import NoRecording
+from hrv_pack.host.follow.steerer import steer
+from hrv_pack.hrv.look.heatmap import heatmaps
+from hrv_pack.hrv.recording.recording import NoRecording
 
 
 def refusal(studio, role: str, model=None, positive=None, negative=None, latent=None, **options) -> str:

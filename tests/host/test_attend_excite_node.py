@@ -9,10 +9,10 @@ import rig
 import torch
 from excite_rig import FIRST, SHORT, SMALL, as_latent, complaints, draw, excited, shift_of, shifts
 
-from hrv_pack.host.attend_excite import excite
-from hrv_pack.hrv.attend_excite import Excitement
-from hrv_pack.hrv.known_layouts import SD1
-from hrv_pack.hrv.vectors import HeadRelevance
+from hrv_pack.host.follow.exciter import excite
+from hrv_pack.hrv.heads.known_layouts import SD1
+from hrv_pack.hrv.relevance.vectors import HeadRelevance
+from hrv_pack.hrv.steer.attend_excite import Excitement
 
 WRAPPERS = comfy.patcher_extension.WrappersMP
 

@@ -13,8 +13,9 @@ from comfy_extras import nodes_pag
 from excite_rig import FIRST, complaints, draw, excited, shift_of, shifts
 from stand_ins import replaced, wrapped
 
-from hrv_pack.host import attend_excite, excited_sampling, following
-from hrv_pack.host.gradients import NormalTensors
+from hrv_pack.host.follow import excited_sampling, following
+from hrv_pack.host.follow import exciter as attend_excite
+from hrv_pack.host.follow.gradients import NormalTensors
 
 WRAPPERS = comfy.patcher_extension.WrappersMP
 
@@ -54,7 +55,7 @@ def test_steered_attention_is_what_counts(studio):
     """Steering acts in the additional run, too."""
     import steering_rig
 
-    from hrv_pack.host.steering import steer
+    from hrv_pack.host.follow.steerer import steer
 
     steering = steering_rig.scaling(studio.recording.layout, "cat")
     plain = shift_of(excited(studio), studio)

@@ -11,8 +11,8 @@ import torch
 
 from devtools.server import ROOT
 from devtools.workflow import workflow_to_prompt
-from hrv_pack.hrv.known_layouts import SDXL
-from hrv_pack.hrv.recording import Recording
+from hrv_pack.hrv.heads.known_layouts import SDXL
+from hrv_pack.hrv.recording.recording import Recording
 
 sys.path.append(str(ROOT / "tests" / "unit"))
 from prompts import prompt  # noqa: E402

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from limits import full_disk
 
 from devtools.server import ROOT
-from hrv_pack.hrv.layout import PARTS, Block, Layout
+from hrv_pack.hrv.heads.layout import PARTS, Block, Layout
 from hrv_pack.hrv.prompt import Prompt
-from hrv_pack.hrv.recording import Recording
+from hrv_pack.hrv.recording.recording import Recording
 
 sys.path.append(str(ROOT / "tests" / "unit"))
 from prompts import prompt  # noqa: E402
@@ -100,7 +100,7 @@ def test_a_replaced_file_is_read_again(comfy, folders, recorded):
 
 def test_the_list_is_made_without_walking_the_folders(comfy, folders, recorded, monkeypatch):
     """The page asks for it twice at each refresh, on the thread that answers every browser."""
-    from hrv_pack.host import file_listing
+    from hrv_pack.host.store import file_listing
 
     save(comfy, recorded)
     for number in range(20):

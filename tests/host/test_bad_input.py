@@ -156,7 +156,7 @@ NODES = [
 def test_any_input(comfy, runner, pools, node_id):
     from executor import GIVEN, taken
 
-    from hrv_pack.host import vector_store
+    from hrv_pack.host.store import vector_store
 
     catalogue = set(vector_store.catalogue())  # choosing one of these downloads it
     node_class = comfy.node_class(node_id)

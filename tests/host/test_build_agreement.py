@@ -9,10 +9,10 @@ import rig
 import torch
 from test_build_node import PROMPTS, StopAt, make, models_hrv  # noqa: F401  a fixture
 
-from hrv_pack.host import building as host_building
-from hrv_pack.hrv.agreement_relevance import sums_of
-from hrv_pack.hrv.merging import merge
-from hrv_pack.hrv.vector_files import read
+from hrv_pack.host.build import building as host_building
+from hrv_pack.hrv.files.vector_files import read
+from hrv_pack.hrv.relevance.agreement import sums_of
+from hrv_pack.hrv.relevance.merging import merge
 
 
 def by_agreement(**more):

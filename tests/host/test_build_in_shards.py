@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 
 from devtools.server import ROOT
-from hrv_pack.hrv.vector_files import read
+from hrv_pack.hrv.files.vector_files import read
 
 
 @pytest.fixture(scope="module")

@@ -13,15 +13,15 @@ import pytest
 import rig
 import torch
 
-from hrv_pack.host import concept_store, demo_checkpoint, vector_store
-from hrv_pack.host.blocks import cross_attention_layers
-from hrv_pack.host.building import Builder, build
-from hrv_pack.host.concept_words import encode_words
-from hrv_pack.host.weights_identity import weights_identity
-from hrv_pack.hrv.building import BuildPlan, numbered, parse_prompts
-from hrv_pack.hrv.concepts import ConceptWords
-from hrv_pack.hrv.merging import merge
-from hrv_pack.hrv.vector_files import read, write
+from hrv_pack.host.build.building import Builder, build
+from hrv_pack.host.facts.layers import cross_attention_layers
+from hrv_pack.host.facts.weights_identity import weights_identity
+from hrv_pack.host.store import concept_store, demo_checkpoint, vector_store
+from hrv_pack.host.text.concept_words import encode_words
+from hrv_pack.hrv.files.vector_files import read, write
+from hrv_pack.hrv.relevance.building import BuildPlan, numbered, parse_prompts
+from hrv_pack.hrv.relevance.concepts import ConceptWords
+from hrv_pack.hrv.relevance.merging import merge
 
 WORDS = ConceptWords(
     "three", {"Animals": ("cat", "polar bear", "dog"), "Colour": ("red", "navy blue"), "Size": ("big",)}
@@ -34,7 +34,7 @@ PROMPTS = ["a red cat", "two dogs", "a navy blue bear, snow", "a red cat", "big"
 @pytest.fixture(autouse=True)
 def models_hrv(comfy, tmp_path, monkeypatch):
     """An empty models/hrv."""
-    from hrv_pack.host import paths
+    from hrv_pack.host.facts import paths
 
     folders = ([str(tmp_path), str(paths.SHIPPED_VECTORS)], {".safetensors"})
     monkeypatch.setitem(comfy.folder_paths.folder_names_and_paths, "hrv", folders)
@@ -280,7 +280,7 @@ def test_a_full_disk_does_not_end_a_build(monkeypatch, caplog):
     def full(path, parts, new=False):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("hrv_pack.hrv.writing.write", full)
+    monkeypatch.setattr("hrv_pack.hrv.files.writing.write", full)
     vectors, _, summary = make(prompts=PROMPTS[:1], steps=1)
     assert (
         vectors.votes.sum() == vectors.heads and "No space left" in summary and "No space left" in caplog.text
@@ -290,14 +290,14 @@ def test_a_full_disk_does_not_end_a_build(monkeypatch, caplog):
 def test_a_file_that_another_program_reads_does_not_cost_the_votes(monkeypatch, models_hrv, caplog):
     """As on Windows: what cannot replace the file goes into another one."""
 
-    monkeypatch.setattr("hrv_pack.host.building.SAVE_EVERY", 0.0)  # after each prompt
+    monkeypatch.setattr("hrv_pack.host.build.building.SAVE_EVERY", 0.0)  # after each prompt
     saved = []
     real = vector_store.save
 
     def save(vectors, prefix):
         path = real(vectors, prefix)
         saved.append(path)
-        monkeypatch.setattr("hrv_pack.host.vector_store.vector_files.write", writing_new_only)
+        monkeypatch.setattr("hrv_pack.host.store.vector_store.vector_files.write", writing_new_only)
         return path
 
     def writing_new_only(path, vectors, new=False):

@@ -12,9 +12,9 @@ from edit_rig import scene
 from test_faults import functions_called
 
 from devtools.server import ROOT
-from hrv_pack.host import passive_votes
-from hrv_pack.host.run_memory import remember
-from hrv_pack.host.steering import steer
+from hrv_pack.host.build import passive_votes
+from hrv_pack.host.follow.rememberer import remember
+from hrv_pack.host.follow.steerer import steer
 
 Cancel = comfy.model_management.InterruptProcessingException
 SMALL = {"latent": rig.empty(1, 8, 8), "steps": 1}
@@ -127,7 +127,7 @@ def test_a_cancel_while_a_vote_is_counted(monkeypatch, models_hrv):
     def press(*args, **kwargs):
         raise Cancel
 
-    monkeypatch.setattr("hrv_pack.hrv.votes.VoteCounter.add", press)
+    monkeypatch.setattr("hrv_pack.hrv.relevance.votes.VoteCounter.add", press)
     with pytest.raises(Cancel):
         rig.sample(studio.recorded, studio.positive, studio.negative, **SMALL)
     assert studio.recording.runs == []
@@ -139,14 +139,14 @@ def test_a_cancel_while_a_prompt_is_noted(monkeypatch):
     def press(*args, **kwargs):
         raise Cancel
 
-    monkeypatch.setattr("hrv_pack.host.clip_trace.TextRegistry.note_text", press)
+    monkeypatch.setattr("hrv_pack.host.text.clip_trace.TextRegistry.note_text", press)
     with pytest.raises(Cancel):
         rig.encode(studio.clip, "a red cat")
 
 
 @pytest.fixture
 def models_hrv(comfy, tmp_path, monkeypatch):
-    from hrv_pack.host import paths
+    from hrv_pack.host.facts import paths
 
     folders = ([str(tmp_path), str(paths.SHIPPED_VECTORS)], {".safetensors"})
     monkeypatch.setitem(comfy.folder_paths.folder_names_and_paths, "hrv", folders)
@@ -157,7 +157,7 @@ def models_hrv(comfy, tmp_path, monkeypatch):
 NOT_THE_PROMPT = {"routes.py": "answers the browser outside of any prompt"}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "host").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "host").rglob("*.py")), ids=lambda path: path.name)
 def test_whoever_takes_any_exception_lets_a_cancel_pass(path):
     """In host/, `except Exception` stands behind `except CANCELS: raise`, or raises again what it was not meant for."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -8,8 +8,8 @@ import rig
 import torch
 from comfy_extras import nodes_custom_sampler as custom
 
-from hrv_pack.host import recorder as recorder_module
-from hrv_pack.hrv.pairing import warnings_of
+from hrv_pack.host.follow import recorder as recorder_module
+from hrv_pack.hrv.maps.pairing import warnings_of
 
 STEPS = 10
 ROUNDING = 2e-2  # of sums of 10 maps in half precision

@@ -6,8 +6,8 @@ import pytest
 import rig
 import torch
 
-from hrv_pack.host.clip_trace import TAG, TextRegistry, find_prompt, trace
-from hrv_pack.host.clip_trace import tokenize_text as tokenize
+from hrv_pack.host.text.clip_trace import TAG, TextRegistry, find_prompt, trace
+from hrv_pack.host.text.clip_trace import tokenize_text as tokenize
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ def rig(comfy):
 @pytest.fixture(scope="module")
 def sampled(rig):
     """A studio whose recorder has seen one sampling of a batch of two, that latent, and vectors for the model."""
-    from hrv_pack.hrv.vectors import HeadRelevance
+    from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
     studio = rig.studio("sd1", positive="a grey mouse on a desk")
     studio.latent = {"samples": rig.sample(studio.recorded, studio.positive, studio.negative, rig.empty(2))}

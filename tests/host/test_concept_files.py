@@ -7,7 +7,7 @@ import pytest
 
 
 def test_the_users_folder_adds_to_the_pack_and_hides_same_names(comfy):
-    from hrv_pack.host import concept_store
+    from hrv_pack.host.store import concept_store
 
     folder = Path(comfy.folder_paths.models_dir) / "hrv" / "concepts"
     assert concept_store.choices() == ["demo", "general"]
@@ -28,8 +28,9 @@ def test_the_users_folder_adds_to_the_pack_and_hides_same_names(comfy):
 
 
 def test_prompts_that_were_written_with_notepad(comfy, tmp_path, monkeypatch):
-    from hrv_pack.host import concept_store, paths
-    from hrv_pack.hrv.building import parse_prompts
+    from hrv_pack.host.facts import paths
+    from hrv_pack.host.store import concept_store
+    from hrv_pack.hrv.relevance.building import parse_prompts
 
     monkeypatch.setattr(paths, "concept_folders", lambda: [tmp_path / "concepts"])
     (tmp_path / "prompts").mkdir()

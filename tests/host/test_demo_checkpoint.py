@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from hrv_pack.host import demo_checkpoint
+from hrv_pack.host.store import demo_checkpoint
 from hrv_pack.tools.train_demo import evaluate, judge
 from hrv_pack.tools.train_demo.world import full_caption, render, sample_scene
 

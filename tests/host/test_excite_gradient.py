@@ -8,11 +8,11 @@ import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from excite_rig import FIRST, SMALL, as_latent, draw, excited, shift_of, shifts
 
-from hrv_pack.host import excited_sampling
-from hrv_pack.host.blocks import layout_of
-from hrv_pack.host.gradients import levels_of
-from hrv_pack.hrv.attend_excite import SHARPNESS, small_grid, smoothed
-from hrv_pack.hrv.vectors import HeadRelevance
+from hrv_pack.host.facts.layers import layout_of
+from hrv_pack.host.follow import excited_sampling
+from hrv_pack.host.follow.gradients import levels_of
+from hrv_pack.hrv.relevance.vectors import HeadRelevance
+from hrv_pack.hrv.steer.attend_excite import SHARPNESS, small_grid, smoothed
 
 
 @pytest.fixture(params=["sd1", "sdxl"])

@@ -7,9 +7,10 @@ import pytest
 import rig
 import torch
 
-from hrv_pack.host import capture, sampler_call, wrapping
-from hrv_pack.hrv.accumulate import Accumulator
-from hrv_pack.hrv.recording import NoRecording
+from hrv_pack.host.facts import sampler_call
+from hrv_pack.host.follow import capture, wrapping
+from hrv_pack.hrv.recording.recording import NoRecording
+from hrv_pack.hrv.recording.sums import Accumulator
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def test_whatever_function_of_the_steering_fails():
     """The picture is made, steered or not; the next sampling is steered again."""
     import steering_rig as steered
 
-    from hrv_pack.host.steering import steer
+    from hrv_pack.host.follow.steerer import steer
 
     studio = rig.studio("sd1")
     model, _ = steer(studio.model, None, steered.scaling(studio.recording.layout))
@@ -160,7 +160,7 @@ def test_a_cancel_leaves_nothing(point):
 
 def test_a_cancel_while_heatmaps_are_made(comfy, monkeypatch):
     """The node stops as ComfyUI's own do, and what was recorded can be read afterwards."""
-    from hrv_pack.nodes import heatmap
+    from hrv_pack.nodes.look import heatmap
 
     studio = rig.studio("sd1", positive="a red cat and a blue dog")
     small = {"latent": rig.empty(1, 8, 8), "steps": 1}

@@ -40,7 +40,7 @@ def rig(comfy):
 @pytest.fixture(scope="module")
 def sampled(rig):
     """A studio whose recorder has seen one sampling of a batch of two, and that latent."""
-    from hrv_pack.host.recorder import RecordOptions, attach
+    from hrv_pack.host.follow.recorder import RecordOptions, attach
 
     model = rig.tiny("sdxl")
     recorded, clip, recording = attach(model, rig.clip("sdxl"), RecordOptions(negative=True))
@@ -183,14 +183,14 @@ def test_cancelling_stops_between_words(comfy, sampled):
 
 
 def test_much_memory_is_told_before_and_too_much_is_refused(comfy, sampled, monkeypatch):
-    from hrv_pack.nodes import heatmap as node
+    from hrv_pack.nodes.look import heatmap as node
 
     order = []
     monkeypatch.setattr(node, "say", order.append)
     monkeypatch.setattr(node, "node_progress", lambda: lambda done, total: order.append(done))
     result, shown = comfy.run_node_ui("HRVHeatmap", attention=sampled.recording, latent=sampled.latent)
     assert "text" in shown and not [said for said in order if isinstance(said, str)]
-    monkeypatch.setattr("hrv_pack.hrv.heatmap_memory.WORKSPACE", 0)
+    monkeypatch.setattr("hrv_pack.hrv.look.heatmap_memory.WORKSPACE", 0)
     free = 300 * 2**20
     image = torch.zeros(1, 1, 1, 3).expand(2, 1500, 2250, 3)
     inputs = {"attention": sampled.recording, "latent": sampled.latent, "image": image, "words": "cat, red"}

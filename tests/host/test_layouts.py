@@ -5,12 +5,12 @@ import models
 import pytest
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
-from hrv_pack.hrv.known_layouts import SD1, SDXL
+from hrv_pack.hrv.heads.known_layouts import SD1, SDXL
 
 
 @pytest.mark.parametrize(("config", "layout"), [(models.SD1, SD1), (models.SDXL, SDXL)], ids=["SD1", "SDXL"])
 def test_known_layouts_are_the_hosts(config, layout):
-    from hrv_pack.host.blocks import layout_of
+    from hrv_pack.host.facts.layers import layout_of
 
     config = {key: list(value) if isinstance(value, list) else value for key, value in config.items()}
     network = UNetModel(

@@ -9,9 +9,9 @@ import stand_ins
 import steering_rig as steered
 import torch
 
-from hrv_pack.host.clip_trace import TextRegistry, trace
-from hrv_pack.host.steering import steer
-from hrv_pack.hrv.heatmap import heatmaps
+from hrv_pack.host.follow.steerer import steer
+from hrv_pack.host.text.clip_trace import TextRegistry, trace
+from hrv_pack.hrv.look.heatmap import heatmaps
 
 LONG = "ugly, " * 60  # two chunks, so that the host repeats the other prompt
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from executor import Runner, given, node
 
-from hrv_pack.host import log
+from hrv_pack.host.page import log
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_what_is_not_a_message_of_ours_passes_as_it_is(comfy, sampled, monkeypat
     def broken(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr("hrv_pack.nodes.heatmap.heatmaps", broken)
+    monkeypatch.setattr("hrv_pack.nodes.look.heatmap.heatmaps", broken)
     with pytest.raises(type(error)) as caught:
         comfy.run_node("HRVHeatmap", attention=sampled.recording, latent=sampled.latent)
     assert caught.value is error and any(entry.name == "broken" for entry in caught.traceback)
@@ -89,7 +89,7 @@ def test_a_cancel_is_a_cancel(sampled, run, monkeypatch):
     def cancelled(*args, **kwargs):
         raise management.InterruptProcessingException
 
-    monkeypatch.setattr("hrv_pack.nodes.heatmap.heatmaps", cancelled)
+    monkeypatch.setattr("hrv_pack.nodes.look.heatmap.heatmaps", cancelled)
     outcome = run("HRVHeatmap", attention=sampled.recording, latent=sampled.latent)
     assert (outcome.status, outcome.failed) == ("interrupted", "node")
 

@@ -4,7 +4,7 @@ import pytest
 import rig
 import torch
 
-from hrv_pack.hrv.recording import NoRecording
+from hrv_pack.hrv.recording.recording import NoRecording
 
 
 def draw(studio, **options):

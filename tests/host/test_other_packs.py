@@ -13,7 +13,7 @@ import torch
 from comfy_extras import nodes_model_downscale, nodes_pag, nodes_perpneg, nodes_sag
 from stand_ins import both_orders, draw, image_attention, one_warning, replaced, right
 
-from hrv_pack.hrv.recording import NoRecording
+from hrv_pack.hrv.recording.recording import NoRecording
 
 attention = comfy.ldm.modules.attention
 WRAPPERS = comfy.patcher_extension.WrappersMP

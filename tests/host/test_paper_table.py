@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 from devtools.setup import ROOT
-from hrv_pack.host import demo_checkpoint
-from hrv_pack.hrv import attention_files, vector_files
-from hrv_pack.hrv.heatmap import Style, heatmaps
-from hrv_pack.hrv.iou import mask_iou
-from hrv_pack.hrv.known_layouts import SD1
-from hrv_pack.hrv.vectors import HeadRelevance
+from hrv_pack.host.store import demo_checkpoint
+from hrv_pack.hrv.files import attention_files, vector_files
+from hrv_pack.hrv.heads.known_layouts import SD1
+from hrv_pack.hrv.look.heatmap import Style, heatmaps
+from hrv_pack.hrv.maps.mask_iou import mask_iou
+from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
 sys.path.append(str(ROOT / "benchmarks"))
 import paper_table  # noqa: E402

@@ -13,17 +13,17 @@ import rig
 import torch
 
 from devtools.server import ROOT
-from hrv_pack.host import passive_votes
-from hrv_pack.host.recorder import RecordOptions, attach
-from hrv_pack.host.weights_identity import weights_identity
-from hrv_pack.hrv.merging import merge
-from hrv_pack.hrv.vector_files import read
-from hrv_pack.hrv.writing import FileInUse
+from hrv_pack.host.build import passive_votes
+from hrv_pack.host.facts.weights_identity import weights_identity
+from hrv_pack.host.follow.recorder import RecordOptions, attach
+from hrv_pack.hrv.files.vector_files import read
+from hrv_pack.hrv.files.writing import FileInUse
+from hrv_pack.hrv.relevance.merging import merge
 
 
 @pytest.fixture(autouse=True)
 def models_hrv(comfy, tmp_path, monkeypatch):
-    from hrv_pack.host import paths
+    from hrv_pack.host.facts import paths
 
     folders = ([str(tmp_path), str(paths.SHIPPED_VECTORS)], {".safetensors"})
     monkeypatch.setitem(comfy.folder_paths.folder_names_and_paths, "hrv", folders)
@@ -87,7 +87,7 @@ def test_an_error_in_voting_costs_neither_picture_nor_maps(where, monkeypatch, m
         raise RuntimeError("broken on purpose")
 
     if where == "add":
-        monkeypatch.setattr("hrv_pack.hrv.votes.VoteCounter.add", fails)
+        monkeypatch.setattr("hrv_pack.hrv.relevance.votes.VoteCounter.add", fails)
     else:
         monkeypatch.setattr(passive_votes.PassiveVotes, where, fails)
     assert torch.equal(draw(desk.recorded, desk), plain)
@@ -158,7 +158,7 @@ def test_no_other_server_comes_between_reading_and_writing(models_hrv, monkeypat
     asked = []
 
     def ask(path, *args):
-        command = [sys.executable, "-c", OTHER_SERVER, str(ROOT / "hrv" / "writing.py"), str(file)]
+        command = [sys.executable, "-c", OTHER_SERVER, str(ROOT / "hrv" / "files" / "writing.py"), str(file)]
         asked.append(subprocess.run(command, capture_output=True, text=True).stdout.strip())
 
     for module, name in ((passive_votes.vector_files, "read"), (passive_votes.vector_store, "replace")):

@@ -11,8 +11,8 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 
-from hrv_pack.host import capture
-from hrv_pack.hrv import accumulate
+from hrv_pack.host.follow import capture
+from hrv_pack.hrv.recording import sums as accumulate
 
 
 def draw(studio, model=None, **options):

@@ -11,7 +11,7 @@ from PIL import Image
 
 @pytest.fixture(scope="module")
 def preview(comfy):
-    from hrv_pack.host.previews import preview
+    from hrv_pack.host.page.previews import preview
 
     return preview
 

@@ -6,8 +6,8 @@ import pytest
 import rig
 import torch
 
-from hrv_pack.host.blocks import layout_of
-from hrv_pack.hrv.accumulate import Accumulator
+from hrv_pack.host.facts.layers import layout_of
+from hrv_pack.hrv.recording.sums import Accumulator
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import steering_rig as steered
 import torch
 from edit_rig import LENGTH, SAME, complaints, layout, repeats_and_calls
 
-from hrv_pack.host.steering import steer
-from hrv_pack.hrv.steering import Where, strengthen
+from hrv_pack.host.follow.steerer import steer
+from hrv_pack.hrv.steer.factors import Where, strengthen
 
 
 def positive_rows(present, pictures: int, cfg: float) -> slice:

@@ -12,10 +12,10 @@ from comfy_extras import nodes_pag
 from edit_rig import SAME, complaints, layout, repeats_and_calls
 from stand_ins import replaced
 
-from hrv_pack.host import edited_layers, edited_sampling
-from hrv_pack.host.steering import steer
-from hrv_pack.hrv.recording import NoRecording
-from hrv_pack.hrv.steering import Where, scale, strengthen
+from hrv_pack.host.follow import edited_layers, edited_sampling
+from hrv_pack.host.follow.steerer import steer
+from hrv_pack.hrv.recording.recording import NoRecording
+from hrv_pack.hrv.steer.factors import Where, scale, strengthen
 
 # -- with others ------------------------------------------------------------------------------------------------------
 
@@ -230,7 +230,7 @@ def test_memory_that_the_first_pictures_attention_fills(monkeypatch, caplog):
 
 
 def test_an_error_while_remembering(monkeypatch, caplog):
-    from hrv_pack.host import run_memory
+    from hrv_pack.host.follow import rememberer as run_memory
 
     scene = editing.scene(latent=rig.empty(1, 8, 8))
 

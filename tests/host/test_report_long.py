@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hrv_pack.hrv.finding import KINDS
-from hrv_pack.hrv.tag_kinds import is_manner
+from hrv_pack.hrv.prompt.tag_kinds import is_manner
+from hrv_pack.hrv.report.finding import KINDS
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 

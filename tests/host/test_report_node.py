@@ -62,8 +62,8 @@ def test_pages_text_and_data_of_a_batch(comfy, sampled):
 
 
 def test_with_vectors_of_this_model_and_of_another(comfy, sampled):
-    from hrv_pack.hrv.known_layouts import SD1
-    from hrv_pack.hrv.vectors import HeadRelevance
+    from hrv_pack.hrv.heads.known_layouts import SD1
+    from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
     layout = sampled[0].recording.layout
     votes = torch.randint(1, 9, (3, layout.heads), generator=torch.Generator().manual_seed(0))

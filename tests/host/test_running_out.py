@@ -105,8 +105,8 @@ def test_a_full_disk_leaves_no_half_recording(comfy, tmp_path, monkeypatch):
 
 
 def test_a_full_disk_leaves_no_half_vectors(comfy, tmp_path):
-    from hrv_pack.hrv import vector_files
-    from hrv_pack.hrv.vectors import HeadRelevance
+    from hrv_pack.hrv.files import vector_files
+    from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
     layout = rig.studio("sdxl").recording.layout
     votes = torch.ones((200, layout.heads), dtype=torch.int64)
@@ -143,7 +143,7 @@ def test_a_build_that_is_killed_loses_only_what_came_after_the_last_save(tmp_pat
 
     from conftest import COMFYUI
 
-    from hrv_pack.hrv import vector_files
+    from hrv_pack.hrv.files import vector_files
 
     script = SET_UP.format(tests=ROOT / "tests") + BUILD
     process = subprocess.Popen(

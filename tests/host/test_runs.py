@@ -10,9 +10,9 @@ import pytest
 import rig
 import torch
 
-from hrv_pack.host.capture import Capture
-from hrv_pack.hrv.accumulate import Accumulator
-from hrv_pack.hrv.recording import NoRecording
+from hrv_pack.host.follow.capture import Capture
+from hrv_pack.hrv.recording.recording import NoRecording
+from hrv_pack.hrv.recording.sums import Accumulator
 
 
 def options_of(model):
@@ -161,7 +161,7 @@ def test_a_sampling_within_a_sampling(studio):
 def test_a_steered_sampling_within_a_steered_sampling(studio):
     import steering_rig
 
-    from hrv_pack.host.steering import steer
+    from hrv_pack.host.follow.steerer import steer
 
     steered, _ = steer(studio.model, None, steering_rig.scaling(studio.recording.layout))
     expected = draw(studio, steered, seed=1, steps=3)

@@ -8,11 +8,11 @@ import stand_ins
 import torch
 from comfy_extras import nodes_custom_sampler as custom
 
-from hrv_pack.host.prompt_edit import EditOptions, edit
-from hrv_pack.host.run_memory import remember
-from hrv_pack.hrv.heatmap import heatmaps
-from hrv_pack.hrv.pairing import warnings_of
-from hrv_pack.hrv.recording import NoRecording
+from hrv_pack.host.follow.editor import EditOptions, edit
+from hrv_pack.host.follow.rememberer import remember
+from hrv_pack.hrv.look.heatmap import heatmaps
+from hrv_pack.hrv.maps.pairing import warnings_of
+from hrv_pack.hrv.recording.recording import NoRecording
 
 way = pytest.mark.way
 SAMPLERS = ("euler", "euler_ancestral", "heun", "dpmpp_2m", "dpmpp_sde", "uni_pc", "lcm")

@@ -16,7 +16,7 @@ def rig(comfy):
 @pytest.fixture(scope="module", params=["sd1", "sdxl"])
 def sampled(rig, request):
     """A studio whose recorder has seen one sampling, and that latent."""
-    from hrv_pack.host.recorder import RecordOptions, attach
+    from hrv_pack.host.follow.recorder import RecordOptions, attach
 
     model = rig.tiny(request.param)
     recorded, clip, recording = attach(model, rig.clip(request.param), RecordOptions())
@@ -27,7 +27,7 @@ def sampled(rig, request):
 
 
 def vectors_for(layout, seed: int = 0):
-    from hrv_pack.hrv.vectors import HeadRelevance
+    from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
     votes = torch.randint(0, 50, (3, layout.heads), generator=torch.Generator().manual_seed(seed))
     return HeadRelevance.from_votes(("Animals", "Color", "My own concept"), votes, layout, {})
@@ -128,7 +128,7 @@ def test_errors_say_what_to_do(comfy, sampled):
         comfy.run_node("HRVSelectHeads", vectors=vectors_for(sampled.recording.layout), concept="Animal")
     with pytest.raises(ValueError, match="nothing to start from. Connect heads, or attention"):
         comfy.run_node("HRVFilterHeads")
-    from hrv_pack.hrv.known_layouts import SD1
+    from hrv_pack.hrv.heads.known_layouts import SD1
 
     heads, _ = comfy.run_node("HRVSelectHeads", vectors=vectors_for(SD1), concept="Animals")
     if sampled.recording.layout != SD1:
@@ -155,8 +155,8 @@ def graph(concept: str, name: str) -> dict:
 
 def test_over_http_a_concept_of_ones_own_vectors_can_be_named(server):
     from devtools.server import ComfyError
-    from hrv_pack.hrv.known_layouts import SD1
-    from hrv_pack.hrv.vector_files import write
+    from hrv_pack.hrv.files.vector_files import write
+    from hrv_pack.hrv.heads.known_layouts import SD1
 
     path = server.base / "models" / "hrv" / "mine.safetensors"
     write(path, vectors_for(SD1))

@@ -8,8 +8,8 @@ import steering_rig as steered
 import torch
 from comfy_extras import nodes_hooks  # noqa: F401  (makes sure that conditioning nodes of this release import)
 
-from hrv_pack.host.clip_trace import TAG, TextRegistry, trace
-from hrv_pack.host.steering import steer
+from hrv_pack.host.follow.steerer import steer
+from hrv_pack.host.text.clip_trace import TAG, TextRegistry, trace
 
 
 @pytest.fixture(params=["sd1", "sdxl"])
@@ -23,7 +23,7 @@ def studio():
 
 
 def layout_of(kind: str):
-    from hrv_pack.host.blocks import layout_of
+    from hrv_pack.host.facts.layers import layout_of
 
     return layout_of(rig.tiny(kind).model.diffusion_model)
 
@@ -39,7 +39,7 @@ def check(model, positive, negative, parts, studio_model, **options):
 
 
 def model_layouts(model):
-    from hrv_pack.host.blocks import layout_of
+    from hrv_pack.host.facts.layers import layout_of
 
     yield layout_of(model.model.diffusion_model)
 

@@ -48,8 +48,8 @@ def test_the_contract_of_the_graph(comfy):
 
 def test_nodes_do_what_their_formulas_say(comfy, rig, steered, studio):
     """Each node's model gives the latent of the same steering set up by hand."""
-    from hrv_pack.host.steering import steer
-    from hrv_pack.hrv.steering import Where, adjust, scale, strengthen
+    from hrv_pack.host.follow.steerer import steer
+    from hrv_pack.hrv.steer.factors import Where, adjust, scale, strengthen
 
     layout = studio.recording.layout
     vectors, heads = steered.vectors_for(layout), steered.some_heads(layout)
@@ -72,7 +72,7 @@ def test_nodes_do_what_their_formulas_say(comfy, rig, steered, studio):
 
 
 def test_mistakes_are_told_when_the_node_runs(comfy, steered, studio):
-    from hrv_pack.hrv.known_layouts import SD1, SDXL
+    from hrv_pack.hrv.heads.known_layouts import SD1, SDXL
 
     model, heads = studio.model, studio.recording.layout.heads
     for layout in (SD1, SDXL):
@@ -120,10 +120,10 @@ def test_a_sweep_in_process(comfy, rig, steered, studio):
 @pytest.fixture
 def demo_vectors(server):
     """Made-up vectors for the demo checkpoint, in the server's models/hrv."""
-    from hrv_pack.host.blocks import layout_of
-    from hrv_pack.host.demo_checkpoint import load
-    from hrv_pack.hrv.vector_files import write
-    from hrv_pack.hrv.vectors import HeadRelevance
+    from hrv_pack.host.facts.layers import layout_of
+    from hrv_pack.host.store.demo_checkpoint import load
+    from hrv_pack.hrv.files.vector_files import write
+    from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
     model, _, _ = load()
     layout = layout_of(model.model.diffusion_model)

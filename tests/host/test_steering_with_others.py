@@ -14,8 +14,8 @@ from comfy_extras import nodes_pag, nodes_torch_compile
 from test_other_packs import image_attention, replaced
 from test_ways_attention import node
 
-from hrv_pack.host import following, steered_sampling
-from hrv_pack.host.steering import steer
+from hrv_pack.host.follow import following, steered_sampling
+from hrv_pack.host.follow.steerer import steer
 
 attention = comfy.ldm.modules.attention
 WRAPPERS = comfy.patcher_extension.WrappersMP

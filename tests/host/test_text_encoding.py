@@ -7,14 +7,14 @@ import steering_rig as steered
 import torch
 from comfy_extras import nodes_clip_sdxl
 
-from hrv_pack.host.blocks import layout_of
-from hrv_pack.host.clip_trace import tokenize_text
-from hrv_pack.host.demo_checkpoint import load
-from hrv_pack.host.prompt_edit import EditOptions, edit
-from hrv_pack.host.recorder import RecordOptions, attach
-from hrv_pack.host.run_memory import remember
-from hrv_pack.hrv.heatmap import Style, heatmaps
-from hrv_pack.hrv.reading import names_of, notes_of
+from hrv_pack.host.facts.layers import layout_of
+from hrv_pack.host.follow.editor import EditOptions, edit
+from hrv_pack.host.follow.recorder import RecordOptions, attach
+from hrv_pack.host.follow.rememberer import remember
+from hrv_pack.host.store.demo_checkpoint import load
+from hrv_pack.host.text.clip_trace import tokenize_text
+from hrv_pack.hrv.look.heatmap import Style, heatmaps
+from hrv_pack.hrv.maps.lookup import names_of, notes_of
 
 LATENT = {"samples": torch.zeros(1, 4, 32, 32)}
 PLAIN = Style(caption=False)

@@ -5,9 +5,9 @@ import pytest
 import rig
 import torch
 
-from hrv_pack.host.demo_checkpoint import load
-from hrv_pack.hrv.accumulate import resize_maps
-from hrv_pack.hrv.maps import Target, word_maps
+from hrv_pack.host.store.demo_checkpoint import load
+from hrv_pack.hrv.maps.word_maps import Target, word_maps
+from hrv_pack.hrv.recording.sums import resize_maps
 from tools.train_demo.world import full_caption, render, sample_scene
 
 SCENES = 20

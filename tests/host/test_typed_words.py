@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrv_pack.host.clip_trace import TextRegistry, trace
+from hrv_pack.host.text.clip_trace import TextRegistry, trace
 from hrv_pack.hrv.prompt import WordNotFound
 from hrv_pack.hrv.prompt.typed_text import parse
 

@@ -58,7 +58,8 @@ def web():
 @pytest.fixture
 def store(comfy, web, tmp_path, monkeypatch):
     """The module vector_store with an empty models/hrv and one entry, which lies on the local server."""
-    from hrv_pack.host import paths, vector_store
+    from hrv_pack.host.facts import paths
+    from hrv_pack.host.store import vector_store
 
     entry = dataclasses.replace(
         next(iter(vector_store.catalogue().values())),
@@ -69,7 +70,7 @@ def store(comfy, web, tmp_path, monkeypatch):
         sha256=hashlib.sha256(npy()).hexdigest(),
     )
     monkeypatch.setattr(vector_store, "catalogue", lambda: {LABEL: entry})
-    monkeypatch.setattr("hrv_pack.host.downloads.WITHOUT_TLS", {"127.0.0.1"})
+    monkeypatch.setattr("hrv_pack.host.store.downloads.WITHOUT_TLS", {"127.0.0.1"})
     monkeypatch.setitem(
         comfy.folder_paths.folder_names_and_paths,
         "hrv",
@@ -89,7 +90,7 @@ def test_models_hrv_is_known_to_comfyui(comfy):
 
 
 def test_a_folder_of_the_user_comes_first_and_is_kept(comfy, monkeypatch):
-    from hrv_pack.host import paths
+    from hrv_pack.host.facts import paths
 
     monkeypatch.setitem(comfy.folder_paths.folder_names_and_paths, "hrv", (["/users/own"], set()))
     paths.register()
@@ -100,7 +101,7 @@ def test_a_folder_of_the_user_comes_first_and_is_kept(comfy, monkeypatch):
 
 
 def test_the_first_use_downloads_and_the_second_does_not(comfy, store, web, tmp_path):
-    from hrv_pack.hrv.vector_files import read
+    from hrv_pack.hrv.files.vector_files import read
 
     assert comfy.node_class("HRVLoadVectors").INPUT_TYPES()["required"]["name"][1]["options"] == [
         LABEL,
@@ -185,7 +186,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(comfy, store, tmp_path):
 
 
 def test_a_replaced_file_is_read_again(comfy, store, tmp_path):
-    from hrv_pack.hrv.vector_files import write
+    from hrv_pack.hrv.files.vector_files import write
 
     def fingerprint():
         return comfy.node_class("HRVLoadVectors").fingerprint_inputs("mine.safetensors")
@@ -199,7 +200,7 @@ def test_a_replaced_file_is_read_again(comfy, store, tmp_path):
 
 def test_a_name_that_another_node_gives_is_no_reason_to_run_each_time(comfy, store, tmp_path):
     """ComfyUI asks before that node has run, without a name; only a changed file among all is a reason then."""
-    from hrv_pack.hrv.vector_files import write
+    from hrv_pack.hrv.files.vector_files import write
 
     def fingerprint():
         return comfy.node_class("HRVLoadVectors").fingerprint_inputs(None)
@@ -215,7 +216,7 @@ def test_a_graph_whose_name_is_linked_runs_once(comfy, store, tmp_path, caplog):
     """In ComfyUI's own executor: queued a second time nothing runs again, and nothing is complained of."""
     from executor import Runner, given, node, taken
 
-    from hrv_pack.hrv.vector_files import write
+    from hrv_pack.hrv.files.vector_files import write
 
     write(tmp_path / "mine.safetensors", built(0))
     runner = Runner(comfy)
@@ -241,8 +242,8 @@ def test_names_cannot_lead_out_of_the_folder(comfy, store, name):
 
 
 def built(seed: int):
-    from hrv_pack.hrv.known_layouts import SD1
-    from hrv_pack.hrv.vectors import HeadRelevance
+    from hrv_pack.hrv.heads.known_layouts import SD1
+    from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
     votes = torch.randint(0, 20, (2, 128), generator=torch.Generator().manual_seed(seed))
     return HeadRelevance.from_votes(("Animals", "Color"), votes, SD1, {"construction": f'{{"seed": {seed}}}'})
@@ -268,8 +269,8 @@ def test_saving_stays_inside_the_folder(comfy, store, prefix, tmp_path):
 
 def test_a_name_that_windows_takes_for_something_else_is_refused_there(comfy, store, tmp_path, monkeypatch):
     """“red: cat” would go into a hidden part of a file “red”."""
-    from hrv_pack.host import saving
-    from hrv_pack.hrv.file_names import fault_of
+    from hrv_pack.host.store import saving
+    from hrv_pack.hrv.files.file_names import fault_of
 
     monkeypatch.setattr(saving, "fault_of", lambda prefix: fault_of(prefix, windows=True))
     for prefix, why in (

@@ -7,7 +7,7 @@ import stand_ins
 import torch
 from comfy_extras import nodes_freelunch, nodes_hypertile, nodes_tomesd
 
-from hrv_pack.host.recorder import RecordOptions, attach
+from hrv_pack.host.follow.recorder import RecordOptions, attach
 
 way = pytest.mark.way
 SHAPE = {"latent": rig.empty(1, 16, 16)}

@@ -13,11 +13,11 @@ import steering_rig as steered
 import torch
 import torch.nn.functional as F
 
-from hrv_pack.host.blocks import layout_of, layout_of_model
-from hrv_pack.host.steering import steer
-from hrv_pack.hrv.heatmap import heatmaps
-from hrv_pack.hrv.maps import Target, word_maps
-from hrv_pack.hrv.recording import Match, NoRecording
+from hrv_pack.host.facts.layers import layout_of, layout_of_model
+from hrv_pack.host.follow.steerer import steer
+from hrv_pack.hrv.look.heatmap import heatmaps
+from hrv_pack.hrv.maps.word_maps import Target, word_maps
+from hrv_pack.hrv.recording.recording import Match, NoRecording
 
 way = pytest.mark.way
 SEVENTH = "diffusion_model.input_blocks.7.1"  # two transformers

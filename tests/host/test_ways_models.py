@@ -11,8 +11,8 @@ import torch
 from comfy_extras import nodes_model_advanced
 from stand_ins import ModelType, shaped
 
-from hrv_pack.hrv.known_layouts import SDXL
-from hrv_pack.hrv.vectors import HeadRelevance
+from hrv_pack.hrv.heads.known_layouts import SDXL
+from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
 way = pytest.mark.way
 UNETS = {

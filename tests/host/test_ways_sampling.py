@@ -17,8 +17,8 @@ import torch
 from comfy_extras import nodes_model_advanced, nodes_slg, nodes_torch_compile
 from test_ways_attention import node
 
-from hrv_pack.host.blocks import is_compiled, layout_of
-from hrv_pack.hrv.recording import NoRecording
+from hrv_pack.host.facts.layers import is_compiled, layout_of
+from hrv_pack.hrv.recording.recording import NoRecording
 
 WRAPPERS = stand_ins.WRAPPERS
 way = pytest.mark.way

@@ -4,7 +4,7 @@ import torch
 from prompts import prompt
 from synthetic import LAYOUT, run_of
 
-from hrv_pack.hrv.recording import Entry, Recording
+from hrv_pack.hrv.recording.recording import Entry, Recording
 
 GRID = (16, 16)
 

@@ -5,7 +5,7 @@ from prompts import Vector, prompt
 from synthetic import entry, run_of
 
 from hrv_pack.hrv.prompt import Prompt
-from hrv_pack.hrv.recording import Recording, Run
+from hrv_pack.hrv.recording.recording import Recording, Run
 
 SIZE = (8, 12)
 

@@ -3,10 +3,10 @@
 import torch
 import torch.nn.functional as F
 
-from hrv_pack.hrv.latents import traces_of
-from hrv_pack.hrv.layout import Block, Layout
+from hrv_pack.hrv.heads.layout import Block, Layout
 from hrv_pack.hrv.prompt import Prompt
-from hrv_pack.hrv.recording import Entry, Match, Run
+from hrv_pack.hrv.recording.recording import Entry, Match, Run
+from hrv_pack.hrv.runs.latents import traces_of
 
 LAYOUT = Layout(
     (Block("input", 1, 0, 3), Block("input", 2, 0, 2), Block("middle", 0, 0, 4), Block("output", 5, 0, 3))

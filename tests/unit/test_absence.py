@@ -5,8 +5,8 @@ import re
 import pytest
 from synthetic import LAYOUT, entry
 
-from hrv_pack.hrv.absence import Sampling, Told, why_absent
-from hrv_pack.hrv.recording import NoRecording, Run
+from hrv_pack.hrv.recording.absence import Sampling, Told, why_absent
+from hrv_pack.hrv.recording.recording import NoRecording, Run
 
 USUAL = {"start": 0.0, "end": 1.0, "cfg": 7.0, "evaluations": 20, "inside": 20, "calls": 20}
 NEGATIVE = {"role": "negative", "prompts": 1, "limited": 0, "wanted": True, "evaluated": False}

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrv_pack.hrv.accumulate import SMALLEST_SIDE, Accumulator, place_crop, resize_maps
-from hrv_pack.hrv.layout import Block, Layout
-from hrv_pack.hrv.recording import Entry, Run
+from hrv_pack.hrv.heads.layout import Block, Layout
+from hrv_pack.hrv.recording.recording import Entry, Run
+from hrv_pack.hrv.recording.sums import SMALLEST_SIDE, Accumulator, place_crop, resize_maps
 
 LAYOUT = Layout(tuple(Block("input", n, 0, 2) for n in range(3)))
 

@@ -7,15 +7,15 @@ import torch
 from prompts import prompt
 from synthetic import LAYOUT, entry, match
 
-from hrv_pack.hrv import agreement_relevance
-from hrv_pack.hrv.agreement_relevance import AgreementCounter, AgreementSums
-from hrv_pack.hrv.auto_heads import choose_heads
-from hrv_pack.hrv.concepts import ConceptWords
-from hrv_pack.hrv.known_layouts import SD1
-from hrv_pack.hrv.recording import NoRecording
-from hrv_pack.hrv.vector_files import read, write
-from hrv_pack.hrv.vector_text import summary
-from hrv_pack.hrv.vectors import HeadRelevance
+from hrv_pack.hrv.files.vector_files import read, write
+from hrv_pack.hrv.heads.known_layouts import SD1
+from hrv_pack.hrv.recording.recording import NoRecording
+from hrv_pack.hrv.relevance import agreement as agreement_relevance
+from hrv_pack.hrv.relevance.agreement import AgreementCounter, AgreementSums
+from hrv_pack.hrv.relevance.concepts import ConceptWords
+from hrv_pack.hrv.relevance.heads_for_word import choose_heads
+from hrv_pack.hrv.relevance.summary import summary
+from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
 WORDS = ConceptWords(
     "three",

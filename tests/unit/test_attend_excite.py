@@ -6,7 +6,10 @@ import prompts
 import pytest
 import torch
 
-from hrv_pack.hrv.attend_excite import (
+from hrv_pack.hrv.heads.known_layouts import SD1, SDXL
+from hrv_pack.hrv.heads.layout import Block, Layout
+from hrv_pack.hrv.relevance.vectors import HeadRelevance
+from hrv_pack.hrv.steer.attend_excite import (
     Excitement,
     grids_of,
     neglect,
@@ -16,9 +19,6 @@ from hrv_pack.hrv.attend_excite import (
     weights_on,
     word_maps,
 )
-from hrv_pack.hrv.known_layouts import SD1, SDXL
-from hrv_pack.hrv.layout import Block, Layout
-from hrv_pack.hrv.vectors import HeadRelevance
 
 SD1_LEVELS = [0, 0, 1, 1, 2, 2, 3, 2, 2, 2, 1, 1, 1, 0, 0, 0]
 SDXL_LEVELS = [1] * 4 + [2] * 20 + [2] * 10 + [2] * 30 + [1] * 6

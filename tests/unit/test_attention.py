@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrv_pack.hrv import attention
-from hrv_pack.hrv.attention import column_probabilities
+from hrv_pack.hrv.recording import probabilities as attention
+from hrv_pack.hrv.recording.probabilities import column_probabilities
 
 
 def plain(q, k, heads: int) -> torch.Tensor:

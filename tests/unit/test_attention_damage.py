@@ -10,9 +10,9 @@ from rich_recordings import latent_of, recording_of, rich_prompt, rich_run
 from synthetic import LAYOUT, entry, run_of, same_run
 from test_vector_files import edited, metadata, mutate, tensor
 
-from hrv_pack.hrv.attention_files import BadAttentionFile, is_attention_file, read, write
-from hrv_pack.hrv.pairing import warnings_of
-from hrv_pack.hrv.recording import NoRecording
+from hrv_pack.hrv.files.attention_files import BadAttentionFile, is_attention_file, read, write
+from hrv_pack.hrv.maps.pairing import warnings_of
+from hrv_pack.hrv.recording.recording import NoRecording
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from rich_recordings import SIZE, latent_of, recording_of, rich_prompt, rich_run
 from safetensors import safe_open
 from synthetic import GRIDS, LAYOUT, entry, plain_map, run_of, same_run
 
-from hrv_pack.hrv import tensor_files
-from hrv_pack.hrv.attention_files import read, write
-from hrv_pack.hrv.heatmap import Style, heatmaps
-from hrv_pack.hrv.known_layouts import SDXL
-from hrv_pack.hrv.latents import fingerprints, traces_of
-from hrv_pack.hrv.recording import NoRecording, Recording
+from hrv_pack.hrv.files import tensor_files
+from hrv_pack.hrv.files.attention_files import read, write
+from hrv_pack.hrv.heads.known_layouts import SDXL
+from hrv_pack.hrv.look.heatmap import Style, heatmaps
+from hrv_pack.hrv.recording.recording import NoRecording, Recording
+from hrv_pack.hrv.runs.latents import fingerprints, traces_of
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ import torch
 from prompts import prompt
 from synthetic import GRIDS, LAYOUT, entry, match, plain_map
 
-from hrv_pack.hrv import head_scores
-from hrv_pack.hrv.auto_heads import choose_heads, compared_maps
-from hrv_pack.hrv.head_maps import head_maps
-from hrv_pack.hrv.layout import Block, Layout
-from hrv_pack.hrv.maps import ColumnNotRecorded, Target, word_maps
+from hrv_pack.hrv.heads.layout import Block, Layout
+from hrv_pack.hrv.maps.head_maps import head_maps
+from hrv_pack.hrv.maps.word_maps import ColumnNotRecorded, Target, word_maps
 from hrv_pack.hrv.prompt import WordNotFound
-from hrv_pack.hrv.recording import Entry, Match, NoRecording, Run
+from hrv_pack.hrv.recording.recording import Entry, Match, NoRecording, Run
+from hrv_pack.hrv.relevance import head_scores
+from hrv_pack.hrv.relevance.heads_for_word import choose_heads, compared_maps
 
 PROMPT = prompt("a cow|boy hat and a cat")
 GRID = (8, 12)

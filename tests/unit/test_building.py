@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from hrv_pack.hrv import building
-from hrv_pack.hrv.building import BuildPlan, BuildState
-from hrv_pack.hrv.known_layouts import SD1
-from hrv_pack.hrv.line_chart import HEIGHT, WIDTH, settling_chart
-from hrv_pack.hrv.vectors import HeadRelevance, relevance_of
+from hrv_pack.hrv.draw.line_chart import HEIGHT, WIDTH, settling_chart
+from hrv_pack.hrv.heads.known_layouts import SD1
+from hrv_pack.hrv.relevance import building
+from hrv_pack.hrv.relevance.building import BuildPlan, BuildState
+from hrv_pack.hrv.relevance.vectors import HeadRelevance, relevance_of
 
 PLAN = BuildPlan(20, "p", 6, "w", "c", 1, 10, 7.0, "euler", "normal", 512, 512, 1)
 

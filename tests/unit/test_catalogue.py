@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from hrv_pack.hrv.catalogue import convert, convert_by_hand, read_catalogue
-from hrv_pack.hrv.known_layouts import KNOWN, SD1
-from hrv_pack.hrv.vector_files import BadVectorFile, read, write
+from hrv_pack.hrv.files.catalogue import convert, convert_by_hand, read_catalogue
+from hrv_pack.hrv.files.vector_files import BadVectorFile, read, write
+from hrv_pack.hrv.heads.known_layouts import KNOWN, SD1
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = Path(os.environ.get("HRV_PUBLISHED_VECTORS") or ROOT.parent / "shared" / "data" / "hrv_published")

@@ -7,9 +7,9 @@ import torch
 from prompts import prompt
 from synthetic import GRIDS, LAYOUT, entry, run_of
 
-from hrv_pack.hrv.chains import Beginning, beginning, join
-from hrv_pack.hrv.layout import Layout
-from hrv_pack.hrv.recording import Recording, Run
+from hrv_pack.hrv.heads.layout import Layout
+from hrv_pack.hrv.recording.chains import Beginning, beginning, join
+from hrv_pack.hrv.recording.recording import Recording, Run
 
 HIGHEST = 14.6
 SIGMAS = torch.tensor([7.0, 3.0, 0.0])

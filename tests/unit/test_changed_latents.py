@@ -6,9 +6,9 @@ from prompts import prompt
 from synthetic import LAYOUT, entry, run_of
 from torch.nn.functional import interpolate
 
-from hrv_pack.hrv.latents import ALIKE, Looks, same_shape, thumbnails, traces_of
-from hrv_pack.hrv.pairing import warnings_of
-from hrv_pack.hrv.recording import NoRecording, Recording, Run
+from hrv_pack.hrv.maps.pairing import warnings_of
+from hrv_pack.hrv.recording.recording import NoRecording, Recording, Run
+from hrv_pack.hrv.runs.latents import ALIKE, Looks, same_shape, thumbnails, traces_of
 
 
 def image(seed, count=1, size=(48, 48)):

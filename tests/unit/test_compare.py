@@ -7,14 +7,14 @@ import torch
 from prompts import prompt
 from synthetic import LAYOUT, entry, match, run_of
 
-from hrv_pack.hrv import compare as module
-from hrv_pack.hrv.compare import compare, evidence_of, named_concepts, shares_of, verdict
-from hrv_pack.hrv.concept_scores import WordEvidence, leanings, painted
-from hrv_pack.hrv.head_maps import head_spreads
-from hrv_pack.hrv.maps import Target, resize, threshold_mask, word_maps
-from hrv_pack.hrv.reading import find_word, targets_of_unit
-from hrv_pack.hrv.recording import Recording
-from hrv_pack.hrv.vectors import HeadRelevance
+from hrv_pack.hrv.look import compare as module
+from hrv_pack.hrv.look.compare import compare, evidence_of, named_concepts, shares_of, verdict
+from hrv_pack.hrv.maps.head_maps import head_spreads
+from hrv_pack.hrv.maps.lookup import find_word, targets_of_unit
+from hrv_pack.hrv.maps.word_maps import Target, resize, threshold_mask, word_maps
+from hrv_pack.hrv.recording.recording import Recording
+from hrv_pack.hrv.relevance.concept_scores import WordEvidence, leanings, painted
+from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
 PROMPT = prompt("a grey mouse on a desk")
 CONCEPTS = ("Animals", "Electronics", "Color")

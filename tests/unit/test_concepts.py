@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hrv_pack.hrv.concepts import BadConcepts, parse_text, read
+from hrv_pack.hrv.relevance.concepts import BadConcepts, parse_text, read
 
 ROOT = Path(__file__).resolve().parents[2]
 CONCEPTS = ROOT / "hrv_data" / "concepts"

@@ -9,14 +9,14 @@ from planted import FLAT, blob, planted
 from synthetic import LAYOUT
 from test_report import FISH_AND_CAR, SOUND
 
-from hrv_pack.hrv import presence
-from hrv_pack.hrv.auto_heads import consent
-from hrv_pack.hrv.evidence import examine
-from hrv_pack.hrv.finding import LIMITS
-from hrv_pack.hrv.head_maps import head_maps
-from hrv_pack.hrv.reading import find_word
-from hrv_pack.hrv.recording import Match
-from hrv_pack.hrv.report import report
+from hrv_pack.hrv.maps.head_maps import head_maps
+from hrv_pack.hrv.maps.lookup import find_word
+from hrv_pack.hrv.recording.recording import Match
+from hrv_pack.hrv.relevance.heads_for_word import consent
+from hrv_pack.hrv.report import presence
+from hrv_pack.hrv.report.evidence import examine
+from hrv_pack.hrv.report.finding import LIMITS
+from hrv_pack.hrv.report.report import report
 
 
 def test_a_noun_that_every_head_sees_elsewhere_may_be_missing():

@@ -5,7 +5,7 @@ import pytest
 
 from hrv_pack.tools.train_demo import judge
 from hrv_pack.tools.train_demo.draw import second_tone
-from hrv_pack.tools.train_demo.world import (
+from hrv_pack.tools.train_demo.world import (  # fmt: skip
     BACKGROUNDS,
     CLASHES,
     COLOURS,
@@ -21,7 +21,7 @@ from hrv_pack.tools.train_demo.world import (
     full_caption,
     render,
     sample_scene,
-)  # fmt: skip
+)
 
 
 def thing(**changes) -> Thing:

@@ -8,8 +8,8 @@ import urllib.request
 
 import pytest
 
-from hrv_pack.host import downloads
-from hrv_pack.host.downloads import DownloadFailed, fetch
+from hrv_pack.host.store import downloads
+from hrv_pack.host.store.downloads import DownloadFailed, fetch
 
 DATA = bytes(range(256)) * 400  # 102 400 bytes
 SHA256 = hashlib.sha256(DATA).hexdigest()

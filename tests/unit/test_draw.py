@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from hrv_pack.hrv import text
-from hrv_pack.hrv.draw import (
+from hrv_pack.hrv.draw import text
+from hrv_pack.hrv.draw.overlay import (
     BACKGROUND,
     COLORMAPS,
     INK,

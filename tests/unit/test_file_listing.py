@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hrv_pack.host import file_listing
-from hrv_pack.host.file_listing import Listing
+from hrv_pack.host.store import file_listing
+from hrv_pack.host.store.file_listing import Listing
 
 
 def plain_walk(folder: Path) -> set:

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrv_pack.hrv.head_chart import head_chart
-from hrv_pack.hrv.head_filter import (
+from hrv_pack.hrv.heads.chart import head_chart
+from hrv_pack.hrv.heads.filter import (
     all_heads,
     combine,
     describe,
@@ -16,9 +16,9 @@ from hrv_pack.hrv.head_filter import (
     on_largest_grid,
     parse_indices,
 )
-from hrv_pack.hrv.heads import HeadSelection
-from hrv_pack.hrv.known_layouts import SD1, SDXL
-from hrv_pack.hrv.layout import Block, Layout
+from hrv_pack.hrv.heads.known_layouts import SD1, SDXL
+from hrv_pack.hrv.heads.layout import Block, Layout
+from hrv_pack.hrv.heads.selection import HeadSelection
 
 LAYOUT = Layout((Block("input", 1, 0, 2), Block("middle", 0, 0, 3), Block("output", 3, 0, 2)))
 
@@ -123,7 +123,7 @@ def test_chart_shows_every_head_in_its_place(layout):
 
 def test_chart_draws_a_chosen_head_full_and_another_small():
     """Cells of the middle layer, three heads: chosen cells hold more coloured pixels."""
-    from hrv_pack.hrv import head_chart as chart_module
+    from hrv_pack.hrv.heads import chart as chart_module
 
     layout = Layout((Block("middle", 0, 0, 2),))
     chart = head_chart(HeadSelection(layout, torch.tensor([1.0, 0.0])), torch.tensor([1.0, 1.0]), "x")

@@ -5,12 +5,12 @@ import torch
 from prompts import prompt
 from synthetic import LAYOUT, entry, run_of
 
-from hrv_pack.hrv.draw import color_table
-from hrv_pack.hrv.heads import HeadSelection
-from hrv_pack.hrv.heatmap import Style, heatmaps
-from hrv_pack.hrv.maps import Target, resize, word_maps
+from hrv_pack.hrv.draw.overlay import color_table
+from hrv_pack.hrv.heads.selection import HeadSelection
+from hrv_pack.hrv.look.heatmap import Style, heatmaps
+from hrv_pack.hrv.maps.word_maps import Target, resize, word_maps
 from hrv_pack.hrv.prompt import WordNotFound
-from hrv_pack.hrv.recording import Match, NoRecording, Recording
+from hrv_pack.hrv.recording.recording import Match, NoRecording, Recording
 
 PROMPT = prompt("a red cat and a dog")
 PLAIN = Style(caption=False)

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from prompts import prompt
 from synthetic import LAYOUT, entry, plain_map, run_of
 
-from hrv_pack.hrv import heatmap
-from hrv_pack.hrv.draw import Caption, caption_strips, color_table, share
-from hrv_pack.hrv.heatmap import Style, heatmaps
-from hrv_pack.hrv.recording import Recording
+from hrv_pack.hrv.draw.overlay import Caption, caption_strips, color_table, share
+from hrv_pack.hrv.look import heatmap
+from hrv_pack.hrv.look.heatmap import Style, heatmaps
+from hrv_pack.hrv.recording.recording import Recording
 
 SIZE = (150, 225)
 MANY = " ".join(f"word{n} , other{n} thing{n} ," for n in range(10)).removesuffix(" ,")
@@ -161,7 +161,7 @@ def test_a_sentence_comes_before_the_work_where_the_outputs_take_more_than_half_
     x, order = latents(), []
     size = outputs(heatmaps(recorded(x), x, image=images(), style=Style(caption=False)))
     kwargs = {"image": images(), "style": Style(caption=False), "notice": order.append}
-    monkeypatch.setattr("hrv_pack.hrv.heatmap_memory.WORKSPACE", 0)
+    monkeypatch.setattr("hrv_pack.hrv.look.heatmap_memory.WORKSPACE", 0)
     assert heatmaps(recorded(x), x, free_memory=2 * size, **kwargs).warnings == [] == order
     assert heatmaps(recorded(x), x, free_memory=None, **kwargs).warnings == [] == order
     progress = lambda done, total: order.append(done)  # noqa: E731
@@ -219,7 +219,7 @@ def test_memory_that_the_computer_refuses_is_an_error_that_says_what_to_do(monke
     x = latents()
     recording, plain = recorded(x), torch.empty
     monkeypatch.setattr(
-        "hrv_pack.hrv.heatmap_memory.torch.empty", lambda *s, **k: (refuse if s[0] == 20 and len(s) > 2 else plain)(*s, **k)
+        "hrv_pack.hrv.look.heatmap_memory.torch.empty", lambda *s, **k: (refuse if s[0] == 20 and len(s) > 2 else plain)(*s, **k)
     )  # fmt: skip
     with pytest.raises(
         ValueError, match="^20 tags × 1 image of 225×150: .* need 1. MB, and so much is not free. Type"
@@ -233,8 +233,8 @@ sys.path[:0] = [{benchmarks!r}, {unit!r}, {tests!r}]
 import conftest, bench, torch
 from prompts import prompt
 from synthetic import LAYOUT, entry, run_of
-from hrv_pack.hrv.heatmap import Style, heatmaps
-from hrv_pack.hrv.recording import Recording
+from hrv_pack.hrv.look.heatmap import Style, heatmaps
+from hrv_pack.hrv.recording.recording import Recording
 
 torch.set_num_threads(2)
 p = prompt(" ".join(f"word{{n}}" for n in range(70)))

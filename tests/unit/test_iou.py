@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrv_pack.hrv.iou import binary, mask_iou, parse_thresholds, table
+from hrv_pack.hrv.maps.mask_iou import binary, mask_iou, parse_thresholds, table
 
 HALVES = (0.3, 0.4, 0.5)
 

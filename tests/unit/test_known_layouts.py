@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hrv_pack.hrv.known_layouts import SD1, SDXL, describe, head_index_sha256, head_labels, name_of
-from hrv_pack.hrv.layout import Block, Layout
+from hrv_pack.hrv.heads.known_layouts import SD1, SDXL, describe, head_index_sha256, head_labels, name_of
+from hrv_pack.hrv.heads.layout import Block, Layout
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = Path(os.environ.get("HRV_PUBLISHED_VECTORS") or ROOT.parent / "shared" / "data" / "hrv_published")

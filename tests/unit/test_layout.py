@@ -2,7 +2,7 @@
 
 import pytest
 
-from hrv_pack.hrv.layout import Block, Head, Layout
+from hrv_pack.hrv.heads.layout import Block, Head, Layout
 
 SDXL = Layout(
     (

@@ -10,14 +10,14 @@ import torch
 from prompts import prompt
 from synthetic import LAYOUT, entry, run_of
 
-from hrv_pack.hrv.heatmap import Style, heatmaps
-from hrv_pack.hrv.known_layouts import SDXL
-from hrv_pack.hrv.lens import Lens, LensGone, gathering, look, pack, payload_grid
-from hrv_pack.hrv.lens_shelf import LensShelf
-from hrv_pack.hrv.maps import Target, word_maps
+from hrv_pack.hrv.heads.known_layouts import SDXL
+from hrv_pack.hrv.look.heatmap import Style, heatmaps
+from hrv_pack.hrv.look.lens import Lens, LensGone, gathering, look, pack, payload_grid
+from hrv_pack.hrv.look.lens_shelf import LensShelf
+from hrv_pack.hrv.maps.word_maps import Target, word_maps
 from hrv_pack.hrv.prompt import WordNotFound
-from hrv_pack.hrv.recording import Match, NoRecording, Recording
-from hrv_pack.hrv.vectors import HeadRelevance
+from hrv_pack.hrv.recording.recording import Match, NoRecording, Recording
+from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
 PROMPT = prompt("a red cat and a dog")
 NAMES = ["a#1", "red", "cat", "and", "a#2", "dog"]
@@ -213,7 +213,7 @@ def test_long_prompts_and_large_pictures_are_sent_smaller(grid, words):
 
 
 def test_pictures_beyond_the_payload_are_left_to_questions(monkeypatch):
-    monkeypatch.setattr("hrv_pack.hrv.lens.PAYLOAD_BYTES", 6 * 8 * 12 * 2)
+    monkeypatch.setattr("hrv_pack.hrv.look.lens.PAYLOAD_BYTES", 6 * 8 * 12 * 2)
     x = latents(3)
     r = recording(x)
     found = look(r, x, torch.rand(3, 64, 96, 3))

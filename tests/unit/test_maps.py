@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from prompts import prompt
 from synthetic import LAYOUT, entry, match, plain_map
 
-from hrv_pack.hrv.heads import HeadSelection
-from hrv_pack.hrv.layout import Block, Layout
-from hrv_pack.hrv.maps import (
+from hrv_pack.hrv.heads.layout import Block, Layout
+from hrv_pack.hrv.heads.selection import HeadSelection
+from hrv_pack.hrv.maps.word_maps import (  # fmt: skip
     ColumnNotRecorded,
     Target,
     bicubic_matrix,
@@ -20,8 +20,8 @@ from hrv_pack.hrv.maps import (
     resize,
     threshold_mask,
     word_maps,
-)  # fmt: skip
-from hrv_pack.hrv.recording import NoRecording
+)
+from hrv_pack.hrv.recording.recording import NoRecording
 
 PROMPT = prompt("a cow|boy hat and a cat")
 GRID = (8, 12)
@@ -88,7 +88,7 @@ def test_balanced_heads_are_weighted_by_their_own_range(time_bin, monkeypatch):
     target = [Target(((e, (2, 3)),))]
     close(word_maps(match(e), target, heads, time_bin)[0], sum(expected) / 2)
     assert (expected[0] - plain_map(e, [2], GRID, weights=weights, time_bin=time_bin)).abs().max() > 1e-4
-    monkeypatch.setattr("hrv_pack.hrv.maps.WORKSPACE", GRID[0] * GRID[1] * 2)  # worked off in parts
+    monkeypatch.setattr("hrv_pack.hrv.maps.word_maps.WORKSPACE", GRID[0] * GRID[1] * 2)  # worked off in parts
     close(word_maps(match(e), target, heads, time_bin)[0], sum(expected) / 2)
 
 
@@ -189,9 +189,9 @@ def test_large_grids_and_many_columns_are_worked_off_in_parts(monkeypatch):
     e = entry(PROMPT)
     columns = list(e.columns)
     whole = column_maps(e, 0, columns, LAYOUT, GRID)
-    monkeypatch.setattr("hrv_pack.hrv.maps.WORKSPACE", 7 * GRID[0] * GRID[1])
+    monkeypatch.setattr("hrv_pack.hrv.maps.word_maps.WORKSPACE", 7 * GRID[0] * GRID[1])
     close(column_maps(e, 0, columns, LAYOUT, GRID), whole)
-    monkeypatch.setattr("hrv_pack.hrv.maps.WORKSPACE", 1)
+    monkeypatch.setattr("hrv_pack.hrv.maps.word_maps.WORKSPACE", 1)
     close(column_maps(e, 0, columns, LAYOUT, GRID), whole)
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from test_vectors import CONCEPTS, LAYOUT, build, random_votes
 
-from hrv_pack.hrv.agreement_relevance import AgreementSums, sums_of
-from hrv_pack.hrv.building import BuildPlan, BuildState, construction, split
-from hrv_pack.hrv.known_layouts import SD1
-from hrv_pack.hrv.merging import merge
-from hrv_pack.hrv.vectors import HeadRelevance, relevance_of
+from hrv_pack.hrv.heads.known_layouts import SD1
+from hrv_pack.hrv.relevance.agreement import AgreementSums, sums_of
+from hrv_pack.hrv.relevance.building import BuildPlan, BuildState, construction, split
+from hrv_pack.hrv.relevance.merging import merge
+from hrv_pack.hrv.relevance.vectors import HeadRelevance, relevance_of
 
 
 def test_merge_adds_votes_and_keeps_how_each_was_built():

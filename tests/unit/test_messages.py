@@ -13,7 +13,7 @@ GAP = "…"  # what a message fills in
 FIELD = re.compile(r"\{[a-z_][^{}\s\"]*\}")  # of str.format
 SAYING = {"warn", "warning", "end"}  # methods that say their arguments
 # what is found in an image is explained on the report's help page; texts about vectors are no messages
-REPORT = {"binding.py", "causes.py", "finding.py", "findings.py", "report.py", "report_picture.py", "senses.py", "vector_text.py"}  # fmt: skip
+REPORT = ("hrv/report/", "hrv/relevance/summary.py")
 WORDS_OF_KEY = 4
 
 
@@ -71,7 +71,7 @@ def messages_of(path: Path) -> Iterator[str]:
 
 def sources() -> list[Path]:
     found = [p for folder in ("hrv", "host", "nodes") for p in sorted((ROOT / folder).rglob("*.py"))]
-    return [path for path in found if path.name not in REPORT]
+    return [path for path in found if not path.relative_to(ROOT).as_posix().startswith(REPORT)]
 
 
 def plain(text: str) -> str:

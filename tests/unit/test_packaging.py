@@ -68,7 +68,7 @@ def test_security_names_every_route_and_folder():
     for place in ("models/hrv", "`output`", "`temp`", "hrv_data/catalogue.json", "SHA-256", "`/hrv/`"):
         assert place in text
     assert "`models/hrv/prompts`" in text and "`models/hrv/collected_" in text
-    routes = (ROOT / "host" / "routes.py").read_text(encoding="utf-8")
+    routes = (ROOT / "host" / "page" / "routes.py").read_text(encoding="utf-8")
     assert set(re.findall(r'"(/[a-z]+)/', routes)) == {"/hrv"}
 
 

@@ -7,13 +7,13 @@ import torch
 from prompts import prompt
 from synthetic import LAYOUT, entry, run_of
 
-from hrv_pack.hrv.compare import compare
-from hrv_pack.hrv.heatmap import heatmaps
-from hrv_pack.hrv.lens import look
-from hrv_pack.hrv.pairing import pair, warnings_of
-from hrv_pack.hrv.recording import Match, Recording, Run
-from hrv_pack.hrv.report import report
-from hrv_pack.hrv.vectors import HeadRelevance
+from hrv_pack.hrv.look.compare import compare
+from hrv_pack.hrv.look.heatmap import heatmaps
+from hrv_pack.hrv.look.lens import look
+from hrv_pack.hrv.maps.pairing import pair, warnings_of
+from hrv_pack.hrv.recording.recording import Match, Recording, Run
+from hrv_pack.hrv.relevance.vectors import HeadRelevance
+from hrv_pack.hrv.report.report import report
 
 NODES = {
     "Attention Heatmap": lambda r, x, image: heatmaps(r, x, image=image),

@@ -3,8 +3,8 @@
 import pytest
 from prompts import prompt
 
-from hrv_pack.hrv.phrases import chunk_of, filler_columns, phrases_of
 from hrv_pack.hrv.prompt import is_filler
+from hrv_pack.hrv.prompt.phrases import chunk_of, filler_columns, phrases_of
 
 
 def parsed(*chunks) -> list[str]:

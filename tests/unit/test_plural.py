@@ -5,10 +5,10 @@ import torch
 from prompts import prompt
 from synthetic import LAYOUT, entry, run_of
 
-from hrv_pack.hrv.heatmap import heatmaps
+from hrv_pack.hrv.look.heatmap import heatmaps
 from hrv_pack.hrv.plural import counted
-from hrv_pack.hrv.recording import Recording
-from hrv_pack.hrv.recording_text import summary
+from hrv_pack.hrv.recording.recording import Recording
+from hrv_pack.hrv.recording.summary import summary
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 steps"), (1, "1 step"), (2, "2 steps")])

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hrv_pack.hrv.latents import traces_of
 from hrv_pack.hrv.prompt import concatenate, parse_chunks
-from hrv_pack.hrv.prompt_edit import align, keep_outside, split_values
-from hrv_pack.hrv.recording import NoRecording
-from hrv_pack.hrv.source_run import Frame, Moments, RunMemory, SourceRun
+from hrv_pack.hrv.recording.recording import NoRecording
+from hrv_pack.hrv.runs.latents import traces_of
+from hrv_pack.hrv.steer.prompt_edit import align, keep_outside, split_values
+from hrv_pack.hrv.steer.source_run import Frame, Moments, RunMemory, SourceRun
 
 LENGTH = 12  # a short chunk: start, text, end, padding
 

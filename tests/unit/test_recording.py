@@ -7,9 +7,9 @@ import torch
 from prompts import prompt
 from synthetic import GRIDS, LAYOUT, entry, run_of
 
-from hrv_pack.hrv.latents import fingerprints
-from hrv_pack.hrv.recording import NoRecording, Recording, Run
-from hrv_pack.hrv.run_shelf import MAX_RUNS
+from hrv_pack.hrv.recording.recording import NoRecording, Recording, Run
+from hrv_pack.hrv.runs.latents import fingerprints
+from hrv_pack.hrv.runs.shelf import MAX_RUNS
 
 
 def latents(count, seed=0):

@@ -8,11 +8,11 @@ import torch
 from planted import FAINT, FLAT, LEFT, MIDDLE, RIGHT, blob, entry, planted, recording
 from prompts import Vector, prompt
 
-from hrv_pack.hrv.evidence import agreements, examine, measure
-from hrv_pack.hrv.finding import KINDS, LIMITS, gathers
-from hrv_pack.hrv.findings import find
-from hrv_pack.hrv.recording import NoRecording
-from hrv_pack.hrv.report import report
+from hrv_pack.hrv.recording.recording import NoRecording
+from hrv_pack.hrv.report.evidence import agreements, examine, measure
+from hrv_pack.hrv.report.finding import KINDS, LIMITS, gathers
+from hrv_pack.hrv.report.findings import find
+from hrv_pack.hrv.report.report import report
 
 FISH_AND_CAR = "a red fish and a blue car"
 SOUND = {"red": LEFT, "fish": LEFT, "blue": RIGHT, "car": RIGHT}

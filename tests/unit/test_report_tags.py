@@ -9,9 +9,9 @@ import pytest
 from planted import FAINT, FLAT, LEFT, MIDDLE, RIGHT, blob, entry, recording
 from prompts import prompt
 
-from hrv_pack.hrv.evidence import examine
-from hrv_pack.hrv.finding import KINDS
-from hrv_pack.hrv.report import report
+from hrv_pack.hrv.report.evidence import examine
+from hrv_pack.hrv.report.finding import KINDS
+from hrv_pack.hrv.report.report import report
 
 ANIME = "masterpiece,best quality,very aesthetic,highres,absurdres,newest,1girl,solo,red star,blue fish"
 PHOTO = "(masterpiece:1.2), 8k uhd, dslr, f/1.8, 50mm, iso 100, a red star, a blue fish on sand"

@@ -5,11 +5,11 @@ import torch
 from prompts import prompt
 from synthetic import LAYOUT, entry, run_of
 
-from hrv_pack.hrv.forgotten import MAX_LOOKS, MAX_NAMES
-from hrv_pack.hrv.latents import traces_of
-from hrv_pack.hrv.recording import NoRecording, Recording, Run
-from hrv_pack.hrv.run_shelf import MAX_RUNS
-from hrv_pack.hrv.source_run import RunMemory, SourceRun
+from hrv_pack.hrv.recording.recording import NoRecording, Recording, Run
+from hrv_pack.hrv.runs.forgotten import MAX_LOOKS, MAX_NAMES
+from hrv_pack.hrv.runs.latents import traces_of
+from hrv_pack.hrv.runs.shelf import MAX_RUNS
+from hrv_pack.hrv.steer.source_run import RunMemory, SourceRun
 
 FINE = ((64, 64), (32, 32), (16, 16), (64, 64))  # of LAYOUT's blocks
 

@@ -7,12 +7,12 @@ import torch
 from planted import LEFT, RIGHT, planted
 from synthetic import LAYOUT
 
-from hrv_pack.hrv.compare import concept_shares
-from hrv_pack.hrv.evidence import examine
-from hrv_pack.hrv.known_layouts import SD1
-from hrv_pack.hrv.report import report
-from hrv_pack.hrv.senses import Sense, doubtful_senses, senses_of
-from hrv_pack.hrv.vectors import HeadRelevance
+from hrv_pack.hrv.heads.known_layouts import SD1
+from hrv_pack.hrv.look.compare import concept_shares
+from hrv_pack.hrv.relevance.vectors import HeadRelevance
+from hrv_pack.hrv.report.evidence import examine
+from hrv_pack.hrv.report.report import report
+from hrv_pack.hrv.report.senses import Sense, doubtful_senses, senses_of
 
 
 def relevance(rows) -> HeadRelevance:

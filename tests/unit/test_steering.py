@@ -6,9 +6,10 @@ import prompts
 import pytest
 import torch
 
-from hrv_pack.hrv.heads import HeadSelection
-from hrv_pack.hrv.known_layouts import SD1, SDXL
-from hrv_pack.hrv.steering import (
+from hrv_pack.hrv.heads.known_layouts import SD1, SDXL
+from hrv_pack.hrv.heads.selection import HeadSelection
+from hrv_pack.hrv.relevance.vectors import HeadRelevance
+from hrv_pack.hrv.steer.factors import (
     Where,
     adjust,
     bound,
@@ -18,7 +19,6 @@ from hrv_pack.hrv.steering import (
     strengthen,
     token_factors,
 )
-from hrv_pack.hrv.vectors import HeadRelevance
 
 
 def vectors_of(layout, seed: int = 0) -> HeadRelevance:

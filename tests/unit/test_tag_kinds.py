@@ -2,7 +2,7 @@
 
 import pytest
 
-from hrv_pack.hrv.tag_kinds import is_manner, is_medium, is_person, is_praise
+from hrv_pack.hrv.prompt.tag_kinds import is_manner, is_medium, is_person, is_praise
 
 MANNERS = """masterpiece; best quality; very aesthetic; highres; absurdres; newest; score_8_up; score_9; 8k uhd; dslr; f/1.8; 50mm;
 iso 100; photorealistic; by alphonse mucha; art by claude monet; in the style of klimt; solo; solo focus; no humans; looking at viewer;

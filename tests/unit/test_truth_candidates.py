@@ -8,10 +8,10 @@ from prompts import prompt
 from synthetic import LAYOUT, entry, match
 
 from devtools.setup import ROOT
-from hrv_pack.hrv.compare import shares_of
-from hrv_pack.hrv.concept_scores import WordEvidence, leanings
-from hrv_pack.hrv.reading import find_word, targets_of_unit
-from hrv_pack.hrv.vectors import HeadRelevance
+from hrv_pack.hrv.look.compare import shares_of
+from hrv_pack.hrv.maps.lookup import find_word, targets_of_unit
+from hrv_pack.hrv.relevance.concept_scores import WordEvidence, leanings
+from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
 sys.path.append(str(ROOT / "benchmarks"))
 from truth_candidates import SCORES, Evidence, evidence_of  # noqa: E402

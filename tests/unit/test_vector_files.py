@@ -9,10 +9,10 @@ import torch
 from limits import full_disk, peak_memory
 from safetensors import safe_open
 
-from hrv_pack.hrv import tensor_files
-from hrv_pack.hrv.known_layouts import SD1
-from hrv_pack.hrv.vector_files import BadVectorFile, read, read_header, write
-from hrv_pack.hrv.vectors import HeadRelevance
+from hrv_pack.hrv.files import tensor_files
+from hrv_pack.hrv.files.vector_files import BadVectorFile, read, read_header, write
+from hrv_pack.hrv.heads.known_layouts import SD1
+from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
 CONCEPTS = ("Animals", "Farbe – Café", "Time of Day")
 METADATA = {"model": "my.safetensors", "source": "here", "construction": '{"seed": 1}', "title": "Mine"}

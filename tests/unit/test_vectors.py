@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrv_pack.hrv.known_layouts import SD1, SDXL
-from hrv_pack.hrv.layout import Block, Layout
-from hrv_pack.hrv.vectors import HeadRelevance, heads_of_percent, relevance_of
+from hrv_pack.hrv.heads.known_layouts import SD1, SDXL
+from hrv_pack.hrv.heads.layout import Block, Layout
+from hrv_pack.hrv.relevance.vectors import HeadRelevance, heads_of_percent, relevance_of
 
 LAYOUT = Layout((Block("input", 1, 0, 2), Block("middle", 0, 0, 3)))
 CONCEPTS = ("Animals", "Color", "Time of Day")

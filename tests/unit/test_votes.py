@@ -6,9 +6,9 @@ import threading
 import pytest
 import torch
 
-from hrv_pack.hrv import votes
-from hrv_pack.hrv.layout import Block, Layout
-from hrv_pack.hrv.votes import EncodedWords, VoteCounter, concept_scores
+from hrv_pack.hrv.heads.layout import Block, Layout
+from hrv_pack.hrv.relevance import votes
+from hrv_pack.hrv.relevance.votes import EncodedWords, VoteCounter, concept_scores
 
 LAYOUT = Layout((Block("input", 1, 0, 3), Block("middle", 0, 0, 2)))
 D, CHANNELS = 4, 10

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from hrv_pack.hrv.known_layouts import SD1
-from hrv_pack.hrv.vectors import HeadRelevance
-from hrv_pack.hrv.weakening import Curve, area_between, counts, curves, sweep, table
-from hrv_pack.hrv.weakening_run import COVERED, LIKENESS, weakening
+from hrv_pack.hrv.heads.known_layouts import SD1
+from hrv_pack.hrv.relevance.vectors import HeadRelevance
+from hrv_pack.hrv.steer.weakening import Curve, area_between, counts, curves, sweep, table
+from hrv_pack.hrv.steer.weakening_run import COVERED, LIKENESS, weakening
 
 MOST, LEAST = "most relevant", "least relevant"
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from devtools.server import ROOT
-from hrv_pack.hrv import writing
-from hrv_pack.hrv.file_names import fault_of
-from hrv_pack.hrv.writing import FileInUse, held, reason, write
+from hrv_pack.hrv.files import writing
+from hrv_pack.hrv.files.file_names import fault_of
+from hrv_pack.hrv.files.writing import FileInUse, held, reason, write
 
 PAUSES = writing.PAUSES
 REFUSED = PermissionError(errno.EACCES, "Access is denied")
@@ -156,7 +155,7 @@ def test_programs_that_share_a_file_lose_nothing(tmp_path):
     """Each reads a number, adds one and writes it. Without the lock they overwrite each other's."""
     path = tmp_path / "number"
     path.write_text("0")
-    command = [sys.executable, "-c", COUNT, str(ROOT / "hrv" / "writing.py"), str(path)]
+    command = [sys.executable, "-c", COUNT, str(Path(writing.__file__)), str(path)]
     programs = [subprocess.Popen(command) for _ in range(3)]
     assert [program.wait(120) for program in programs] == [0, 0, 0]
     assert path.read_text() == "120"
@@ -171,7 +170,7 @@ HOLD = (
 
 def test_who_waits_too_long_is_told_and_a_dead_owner_frees_the_lock(tmp_path):
     path = tmp_path / "a"
-    command = [sys.executable, "-c", HOLD, str(ROOT / "hrv" / "writing.py"), str(path)]
+    command = [sys.executable, "-c", HOLD, str(Path(writing.__file__)), str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout.readline() == "held\n"
         started = time.monotonic()

@@ -29,7 +29,7 @@ MARKS = ("<!-- figures: written by tools/train_demo/evaluate.py -->", "<!-- end 
 def load_checkpoint(path: Path):
     """MODEL, CLIP and VAE through the pack's own loader."""
     settings.use_comfy(cpu=True)
-    source = settings.PACK / "host" / "demo_checkpoint.py"
+    source = settings.PACK / "host" / "store" / "demo_checkpoint.py"
     spec = importlib.util.spec_from_file_location("demo_checkpoint", source)
     loader = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loader)

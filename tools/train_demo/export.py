@@ -1,4 +1,4 @@
-"""Writes the shipped checkpoint: half precision, with its shapes in the metadata (read by host/demo_checkpoint.py)."""
+"""Writes the shipped checkpoint: half precision, with its shapes in the metadata (read by host/store/demo_checkpoint.py)."""
 
 import json
 from pathlib import Path

@@ -1,0 +1,178 @@
+"""Which cross-attention layers a ComfyUI model has.
+
+A layer is known by what it is made of, not by its class, and by its key (part of the UNet, block, transformer): packs exchange
+classes and modules by object patches. ComfyUI leaves the object patches of a model on the network that all its clones share, until
+another clone is sampled; so what lies on the network now tells nothing about the clone at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import comfy.ldm.modules.attention
+import comfy.patcher_extension
+import torch
+from comfy.ldm.modules.attention import BasicTransformerBlock, CrossAttention
+
+from ...hrv.heads.layout import PARTS, Block, Layout
+
+SUPPORTED = "Stable Diffusion 1.x and 2.x, SDXL, and models derived from them (Pony, Illustrious, SSD-1B, …)"
+UNET = "diffusion_model"
+"""What a ModelPatcher's model calls its network; paths of object patches begin with it."""
+Patches = Mapping[str, Any]
+"""Path → what stands there in place of what lies on the network."""
+AS_IT_LIES: Patches = {}
+CROSS_ATTENTION = {"to_q", "to_k", "to_v"}
+
+
+class UnsupportedModel(ValueError):
+    """The model has no cross-attention of the kind this pack works with."""
+
+
+def layout_of(unet) -> Layout:
+    """Cross-attention layers of a network as it lies there, in execution order.
+
+    Raises UnsupportedModel, naming what is supported, for anything but a UNet with plain spatial
+    transformers (SD3, Flux, video models …).
+    """
+    return _layout({block.key: block for block, _ in transformers(unet)}, unet)
+
+
+def layout_of_model(patcher) -> Layout:
+    """Cross-attention layers of the model that a ModelPatcher will have sampled, whatever lies on its network now.
+
+    A layer in whose place the patcher puts something of another kind keeps its place here, so that heads keep their numbers.
+    Raises UnsupportedModel as `layout_of` does.
+    """
+    before, own = _original(patcher), getattr(patcher, "object_patches", AS_IT_LIES)
+    unet, found = None, {}
+    for patches in (before, {**before, **own}) if own else (before,):
+        unet = patches.get(UNET, getattr(patcher.model, UNET, None))
+        found.update({block.key: block for block, _ in transformers(unet, patches)})
+    return _layout(found, unet)
+
+
+def _layout(blocks: dict[tuple[str, int, int], Block], unet) -> Layout:
+    if not blocks:
+        kind = type(_uncompiled(unet)).__name__
+        raise UnsupportedModel(
+            f"This model ({kind}) has no cross-attention layers that can be recorded or steered. Supported are {SUPPORTED}."
+        )
+    return Layout(tuple(sorted(blocks.values(), key=_execution_order)))
+
+
+def _execution_order(block: Block) -> tuple[int, int, int]:
+    return PARTS.index(block.part), block.index, block.transformer
+
+
+def cross_attention_layers(unet) -> Iterator[tuple[Block, CrossAttention]]:
+    """Every plain cross-attention layer of a UNet as it lies there, in execution order."""
+    for block, transformer in transformers(unet):
+        yield block, transformer.attn2
+
+
+def transformers(unet, patches: Patches = AS_IT_LIES) -> Iterator[tuple[Block, BasicTransformerBlock]]:
+    """Every transformer that has such a layer, in the same order, where these patches lie on the network."""
+    for part, index, stage, path in _stages(_uncompiled(unet), patches):
+        for name in _parts(stage):
+            layer, layer_path = _part(stage, name, path, patches)
+            blocks, blocks_path = _part(layer, "transformer_blocks", layer_path, patches)
+            if blocks is None or "time_stack" in _parts(
+                layer
+            ):  # a video model's layers take its frames together
+                continue
+            for number, name_in_blocks in enumerate(_parts(blocks)):
+                transformer, its_path = _part(blocks, name_in_blocks, blocks_path, patches)
+                attention, _ = _part(transformer, "attn2", its_path, patches)
+                if CROSS_ATTENTION <= _parts(attention).keys() and hasattr(attention, "heads"):
+                    yield Block(part, index, number, attention.heads), transformer
+
+
+def _stages(unet, patches: Patches) -> Iterator[tuple[str, int, Any, str]]:
+    """(part, block number, module, its path) of each stage of a UNet; none for another kind of network."""
+    for part, name in (("input", "input_blocks"), ("middle", "middle_block"), ("output", "output_blocks")):
+        found, path = _part(unet, name, UNET, patches)
+        if part == "middle":
+            yield part, 0, found, path
+        else:
+            for index, number in enumerate(_parts(found)):
+                yield part, index, *_part(found, number, path, patches)
+
+
+def _part(parent, name: str, path: str, patches: Patches) -> tuple[Any, str]:
+    """The module of this name in the one at `path`, where these patches lie on the network, and its own path; None if there is
+    none. Paths are only needed for patches."""
+    found = _parts(parent).get(name)
+    if patches:
+        path = f"{path}.{name}"
+        found = patches.get(path, found)
+    return _parts(found).get("_orig_mod", found), path
+
+
+def _parts(module) -> Mapping[str, Any]:
+    """The modules in a module, by name; looked up like this because it is done often."""
+    return getattr(module, "_modules", AS_IT_LIES)
+
+
+def _original(patcher) -> Patches:
+    """What lies on the network where no clone has put an object patch, for the places where one has now."""
+    return getattr(patcher, "object_patches_backup", AS_IT_LIES)
+
+
+def has_foreign_forward(layer: CrossAttention) -> bool:
+    """Whether another pack has put its own `forward` on the layer. A replacement of ours would silence it."""
+    return layer.forward.__module__ != CrossAttention.__module__
+
+
+def is_compiled(patcher) -> bool:
+    """Whether torch.compile acts on the UNet that a ModelPatcher will have sampled, or on parts of it.
+
+    ComfyUI's node has compiled code kept whatever transformer_options hold. Blocks of one shape then share the code of the first,
+    and with it an entry that was made for that one.
+    """
+    if patcher.get_wrappers(comfy.patcher_extension.WrappersMP.APPLY_MODEL, "torch.compile"):
+        return True
+    patches = {**_original(patcher), **patcher.object_patches}
+    unet = patches.get(UNET, getattr(patcher.model, UNET))
+    return any(
+        "_orig_mod" in part._modules or part._compiled_call_impl is not None
+        for part in _modules(unet, UNET, patches)
+    )
+
+
+def _modules(module, path: str, patches: Patches) -> Iterator[torch.nn.Module]:
+    """A module and all modules in it, where these patches lie on the network."""
+    if not isinstance(module, torch.nn.Module):
+        return
+    yield module
+    for name, child in module._modules.items():
+        yield from _modules(patches.get(f"{path}.{name}", child), f"{path}.{name}", patches)
+
+
+def _uncompiled(module):
+    """The module that torch.compile was given."""
+    return getattr(module, "_orig_mod", module)
+
+
+def attend(
+    occupant,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    extra_options: dict[str, Any],
+    options: dict[str, Any],
+) -> torch.Tensor:
+    """What the layer would do without our entry: the replacement that was there before (`occupant`), or the host's
+    attention. q, k, v: (row, pixel or token, heads · d); options: the UNet's transformer_options."""
+    if occupant is not None:
+        return occupant(q, k, v, extra_options)
+    # looked up now, as CrossAttention.forward does: other packs put their own in its place
+    return comfy.ldm.modules.attention.optimized_attention(
+        q,
+        k,
+        v,
+        extra_options["n_heads"],
+        attn_precision=extra_options["attn_precision"],
+        transformer_options={**options, **extra_options},
+    )

@@ -1,0 +1,206 @@
+"""The editing of one sampling while it runs: which rows take whose attention, in which steps."""
+
+from __future__ import annotations
+
+import torch
+
+from ...hrv.heads.layout import Layout
+from ...hrv.prompt import Prompt
+from ...hrv.steer.factors import TokenFactors, missing_words, token_factors
+from ...hrv.steer.prompt_edit import Alignment, align, keep_outside
+from ...hrv.steer.source_run import Frame, Moments, SourceRun
+from ..facts.rows import POSITIVE, Chunk, Conditionings, Owner
+from ..text.clip_trace import find_prompt, registries_of
+from .edit_messages import OTHER_MODEL, OTHER_SIZE, OTHER_START, OTHER_STEPS, UNKNOWN_WORDS
+from .edited_layers import EditedLayers, EditedRows
+from .following import NOT_FOLLOWED, Following, why_unknown
+from .replay import Kind, Taken, replay
+
+SAME_MODEL = 0.02
+"""Largest relative distance between what the UNet makes of a remembered input and what it made of it then."""
+
+
+class EditedSampling(Following):
+    """Follows one sampling. `open`, `options_for` and what happens in layers may raise; callers wrap them in `guarded`."""
+
+    doing, done = "Editing", "edited"
+    consequence = "From there on the picture is made without it."
+
+    def __init__(self, layout: Layout, run: SourceRun, options):
+        super().__init__(layout, [])
+        self.run = run
+        self.options = options
+        self._prompts: dict[int, Prompt] = {}  # of the new picture, by place
+        self._alignments: dict[int, Alignment] = {}
+        self._factors: dict[int, TokenFactors] = {}
+        self._edges: dict[Kind, float] = {}
+        self._moments = Moments()
+        self._kinds: tuple[Kind, ...] = ()
+        self._frames: dict[int, Frame] = {}
+        self._denoised: torch.Tensor | None = None
+        self._is_start = False
+        self._is_other = False  # the samplings start from different noise
+        self._compared: set[int] = set()  # places
+        self._evaluations = self._in_time = self._calls = 0
+
+    def open(self, guider) -> None:
+        """Compares the words of both pictures."""
+        self.conditionings = Conditionings(guider)
+        registries = registries_of(owner.cond for owner in self.conditionings)
+        owners = [owner for owner in self.conditionings if owner.role == POSITIVE]
+        if len(owners) != len(self.run.prompts):
+            self.warn(
+                f"Edit Prompt: the first sampler had {len(self.run.prompts)} positive prompts, the second has {len(owners)}. "
+                "They are compared in order; prompts without a counterpart are not edited."
+            )
+        for owner in owners:
+            self._compare(owner, *find_prompt(owner.cond, registries))
+        steering = self.options.steering
+        if steering is not None and self._prompts:
+            for complaint in missing_words(steering, list(self._prompts.values())):
+                self.warn(f"Edit Prompt: {complaint}")
+        to_sigma = guider.model_patcher.get_model_object("model_sampling").percent_to_sigma
+        percents = {"attn1": self.options.self_percent, "attn2": self.options.cross_percent}
+        self._edges = {kind: float(to_sigma(percent)) for kind, percent in percents.items() if percent > 0}
+
+    def _compare(self, owner: Owner, prompt: Prompt | None, warning: str | None) -> None:
+        before = self.run.prompts.get(owner.index)
+        if prompt is None:
+            self.warn(warning or why_unknown(owner, UNKNOWN_WORDS.format(which="The second")))
+            return
+        if warning:
+            self.warn(warning)
+        self._prompts[owner.index] = prompt
+        alignment = None
+        if before is None:
+            if owner.index in self.run.prompts:
+                self.warn(UNKNOWN_WORDS.format(which="The first"))
+        else:
+            alignment = align(before, prompt, self.options.replace)
+            self._alignments[owner.index] = alignment
+        steering = self.options.steering
+        if steering is None or not steering.acts:
+            return
+        if steering.words:
+            self._factors[owner.index] = token_factors([steering], prompt, self.layout.heads)
+        elif alignment is not None:
+            table = steering.factors.repeat(len(alignment.changed), 1)
+            self._factors[owner.index] = TokenFactors(alignment.changed, table)
+
+    def begin_evaluation(self, timestep: torch.Tensor) -> None:
+        """timestep: (batch,) sigma."""
+        sigma = float(timestep.flatten()[0])
+        moment = self._moments.next(sigma)
+        self._kinds = () if self._is_other else tuple(k for k, edge in self._edges.items() if sigma >= edge)
+        self._is_start = moment == next(iter(self.run.frames), None)
+        wanted = not self._is_other and (self._kinds or self.options.mask is not None)
+        self._evaluations += 1
+        self._in_time += bool(wanted or self._factors)
+        self._frames = self.run.frames.get(moment, {}) if wanted else {}
+        self._denoised = self.run.denoised.get(moment) if wanted else None
+        if wanted and not self._frames and not self.run.is_cut_short:
+            self.warn(OTHER_STEPS)
+
+    def masked(self, denoised: torch.Tensor) -> torch.Tensor:
+        """What the sampler is given: (picture, channel, height, width), outside the mask that of the first sampling.
+
+        A solver's step goes from the present latent towards this, so both pictures become the same there.
+        """
+        mask, before = self.options.mask, self._denoised
+        if self.failed or self._is_other or mask is None or before is None or before.shape != denoised.shape:
+            return denoised
+        self._calls += 1
+        return keep_outside(denoised, before, mask)
+
+    def close(self) -> None:
+        """Says so when nothing was edited and no reason has been given yet."""
+        if not self._calls and not self.warnings and not self.failed:
+            why = (
+                "the positive prompt was evaluated in none of the steps before cross_percent or self_percent."
+            )
+            if not self._evaluations:
+                why = NOT_FOLLOWED
+            elif not self._in_time:
+                why = "no step of the second sampler lies before cross_percent or self_percent."
+            self.warn(f"Edit Prompt changed nothing: {why}")
+
+    # -- one call of the UNet ---------------------------------------------------------------------------------
+
+    def options_for(self, executor, x: torch.Tensor, context, control, options):
+        """The options to call the UNet with: the same object when there is nothing to edit.
+
+        executor: of the wrapper; x: (chunk · batch, channel, height, width); context: (chunk · batch, token, channel).
+        """
+        if self.failed or self.conditionings is None or context is None:
+            return options
+        edited = []
+        for chunk in self.chunks(x, options):
+            owner = self.conditionings.owner(chunk)
+            if owner is not None and owner.role == POSITIVE:
+                rows = self._edited_rows(executor, owner, chunk, x, context.shape[1], control, options)
+                edited += [rows] if rows is not None else []
+        if not edited:
+            return options
+        self._calls += 1
+        layers = EditedLayers(self, edited, x.shape[0], context.shape[1])
+        return layers.options(executor.class_obj, options)
+
+    def _edited_rows(
+        self, executor, owner: Owner, chunk: Chunk, x, tokens: int, control, options
+    ) -> EditedRows | None:
+        prompt, alignment = self._prompts.get(owner.index), self._alignments.get(owner.index)
+        length = self.conditionings.length(chunk)
+        if prompt is not None and (prompt.length != length or tokens % length):
+            self.warn(
+                f"A prompt of {prompt.length} tokens reached the model with {tokens}, because another node changes prompts "
+                "(NegPip, attention couple and the like). Those steps were not edited.",
+                cause="prompt",
+            )
+            return None
+        taken = self._take(executor, owner.index, chunk, x, control, options)
+        factors = self._factors.get(owner.index, TokenFactors((), torch.ones(0, self.layout.heads)))
+        repeats = tokens // length  # the host pads a prompt by repeating it
+        columns = [column + repeat * length for repeat in range(repeats) for column in factors.columns]
+        if taken is None and not columns:
+            return None
+        crosses = taken is not None and "attn2" in self._kinds and alignment is not None
+        return EditedRows(
+            chunk.rows,
+            alignment.to(x.device) if crosses else None,
+            taken,
+            torch.tensor(columns, dtype=torch.int64, device=x.device),
+            factors.factors.repeat(repeats, 1).to(x.device),
+            self._rescaled(factors),
+        )
+
+    def _rescaled(self, factors: TokenFactors) -> frozenset[int]:
+        """The layers in which a head reads differently from a word."""
+        spans = ((number, self.layout.span(number)) for number in range(len(self.layout.blocks)))
+        return frozenset(number for number, span in spans if (factors.factors[:, span] != 1).any())
+
+    def _take(self, executor, place: int, chunk: Chunk, x: torch.Tensor, control, options) -> Taken | None:
+        """The first picture's queries and keys in this evaluation; None where nothing is to be taken."""
+        frame = self._frames.get(place)
+        if frame is None:
+            return None
+        now = x[chunk.rows]
+        if now.shape != frame.x.shape:
+            self.warn(OTHER_SIZE.format(before=tuple(frame.x.shape), now=tuple(now.shape)), cause="size")
+            return None
+        is_first = self._is_start and place not in self._compared
+        if is_first:
+            self._compared.add(place)
+            if not torch.allclose(now.float().cpu(), frame.x.float(), rtol=1e-2, atol=1e-2):
+                self.warn(OTHER_START)
+                self._is_other = True
+        if self._is_other or not self._kinds:
+            return None
+        taken = replay(executor, self.layout, frame, self._kinds, x, control, chunk.rows, options)
+        if self.options.smaller_grids:
+            taken.only_smaller_grids()
+        if is_first and frame.output is not None:
+            before = frame.output.float()
+            distance = (taken.output.float().cpu() - before).norm() / before.norm()
+            if not distance <= SAME_MODEL:
+                self.warn(OTHER_MODEL)
+        return taken

@@ -1,0 +1,272 @@
+"""Attend and Excite in one sampling while it runs: which way the latent goes before each evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import comfy.model_management
+import comfy.samplers
+import torch
+
+from ...hrv.heads.layout import Layout
+from ...hrv.prompt import Prompt
+from ...hrv.steer.attend_excite import Excitement, neglect, small_grid, weighted_map, weights_on, word_maps
+from ...hrv.steer.factors import missing_words
+from ..facts.rows import Chunk, is_limited
+from ..text.clip_trace import TextRegistry
+from .editor import Editor
+from .following import NOT_FOLLOWED, Following, ran_out_of_memory
+from .gradients import DIFFERENTIABLE_ATTENTION, Reached, differentiable, until_layer
+from .recorder import Recorder
+from .rememberer import Rememberer
+from .wrapping import CALC_COND_BATCH, DIFFUSION_MODEL
+
+UNKNOWN_WORDS = (
+    "Nothing was excited in a prompt whose words are not known. If its text node's CLIP comes neither from Record Attention nor "
+    "from Attend and Excite, connect it through the clip input and output of one of them. If it does, another node made or "
+    "changed the prompt after it was encoded."
+)
+LESS_MEMORY = (
+    "The rest of the picture is made without it: its gradient takes more memory than sampling does. A smaller picture or "
+    "batch needs less."
+)
+LOSS_SCALE = 1024.0
+"""Small gradients would be lost in half precision; a power of two changes nothing else."""
+NOT_FITTING = (
+    "Another node changes prompts, batches or the size of what the model is given (attention couple, tiles and the like). "
+    "Those steps were not excited."
+)
+NO_NOUNS = (
+    "Attend and Excite found no thing in the prompt by itself. Name the words to excite in its words input."
+)
+
+NOT_FOLLOWED_BY = (Recorder.key, Rememberer.key, Editor.key)
+"""Whose wrappers do not see the additional run."""
+
+
+class ExcitedSampling(Following):
+    """Follows one sampling. Methods may raise; callers wrap them in `guarded`."""
+
+    doing, done = "Attend and Excite", "excited"
+    consequence = "The rest of the picture is made without it."
+
+    def __init__(
+        self,
+        layout: Layout,
+        levels: Sequence[int],
+        excitements: Sequence[Excitement],
+        registries: Sequence[TextRegistry],
+    ):
+        super().__init__(layout, [])
+        self.excitements = excitements
+        self.registries = registries
+        self.levels = levels
+        self.layers: tuple[int, ...] = ()
+        self.differentiating = False
+        self._prompts: dict[Any, Prompt] = {}  # by uuid
+        self._words: dict[Any, list[list[tuple[int, ...]]]] = {}  # by uuid: excitement, word, columns
+        self._steps: list[float] = []
+        self._latent: tuple[int, int] = (0, 0)
+        self._uphill: torch.Tensor | None = None
+        self._keys: dict[Any, int] = {}  # by uuid: how many a layer should see
+        self._limited = False
+        self._asked = self._in_time = self._gradients = 0
+
+    def open(self, guider) -> None:
+        """Finds the words in the positive prompts."""
+        for owner, prompt in self.known_prompts(guider, self.registries, UNKNOWN_WORDS):
+            self._prompts[owner.uuid] = prompt
+            words = [excitement.columns(prompt) for excitement in self.excitements]
+            if any(words):
+                self._words[owner.uuid] = words
+        conds = [owner.cond for owner in self.conditionings if owner.uuid in self._words]
+        self._limited = bool(conds) and all(map(is_limited, conds))
+        self._tell_missing()
+
+    def _tell_missing(self) -> None:
+        prompts = list(self._prompts.values())
+        for number, excitement in enumerate(self.excitements if prompts else ()):
+            for complaint in missing_words(excitement, prompts):
+                self.warn(f"{excitement.name}: {complaint}")
+            if not excitement.words and not any(words[number] for words in self._words.values()):
+                self.warn(NO_NOUNS)
+
+    def close(self) -> None:
+        """Says what was not excited, and why."""
+        if self.failed:
+            return
+        self.tell_layers()
+        if self._words and not self._gradients and not self.lost:
+            self.warn(f"Attend and Excite changed nothing in this picture: {self._why_idle()}")
+
+    def _why_idle(self) -> str:
+        if not self._asked:
+            return NOT_FOLLOWED
+        if not self._in_time:
+            return "no step of the sampler lies between start_percent and end_percent."
+        if self._limited:
+            return (
+                "the prompt with its words is limited to a part of the schedule (ConditioningSetTimestepRange) that no step "
+                "between start_percent and end_percent falls into."
+            )
+        return "the prompt with its words was evaluated in no step between start_percent and end_percent."
+
+    def abandon(self, at: str, error: Exception) -> None:
+        if ran_out_of_memory(error):
+            self.consequence = LESS_MEMORY
+            comfy.model_management.soft_empty_cache()
+        super().abandon(at, error)
+
+    # -- one evaluation -----------------------------------------------------------------------------------------
+
+    def shift(
+        self, guider, x: torch.Tensor, timestep: torch.Tensor, model_options: dict
+    ) -> torch.Tensor | None:
+        """What to add to the latent x (picture, channel, height, width) before it is evaluated; None for nothing.
+
+        timestep: (picture,) sigma.
+        """
+        if self.failed or not self._words:
+            return None
+        model = guider.inner_model
+        sampling = model.model_sampling
+        self._asked += 1
+        self._steps = [excitement.step(_part(sampling, timestep)) for excitement in self.excitements]
+        lists = [found for role, conds in guider.conds.items() if (found := self._worded(role, conds))]
+        if not any(self._steps):
+            return None
+        self._in_time += 1
+        if not lists:
+            return None
+        self._latent = tuple(x.shape[-2:])
+        self.layers = small_grid(self.layout, self.levels, self._latent)
+        self._uphill = torch.zeros_like(x, dtype=torch.float32)
+        self.differentiating, before = True, self._gradients
+        try:
+            with self.conditionings.evaluated(lists):
+                comfy.samplers.calc_cond_batch(model, lists, x, timestep, _unfollowed(model_options))
+        finally:
+            self.differentiating = False
+            uphill, self._uphill = self._uphill, None
+        if self.failed or self._gradients == before:
+            return None
+        if not torch.isfinite(uphill).all():
+            self.warn("Attend and Excite left out steps in which its gradient was no number.", cause="nan")
+            return None
+        # the network sees c · x; a step of s along its gradient there is a step of s / c of x
+        one = torch.ones(1, 1, 1, 1, device=x.device)
+        scale = sampling.calculate_input(timestep[:1].to(one), one)
+        return (-uphill / scale).to(x)
+
+    def _worded(self, guider_role: str, conds: Sequence[dict] | None) -> list[dict]:
+        """The conditionings of a list that have a word to be excited now, without copies from other lists."""
+        now = {
+            owner.uuid
+            for owner in self.conditionings
+            if owner.guider_role == guider_role
+            and any(words and step for words, step in zip(self._words.get(owner.uuid, ()), self._steps))
+        }
+        return [cond for cond in conds or () if cond["uuid"] in now]
+
+    def differentiate(self, executor, x, timesteps, context, y, control, options, kwargs) -> torch.Tensor:
+        """Runs the UNet as far as its maps are needed, and adds up the gradient of its rows. Returns zeros in place of
+        the UNet's output, which nobody reads. x: (chunk · picture, channel, height, width)."""
+        unet = executor.class_obj
+        chunks = [c for c in self.chunks(x, options) if self.conditionings.owner(c) is not None]
+        chunks = [c for c in chunks if self._fits(c, x, context)]
+        if self.failed or not chunks:
+            return torch.zeros_like(x)
+        with differentiable(unet, x.device):
+            leaf = x.clone().requires_grad_()
+            means: dict[Any, dict[int, torch.Tensor]] = {chunk.uuid: {} for chunk in chunks}
+            grids: set[tuple[int, int]] = set()
+            last = self.layout.blocks[self.layers[-1]]
+            options = {**until_layer(last, options), **DIFFERENTIABLE_ATTENTION}
+            options = self.with_entries(
+                unet, options, self._reader(len(x), chunks, means, grids), self.layers
+            )
+            try:
+                executor(leaf, timesteps, context, y, control, options, **kwargs)
+            except Reached:
+                pass
+            chunks = [chunk for chunk in chunks if means[chunk.uuid]]
+            if self.failed or not chunks:
+                return torch.zeros_like(x)
+            (grid,) = grids
+            loss = sum(self._loss(chunk, means[chunk.uuid], grid) for chunk in chunks)
+            (gradient,) = torch.autograd.grad(loss * LOSS_SCALE, leaf)
+        for chunk in chunks:
+            height, width, top, left = self.conditionings.crop(chunk, self._latent)
+            part = self._uphill[..., top : top + height, left : left + width]
+            with self.lock:
+                part += gradient[chunk.rows, : part.shape[1]].to(part) / LOSS_SCALE
+                self._gradients += 1
+        return torch.zeros_like(x)
+
+    def _fits(self, chunk: Chunk, x: torch.Tensor, context: torch.Tensor) -> bool:
+        height, width, _, _ = self.conditionings.crop(chunk, self._latent)
+        length, whole = self._prompts[chunk.uuid].length, self.conditionings.length(chunk)
+        repeats, rest = divmod(context.shape[1], whole)
+        if (
+            (height, width) == tuple(x.shape[-2:])
+            and chunk.batch == self._uphill.shape[0]
+            and whole in (length, 2 * length)  # twice as long with NegPip (`Entries.fits`)
+            and not rest
+        ):
+            self._keys[chunk.uuid] = repeats * length
+            return True
+        self.warn(NOT_FITTING, cause="fit")
+        return False
+
+    def _reader(self, rows: int, chunks: Sequence[Chunk], means: dict, grids: set):
+        """Takes the weighted mean of a layer's head maps, (excitement, row, pixel, column), into means[uuid][layer]."""
+        weights = torch.stack([weights_on(e, self.layout, self.layers) for e in self.excitements])
+        heads = [self.layout.blocks[number].heads for number in self.layers]
+        parts = dict(zip(self.layers, weights.split(heads, dim=1), strict=True))
+
+        def read(number, module, q, k, v, extra_options):
+            for chunk in chunks:
+                if q.shape[0] != rows or k.shape[:2] != (rows, self._keys[chunk.uuid]):
+                    self.warn(NOT_FITTING, cause="fit")
+                    continue
+                grids.add(tuple(extra_options["activations_shape"][-2:]))
+                length = self._prompts[chunk.uuid].length
+                mean = weighted_map(q[chunk.rows], k[chunk.rows], parts[number].to(q.device), length)
+                means[chunk.uuid].setdefault(number, mean)  # a checkpointed block runs twice
+            return v
+
+        return read
+
+    def _loss(self, chunk: Chunk, means: dict[int, torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
+        """Σ over excitements and pictures of step · loss, so that its gradient is the way to go."""
+        prompt, total = self._prompts[chunk.uuid], 0.0
+        mean = sum(means.values())
+        for number, (excitement, words) in enumerate(
+            zip(self.excitements, self._words[chunk.uuid], strict=True)
+        ):
+            if words and self._steps[number]:
+                maps = word_maps(mean[number], prompt, words, grid, excitement.smoothing)
+                total = total + self._steps[number] * neglect(maps).sum()
+        return total
+
+
+def _part(sampling, timestep: torch.Tensor) -> float:
+    """The part of the schedule, 0 (noise) … 1 (picture), that a sigma belongs to."""
+    first, last, now = (
+        float(sampling.timestep(torch.as_tensor(float(sigma)).reshape(1)))
+        for sigma in (sampling.sigma_max, sampling.sigma_min, timestep.flatten()[0])
+    )
+    return min(1.0, max(0.0, (first - now) / (first - last)))
+
+
+def _unfollowed(model_options: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the options in which what is evaluated is neither recorded nor edited."""
+    options = model_options.get("transformer_options", {})
+    wrappers = {
+        kind: {key: found for key, found in keyed.items() if key not in NOT_FOLLOWED_BY}
+        if kind in (CALC_COND_BATCH, DIFFUSION_MODEL)
+        else keyed
+        for kind, keyed in options.get("wrappers", {}).items()
+    }
+    return {**model_options, "transformer_options": {**options, "wrappers": wrappers}}

@@ -1,0 +1,91 @@
+"""Which rows of a call are recorded into which entry, and which keys of a layer are the columns of the entry's prompt."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ...hrv.recording.recording import Entry, Run
+from ..facts.rows import POSITIVE, Chunk, Owner, is_zeroed
+
+
+@dataclass
+class Row:
+    """Rows of one call that are recorded: `rows` of the batch show `entry`, and of the latent the part `crop`:
+    (height, width, y, x). length: tokens of the conditioning; repeats: how often the call's context holds it."""
+
+    entry: Entry
+    rows: slice
+    crop: tuple[int, int, int, int]
+    length: int
+    repeats: int
+
+    @property
+    def keys(self) -> int:
+        """How many keys a layer should see in these rows."""
+        return self.repeats * self.entry.length
+
+
+class Entries:
+    """The conditionings of one sampling that are recorded into a run. warn: says what is not known of a prompt."""
+
+    def __init__(self, run: Run, registry, time_bins: int, warn: Callable[[str], None]):
+        self.run = run
+        self._registry = registry
+        self._time_bins = time_bins
+        self._warning = weakref.WeakMethod(
+            warn
+        )  # a circle would keep the maps until the garbage collector comes
+        self._by_uuid: dict[Any, Entry] = {}
+        self._settled: set[int] = set()  # ids of the entries whose columns are known
+
+    def of(self, owner: Owner, chunk: Chunk, length: int) -> Entry:
+        """The entry of a chunk of so many tokens, made if there is none yet. It has no columns until a layer was seen."""
+        if chunk.uuid in self._by_uuid:
+            return self._by_uuid[chunk.uuid]
+        prompt, warning = self._registry.prompt_of(owner.cond)
+        if warning:
+            self._warning()(warning)
+        counts = [0] * self._time_bins
+        entry = Entry(owner.role, owner.index, prompt, length, (), counts, chunk.batch)
+        entry.zeroed = prompt is None and is_zeroed(owner.cond)
+        self._by_uuid[chunk.uuid] = entry
+        self.run.entries.append(entry)
+        return entry
+
+    def fits(self, row: Row, keys: int) -> bool:
+        """Whether so many keys of a layer are those of a row's prompt. The first that are decide which columns it has.
+
+        Usually there is one key for each token of the conditioning. NegPip puts two vectors into the conditioning for each token
+        of the text, and lets the model take its keys from the first of each pair, its values from the second.
+        """
+        entry, tokens = row.entry, row.repeats * row.length
+        if id(entry) not in self._settled:
+            known = entry.prompt
+            in_pairs = row.length % 2 == 0 and (known is None or 2 * known.length == row.length)
+            if not (keys == tokens or (in_pairs and 2 * keys == tokens)):
+                return False
+            self._settled.add(id(entry))
+            self._settle(entry, row.length if keys == tokens else row.length // 2)
+        return keys == row.keys
+
+    def _settle(self, entry: Entry, length: int) -> None:
+        entry.length = length
+        if entry.prompt is not None and entry.prompt.length != length:
+            self._warning()(
+                f"The prompt has {entry.prompt.length} tokens, but the model sees {length}; its words are not known."
+            )
+            entry.prompt = None
+        is_sure = entry.prompt is not None and not entry.prompt.is_guess
+        entry.columns = entry.prompt.recorded_columns if is_sure else tuple(range(length))
+
+    def close(self, owners: Iterable[Owner]) -> None:
+        """Puts the run's entries into the order of the guider, positive ones first. Keeps the counts of a layer only where it ran
+        in other evaluations than the model."""
+        recorded = [self._by_uuid[owner.uuid] for owner in owners if owner.uuid in self._by_uuid]
+        self.run.entries = sorted(recorded, key=lambda entry: entry.role != POSITIVE)
+        for entry in recorded:
+            counts = entry.layer_counts
+            entry.layer_counts = {n: counts[n] for n in sorted(entry.maps) if counts[n] != entry.counts}

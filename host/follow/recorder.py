@@ -1,0 +1,162 @@
+"""Records cross-attention while ComfyUI samples, without changing what is sampled.
+
+Four wrappers sit on a clone of the model, all under one key:
+
+    OUTER_SAMPLE     opens a capture, and turns it into a Run when the sampler has finished
+    PREDICT_NOISE    one evaluation of the model by the sampler
+    CALC_COND_BATCH  the lists of conditionings that the rows of the batch belong to
+    DIFFUSION_MODEL  hands the UNet a copy of transformer_options in which every cross-attention layer has an
+                     entry that records q and k, and then does what would have been done without it
+
+Whatever goes wrong in recording ends the recording, never the sampling.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from ...hrv.recording.chains import ONLY_LAST, beginning, join
+from ...hrv.recording.recording import Recording, Run
+from ...hrv.relevance.votes import VoteCounter
+from ..facts.cancel import CANCELS
+from ..facts.sampler_call import SamplerCall
+from ..text.clip_trace import TextRegistry, trace
+from .capture import Capture
+from .following import cause_of, ran_out_of_memory
+from .wrapping import Wrapping, layout_or_reason
+
+
+class VoteKeeper(Protocol):
+    """Who wants votes. What it raises ends the voting of that sampling, nothing else."""
+
+    def begin(self, guider) -> VoteCounter | None:
+        """A sampling begins; returns the counter that its heads vote into, or None for no votes."""
+
+    def end(self, counter: VoteCounter) -> None:
+        """The sampling is done, and everything was counted. Not called after an error or a cancel."""
+
+
+@dataclass(frozen=True)
+class RecordOptions:
+    """What to record. Percentages are parts of the schedule (0 noise … 1 picture); bytes in memory_limit.
+
+    votes: counts votes for head relevance as well (None: none). keep_maps: False keeps nothing but those votes.
+    """
+
+    start_percent: float = 0.0
+    end_percent: float = 1.0
+    time_bins: int = 1
+    negative: bool = False
+    memory_limit: int = 512 * 2**20
+    votes: VoteKeeper | None = None
+    keep_maps: bool = True
+
+
+def attach(model, clip, options: RecordOptions):
+    """Returns (model, clip, recording): clones that record into `recording` and note what they encode.
+
+    A model that cannot be recorded comes back as a plain clone, and reading the recording tells why.
+    """
+    registry = TextRegistry()
+    traced = trace(clip, registry) if clip is not None else None
+    model = model.clone()
+    layout, reason = layout_or_reason(model, "The picture is made without a recording.")
+    if layout is None:
+        return model, traced, Recording(None, options.memory_limit, problem=reason)
+    recorder = Recorder(Recording(layout, options.memory_limit), registry, options)
+    recorder.put_on(model)  # beside that of an earlier Record Attention
+    return model, traced, recorder.recording
+
+
+def unusable(run: Run, samples) -> str | None:
+    """Why the maps of a finished sampling tell nothing about its pictures; None when they do. samples: (batch, …)."""
+    entries = [entry for entry in run.entries if entry.maps]
+    if any(entry.batch != samples.shape[0] for entry in entries):
+        return (
+            "Another node shows the model some pictures of the batch at a time (context windows and the like), so that maps and "
+            "pictures do not belong together. This sampling was not recorded."
+        )
+    if not all(bool(maps.isfinite().all()) for entry in entries for maps in entry.maps.values()):
+        return (
+            "The model computed no numbers (NaN) in this sampling, so there is nothing to show; its picture is probably black. "
+            "Usual causes are a prompt weight that is no number, a broken LoRA, or half precision that is too coarse for the model."
+        )
+    return None
+
+
+class Recorder(Wrapping):
+    """Opens one Capture per sampling and keeps its Run."""
+
+    key, follower, knows_latents = "hrv_record", Capture, True
+
+    def __init__(self, recording: Recording, registry: TextRegistry, options: RecordOptions):
+        self.recording = recording
+        self.registry = registry
+        self.options = options
+        super().__init__()
+
+    def new_sampling(self) -> Capture:
+        return Capture(Run(self.recording.layout), self.registry, self.options)
+
+    def look_back(self, capture: Capture, samples: torch.Tensor, call: SamplerCall) -> None:
+        with capture.guarded("keeping the recording"):
+            capture.close()
+            complaint = unusable(capture.run, samples)
+            if complaint is not None:
+                capture.end(complaint)
+        try:
+            capture.run.traces = call.traces(samples)
+        except CANCELS:
+            raise
+        except Exception as error:  # e.g. nested latents
+            logging.warning("[HRV] The latent of this run cannot be recognised later: %s", error)
+        with capture.guarded("keeping the recording"):
+            self.recording.add(capture.run, instead_of=self._joined(capture, call))
+
+    def _joined(self, capture: Capture, call: SamplerCall) -> Run | None:
+        """The earlier run that this sampling went on with, when all it recorded was added to this one's."""
+        noise, latent, sigmas = (call.given(name) for name in ("noise", "latent_image", "sigmas"))
+        try:
+            begun = beginning(self.recording, latent, noise, sigmas, call.highest_sigma)
+            return begun.earlier if join(capture.run, begun) else None
+        except CANCELS:
+            raise
+        except Exception as error:
+            capture.warn(f"{ONLY_LAST}putting them together with those before failed ({cause_of(error)}).")
+            return None
+
+    def _predict_noise(self, executor, x, timestep, *args, **kwargs):
+        if self.sampling is not None:
+            with self.sampling.guarded("following the schedule"):
+                self.sampling.begin_evaluation(timestep)
+        return executor(x, timestep, *args, **kwargs)
+
+    def _diffusion_model(
+        self, executor, x, timesteps, context=None, y=None, control=None, transformer_options=None, **kwargs
+    ):
+        transformer_options = {} if transformer_options is None else transformer_options
+        capture, recorded = self.sampling, None
+        if capture is not None:
+            with capture.guarded("matching rows with prompts"):
+                recorded = capture.begin_call(executor.class_obj, x, context, transformer_options)
+        if capture is None or recorded is None:
+            return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
+        call, options = recorded
+        # the UNet empties the lists of control signals
+        spare_control = control and {part: list(signals) for part, signals in control.items()}
+        try:
+            output = executor(x, timesteps, context, y, control, options, **kwargs)
+        except Exception as error:
+            if not ran_out_of_memory(error):
+                raise
+            # perhaps what is recorded fills it: once more without
+            capture.abandon("the model was running", error)
+        else:
+            with capture.guarded("counting evaluations"):
+                capture.end_call(call)
+            return output
+        return executor(x, timesteps, context, y, spare_control, transformer_options, **kwargs)

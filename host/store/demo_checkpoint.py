@@ -1,0 +1,160 @@
+"""Loads the demo checkpoint into ComfyUI's own MODEL, CLIP and VAE classes.
+
+The checkpoint is a small text-to-image model in SDXL's shape (docs/demo_model.md). Its metadata says which
+shapes it has; nothing about them is repeated here. Embeddings are stored for the words of its world only:
+all other tokens share one row.
+"""
+
+import json
+from pathlib import Path
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.sd
+import comfy.supported_models
+import comfy.supported_models_base
+import torch
+from comfy import sdxl_clip
+from safetensors import safe_open
+
+PATH = Path(__file__).resolve().parents[2] / "hrv_data" / "demo" / "demo_checkpoint.safetensors"
+FORMAT = "hrv_demo_checkpoint"
+FORMAT_VERSION = "1"
+UNET_PREFIX, TEXT_PREFIX, VAE_PREFIX = "model.diffusion_model.", "text_encoders.", "first_stage_model."
+CLIP_VOCABULARY = 49408
+
+
+def load(path: Path = PATH) -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VAE]:
+    """MODEL, CLIP and VAE of the demo checkpoint.
+
+    Raises FileNotFoundError without the file and ValueError when it is not a demo checkpoint.
+    """
+    tensors, config = read(path)
+    return _load_model(tensors, config), _load_clip(tensors, config), _load_vae(tensors)
+
+
+def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """All tensors of the file and its configuration: {"unet": {...}, "text": {...}}."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"The demo checkpoint is missing: {path} does not exist. It comes with the pack; "
+            "`git checkout -- hrv_data/demo` or a fresh download of the pack brings it back."
+        )
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        found = (metadata.get("format"), metadata.get("format_version"))
+        if found != (FORMAT, FORMAT_VERSION):
+            raise ValueError(
+                f"{path} is not a demo checkpoint that this version of the pack can read: it says format "
+                f"{found[0]!r}, version {found[1]!r}; expected {FORMAT!r}, version {FORMAT_VERSION!r}. "
+                "Reinstall the pack so that file and code belong together."
+            )
+        # copies: these tensors lie in the mapped file, which Windows lets nobody replace while one of them lives
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
+    config = json.loads(metadata["config"])
+    _check(tensors, config, path)
+    return tensors, config
+
+
+def _check(tensors: dict[str, torch.Tensor], config: dict, path: Path) -> None:
+    """The shapes that the configuration promises; a mismatch would otherwise fail deep inside ComfyUI."""
+    unet, width = config["unet"], config["text"]["hidden_size"]
+    expected = {
+        UNET_PREFIX + "input_blocks.0.0.weight": (unet["model_channels"], unet["in_channels"], 3, 3),
+        UNET_PREFIX + "out.2.weight": (unet["out_channels"], unet["model_channels"], 3, 3),
+        VAE_PREFIX + "taesd_decoder.1.weight": (64, unet["in_channels"], 3, 3),
+    }
+    for encoder in ("clip_l", "clip_g"):
+        rows = len(tensors[TEXT_PREFIX + "token_ids"]) + 1
+        expected[f"{TEXT_PREFIX}{encoder}.token_rows"] = (rows, width)
+    for name, shape in expected.items():
+        found = tuple(tensors[name].shape) if name in tensors else None
+        if found != shape:
+            raise ValueError(
+                f"{path} is damaged: tensor {name} has shape {found}, expected {shape}. Reinstall the pack."
+            )
+
+
+def _without_prefix(
+    tensors: dict[str, torch.Tensor], prefix: str, dtype: torch.dtype
+) -> dict[str, torch.Tensor]:
+    return {name[len(prefix) :]: t.to(dtype) for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _load_model(tensors: dict[str, torch.Tensor], config: dict) -> comfy.model_patcher.ModelPatcher:
+    management = comfy.model_management
+    model_config = comfy.supported_models.SDXL(config["unet"])
+    # The constructor puts SDXL's 64 back; this model's heads are narrower.
+    model_config.unet_config["num_head_channels"] = config["unet"]["num_head_channels"]
+    weights = {name: t for name, t in tensors.items() if name.startswith(UNET_PREFIX)}
+    count = sum(t.numel() for t in weights.values())
+    device = management.get_torch_device()
+    dtypes = model_config.supported_inference_dtypes
+    dtype = management.unet_dtype(model_params=count, supported_dtypes=dtypes, weight_dtype=torch.float16)
+    model_config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, device, dtypes))
+    # "v_pred" and "ztsnr" among the tensors make it a v-prediction model with zero terminal signal
+    model = model_config.get_model(tensors, UNET_PREFIX)
+    model.load_model_weights({name: t.to(dtype) for name, t in weights.items()}, UNET_PREFIX)
+    return comfy.model_patcher.ModelPatcher(
+        model, load_device=device, offload_device=management.unet_offload_device()
+    )
+
+
+def _load_clip(tensors: dict[str, torch.Tensor], config: dict) -> comfy.sd.CLIP:
+    text = config["text"]
+    target = comfy.supported_models_base.ClipTarget(sdxl_clip.SDXLTokenizer, sdxl_clip.SDXLClipModel)
+    weights: dict[str, torch.Tensor] = {}
+    for encoder in ("clip_l", "clip_g"):
+        weights |= _text_weights(tensors, encoder, text)
+    clip = comfy.sd.CLIP(
+        target,
+        embedding_directory=_embedding_folders(),
+        state_dict=weights,
+        parameters=sum(t.numel() for t in weights.values()),
+        model_options={"clip_l_model_config": text, "clip_g_model_config": text},
+    )
+    for tokenizer in (clip.tokenizer.clip_l, clip.tokenizer.clip_g):
+        tokenizer.embedding_size = text["hidden_size"]  # textual inversions of this width fit
+    return clip
+
+
+def _embedding_folders() -> list[str]:
+    import folder_paths
+
+    return folder_paths.get_folder_paths("embeddings")
+
+
+def _text_weights(tensors: dict[str, torch.Tensor], encoder: str, text: dict) -> dict[str, torch.Tensor]:
+    """ComfyUI's full state dict of one text encoder.
+
+    Rows of the embedding table (token, width) are put in their places, the last stored row everywhere else.
+    Only the first layer is trained: ComfyUI wants three (SDXL reads the last but one), so two that change
+    nothing follow. The pooled text's projection is zero.
+    """
+    prefix = f"{TEXT_PREFIX}{encoder}."
+    stored = _without_prefix(tensors, prefix, torch.float32)
+    rows = stored.pop("token_rows")
+    width, inner = text["hidden_size"], text["intermediate_size"]
+    table = rows[-1].repeat(CLIP_VOCABULARY, 1)
+    table[tensors[TEXT_PREFIX + "token_ids"].long()] = rows[:-1]
+    out = {f"{encoder}.transformer.text_model.{name}": t for name, t in stored.items()}
+    out[f"{encoder}.transformer.text_model.embeddings.token_embedding.weight"] = table
+    out[f"{encoder}.transformer.text_projection.weight"] = torch.zeros(width, width)
+    out[f"{encoder}.transformer.text_model.final_layer_norm.weight"] = torch.ones(width)
+    out[f"{encoder}.transformer.text_model.final_layer_norm.bias"] = torch.zeros(width)
+    shapes = {
+        "mlp.fc1": (inner, width),
+        "mlp.fc2": (width, inner),
+        "layer_norm1": (width,),
+        "layer_norm2": (width,),
+    }
+    shapes |= {f"self_attn.{part}_proj": (width, width) for part in ("q", "k", "v", "out")}
+    for layer in range(1, text["num_hidden_layers"]):  # with zero weights a layer changes nothing
+        for name, shape in shapes.items():
+            key = f"{encoder}.transformer.text_model.encoder.layers.{layer}.{name}"
+            out[f"{key}.weight"], out[f"{key}.bias"] = torch.zeros(shape), torch.zeros(shape[0])
+    return out
+
+
+def _load_vae(tensors: dict[str, torch.Tensor]) -> comfy.sd.VAE:
+    return comfy.sd.VAE(sd=_without_prefix(tensors, VAE_PREFIX, torch.float32))

@@ -1,0 +1,290 @@
+"""What Attention Lens does: a compact payload for the browser, and answers to its questions afterwards.
+
+The payload holds the word maps of every picture as bytes. Other heads and other parts of the schedule are asked for
+later, of a `Lens`, which knows where the recording is without keeping it alive.
+"""
+
+from __future__ import annotations
+
+import base64
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ..draw.overlay import as_rgb
+from ..heads.selection import HeadSelection
+from ..maps.lookup import find_word, heads_text, prompts_of, targets_of_unit
+from ..maps.pairing import pair, warnings_of
+from ..maps.word_maps import Target, recorded_heads, word_maps
+from ..plural import counted
+from ..prompt import Prompt, WordNotFound, key, split_names
+from ..recording.recording import Entry, Match, Recording, Run
+from ..recording.sums import resize_maps
+from ..relevance.vectors import HeadRelevance
+from .heatmap import Heatmaps, Style, heatmaps
+
+ROLE = "positive"
+PAYLOAD_BYTES = 750_000  # of maps in one payload; base64 makes 1 MB of them
+WORDS_AT_ONCE = 8  # in one answer
+SMALLEST_GRID = 8
+TOP = 0.1  # share of the picture that counts as the place where a word is looked at most
+HIGHEST_GATHERING = 1 - TOP
+FLAT = 1e-12
+
+
+class LensGone(ValueError):
+    """The recording behind a lens is no longer kept."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One picture of a lens: its run (held weakly), its row in it, and each word's places.
+
+    grid: (height, width) of the maps that go to the browser. words: name → ((entry number, columns), …).
+    """
+
+    run: weakref.ref[Run]
+    element: int
+    grid: tuple[int, int]
+    words: dict[str, tuple[tuple[int, tuple[int, ...]], ...]]
+
+    def match(self) -> Match:
+        """Raises LensGone."""
+        run = self.run()
+        if run is None:
+            raise LensGone(
+                "The recording of this picture is no longer kept. Run the graph again to look at other heads or steps."
+            )
+        return Match(run, self.element, True)
+
+
+@dataclass(frozen=True)
+class Lens:
+    """Everything that a question about one run of the node needs: its pictures, and vectors where they were
+    connected. Takes a few kilobytes beside the vectors."""
+
+    sights: tuple[Sight, ...]
+    vectors: HeadRelevance | None = None
+
+    def answer(
+        self,
+        picture: int,
+        words: Sequence[int],
+        concept: str | None = None,
+        percent: float = 23.0,
+        time_bin: int | None = None,
+    ) -> dict:
+        """Maps of some words of one picture, packed as in the payload, with `source` saying whose attention it is.
+
+        words: positions in the frame's names, at most WORDS_AT_ONCE. concept: average the `percent` of heads most
+        relevant to it; None: all heads. time_bin: one part of the schedule; None: all of it.
+        Raises LensGone, and ValueError in an artist's words.
+        """
+        if not 0 <= picture < len(self.sights):
+            raise ValueError(
+                f"This run has {len(self.sights)} pictures; picture {picture + 1} was asked for."
+            )
+        sight = self.sights[picture]
+        match, names = sight.match(), list(sight.words)
+        if not 0 < len(words) <= WORDS_AT_ONCE:
+            raise ValueError(f"1 to {WORDS_AT_ONCE} words can be asked for at once; these are {len(words)}.")
+        if not all(0 <= word < len(names) for word in words):
+            raise ValueError(f"The prompt has {len(names)} entries; one beyond them was asked for.")
+        if time_bin is not None and not 0 <= time_bin < match.run.bins:
+            raise ValueError(
+                f"This recording keeps {counted(match.run.bins, 'part')} of the schedule apart. "
+                "Set time_bins in Record Attention to more."
+            )
+        heads = self._heads(match, concept, percent)
+        entries = match.run.of_role(ROLE)
+        targets = [_target(entries, sight.words[names[word]]) for word in words]
+        maps = word_maps(match, targets, heads, time_bin)
+        return {**pack(maps, sight.grid), "source": heads_text(match, entries[0], heads)}
+
+    def _heads(self, match: Match, concept: str | None, percent: float) -> HeadSelection | None:
+        if concept is None:
+            return None
+        if self.vectors is None:
+            raise ValueError("Connect vectors to Attention Lens to look through the heads of a concept.")
+        self.vectors.check(match.run.layout)
+        return self.vectors.select(concept, percent)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one run of the node gives. overlay (n, h, w, 3) and mask (n, h, w) as Attention Heatmap makes them;
+    pictures: (picture, height, width, 3), for the browser; payload: what the browser gets beside them."""
+
+    overlay: torch.Tensor
+    mask: torch.Tensor
+    pictures: torch.Tensor
+    payload: dict
+    lens: Lens
+
+
+def look(
+    recording: Recording,
+    latent: torch.Tensor,
+    image: torch.Tensor,
+    unit: str = "auto",
+    words: str = "",
+    vectors: HeadRelevance | None = None,
+    threshold: float = 0.4,
+    concept: str = "",
+    percent: float = 23.0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    prompt_text: str = "",
+    tokenize: Callable[[str], Prompt] | None = None,
+) -> Look:
+    """Payload, overlay and mask for the pictures of a batch.
+
+    latent, image, unit, words, progress, prompt_text, tokenize: as `heatmaps` takes them. Without words, overlay is the picture itself and
+    mask is empty; words that a picture's prompt does not have are left out, with a warning. concept: with `vectors`, the
+    overlay and mask are those of its heads; "" takes all heads.
+    Raises NoRecording, WordNotFound for an empty prompt, ValueError.
+    """
+    matches, pictures = pair(recording, latent, image)
+    warnings, heads = warnings_of(matches), None
+    if vectors is not None:
+        vectors.check(matches[0].run.layout)
+    if vectors is None and concept.strip():
+        warnings.append(
+            f"Without vectors, the heads of “{concept.strip()}” are not known; all heads are shown."
+        )
+    elif vectors is not None and concept.strip():
+        heads = vectors.select(concept, percent)
+    typed = (prompt_text, tokenize)
+    names, missing = _pinned(matches, words, unit, typed)
+    if missing:
+        where = (
+            "the prompt" if len({id(match.run) for match in matches}) == 1 else "the prompt of every image"
+        )
+        warnings.append(f"Pinned, but not in {where}, and so left out: {', '.join(missing)}.")
+    frames, sights, room = [], [], PAYLOAD_BYTES
+    for number, match in enumerate(matches):
+        progress(number, len(matches))
+        frame, sight = _frame(match, unit, names, room, typed)
+        room -= len(frame["names"]) * sight.grid[0] * sight.grid[1] if frame["maps"] else 0
+        frames.append(frame)
+        sights.append(sight)
+    if names:
+        style = Style(threshold=threshold)
+        drawn = heatmaps(
+            recording, latent, ",".join(names), unit, image, heads, ROLE, style, *typed, progress
+        )
+    else:
+        drawn = _nothing_pinned(pictures)
+    payload = {
+        "version": 1,
+        "frames": frames,
+        "size": list(image.shape[1:3]),
+        "concepts": list(vectors.concepts) if vectors is not None else [],
+        "warnings": warnings,
+    }
+    return Look(drawn.overlay, drawn.mask, torch.stack(pictures), payload, Lens(tuple(sights), vectors))
+
+
+def pack(maps: torch.Tensor, grid: tuple[int, int]) -> dict:
+    """Maps (word, height, width) for the browser: 8 bits from each map's lowest to its highest value.
+
+    maps: base64 of bytes q (word, grid height, grid width), value = low + q / 255 · (high − low); low, high: shares of
+    attention; score: `gathering`. A grid smaller than the maps' is reached by averaging over area.
+    """
+    small = resize_maps(maps, grid)
+    low, high = small.amin((1, 2), keepdim=True), small.amax((1, 2), keepdim=True)
+    span = high - low
+    steps = torch.where(span > 0, (small - low) / torch.where(span > 0, span, 1.0), 0.0)
+    return {
+        "maps": base64.b64encode((steps * 255).round().to(torch.uint8).numpy().tobytes()).decode("ascii"),
+        "low": _short(low),
+        "high": _short(high),
+        "score": _short(gathering(maps)),
+    }
+
+
+def gathering(maps: torch.Tensor) -> torch.Tensor:
+    """Whether a word's attention gathers anywhere: maps (word, height, width) → (word,), 0 to 100.
+
+    docs/formulas.md, "Lens score": 100 · (1 − mean / top) / 0.9 with top the mean over the tenth of the picture that
+    gets most. 0 is the same everywhere; 100 is all of it within a tenth of the picture.
+    """
+    flat = maps.flatten(1)
+    top = flat.topk(max(1, round(TOP * flat.shape[1])), dim=1).values.mean(1)
+    part = torch.where(top > FLAT, 1 - flat.mean(1) / top.clamp(min=FLAT), 0.0)
+    return (100 * part / HIGHEST_GATHERING).clamp(0, 100)
+
+
+def _pinned(matches: Sequence[Match], words: str, unit: str, typed: tuple) -> tuple[list[str], list[str]]:
+    """The names in a words field that every picture's prompt has, and the others in quotes."""
+    names, missing = split_names(words), []
+    for match in matches:
+        entries = match.run.of_role(ROLE)
+        prompts = prompts_of(entries, ROLE, *typed)
+        for name in names:
+            try:
+                find_word(name, entries, prompts, unit)
+            except WordNotFound:
+                missing.append(name)
+    return [n for n in names if n not in missing], [f"“{n}”" for n in dict.fromkeys(missing)]
+
+
+def _frame(match: Match, unit: str, pinned: Sequence[str], room: int, typed: tuple) -> tuple[dict, Sight]:
+    """One picture's part of the payload; its maps are left out (None) when they do not fit into `room` bytes."""
+    entries = match.run.of_role(ROLE)
+    prompts = prompts_of(entries, ROLE, *typed)
+    targets = targets_of_unit(entries, prompts, unit)
+    if not targets:
+        raise WordNotFound("The positive prompt is empty.")
+    content = targets_of_unit(entries, prompts, unit, fillers=False)
+    known = {key(name) for name in targets}
+    for name in pinned:
+        found = find_word(name, entries, prompts, unit)
+        if key(name) not in known:
+            targets[name] = content[name] = found
+            known.add(key(name))
+    numbers = {id(entry): number for number, entry in enumerate(entries)}
+    words = {
+        name: tuple((numbers[id(entry)], columns) for entry, columns in target.places)
+        for name, target in targets.items()
+    }
+    grid = payload_grid(match.run.grid, len(words))
+    frame = {
+        "names": list(words),
+        "fillers": [number for number, name in enumerate(words) if name not in content],
+        "grid": list(grid),
+        "bins": match.run.bins,
+        "heads": recorded_heads(entries[0], match.run.layout),
+        "source": heads_text(match, entries[0], None),
+        "evaluations": entries[0].count(),
+    }
+    if len(words) * grid[0] * grid[1] <= room:
+        frame |= pack(word_maps(match, list(targets.values())), grid)
+    else:
+        frame |= {"maps": None, "low": [], "high": [], "score": []}
+    return frame, Sight(weakref.ref(match.run), match.element, grid, words)
+
+
+def payload_grid(grid: tuple[int, int], words: int) -> tuple[int, int]:
+    """The working grid, made smaller in equal parts where the maps of so many words would not fit one payload."""
+    height, width = grid
+    while words * height * width > PAYLOAD_BYTES and min(height, width) > SMALLEST_GRID:
+        factor = max((PAYLOAD_BYTES / (words * height * width)) ** 0.5, SMALLEST_GRID / min(height, width))
+        height, width = max(1, int(height * factor)), max(1, int(width * factor))
+    return height, width
+
+
+def _target(entries: list[Entry], places: tuple[tuple[int, tuple[int, ...]], ...]) -> Target:
+    return Target(tuple((entries[number], columns) for number, columns in places))
+
+
+def _nothing_pinned(pictures: list[torch.Tensor]) -> Heatmaps:
+    plain = torch.stack([as_rgb(picture) for picture in pictures])
+    empty = torch.zeros(plain.shape[:3])
+    return Heatmaps(plain, empty, empty, [], "", [])
+
+
+def _short(values: torch.Tensor) -> list[float]:
+    """Six digits of each: bytes saved, nothing lost that 8-bit maps could show."""
+    return [float(f"{value:.6g}") for value in values.flatten().tolist()]

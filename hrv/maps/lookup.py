@@ -1,0 +1,135 @@
+"""What every reading node does first: pictures beside their runs, and the words of a prompt with their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..heads.selection import HeadSelection
+from ..prompt import Prompt, WordNotFound, is_all_filler, key
+from ..recording.absence import ZEROED
+from ..recording.recording import Entry, Match, NoRecording
+from .word_maps import Target, recorded_heads
+
+QUOTED = 60  # letters of a text in a note
+TWO_TEXTS = "The two text encoders were given different texts, and words of both are listed: {given}."
+UNKNOWN = (
+    "The words of the {role} prompt are not known. If your text nodes' CLIP does not come from Record Attention, connect the loader's "
+    "CLIP to Record Attention and its clip output to the text nodes, and run again. If it does, another node made or changed the "
+    "prompt after it was encoded: type the prompt into prompt_text."
+)
+
+
+def prompts_of(
+    entries: list[Entry],
+    role: str,
+    prompt_text: str = "",
+    tokenize: Callable[[str], Prompt] | None = None,
+) -> list[Prompt | None]:
+    """The prompt of each conditioning; `prompt_text`, read by `tokenize`, stands in where the text is not known for sure.
+
+    Raises NoRecording when no prompt is known, ValueError when the text is longer than what was sampled.
+    """
+    prompts = [_prompt_of(entry, prompt_text, tokenize) for entry in entries]
+    if not any(prompts):
+        if entries and all(entry.zeroed for entry in entries):
+            raise NoRecording(ZEROED.format(role=role))
+        raise NoRecording(UNKNOWN.format(role=role))
+    return prompts
+
+
+def _prompt_of(entry: Entry, prompt_text: str, tokenize) -> Prompt | None:
+    is_known = entry.prompt is not None and not entry.prompt.is_guess
+    if is_known or not prompt_text.strip() or tokenize is None:
+        return entry.prompt
+    prompt = tokenize(prompt_text)
+    if prompt.length > entry.length:
+        raise ValueError(
+            f"The text in prompt_text makes {prompt.length} tokens, but the conditioning that was sampled has "
+            f"{entry.length}. Type the text that was encoded, and nothing else."
+        )
+    return prompt
+
+
+def targets_of_unit(
+    entries: Sequence[Entry], prompts: Sequence[Prompt | None], unit: str, fillers: bool = True
+) -> dict[str, Target]:
+    """Every entry of all prompts in reading order, by the name that finds it and nothing else: what occurs twice in one prompt is
+    told apart by `#1`, `#2`; what occurs in several prompts is one entry. fillers: whether words without content (“the”) are
+    listed beside others.
+    """
+    known = [(entry, prompt) for entry, prompt in zip(entries, prompts, strict=True) if prompt is not None]
+    numbered = {
+        key(word.text) for _, prompt in known for name, word in prompt.listed(unit) if name != word.text
+    }
+    places: dict[str, list] = {}
+    spelled: dict[str, str] = {}
+    is_filler: dict[str, bool] = {}
+    for entry, prompt in known:
+        for name, word in prompt.listed(unit, numbered):
+            same = key(word.text) + name[len(word.text) :]
+            spelled.setdefault(same, name)
+            is_filler.setdefault(same, is_all_filler(word.text))
+            places.setdefault(same, []).append((entry, word.columns))
+    if not fillers and not all(is_filler.values()):
+        places = {same: found for same, found in places.items() if not is_filler[same]}
+    return {spelled[same]: Target(tuple(found)) for same, found in places.items()}
+
+
+def names_of(
+    matches: list[Match],
+    unit: str = "auto",
+    role: str = "positive",
+    prompt_text: str = "",
+    tokenize: Callable[[str], Prompt] | None = None,
+) -> list[str]:
+    """Names of all entries that these pictures' prompts have, each once; what word picking in the browser offers."""
+    names: dict[str, str] = {}
+    for match in matches:
+        entries = match.run.of_role(role)
+        prompts = prompts_of(entries, role, prompt_text, tokenize)
+        for name in targets_of_unit(entries, prompts, unit, fillers=False):
+            names.setdefault(name.lower(), name)
+    return list(names.values())
+
+
+def notes_of(matches: list[Match], role: str = "positive") -> list[str]:
+    """What is good to know of these images' prompts, each sentence once: which texts the two text encoders of SDXL were given."""
+    notes = []
+    for match in matches:
+        for prompt in (entry.prompt for entry in match.run.of_role(role)):
+            if prompt is not None and prompt.second is not None:
+                given = " and ".join(f"text_{text.encoder} “{_short(text)}”" for text in prompt.each_text)
+                notes.append(TWO_TEXTS.format(given=given))
+    return list(dict.fromkeys(notes))
+
+
+def _short(prompt: Prompt) -> str:
+    text = " ".join(" ".join(prompt.texts[:1]).split())
+    return text if len(text) <= QUOTED else text[: QUOTED - 1] + "…"
+
+
+def find_word(name: str, entries: list[Entry], prompts: list[Prompt | None], unit: str = "auto") -> Target:
+    """The word in every conditioning of the role that has it. Raises WordNotFound."""
+    found, failure = [], None
+    for entry, prompt in zip(entries, prompts, strict=True):
+        if prompt is None:
+            continue
+        try:
+            found.append((entry, prompt.find(name, unit).columns))
+        except WordNotFound as error:
+            failure = failure or error
+    if not found:
+        raise failure or WordNotFound(f"“{name}” is not in the prompt.")
+    return Target(tuple(found))
+
+
+def heads_text(match: Match, entry: Entry, heads: HeadSelection | None) -> str:
+    """Whose attention a map is the mean of, in a few words."""
+    count = recorded_heads(entry, match.run.layout, heads)
+    if heads is None:
+        return (
+            f"all {count} heads (DAAM)"
+            if count == match.run.layout.heads
+            else f"{count} recorded heads (DAAM)"
+        )
+    return f"{heads.label} ({count} heads)" if heads.label else f"{count} chosen heads"

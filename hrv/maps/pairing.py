@@ -1,0 +1,76 @@
+"""Images beside the runs that they came from, and what a reader of these runs must know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import overload
+
+import torch
+
+from ..draw.overlay import as_rgb
+from ..recording.recording import Match, Recording
+from ..runs.latents import LATENT_PIXEL, same_shape, size_of
+
+
+@overload
+def pair(
+    recording: Recording, latent: torch.Tensor, image: torch.Tensor
+) -> tuple[list[Match], list[torch.Tensor]]: ...
+
+
+@overload
+def pair(
+    recording: Recording, latent: torch.Tensor, image: torch.Tensor | None
+) -> tuple[list[Match], Sequence[torch.Tensor | None]]: ...
+
+
+def pair(
+    recording: Recording, latent: torch.Tensor, image: torch.Tensor | None
+) -> tuple[list[Match], Sequence[torch.Tensor | None]]:
+    """One match and one image for each of the images to draw: equal batches, or one of them repeated.
+
+    latent: (batch, channel, h, w), what the sampler gave; image: (batch, height, width, channel), of any size but of the latent's
+    shape, or None. Raises NoRecording, and ValueError for an image that is not of this latent.
+    """
+    matches = recording.match(latent)
+    if image is None:
+        return matches, [None] * len(matches)
+    if image.ndim != 4:
+        raise ValueError(
+            f"The image must be (batch, height, width, channel); this one is {tuple(image.shape)}."
+        )
+    if not image.numel():
+        raise ValueError(
+            f"The image is empty (its shape is {tuple(image.shape)}). Connect the image that was decoded from this latent."
+        )
+    _check_shape(latent, image)
+    images = list(as_rgb(image))
+    if len(images) == len(matches):
+        return matches, images
+    if len(images) == 1:
+        return matches, images * len(matches)
+    if len(matches) == 1:
+        return matches * len(images), images
+    raise ValueError(
+        f"The image batch has {len(images)} images, the latent batch {len(matches)}. Connect the image that was decoded from "
+        "this latent, or pick one with Get Image from Batch."
+    )
+
+
+def warnings_of(matches: Iterable[Match]) -> list[str]:
+    """What the reader of these runs must know, each sentence once."""
+    matches = list(matches)
+    notes = [match.note for match in matches if match.note]
+    return list(dict.fromkeys([*notes, *(warning for match in matches for warning in match.run.warnings)]))
+
+
+def _check_shape(latent: torch.Tensor, image: torch.Tensor) -> None:
+    """Raises ValueError for an image that was cropped, stretched or is another one."""
+    height, width = image.shape[1:3]
+    rows, columns = size_of(latent)
+    if not same_shape((height, width), (rows, columns)):
+        raise ValueError(
+            f"The image is {width}×{height} pixels, but the latent is that of an image of {columns * LATENT_PIXEL}×"
+            f"{rows * LATENT_PIXEL}, which has another shape: the heat would lie in the wrong places. Connect the image that was "
+            "decoded from this latent. An enlarged one is fine, a cropped or stretched one is not."
+        )

@@ -1,0 +1,297 @@
+"""Word maps: from the per-head sums of a recording to one heat map per word.
+
+All formulas are in docs/formulas.md. Maps are float32 on the CPU; the working grid is the largest attention
+grid of the run.
+
+    >>> maps = word_maps(match, [Target(((entry, (2,)),))])          # (1, height, width), DAAM
+    >>> mask = threshold_mask(resize(maps, (1024, 1024)), 0.4)       # (1, 1024, 1024), 0 or 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+
+from ..heads.layout import Layout
+from ..heads.selection import HeadSelection
+from ..recording.recording import Entry, Match, NoRecording
+
+FLAT = 1e-5  # a map is flat if it varies by no more than this share of its maximum
+TINY = torch.finfo(torch.float32).tiny
+NORMALIZE = ("shared", "per word")
+WORKSPACE = 160 * 64 * 64  # values enlarged at a time: 2.5 MB, so that they stay in the processor's cache
+COLUMNS_AT_ONCE = (
+    32  # more columns of fewer heads at a time took twice as long: what is read lies further apart
+)
+
+
+class ColumnNotRecorded(ValueError):
+    """A token was asked for whose attention was not kept."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What one map is the mean of: for each conditioning in which the word occurs, the word's columns."""
+
+    places: tuple[tuple[Entry, tuple[int, ...]], ...]
+
+
+def word_maps(
+    match: Match,
+    targets: Sequence[Target],
+    heads: HeadSelection | None = None,
+    time_bin: int | None = None,
+) -> torch.Tensor:
+    """Heat of each target: the mean of its tokens' maps D_j (docs/formulas.md, "DAAM" and "Selective").
+
+    heads: None averages all recorded heads (Tang et al. 2022, arXiv 2210.04885); a selection averages
+    its heads with its weights (Park et al. 2026, arXiv 2604.05906), balanced or not. time_bin: one part of the schedule.
+    Returns float32 (target, height, width), in shares of attention from 0 to 1.
+    Raises ColumnNotRecorded, NoRecording, and ValueError for heads of another model.
+    """
+    if heads is not None:
+        heads.check(match.run.layout)
+    grid = match.run.grid
+    wanted: dict[int, tuple[Entry, set[int]]] = {}
+    for target in targets:
+        for entry, columns in target.places:
+            wanted.setdefault(id(entry), (entry, set()))[1].update(columns)
+    found: dict[tuple[int, int], torch.Tensor] = {}
+    for entry, columns in wanted.values():
+        ordered = sorted(columns)
+        maps = column_maps(entry, match.element, ordered, match.run.layout, grid, heads, time_bin)
+        found.update({(id(entry), column): m for column, m in zip(ordered, maps, strict=True)})
+    result = torch.zeros(len(targets), *grid)
+    for row, target in enumerate(targets):
+        tokens = [found[id(entry), column] for entry, columns in target.places for column in columns]
+        if not tokens:
+            raise ValueError("A word without tokens has no map.")
+        result[row] = torch.stack(tokens).mean(0)
+    return result
+
+
+def column_maps(
+    entry: Entry,
+    element: int,
+    columns: Sequence[int],
+    layout: Layout,
+    grid: tuple[int, int],
+    heads: HeadSelection | None = None,
+    time_bin: int | None = None,
+) -> torch.Tensor:
+    """Mean over heads of M_{n,j} = max(0, bicubic(R_{n,j} / S_l)) for each token column j of one conditioning.
+
+    S_l counts the evaluations in which the head's layer ran: caches skip layers. A layer that ran in none of this part of the
+    schedule has no say in it.
+
+    A balanced selection weights M_{n,j} by w_n / √(max M_{n,j} − min M_{n,j}); a head that looks everywhere alike counts 0.
+
+    element: row of the batch. Blocks without a chosen head are not touched, so the cost follows the number of
+    chosen heads. Returns float32 (column, height, width) on `grid`.
+    """
+    positions = _positions(entry, columns)
+    if not entry.blocks(time_bin):
+        raise NoRecording(
+            "This part of the schedule has no evaluations in the recording. Choose another part."
+        )
+    if not 0 <= element < entry.batch:
+        raise NoRecording(
+            f"Picture {element + 1} was asked for, but this recording of the {entry.role} prompt holds {entry.batch}."
+        )
+    jobs = _jobs(entry, layout, heads, time_bin)
+    if not jobs:
+        raise NoRecording(
+            "None of the chosen heads was recorded. Choose other heads, or leave `heads` open for all."
+        )
+    total, weight_sums = torch.zeros(len(columns), grid[0] * grid[1]), torch.zeros(len(columns), 1)
+    balanced = heads is not None and heads.balanced
+    for job in jobs:
+        for part, pieces, weights, shares in job.batches(len(columns), grid):
+            maps = _enlarge(_gather(entry, pieces, element, positions[part], time_bin), grid)  # S · M
+            if balanced:
+                weights = weights[:, None] * balance(ranges(maps) * shares[:, None])  # (head, column)
+                total[part] += torch.einsum("nc,ncx->cx", weights * shares[:, None], maps)
+                weight_sums[part] += weights.sum(0)[:, None]
+            else:
+                total[part].view(-1).addmv_(maps.flatten(1).T, weights * shares)
+                weight_sums[part] += weights.sum()
+    # only a balanced word at which every head looks everywhere alike has no weight at all: its map is 0
+    return (total / weight_sums.clamp(min=TINY)).view(len(columns), *grid)
+
+
+def recorded_heads(
+    entry: Entry, layout: Layout, heads: HeadSelection | None = None, time_bin: int | None = None
+) -> int:
+    """How many heads a map of this conditioning is the mean of, in one part of the schedule or in all."""
+    return sum(len(job.weights) for job in _jobs(entry, layout, heads, time_bin))
+
+
+def normalize_maps(
+    maps: torch.Tensor, how: str, peak: float | None = None, out: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Maps (word, height, width) as heat from 0 to 1 for showing.
+
+    "shared" divides by `peak`, the largest value over all words of the prompt (None: over these maps), so that
+    an ignored word stays dark; "per word" takes each map from its own minimum to its own maximum, as DAAM's
+    pictures do, and makes a flat map 0. out: where to write it, if given; `maps` itself may be.
+    """
+    if how == "shared":
+        top = float(maps.max()) if peak is None and maps.numel() else peak
+        if top and top > 0:
+            return torch.div(maps, top, out=out).clamp_(0, 1)
+        return torch.zeros_like(maps) if out is None else out.zero_()
+    if how == "per word":
+        low, span = _low_and_span(maps)
+        return torch.sub(maps, low, out=out).div_(torch.where(span > 0, span, 1.0))
+    raise ValueError(f"normalize is {how!r}; it must be one of {', '.join(NORMALIZE)}.")
+
+
+def threshold_mask(maps: torch.Tensor, threshold: float, out: torch.Tensor | None = None) -> torch.Tensor:
+    """Where (map − min) / (max − min) ≥ threshold: float32 0 or 1, (word, height, width); a flat map gives 0.
+
+    Maps should be at the size of the picture already (see `resize`), as in DAAM. out: where to write it, if given.
+    """
+    low, span = _low_and_span(maps)
+    # nothing is as large as a threshold, or larger, that has been divided by "not a number"
+    return torch.sub(maps, low, out=out).div_(torch.where(span > 0, span, torch.nan)).ge_(threshold)
+
+
+def resize(maps: torch.Tensor, size: Sequence[int], out: torch.Tensor | None = None) -> torch.Tensor:
+    """Maps (word, h, w) at `size` (height, width), bicubic without clamping, as `F.interpolate` computes it.
+    out: where to write them, if given."""
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps if out is None else out.copy_(maps)
+    rows, columns = bicubic_matrix(maps.shape[-2], size[0]), bicubic_matrix(maps.shape[-1], size[1])
+    return torch.bmm(rows.expand(len(maps), *rows.shape), maps @ columns.T, out=out)
+
+
+def ranges(maps: torch.Tensor) -> torch.Tensor:
+    """max M − min M over the last axis, 0 for a map that is flat but for rounding: (…, pixel) → (…)."""
+    high = maps.amax(-1)
+    spans = high - maps.amin(-1)
+    return torch.where(spans > FLAT * high, spans, 0.0)
+
+
+def balance(ranges: torch.Tensor) -> torch.Tensor:
+    """1 / √range, by which a head counts halfway (geometrically) between by its attention and alike; 0 where flat."""
+    return torch.where(ranges > 0, ranges.rsqrt(), 0.0)
+
+
+@lru_cache(maxsize=64)
+def bicubic_matrix(source: int, target: int) -> torch.Tensor:
+    """Bicubic interpolation of one axis as a matrix (target, source), taken from `F.interpolate` itself.
+
+    Interpolation is linear and separable, so enlarge(x) = rows @ x @ columns.T exactly; as matrix products it
+    takes a quarter of the time.
+    """
+    identity = torch.eye(source)[None, None]
+    return F.interpolate(identity, (target, source), mode="bicubic", align_corners=False)[0, 0].contiguous()
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Blocks of one grid size: (block number, its chosen heads), the weights of those heads, and for each 1 / S."""
+
+    blocks: list[tuple[int, list[int]]]
+    weights: torch.Tensor
+    shares: torch.Tensor
+
+    def batches(
+        self, columns: int, grid: tuple[int, int]
+    ) -> Iterator[tuple[slice, list[tuple[int, list[int]]], torch.Tensor, torch.Tensor]]:
+        """(columns, blocks with some of their heads, the weights of those, their shares) such that columns × heads × grid
+        fits the workspace."""
+        at_once = max(1, min(columns, COLUMNS_AT_ONCE, WORKSPACE // (grid[0] * grid[1])))
+        most = max(1, WORKSPACE // (at_once * grid[0] * grid[1]))
+        single = [(block, head) for block, heads in self.blocks for head in heads]
+        for first in range(0, len(single), most):
+            pieces: dict[int, list[int]] = {}
+            for block, head in single[first : first + most]:
+                pieces.setdefault(block, []).append(head)
+            for start in range(0, columns, at_once):
+                part = slice(start, min(start + at_once, columns))
+                chosen = slice(first, first + most)
+                yield part, list(pieces.items()), self.weights[chosen], self.shares[chosen]
+
+
+def _jobs(
+    entry: Entry, layout: Layout, heads: HeadSelection | None, time_bin: int | None = None
+) -> list[_Job]:
+    by_size: dict[tuple[int, ...], tuple[list, list, list]] = {}
+    for block in entry.blocks(time_bin):
+        weights = torch.ones(layout.blocks[block].heads)
+        if heads is not None:
+            weights = heads.weights[layout.span(block)].to(torch.float32)
+        chosen = weights.nonzero().flatten().tolist()
+        if chosen:
+            blocks, kept, shares = by_size.setdefault(tuple(entry.maps[block].shape[-2:]), ([], [], []))
+            blocks.append((block, chosen))
+            kept.append(weights[chosen])
+            shares.append(torch.full((len(chosen),), 1 / entry.count(time_bin, block)))
+    return [_Job(blocks, torch.cat(kept), torch.cat(shares)) for blocks, kept, shares in by_size.values()]
+
+
+def _positions(entry: Entry, columns: Sequence[int]) -> list[int]:
+    place = {column: position for position, column in enumerate(entry.columns)}
+    missing = [column for column in columns if column not in place]
+    if missing:
+        raise ColumnNotRecorded(
+            f"Token {missing[0]} of the {entry.role} prompt was not recorded: {len(entry.columns)} of its "
+            f"{entry.length} tokens were kept. If the words come from prompt_text, check that the text is the one "
+            "that was encoded."
+        )
+    return [place[column] for column in columns]
+
+
+def _gather(
+    entry: Entry,
+    pieces: Sequence[tuple[int, Sequence[int]]],
+    element: int,
+    positions: Sequence[int],
+    time_bin: int | None,
+) -> torch.Tensor:
+    """The sums of these heads of several blocks of one size: float32 (head, column, h, w)."""
+    heads = sum(len(chosen) for _, chosen in pieces)
+    sums = torch.empty(heads, len(positions), *entry.maps[pieces[0][0]].shape[-2:])
+    columns = list(_neighbours(positions))
+    first = 0
+    for block, chosen in pieces:
+        stored = entry.maps[block][element]  # (bin, head, column, h, w)
+        stored = stored if time_bin is None else stored[time_bin : time_bin + 1]
+        for heads_to, heads_from in _neighbours(chosen):
+            to = sums[first + heads_to.start : first + heads_to.stop]
+            for columns_to, columns_from in columns:
+                part = stored[:, heads_from, columns_from]
+                to[:, columns_to] = part[0] if len(part) == 1 else part.sum(0, dtype=torch.float32)
+        first += len(chosen)
+    return sums
+
+
+def _neighbours(indices: Sequence[int]) -> Iterator[tuple[slice, slice]]:
+    """Runs of indices that follow each other: (where they stand in the list, what they are). Copying such runs one by one
+    takes a third of the time of picking single indices."""
+    start = 0
+    for stop in range(1, len(indices) + 1):
+        if stop == len(indices) or indices[stop] != indices[stop - 1] + 1:
+            yield slice(start, stop), slice(indices[start], indices[stop - 1] + 1)
+            start = stop
+
+
+def _enlarge(sums: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """max(0, bicubic(sums)) on the grid: (head, column, h, w) → (head, column, height · width)."""
+    heads, columns, height, width = sums.shape
+    if (height, width) != tuple(grid):
+        to_rows, to_columns = bicubic_matrix(height, grid[0]), bicubic_matrix(width, grid[1])
+        wide = (sums.view(-1, width) @ to_columns.T).view(heads * columns, height, grid[1])
+        sums = torch.bmm(to_rows.expand(heads * columns, *to_rows.shape), wide)
+    return sums.view(heads, columns, -1).clamp_(min=0)
+
+
+def _low_and_span(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """min and max − min of each map, (word, 1, 1)."""
+    low = maps.amin((-2, -1), keepdim=True)
+    return low, maps.amax((-2, -1), keepdim=True) - low

@@ -1,0 +1,174 @@
+"""What a recording holds: runs of a sampler, their conditionings, and per-head attention maps.
+
+    Recording ─ Run (one per sampling) ─ Entry (one per conditioning) ─ maps[block]
+
+Maps at rest are sums of post-softmax probabilities in half precision on the CPU, shape
+(batch, bin, head, column, height, width); `Entry.count` says over how many evaluations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from ..heads.layout import Layout
+from ..plural import counted
+from ..prompt import Prompt
+from ..runs import pooling
+from ..runs.latents import Traces
+from ..runs.shelf import NoRecording, RunShelf
+
+
+@dataclass
+class Entry:
+    """One conditioning of a run.
+
+    role: "positive", "negative" or the name a guider gives it; index: its place in that role's list.
+    columns: the columns of the conditioning that were kept, in ascending order. `prompt` is None when the
+    text is not known (a conditioning that did not come through a traced CLIP). zeroed: its embedding is all zeros
+    (ConditioningZeroOut), so it has no words; not kept in files.
+    maps: block number → sums of P (docs/formulas.md, "Recording"), (batch, bin, head, column, h, w).
+    counts: evaluations of the model in each bin. layer_counts: the same by block number, for layers in which it is another
+    number: caches run some layers less often than the model.
+    """
+
+    role: str
+    index: int
+    prompt: Prompt | None
+    length: int
+    columns: tuple[int, ...]
+    counts: list[int]
+    batch: int = 0
+    maps: dict[int, torch.Tensor] = field(default_factory=dict)
+    layer_counts: dict[int, list[int]] = field(default_factory=dict)
+    zeroed: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the maps take in memory now."""
+        return sum(m.numel() * m.element_size() for m in self.maps.values())
+
+    def count(self, time_bin: int | None = None, block: int | None = None) -> int:
+        """Evaluations seen, in one bin of the schedule or in all of them; of the model, or those that one layer took part in."""
+        counts = self.counts if block is None else self.layer_counts.get(block, self.counts)
+        return sum(counts) if time_bin is None else counts[time_bin]
+
+    def blocks(self, time_bin: int | None = None) -> list[int]:
+        """Numbers of the layers that have maps of this part of the schedule (None: of any), in ascending order."""
+        return [block for block in sorted(self.maps) if self.count(time_bin, block) > 0]
+
+
+@dataclass
+class Run:
+    """One sampling: the conditionings it evaluated, and what the latents it left are known by.
+
+    Once it is kept, entries and their maps are never changed, but replaced: who reads some goes on reading the same.
+    absent: role → why nothing of it was recorded, in a sentence; not kept in files.
+    """
+
+    layout: Layout
+    entries: list[Entry] = field(default_factory=list)
+    traces: Traces = field(default_factory=Traces)
+    warnings: list[str] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """Of the latent of each image of the batch."""
+        return self.traces.names
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the working grid: the largest attention grid of the run."""
+        grids = {(m.shape[-2], m.shape[-1]) for e in self.entries for m in e.maps.values()}
+        if not grids:
+            unknown = "The sampler ran, but no cross-attention was recorded in it. " + self.explanation
+            raise NoRecording(self.absent.get("positive", unknown))
+        return max(grids, key=lambda grid: grid[0] * grid[1])
+
+    @property
+    def explanation(self) -> str:
+        """Every warning of the run as one text; empty when all went well."""
+        return " ".join(self.warnings)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the run's maps take in memory."""
+        return sum(e.nbytes for e in self.entries)
+
+    @property
+    def bins(self) -> int:
+        """Number of parts of the schedule that were kept apart."""
+        return max((len(e.counts) for e in self.entries), default=1)
+
+    def roles(self) -> list[str]:
+        """Roles that have entries, in order of appearance."""
+        return list(dict.fromkeys(e.role for e in self.entries))
+
+    def of_role(self, role: str) -> list[Entry]:
+        """The conditionings of one role. Raises NoRecording that says why there are none, and what to do."""
+        entries = [e for e in self.entries if e.role == role and e.maps]
+        if entries:
+            return entries
+        if role in self.absent:
+            raise NoRecording(self.absent[role])
+        if self.warnings and any(e.role == role for e in self.entries):  # seen, and left out
+            raise NoRecording(self.explanation)
+        have = ", ".join(dict.fromkeys(e.role for e in self.entries if e.maps)) or "none"
+        hint = (
+            "Switch `negative` on in Record Attention and sample again, with a CFG above 1."
+            if role == "negative"
+            else "Check that the sampler's positive input is connected, and sample again."
+        )
+        raise NoRecording(
+            f"No {role} prompt was recorded (recorded: {have}). {hint} {self.explanation}".strip()
+        )
+
+
+@dataclass(frozen=True)
+class Match:
+    """Where the attention of one image of a batch is: a run and the row in it. `exact` is False when the latent is not as the
+    sampler left it, and `note` then says so."""
+
+    run: Run
+    element: int
+    exact: bool
+    note: str = ""
+
+
+class Recording(RunShelf[Run]):
+    """The runs of all samplers behind one Record Attention, or of a file. Older runs are kept with smaller maps before any is
+    forgotten.
+
+    layout: of the model that came in; None for one that cannot be recorded.
+    """
+
+    node, kept, done = "Record Attention", "recording", "recorded"
+    nothing = (
+        "Nothing has been recorded yet. Connect Record Attention's model output to the sampler, and the sampler's latent to this "
+        "node. If they are connected, ComfyUI still had the latent from before: change the seed, and run again."
+    )
+
+    def __init__(self, layout: Layout | None, memory_limit: int, problem: str | None = None):
+        super().__init__(memory_limit, problem)
+        self.layout = layout
+
+    def match(self, latent: torch.Tensor) -> list[Match]:
+        """The run and row of each element of a latent batch (batch, channel, height, width).
+
+        Raises NoRecording, which says what to connect, and ValueError for a latent without images.
+        """
+        return [Match(one.run, one.row, one.exact, one.note) for one in self.find(latent)]
+
+    def finest(self, run: Run) -> int:
+        return pooling.finest(run.entries)
+
+    def pool(self, run: Run, later: int) -> None:
+        run.entries = pooling.pooled(run.entries)
+        said = "The maps of this image were made smaller, because "
+        run.warnings = [
+            *(warning for warning in run.warnings if not warning.startswith(said)),
+            f"{said}{counted(later, 'later sampling')} needed the memory. For finer maps raise memory_limit_mb in Record Attention "
+            "and run again.",
+        ]

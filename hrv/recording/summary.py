@@ -1,0 +1,29 @@
+"""A recording in a few words."""
+
+from __future__ import annotations
+
+from ..plural import counted
+from .recording import Recording, Run
+
+MAX_TEXT = 100
+
+
+def summary(recording: Recording) -> str:
+    """One line for each run: its prompt, pictures, heads, grid and evaluations; then its warnings."""
+    lines = []
+    for run in recording.runs:
+        lines += [_line(run), *(f"⚠ {warning}" for warning in run.warnings)]
+    return "\n".join(lines)
+
+
+def _line(run: Run) -> str:
+    texts = [entry.prompt.text for entry in run.entries if entry.prompt and entry.prompt.text]
+    text = " ".join(texts[0].split()) if texts else "(prompt not known)"
+    text = text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+    pictures = max(entry.batch for entry in run.entries)
+    evaluations = max(entry.count() for entry in run.entries)
+    facts = [f"{counted(pictures, 'picture')}", f"{run.layout.heads} heads"]
+    if any(entry.maps for entry in run.entries):
+        height, width = run.grid
+        facts.append(f"grid {width}×{height}")
+    return " · ".join([text, *facts, counted(evaluations, "model evaluation")])

@@ -1,0 +1,115 @@
+"""Choosing heads for one word from the recording alone, without head relevance vectors.
+
+Formula: docs/formulas.md, "Heads for a word". How it was chosen, and what it is worth: docs/results.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ..heads.selection import HeadSelection
+from ..maps.head_maps import HeadMaps, head_maps
+from ..maps.lookup import find_word, prompts_of
+from ..maps.word_maps import Target, balance, ranges
+from ..prompt import Prompt
+from ..recording.recording import Match
+from .head_scores import LOWEST, agreement
+from .vectors import heads_of_percent
+
+COMPARED_SIDE = 32  # the longer side of the grid on which heads are compared, at most
+SHARPNESS = 6  # the power of a head's score in its weight, chosen on tuning scenes (docs/results.md)
+
+
+@dataclass(frozen=True)
+class WordHeads:
+    """heads: the choice. score: float32 (head,), agreement with the weighted mean of all heads, −1 to 1; −inf for heads
+    that were not recorded or look everywhere alike."""
+
+    heads: HeadSelection
+    score: torch.Tensor
+
+    @property
+    def relevance(self) -> torch.Tensor:
+        """The scores above zero, scaled to a mean of 1, as charts draw relevance: float32 (head,)."""
+        positive = self.score.clamp(min=0)
+        return positive * len(positive) / positive.sum().clamp(min=torch.finfo(torch.float32).tiny)
+
+
+def choose_heads(
+    matches: Sequence[Match],
+    word: str,
+    percent: float,
+    prompt_text: str = "",
+    tokenize: Callable[[str], Prompt] | None = None,
+) -> WordHeads:
+    """The `percent` of heads that found the word's thing best, and their weights.
+
+    matches: one or several pictures, of the same model; scores and ranges are means over them. prompt_text, read by
+    `tokenize`, stands in where the text of a conditioning is not known.
+    Raises NoRecording, WordNotFound, and ValueError when no head tells any place from another.
+    """
+    pictures = {(id(match.run), match.element): match for match in matches}.values()
+    found = []
+    for match in pictures:
+        entries = match.run.of_role("positive")
+        prompts = prompts_of(entries, "positive", prompt_text, tokenize)
+        found.append(compared_maps(match, find_word(word, entries, prompts)))
+    layout = matches[0].run.layout
+    score = torch.stack([scores_of_heads(maps) for maps in found]).mean(0)
+    weight = balance(torch.stack([ranges(maps.maps.flatten(1)) for maps in found]).mean(0))
+    highest = score.max()
+    if not highest > 0:
+        raise ValueError(
+            f"Every head looks for “{word}” everywhere alike, so none can be preferred. Choose heads by concept instead."
+        )
+    chosen = _best(score, percent, layout.heads)
+    weights = torch.zeros(layout.heads)
+    weights[chosen] = weight[chosen] * (score[chosen].clamp(min=0) / highest) ** SHARPNESS
+    weights /= weights[chosen].mean()
+    label = f"heads for {' '.join(word.split())}, best {percent:g} %"
+    return WordHeads(HeadSelection(layout, weights, label), score)
+
+
+def compared_maps(match: Match, target: Target) -> HeadMaps:
+    """The maps of all heads on the grid on which they are compared."""
+    return head_maps(match, target, COMPARED_SIDE)
+
+
+def scores_of_heads(found: HeadMaps) -> torch.Tensor:
+    """s_n of every head for a word in one picture: float32 (head,), −1 to 1; −inf for heads that were not recorded or look
+    everywhere alike."""
+    score = torch.full((len(found.maps),), LOWEST)
+    maps = found.maps if bool(found.recorded.all()) else found.maps[found.recorded]
+    reference = (balance(ranges(maps.flatten(1))) @ maps.flatten(1)).view(maps.shape[1:])
+    score[found.recorded] = agreement(maps, reference)
+    return score
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What the heads that found a word's thing best say together. level: the mean of their scores, −1 to 1; map: their
+    weighted mean, float32 (height, width), in shares of attention."""
+
+    level: float
+    map: torch.Tensor
+
+
+def consent(found: HeadMaps, percent: float) -> Consent | None:
+    """How well the best `percent` of heads agree on where a word is; None where every head looks everywhere alike."""
+    score = scores_of_heads(found)
+    best = _best(score, percent, len(score))
+    if not len(best):
+        return None
+    weights = balance(ranges(found.maps[best].flatten(1)))
+    together = (weights @ found.maps[best].flatten(1) / weights.sum()).view(found.maps.shape[1:])
+    return Consent(float(score[best].mean()), together)
+
+
+def _best(score: torch.Tensor, percent: float, heads: int) -> torch.Tensor:
+    """Numbers of the heads with the largest scores: so many percent of all `heads`, but none with the lowest score."""
+    count = min(len(score), heads_of_percent(percent, heads))
+    best = torch.sort(score, descending=True, stable=True).indices[:count]
+    return best[score[best] > LOWEST]

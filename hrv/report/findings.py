@@ -1,0 +1,124 @@
+"""What went wrong with a prompt, in an artist's words, each with one thing to try.
+
+Every rule compares words of one prompt with each other; docs/formulas.md, "Prompt report", says how and why, and
+benchmarks/report.py measures how often a finding is right. hrv/report/causes.py tells findings of one cause in one sentence.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+from ..draw.overlay import share
+from .binding import bonds, shared_places, wrong_nouns
+from .evidence import Evidence, WordFacts
+from .finding import LIMITS, Finding, Limits, filler_level, gathers, louder
+from .presence import Presence, presences
+
+
+def find(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
+    """All findings of one picture but those that need head relevance, each for itself, the gravest kinds first."""
+    ignored = ignored_words(evidence, limits)
+    named = {word for one in ignored for word in one.words}
+    return [
+        *(one for one in lost_nouns(evidence, limits) if not named & {*one.words, *one.nouns}),
+        *ignored,
+        *shared_places(evidence, limits),
+        *wrong_nouns(bonds(evidence, limits), evidence),
+        *late_parts(evidence, limits),
+    ]
+
+
+def ignored_words(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
+    """Words that ask for something to be drawn, but were looked at less than filler words, and whose attention gathers less than
+    theirs."""
+    level, against = filler_level(evidence), "filler words"
+    factors = (limits.ignored_strength, limits.ignored_gathering)
+    if level is None:
+        if len(evidence.asked) < 3:
+            return []  # nothing to compare with
+        factors, against = (limits.lone_strength, limits.lone_gathering), "the other words"
+        level = (
+            statistics.median(w.strength for w in evidence.asked),
+            statistics.median(w.gathering for w in evidence.asked),
+        )
+    places = {evidence.thing(phrase.noun) for phrase in evidence.phrases if phrase.is_place}
+    nouns: dict[str, list[str]] = {}
+    for phrase in evidence.phrases:
+        nouns.setdefault(evidence.entry_of.get(phrase.noun, phrase.noun), []).append(phrase.noun)
+    found = []
+    for word in evidence.asked:
+        thin = limits.thin if word.name in places else 1.0
+        is_weak = word.strength < thin * factors[0] * level[0]
+        if is_weak and word.gathering < max(limits.even, factors[1] * level[1]):
+            said = f"“{word.name}” was hardly looked at."
+            reason = (
+                f"it gets {share(word.strength)} of the attention where it gets most, {against} get {share(level[0])}, and "
+                "its attention gathers in no place"
+            )
+            numbers = {"strength": word.strength, "filler_strength": level[0]}
+            numbers |= {"gathering": word.gathering, "filler_gathering": level[1]}
+            tip = louder(word.name, word.weight)
+            of_word = tuple(nouns.get(word.name, ()))
+            found.append(Finding("ignored", (word.name,), said, tip, reason, numbers, of_word))
+    return found
+
+
+def lost_nouns(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
+    """Nouns whose attention gathers, but whose thing does not seem to be in the picture."""
+    known = presences(evidence)
+    most = limits.presence
+    if len(known) >= limits.many:
+        most = min(most, statistics.median(one.level for one in known) - limits.outlier)
+    found = []
+    for one in known:
+        noun = evidence.words[one.noun]
+        if one.level >= most or not gathers(evidence, noun, limits):
+            continue
+        name = evidence.thing(one.noun)
+        is_mixed = one.level + one.mixing >= most  # it is below the limit for this alone
+        beside = f", or mixed up with “{evidence.thing(one.beside)}”" if is_mixed else ""
+        numbers = {"presence": one.level, "consent": one.agreed, "clearest_consent": one.clearest[1]}
+        numbers |= {"gathering": one.gathering, "mixed": one.mixed, "relative_strength": one.strength}
+        found.append(
+            Finding(
+                "no place", (name,), f"“{name}” may be missing{beside}.", louder(name, noun.weight), _why_lost(one, evidence),
+                numbers, (one.noun, one.beside) if is_mixed else (one.noun,),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _why_lost(one: Presence, evidence: Evidence) -> str:
+    reasons = [
+        f"the attention heads that find it best agree on its place by {one.agreed:.2f} of 1, on that of “{one.clearest[0]}” by "
+        f"{one.clearest[1]:.2f}"
+    ]
+    if one.mixed > 0:
+        reasons.append(f"what describes it lies with what describes “{evidence.thing(one.beside)}”")
+    if one.strength < 1:
+        reasons.append(f"its words get {one.strength:.0%} of the attention that those of other things get")
+    return "; ".join(reasons)
+
+
+def late_parts(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
+    """Parts of the prompt beyond the first 77 tokens whose words were looked at much less than those of the first."""
+    strengths: dict[int, list[WordFacts]] = {}
+    for word in evidence.asked:
+        strengths.setdefault(word.chunk, []).append(word)
+    if 1 not in strengths:
+        return []
+    level = {chunk: statistics.median(w.strength for w in words) for chunk, words in strengths.items()}
+    found = []
+    for chunk in sorted(level):
+        if chunk == 1 or level[chunk] >= limits.late * level[1]:
+            continue
+        words = tuple(w.name for w in strengths[chunk])
+        said = f"The words from “{words[0]}” on came late and were hardly looked at."
+        reason = (
+            f"after token {77 * (chunk - 1)} the middle one gets {share(level[chunk])} of the attention, in the first part "
+            f"{share(level[1])}"
+        )
+        tip = "Move what matters most into the first 75 tokens, and take away words that change nothing."
+        numbers = {"part": float(chunk), "strength": level[chunk], "first_strength": level[1]}
+        found.append(Finding("late part", words, said, tip, reason, numbers))
+    return found

@@ -1,0 +1,287 @@
+"""What Prompt Report does: from a recording and its pictures to a page, a text and data that say what went wrong.
+
+result = report(recording, latent, image)
+result.grid       (picture, height, width, 3)
+result.markdown   for reading
+result.data       JSON for scripts; js/docs/HRVPromptReport.md says what is in it
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ..draw.overlay import share
+from ..maps.lookup import heads_text, prompts_of
+from ..maps.pairing import pair, warnings_of
+from ..plural import counted
+from ..prompt import Prompt
+from ..recording.recording import Match, Recording
+from ..relevance.vectors import HeadRelevance
+from .binding import Bond, bonds
+from .causes import by_cause
+from .evidence import Evidence, examine
+from .finding import LIMITS, Finding, Limits, filler_level
+from .findings import find
+from .page import Page, draw_pages
+from .senses import Sense, doubtful_senses, senses_of
+
+FORMAT, FORMAT_VERSION = "hrv_prompt_report", 1
+DIGITS = 6
+DETAILS = 12  # single findings of one cause that the text lists; the data has them all
+
+
+@dataclass(frozen=True)
+class Report:
+    """grid: float32 (picture, height, width, 3), 0 to 1. markdown, data (JSON) and summary (a few lines, for the
+    node) cover all pictures; findings holds those of each picture, one for each cause, the gravest first; warnings are in plain
+    words."""
+
+    grid: torch.Tensor
+    markdown: str
+    data: str
+    summary: str
+    findings: list[list[Finding]]
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """Everything that is said of one picture of the batch."""
+
+    number: int
+    match: Match
+    texts: list[str]
+    source: str
+    evidence: Evidence
+    findings: list[Finding]
+    bonds: list[Bond]
+    senses: list[Sense]
+
+
+def report(
+    recording: Recording,
+    latent: torch.Tensor,
+    image: torch.Tensor,
+    unit: str = "auto",
+    vectors: HeadRelevance | None = None,
+    limits: Limits = LIMITS,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    prompt_text: str = "",
+    tokenize: Callable[[str], Prompt] | None = None,
+) -> Report:
+    """The report of every picture of a batch.
+
+    latent: (batch, channel, h, w), what the sampler gave; image: (batch, height, width, channel), of any size; the two
+    batches must be equal, or one of them 1. unit: what one entry is, as in Attention Heatmap. vectors: lets the
+    report tell words of doubtful sense. prompt_text, read by `tokenize`, stands in where the text of a conditioning is
+    not known. progress(done, total) is called before each picture and may raise to stop.
+    Raises NoRecording and ValueError.
+    """
+    matches, pictures = pair(recording, latent, image)
+    found: list[_Picture] = []
+    for number, match in enumerate(matches):
+        progress(number, len(matches))
+        found.append(_read(number + 1, match, unit, vectors, limits, (prompt_text, tokenize)))
+    grid = draw_pages([_page(one, picture) for one, picture in zip(found, pictures, strict=True)])
+    progress(len(matches), len(matches))
+    warnings = warnings_of(matches)
+    return Report(
+        grid,
+        _markdown(found, warnings),
+        json.dumps(_data(found, unit, warnings), ensure_ascii=False, indent=1),
+        _summary(found),
+        [one.findings for one in found],
+        warnings,
+    )
+
+
+def _read(
+    number: int, match: Match, unit: str, vectors: HeadRelevance | None, limits: Limits, typed: tuple
+) -> _Picture:
+    entries = match.run.of_role("positive")
+    prompts = prompts_of(entries, "positive", *typed)
+    evidence = examine(match, entries, prompts, unit)
+    senses = senses_of(match, evidence, vectors) if vectors is not None else []
+    findings = by_cause([*find(evidence, limits), *doubtful_senses(senses)], evidence)
+    texts = [
+        p.text if p.text is not None else " ".join(w.text for w in p.words())
+        for p in prompts
+        if p is not None
+    ]
+    source = heads_text(match, entries[0], None)
+    return _Picture(number, match, texts, source, evidence, findings, bonds(evidence, limits), senses)
+
+
+def _page(one: _Picture, picture: torch.Tensor) -> Page:
+    level = filler_level(one.evidence)
+    peak = max((float(word.map.max()) for word in one.evidence.entries), default=0.0)
+    title = f"Picture {one.number}: {_count(one)}" if one.number > 1 else _count(one).capitalize()
+    evaluations = one.match.run.of_role("positive")[0].count()
+    return Page(
+        picture, one.evidence, one.findings, one.bonds, peak, level and level[0], title,
+        f"{one.source} · {counted(evaluations, 'model evaluation')}",
+    )  # fmt: skip
+
+
+def _count(one: _Picture) -> str:
+    if not one.evidence.content:
+        return "the prompt has no words to report on"
+    n = len(one.findings)
+    return f"{n} thing{'s' if n > 1 else ''} stand{'' if n > 1 else 's'} out" if n else "nothing stands out"
+
+
+def _summary(found: Sequence[_Picture]) -> str:
+    """What the artist reads on the node itself."""
+    lines = []
+    for one in found:
+        lines.append((f"Picture {one.number}: " if len(found) > 1 else "") + _count(one))
+        lines += [f"• {finding.headline}\n  Try: {finding.tip}" for finding in one.findings]
+    return "\n".join(lines)
+
+
+def _markdown(found: Sequence[_Picture], warnings: Sequence[str]) -> str:
+    parts = ["# Prompt report"]
+    parts += [f"> ⚠ {warning}" for warning in warnings]
+    for one in found:
+        if len(found) > 1:
+            parts.append(f"## Picture {one.number}")
+        parts += [f"Prompt: {_plain(text)}" if text.strip() else "Prompt: (empty)" for text in one.texts]
+        parts.append(f"### {_count(one).capitalize()}")
+        parts += [_told(finding) for finding in one.findings]
+        parts += [_word_table(one), _bond_table(one), _sense_table(one)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _told(finding: Finding) -> str:
+    """One cause as an item of a list: the sentence, what to try, and what it rests on."""
+    lines = [f"- **{_plain(finding.headline)}**", f"  Try: {_plain(finding.tip, code=True)}"]
+    if len(finding.details) == 1:
+        lines[1:1] = [f"  ({_plain(finding.details[0].reason)})"]
+    else:
+        lines += [f"  - {_plain(one.text)}" for one in finding.details[:DETAILS]]
+        if len(finding.details) > DETAILS:
+            lines.append(f"  - and {len(finding.details) - DETAILS} more (all of them: output `data`)")
+    return "\n".join(lines)
+
+
+def _word_table(one: _Picture) -> str:
+    if not one.evidence.content:
+        return ""
+    lines = [
+        "### Words, most strongly drawn first",
+        "",
+        "| word | where it gets most | whole picture | gathers (0 – 0.9) |",
+        "|---|---:|---:|---:|",
+    ]
+    rows = [(w.name, w) for w in sorted(one.evidence.content, key=lambda w: -w.strength)]
+    for name, word in rows:
+        lines.append(
+            f"| {_plain(name)} | {share(word.strength)} | {share(word.mean)} | {word.gathering:.2f} |"
+        )
+    if (level := filler_level(one.evidence)) is not None:
+        lines.append(f"| *filler words, for comparison* | {share(level[0])} | | {level[1]:.2f} |")
+    return "\n".join([*lines, "", f"Shares of attention: {one.source}."])
+
+
+def _bond_table(one: _Picture) -> str:
+    if not one.bonds:
+        return ""
+    lines = [
+        "### Who got what",
+        "",
+        "| word | meant for | sits on | agreement | with its own noun |",
+        "|---|---|---|---:|---:|",
+    ]
+    for b in one.bonds:
+        holder = "(no noun)" if b.holder is None else _plain(b.holder)
+        moved = holder if b.holder == b.noun else f"**{holder}**"
+        value = b.own if b.holder in (b.noun, None) else b.others[b.holder]
+        lines.append(f"| {_plain(b.modifier)} | {_plain(b.noun)} | {moved} | {value:.2f} | {b.own:.2f} |")
+    return "\n".join(lines)
+
+
+def _sense_table(one: _Picture) -> str:
+    if not one.senses:
+        return ""
+    lines = ["### What each word was taken for", "", "| word | concepts, most relevant first |", "|---|---|"]
+    for sense in one.senses:
+        shares = ", ".join(f"{_plain(c)} {100 * s:.0f} %" for c, s in list(sense.shares.items())[:3])
+        lines.append(f"| {_plain(sense.word)} | {shares or '(no concept stands out)'} |")
+    return "\n".join(lines)
+
+
+def _data(found: Sequence[_Picture], unit: str, warnings: Sequence[str]) -> dict:
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "unit": unit,
+        "warnings": list(warnings),
+        "pictures": [_picture_data(one) for one in found],
+    }
+
+
+def _picture_data(one: _Picture) -> dict:
+    level = filler_level(one.evidence)
+    return {
+        "picture": one.number,
+        "run_found": one.match.exact,
+        "prompts": one.texts,
+        "heads": one.source,
+        "filler": level and {"strength": _round(level[0]), "gathering": _round(level[1])},
+        "words": [
+            {
+                "word": w.name,
+                "strength": _round(w.strength),
+                "mean": _round(w.mean),
+                "gathering": _round(w.gathering),
+                "filler": w.filler,
+                "manner": w.manner,
+                "part": w.chunk,
+                "weight": _round(w.weight),
+            }
+            for w in one.evidence.entries
+        ],
+        "modifiers": [
+            {
+                "word": b.modifier,
+                "meant_for": b.noun,
+                "sits_on": b.holder,
+                "agreement": {name: _round(v) for name, v in {b.noun: b.own, **b.others}.items()},
+            }
+            for b in one.bonds
+        ],
+        "senses": [
+            {"word": s.word, "concepts": {c: _round(v) for c, v in s.shares.items()}} for s in one.senses
+        ],
+        "findings": [
+            {**_finding_data(f), "details": [_finding_data(single) for single in f.details]}
+            for f in one.findings
+        ],
+    }
+
+
+def _finding_data(finding: Finding) -> dict:
+    return {
+        "kind": finding.kind,
+        "words": list(finding.words),
+        "text": finding.text,
+        "tip": finding.tip,
+        "numbers": {name: _round(v) for name, v in finding.numbers.items()},
+    }
+
+
+def _round(value: float) -> float:
+    """Six digits that count: attention is float16 at rest, more would be noise."""
+    return float(f"{value:.{DIGITS}g}")
+
+
+def _plain(text: str, code: bool = False) -> str:
+    """Text that Markdown shows as it is; with `code`, what stands between backquotes is code, where nothing is escaped."""
+    parts = text.split("`") if code else [text]
+    for place in range(0, len(parts), 2):
+        parts[place] = "".join(f"\\{c}" if c in "\\|*_<>[]#`" else c for c in parts[place])
+    return " ".join("`".join(parts).split())

@@ -1,0 +1,288 @@
+"""Runs of samplings within a memory limit, found again by the latents that they left.
+
+A latent that a kept run left finds that run. One whose run was forgotten is known as such. One that no run left, because a node
+has changed it since, finds the run whose image it is; never one that merely is the newest.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+import torch
+
+from ..plural import counted
+from .forgotten import Forgotten, Gone
+from .latents import ALIKE, LATENT_PIXEL, Looks, Size, Traces, fingerprints_kept, size_of
+
+MAX_RUNS = 256
+
+
+class NoRecording(ValueError):
+    """There is nothing to read; the message says what to connect or to run."""
+
+
+class Kept(Protocol):
+    """What a shelf asks of a run."""
+
+    traces: Traces
+
+    @property
+    def nbytes(self) -> int: ...
+
+
+R = TypeVar("R", bound=Kept)
+
+
+@dataclass(frozen=True)
+class Found(Generic[R]):
+    """The run of one image and the image's place in its batch. note: what to say where the latent is not as a sampler left it;
+    empty where it is."""
+
+    run: R
+    row: int
+    note: str = ""
+
+    @property
+    def exact(self) -> bool:
+        """Whether this very latent came out of the run."""
+        return not self.note
+
+
+@dataclass(eq=False)
+class _Place(Generic[R]):
+    """A run on the shelf. number: how many were added before it; used: when it was added or found last; superseded: a later run
+    of the same image holds all that it holds, or was found in its stead."""
+
+    run: R
+    number: int
+    used: int
+    superseded: bool = False
+
+
+class RunShelf(Generic[R]):
+    """At most MAX_RUNS runs, which may take `memory_limit` bytes together. Beyond that, older ones are made smaller where
+    `finest` and `pool` can do that; then the one that was neither added nor found for longest is forgotten. The newest is left
+    as it is.
+
+    problem: why there is nothing to keep, if that is known beforehand.
+    """
+
+    node: ClassVar[str]  # whose memory_limit_mb it is
+    kept: ClassVar[str]  # "recording", what a run is to the artist
+    done: ClassVar[str]  # "recorded"
+    nothing: ClassVar[str]  # what to say before anything was added
+    connect = (
+        "Connect the latent of the sampler that made the image. Where an image has no latent of its own, as after a tiled "
+        "upscale or a detailer, connect the latent of the first sampler: it fits the upscaled image too."
+    )
+
+    def __init__(self, memory_limit: int, problem: str | None = None):
+        self.memory_limit = memory_limit
+        self.problem = problem
+        self._places: list[_Place[R]] = []
+        self._names: dict[str, tuple[_Place[R], int]] = {}
+        self._forgotten = Forgotten()
+        self._images: Counter[Size | None] = Counter()  # runs of each size that there ever were
+        self._added = self._clock = 0
+        self._lock = threading.RLock()
+
+    @property
+    def runs(self) -> list[R]:
+        """Kept runs, oldest first."""
+        with self._lock:
+            return [place.run for place in self._places]
+
+    def add(self, run: R, instead_of: R | None = None) -> None:
+        """Keeps a finished run. instead_of: an earlier run whose image it went on with and all of which it holds; that one is
+        the first to make room."""
+        with self._lock:
+            newest = _Place(run, self._added, self._tick())
+            self._added += 1
+            self._places.append(newest)
+            for name, row in _names_of(run.traces):
+                self._names[name] = newest, row
+                self._forgotten.remove(name)
+            if run.traces.size is not None:
+                self._images[run.traces.size] += 1
+            for place in self._places[:-1]:
+                if (place.run is instead_of or self._was_sampled_again(place)) and not place.superseded:
+                    place.superseded = True
+                    self._images[place.run.traces.size] -= 1
+            self._make_room(newest)
+
+    def known(self, latent: torch.Tensor) -> list[Found[R]] | None:
+        """The run and row of each image of a latent (batch, …), if kept runs left them all exactly so."""
+        with self._lock:
+            found = [self._place(names, row) for row, names in enumerate(_names_asked(latent))]
+            return [Found(place.run, row) for place, row in filter(None, found)] if all(found) else None
+
+    def is_gone(self, latent: torch.Tensor) -> bool:
+        """Whether an image of a latent is one whose run was forgotten."""
+        with self._lock:
+            return any(self._forgotten.of(names) is not None for names in _names_asked(latent))
+
+    def find(self, latent: torch.Tensor) -> list[Found[R]]:
+        """The run and row of each image of a latent (batch, channel, height, width).
+
+        Raises NoRecording, which says what to connect, and ValueError for a latent without images.
+        """
+        with self._lock:
+            if not self._places:
+                raise NoRecording(self.problem or self.nothing)
+            if not latent.numel():
+                raise ValueError(
+                    f"The latent holds no image (its shape is {tuple(latent.shape)}). Connect the latent that comes out of the "
+                    "sampler."
+                )
+            return [
+                self._find(names, latent[row : row + 1], row)
+                for row, names in enumerate(_names_asked(latent))
+            ]
+
+    # -- finding ----------------------------------------------------------------------------------------------
+
+    def _find(self, names: tuple[str, ...], image: torch.Tensor, row: int) -> Found[R]:
+        """image: (1, …, height, width), row `row` of a latent."""
+        exact = self._place(names, row)
+        if exact is not None:
+            return self._found(*exact)
+        gone = self._forgotten.of(names)
+        if gone is not None:
+            raise NoRecording(f"The {self.kept} of this image is no longer kept: {self._why_gone(gone)}")
+        changed = f"This latent did not come straight out of a sampler that {self.node} {self.done}"
+        looks = Looks(image)
+        alike, score = self._most_alike(looks)
+        gone = self._forgotten.most_alike(looks, score)
+        if gone is not None:
+            raise NoRecording(
+                f"{changed}. It matches an image whose {self.kept} is no longer kept: {self._why_gone(gone)}"
+            )
+        if alike is not None:
+            percent = f"{min(score, 0.99):.0%} alike"
+            note = f"{changed}. It matches an image that did ({percent}), so that one's {self.kept} is used."
+            return self._found(*alike, note)
+        changed += ", and it matches none of the images that did"
+        only = self._only_one_of(size_of(image)) if image.ndim > 2 else None
+        if only is not None and row < len(only.run.traces.names):
+            note = f"{changed}. The only {self.kept} of an image of this size is used. {self.connect}"
+            return self._found(only, row, note)
+        raise NoRecording(f"{changed} ({self._sizes()}). {self.connect}")
+
+    def _place(self, names: tuple[str, ...], row: int) -> tuple[_Place[R], int] | None:
+        """The run and row that left a latent of one of these names; of equal images in its batch, the one in this row."""
+        place, known = next((self._names[name] for name in names if name in self._names), (None, row))
+        if place is None:
+            return None
+        own = place.run.traces.names
+        return place, row if row < len(own) and own[row] in names else known
+
+    def _leads_to(self, name: str, place: _Place[R]) -> bool:
+        """Of two runs that left the same latent, it leads to the newer."""
+        return name in self._names and self._names[name][0] is place
+
+    def _was_sampled_again(self, place: _Place[R]) -> bool:
+        names = place.run.traces.names
+        return bool(names) and not any(self._leads_to(name, place) for name in names)
+
+    def _found(self, place: _Place[R], row: int, note: str = "") -> Found[R]:
+        """Marks the run as used."""
+        if place.superseded:
+            place.superseded = False
+            self._images[place.run.traces.size] += 1
+        place.used = self._tick()
+        return Found(place.run, row, note)
+
+    def _most_alike(self, looks: Looks) -> tuple[tuple[_Place[R], int] | None, float]:
+        """The kept image that this one is most like, if it is like enough, and how much it would have to be, at least."""
+        best, found = ALIKE, None
+        for place in self._places:
+            score, row = looks.like(place.run.traces)
+            if score >= best and not place.superseded:
+                best, found = score, (place, row)
+        return found, best
+
+    def _only_one_of(self, size: Size) -> _Place[R] | None:
+        """The only run that there ever was of images of this size."""
+        if self._images[size] != 1:
+            return None
+        return next((p for p in self._places if p.run.traces.size == size and not p.superseded), None)
+
+    def _why_gone(self, gone: Gone) -> str:
+        later = counted(self._added - gone.number - 1, "sampling")
+        apart = (
+            f"connect it to the model from before {self.node}, or to a {self.node} of its own; then change memory_limit_mb a "
+            "little, so that everything is sampled again."
+        )
+        if gone.crowded:
+            return f"{later} came after it, and {self.node} keeps no more than {MAX_RUNS}. If a detailer or upscaler made them, {apart}"
+        return (
+            f"{later} came after it, and memory_limit_mb ({self.memory_limit // 2**20}) is not enough for all. Raise "
+            f"memory_limit_mb in {self.node} and run again. If a detailer or upscaler made them, you can instead {apart}"
+        )
+
+    def _sizes(self) -> str:
+        """How many images of which size are kept, in words."""
+        sizes: Counter[Size] = Counter()
+        for traces in (place.run.traces for place in self._places):
+            if traces.size is not None:
+                sizes[traces.size] += len(traces.names)
+        parts = [
+            f"{number} of {width * LATENT_PIXEL}×{height * LATENT_PIXEL} pixels"
+            for (height, width), number in sizes.items()
+        ]
+        return f"{self.done}: {', '.join(parts)}" if parts else f"{self.done}: none"
+
+    # -- making room ------------------------------------------------------------------------------------------
+
+    def finest(self, run: R) -> int:
+        """Pixels of the finest maps of a run that could be made smaller; 0 where none could."""
+        return 0
+
+    def pool(self, run: R, later: int) -> None:
+        """Makes the finest maps of a run smaller. later: how many samplings came after it."""
+
+    def _tick(self) -> int:
+        self._clock += 1
+        return self._clock
+
+    def _make_room(self, newest: _Place[R]) -> None:
+        """What is superseded is pooled and forgotten before anything else is pooled, and all is pooled before anything else is
+        forgotten."""
+        while len(self._places) > MAX_RUNS:
+            self._forget(self._oldest(newest), crowded=True)
+        while len(self._places) > 1 and sum(p.run.nbytes for p in self._places) > self.memory_limit:
+            oldest = self._oldest(newest)
+            older = [oldest] if oldest.superseded else [p for p in self._places if p is not newest]
+            place = max(older, key=lambda p: (self.finest(p.run), -p.used))
+            fits = newest.run.nbytes <= self.memory_limit  # else no pooling helps
+            if fits and self.finest(place.run):
+                self.pool(place.run, self._added - place.number - 1)
+            else:
+                self._forget(oldest, crowded=False)
+
+    def _oldest(self, newest: _Place[R]) -> _Place[R]:
+        older = (place for place in self._places if place is not newest)
+        return min(older, key=lambda place: (not place.superseded, place.used))
+
+    def _forget(self, place: _Place[R], crowded: bool) -> None:
+        self._places.remove(place)
+        traces = place.run.traces
+        names = [name for name, _ in _names_of(traces) if self._leads_to(name, place)]
+        for name in names:
+            del self._names[name]
+        self._forgotten.add(Gone(place.number, crowded), names, None if place.superseded else traces)
+
+
+def _names_of(traces: Traces) -> Iterable[tuple[str, int]]:
+    """Every fingerprint of a run's images, with their rows."""
+    yield from traces.others.items()
+    yield from ((name, row) for row, name in enumerate(traces.names))
+
+
+def _names_asked(latent: torch.Tensor) -> Iterable[tuple[str, ...]]:
+    """For each image of a latent, the fingerprints that it may have been kept under."""
+    return zip(*fingerprints_kept(latent), strict=True)

@@ -1,0 +1,77 @@
+"""Filter Heads: only the heads of a part of the network, and combinations of choices."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ...hrv.heads import filter as head_filter
+from ...hrv.heads.filter import ALL, COMBINATIONS, GRIDS
+from ...hrv.heads.layout import PARTS
+from ...hrv.recording.recording import NoRecording
+from ..node import Node
+from ..shown import shown
+from ..sockets import Attention, Heads
+
+
+class HRVFilterHeads(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HRVFilterHeads",
+            display_name="Filter Heads",
+            category="HRV",
+            description=(
+                "Narrows a choice of attention heads to a part of the network, a grid or head numbers, or combines two "
+                "choices. Without a choice to start from, it starts from all heads of the recorded model."
+            ),
+            inputs=[
+                Heads.Input("heads", optional=True, tooltip="The heads to filter, from Select Heads by Concept or another filter."),
+                Attention.Input(
+                    "attention", optional=True,
+                    tooltip="Instead of heads: from Record Attention, to start from all heads of that model.",
+                ),
+                io.Combo.Input(
+                    "part", options=[ALL, *PARTS], default=ALL,
+                    tooltip="Part of the network. input reads the picture in, middle sees it whole, output draws the details.",
+                ),
+                io.Combo.Input(
+                    "grid", options=list(GRIDS), default=ALL,
+                    tooltip="largest: only the heads with the finest maps. smaller: all but those.",
+                ),
+                io.String.Input(
+                    "indices", default="", placeholder="0-39, 100, 1240-",
+                    tooltip="Head numbers and ranges, as counted in the chart from top left, column by column. 1240- goes to "
+                    "the last head. Empty: all.",
+                ),
+                Heads.Input("other", optional=True, tooltip="A second choice of heads to combine the first with."),
+                io.Combo.Input(
+                    "combine", options=list(COMBINATIONS), default=COMBINATIONS[0], optional=True,
+                    tooltip="How to combine `heads` with `other`, before the conditions above are applied.",
+                ),
+            ],
+            outputs=[Heads.Output(display_name="heads", tooltip="For the `heads` input of Attention Heatmap.")],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(
+        cls, part, grid, indices, heads=None, attention=None, other=None, combine=COMBINATIONS[0]
+    ) -> io.NodeOutput:
+        heads = _start(heads, attention)
+        if other is not None:
+            heads = head_filter.combine(heads, other, combine)
+        heads = head_filter.filter_heads(heads, part, grid, indices)
+        return io.NodeOutput(heads, ui=shown(cls, text=f"{heads.label}: {head_filter.describe(heads)}"))
+
+
+def _start(heads, attention):
+    if heads is None and attention is None:
+        raise ValueError(
+            "Filter Heads has nothing to start from. Connect heads, or attention from Record Attention."
+        )
+    if attention is not None and attention.layout is None:
+        raise NoRecording(attention.problem)
+    if heads is None:
+        return head_filter.all_heads(attention.layout)
+    if attention is not None:
+        heads.check(attention.layout)
+    return heads

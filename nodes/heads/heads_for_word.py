@@ -1,0 +1,63 @@
+"""Select Heads for a Word: no vectors needed."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ...host.text.clip_trace import tokenize_text
+from ...hrv.heads.chart import head_chart
+from ...hrv.heads.filter import describe
+from ...hrv.maps.lookup import names_of
+from ...hrv.maps.pairing import warnings_of
+from ...hrv.relevance.heads_for_word import choose_heads
+from ..node import Node
+from ..shared_inputs import percent_input, prompt_text_input, typed
+from ..shown import shown
+from ..sockets import Attention, Heads
+
+
+class HRVAutoHeads(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HRVAutoHeads",
+            display_name="Select Heads for a Word",
+            category="HRV",
+            description=(
+                "Chooses the attention heads that found a word's thing best, from the recording alone: no head relevance "
+                "vectors are needed, so it works with every model that can be recorded. Heatmaps and masks of these heads are much "
+                "cleaner."
+            ),
+            search_aliases=["HRV", "auto heads", "best heads", "selective heatmap", "clean mask"],
+            inputs=[
+                Attention.Input("attention", tooltip="From Record Attention."),
+                io.Latent.Input(
+                    "latent", tooltip="Straight from the sampler. It tells which run the heads are chosen in."
+                ),
+                io.String.Input(
+                    "word", default="", placeholder="cat",
+                    tooltip="A word or phrase of the prompt that names a thing. cat#2 is the second cat.",
+                ),
+                percent_input("How many of all heads to take. Heads that agree better count more, so it changes little."),
+                prompt_text_input(),
+            ],
+            outputs=[
+                Heads.Output(display_name="heads", tooltip="For the `heads` input of Attention Heatmap, with the same word."),
+                io.Image.Output(display_name="chart", tooltip="Where the chosen heads sit in the network."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def validate_inputs(cls, word):
+        return typed(word, "Type a word of the prompt into `word`.")
+
+    @classmethod
+    def execute(cls, attention, latent, word, percent, prompt_text="") -> io.NodeOutput:
+        matches = attention.match(latent["samples"])
+        found = choose_heads(matches, word, percent, prompt_text, tokenize_text)
+        title = f"{found.heads.label}: {describe(found.heads)}"
+        chart = head_chart(found.heads, found.relevance, title)[None]
+        names = names_of(matches, prompt_text=prompt_text, tokenize=tokenize_text)
+        return io.NodeOutput(
+            found.heads, chart, ui=shown(cls, chart, title, warnings_of(matches), hrv_words=names)
+        )

@@ -1,0 +1,62 @@
+"""Select Heads by Concept: the attention heads that care most about a concept."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ...hrv.heads.chart import head_chart
+from ...hrv.heads.filter import describe
+from ...hrv.relevance.vectors import ORDERS, WEIGHTINGS
+from ..concept_input import concept_input
+from ..node import Node
+from ..shared_inputs import percent_input, typed
+from ..shown import shown
+from ..sockets import Heads, Vectors
+
+
+class HRVSelectHeads(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HRVSelectHeads",
+            display_name="Select Heads by Concept",
+            category="HRV",
+            description=(
+                "Chooses the attention heads that care most about a concept: an animal, a colour, a material. For clean masks take "
+                "vectors that were built by agreement, and `weighting` balanced."
+            ),
+            search_aliases=["HRV", "head relevance", "concept heads", "selective heatmap"],
+            inputs=[
+                Vectors.Input("vectors", tooltip="From Load Head Relevance; they must be made for your kind of model."),
+                concept_input(
+                    "concept", tooltip="What the word that you look at is about: Animals for a dog, Color for red."
+                ),
+                percent_input("How many of all heads to take. 23 % worked best in the paper; 100 % is DAAM."),
+                io.Combo.Input(
+                    "order", options=list(ORDERS), default=ORDERS[0],
+                    tooltip="most relevant: the heads that care most. least relevant: those that care least, to compare.",
+                ),
+                io.Combo.Input(
+                    "weighting", options=list(WEIGHTINGS), default=WEIGHTINGS[0],
+                    tooltip=(
+                        "equal: the plain mean, in which a few heads that look hard at the word decide. relevance: heads count by how "
+                        "much they care. balanced: all chosen heads have a say, which makes cleaner masks on the demo model."
+                    ),
+                ),
+            ],
+            outputs=[
+                Heads.Output(display_name="heads", tooltip="For the `heads` input of Attention Heatmap."),
+                io.Image.Output(display_name="chart", tooltip="Where the chosen heads sit in the network."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def validate_inputs(cls, concept):
+        return typed(concept, "Choose a concept.")
+
+    @classmethod
+    def execute(cls, vectors, concept, percent, order, weighting) -> io.NodeOutput:
+        heads = vectors.select(concept, percent, order, weighting)
+        title = f"{heads.label}: {describe(heads)}"
+        chart = head_chart(heads, vectors.of(concept), title)[None]
+        return io.NodeOutput(heads, chart, ui=shown(cls, chart, title))
