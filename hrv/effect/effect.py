@@ -1,0 +1,57 @@
+"""What a word did, by cause: how far the model's estimate moves when the word is left out of the text.
+
+    D_s(c)     what the model makes of the latent x_s that the sampler held in evaluation s, given the conditioning c (latent units)
+    c ∖ w      the same conditioning, its text encoded without the word w
+    e_s(w)   = mean over pixels of Σ_channels (D_s(c) − D_s(c ∖ w))²
+    share(w) = Π_s ( e_s(w) / e_s(whole) )^(1/S),    whole: the text left out altogether
+
+docs/formulas.md, "What each word did". Related: Kong et al. 2023 (arXiv 2310.07972), which noises the finished image anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+NOTHING = 1e-12  # of the whole text's effect: below it a difference is rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """names: what was left out, one by one. shares: float64 (name,), of the whole text's effect, 0 … 1 and, where words work
+    against each other, beyond. maps: float32 (name, height, width), where the change falls, in shares of the whole text's mean.
+    whole: the whole text's effect, in latent units squared."""
+
+    names: tuple[str, ...]
+    shares: torch.Tensor
+    maps: torch.Tensor
+    whole: float
+
+
+def change(given: torch.Tensor, without: torch.Tensor) -> torch.Tensor:
+    """Σ over channels of the squared difference: (…, channel, height, width) → (…, height, width), float64."""
+    return (given.double() - without.double()).square().sum(-3)
+
+
+def effects(names: Sequence[str], changes: torch.Tensor, whole: torch.Tensor) -> Effects:
+    """changes: (moment, name, height, width); whole: (moment, height, width), both as `change` gives them.
+
+    Moments in which the whole text changed nothing have no say. Without any, all is zero.
+    """
+    totals = whole.mean((-2, -1))
+    speaks = totals > 0
+    if not bool(speaks.any()):
+        return Effects(tuple(names), torch.zeros(len(names)).double(), torch.zeros(changes.shape[1:]), 0.0)
+    relative = changes[speaks] / totals[speaks][:, None, None, None]
+    means = relative.mean((-2, -1))
+    shares = torch.where(means > NOTHING, means, 0.0).log().mean(0).exp()
+    return Effects(tuple(names), shares, relative.mean(0).float(), float(totals[speaks].log().mean().exp()))
+
+
+def moments_of(evaluations: int, wanted: int) -> list[int]:
+    """Which of a run's evaluations to ask, first to last: spread evenly over its first half, where an image is decided."""
+    half = max(1, (evaluations + 1) // 2)
+    wanted = max(1, min(wanted, half))
+    return sorted({round((number + 0.5) * half / wanted - 0.5) for number in range(wanted)})
