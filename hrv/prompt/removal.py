@@ -13,23 +13,24 @@ _CLOSE_EMBEDDING = re.compile(f"([{COMMAS}])({IDENTIFIER})")
 _BRACKET = re.compile(r"(?<!\\)[()]")
 
 
-def without(text: TypedText, parts: Sequence[Range], instead: str = "") -> str:
-    """The typed text in which these parts, words or tags, are left out, or stand in other words.
+def without(text: TypedText, runs: Sequence[Sequence[Range]], instead: str = "") -> str:
+    """The typed text in which these words are left out, or in which each run of words is put in other words.
 
     Weights and brackets of what is left stay as they are; a weight that is left with nothing to weigh goes with its word, and so
-    does the comma of a tag of which nothing is left. instead: typed in place of each part, with its weight.
+    does the comma of a tag of which nothing is left. instead: typed in place of each run's first word, with its weight.
     """
     typed = list(text.typed)
-    for start, stop in parts:
-        places = _typed_places(text, start, stop)
-        for place in places:
-            typed[place] = ""
-        if instead and places:
-            typed[places[0]] = instead
-        elif places:
-            _close_gap(typed, places[0], places[-1])
+    for run in runs:
+        for number, (start, stop) in enumerate(run):
+            places = _typed_places(text, start, stop)
+            for place in places:
+                typed[place] = ""
+            if instead and number == 0:
+                typed[places[0]] = instead
+            else:
+                _close_gap(typed, places[0], places[-1])
     left = "".join(typed)
-    return left if instead else _tidy(left, text.typed)
+    return _tidy(left, text.typed)
 
 
 def _typed_places(text: TypedText, start: int, stop: int) -> list[int]:

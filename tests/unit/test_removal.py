@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hrv_pack.hrv.effect.words import typed_words
 from hrv_pack.hrv.prompt.removal import without
 from hrv_pack.hrv.prompt.typed_text import parse
 
@@ -17,7 +18,7 @@ STAR = r"a (red star:1.3), 2girls, tracer_\(overwatch\), sand"
 
 def left(typed: str, name: str, kind: str = "words", instead: str = "") -> str:
     text = parse(typed)
-    return without(text, [part for part in getattr(text, kind) if text.name(part) == name], instead)
+    return without(text, [[part] for part in getattr(text, kind) if text.name(part) == name], instead)
 
 
 @pytest.mark.parametrize(
@@ -53,9 +54,24 @@ def test_what_is_left_has_all_other_words(kind):
     for typed in PROMPTS:
         text = parse(typed)
         for number, part in enumerate(getattr(text, kind)[:300]):
-            after = parse(without(text, [part]))
+            after = parse(without(text, [[part]]))
             names = [text.name(other) for other in getattr(text, kind)]
             del names[number]
             odd += [after.name(other) for other in getattr(after, kind)] != names
             total += 1
     assert total > 400 and odd <= 0.015 * total
+
+
+def test_words_of_several_texts():
+    words = typed_words(["a red star, sand", "good, a (red fish:1.2)", "a red star, sand"])
+    assert words.texts == ("a red star, sand", "good, a (red fish:1.2)")
+    assert [word.text for word in words.prompt.words()] == ["a", "red", "star", "sand", "good", "fish"]
+    red = words.prompt.find("red").columns
+    assert words.without(red) == {
+        "a red star, sand": "a star, sand",
+        "good, a (red fish:1.2)": "good, a (fish:1.2)",
+    }
+    star = words.prompt.find("red star").columns
+    assert words.without(star, "blue car")["a red star, sand"] == "a blue car, sand"
+    assert words.without(range(len(words.places))) == dict.fromkeys(words.texts, "")
+    assert typed_words([""]).prompt.words() == []
