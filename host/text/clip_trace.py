@@ -24,6 +24,7 @@ from ...hrv.prompt import END_ID, PAD, Prompt, Token, concatenate, parse_chunks
 from ...hrv.prompt.typed_text import IDENTIFIER, parse
 from ...hrv.runs.latents import fingerprints
 from ..facts.cancel import CANCELS
+from .typed_texts import TYPED, TypedTexts
 
 TAG = "hrv_prompt"
 SOURCE = "hrv_texts"
@@ -54,6 +55,7 @@ class TextRegistry:
     """Bounded memory of encoded texts: chunk fingerprint → tokens, token ids → text, vector → its name."""
 
     def __init__(self):
+        self.typed = TypedTexts()
         self._chunks: OrderedDict[str, tuple[Token, ...]] = OrderedDict()
         self._texts: OrderedDict[tuple, str] = OrderedDict()
         self._names: OrderedDict[str, str] = OrderedDict()
@@ -174,26 +176,29 @@ class _Tracing:
     def tokenize(self, text, *args, **kwargs):
         tokens = super().tokenize(text, *args, **kwargs)
         self._each(lambda registry: registry.note_text(text, tokens, super(_Tracing, self).tokenize))
+        self._each(lambda registry: registry.typed.note(text, tokens, kwargs))
         return tokens
 
     def encode_from_tokens(self, tokens, *args, **kwargs):
         out = super().encode_from_tokens(tokens, *args, **kwargs)
         embedding = out["cond"] if isinstance(out, dict) else out[0] if isinstance(out, tuple) else out
         prompt = self._note(tokens, [embedding])
-        if isinstance(out, dict) and prompt is not None:
-            out.update(self._keys(prompt))
+        if isinstance(out, dict):
+            out.update(self._keys(prompt, tokens))
         return out
 
     def encode_from_tokens_scheduled(self, tokens, *args, **kwargs):
         out = super().encode_from_tokens_scheduled(tokens, *args, **kwargs)
-        prompt = self._note(tokens, [embedding for embedding, _ in out])
-        if prompt is not None:
-            for _, values in out:
-                values.update(self._keys(prompt))
+        keys = self._keys(self._note(tokens, [embedding for embedding, _ in out]), tokens)
+        for _, values in out:
+            values.update(keys)
         return out
 
-    def _keys(self, prompt: Prompt) -> dict[str, Any]:
-        return {TAG: prompt, SOURCE: self.hrv_registries[0]}
+    def _keys(self, prompt: Prompt | None, tokens) -> dict[str, Any]:
+        """What leads from a conditioning back to its text."""
+        keys: dict[str, Any] = {} if prompt is None else {TAG: prompt, SOURCE: self.hrv_registries[0]}
+        typed = self.hrv_registries[0].typed.of(tokens)
+        return keys if typed is None else {**keys, TYPED: typed}
 
     def _note(self, tokens, embeddings: list[torch.Tensor]) -> Prompt | None:
         prompts = []
@@ -250,6 +255,15 @@ def _adopt(clip, registries: tuple[TextRegistry, ...]):
         clip.__class__ = _traced(type(clip))
     clip.hrv_registries = registries
     return clip
+
+
+def untraced(clip):
+    """A clone whose encodings are noted nowhere."""
+    clone = clip.clone()
+    if isinstance(clone, _Tracing):
+        clone.__class__ = type(clone).__mro__[2]
+        del clone.hrv_registries
+    return clone
 
 
 @functools.cache
