@@ -121,7 +121,7 @@ def test_the_line_below_says_that_maps_are_still_read(page):
     page.evaluate(OPEN, [MODULE, payload()])
     answer(page)
     page.mouse.move(700, 700)
-    assert "still reading the recording" in status(page)
+    assert "still loading the recording" in status(page)
     while not page.evaluate("view.set.complete"):
         answer(page)
     assert "all 72 heads (DAAM)" in status(page)
