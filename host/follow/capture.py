@@ -17,7 +17,7 @@ from ...hrv.relevance.votes import VoteCounter
 from ..facts.cancel import CANCELS
 from ..facts.layers import layout_of_model
 from ..facts.rows import NEGATIVE, POSITIVE, Chunk, Conditionings, guidance_of, is_limited
-from .following import Following, cause_of
+from .base.following import Following, cause_of
 from .recorded_rows import Entries, Row
 from .steered_sampling import recorded_factors
 

@@ -12,7 +12,7 @@ from ...hrv.heads.layout import Block
 from ...hrv.steer.factors import scale_values
 from ...hrv.steer.prompt_edit import Alignment, split_values
 from ..facts.layers import attend, has_foreign_forward
-from .following import Following
+from .base.following import Following
 from .replay import Attention, Kind, Taken, with_entries
 
 

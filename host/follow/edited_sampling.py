@@ -11,9 +11,9 @@ from ...hrv.steer.prompt_edit import Alignment, align, keep_outside
 from ...hrv.steer.source_run import Frame, Moments, SourceRun
 from ..facts.rows import POSITIVE, Chunk, Conditionings, Owner
 from ..text.clip_trace import find_prompt, registries_of
+from .base.following import NOT_FOLLOWED, Following, why_unknown
 from .edit_messages import OTHER_MODEL, OTHER_SIZE, OTHER_START, OTHER_STEPS, UNKNOWN_WORDS
 from .edited_layers import EditedLayers, EditedRows
-from .following import NOT_FOLLOWED, Following, why_unknown
 from .replay import Kind, Taken, replay
 
 SAME_MODEL = 0.02

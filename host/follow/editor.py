@@ -20,12 +20,12 @@ import torch
 from ...hrv.steer.factors import Steering
 from ...hrv.steer.source_run import RunMemory, SourceRun
 from ..facts.rows import go_innermost
+from .base.following import ran_out_of_memory
+from .base.wrapping import DIFFUSION_MODEL, Wrapping, layout_or_reason
 from .edited_sampling import EditedSampling
-from .following import ran_out_of_memory
 from .recorder import Recorder
 from .rememberer import Rememberer
 from .steerer import Steerer
-from .wrapping import DIFFUSION_MODEL, Wrapping, layout_or_reason
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from ...hrv.steer.attend_excite import Excitement, neglect, small_grid, weighted
 from ...hrv.steer.factors import missing_words
 from ..facts.rows import Chunk, is_limited
 from ..text.clip_trace import TextRegistry
+from .base.following import NOT_FOLLOWED, Following, ran_out_of_memory
+from .base.wrapping import CALC_COND_BATCH, DIFFUSION_MODEL
 from .editor import Editor
-from .following import NOT_FOLLOWED, Following, ran_out_of_memory
 from .gradients import DIFFERENTIABLE_ATTENTION, Reached, differentiable, until_layer
 from .recorder import Recorder
 from .rememberer import Rememberer
-from .wrapping import CALC_COND_BATCH, DIFFUSION_MODEL
 
 UNKNOWN_WORDS = (
     "Nothing was excited in a prompt whose words are not known. If its text node's CLIP comes neither from Record Attention nor "

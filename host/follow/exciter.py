@@ -24,9 +24,9 @@ import torch
 from ...hrv.heads.layout import Layout
 from ...hrv.steer.attend_excite import Excitement, grids_of, weights_on
 from ..text.clip_trace import TextRegistry, trace
+from .base.wrapping import Wrapping, layout_or_reason
 from .excited_sampling import ExcitedSampling
 from .gradients import levels_of
-from .wrapping import Wrapping, layout_or_reason
 
 
 def excite(model, clip, excitement: Excitement):

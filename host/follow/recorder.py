@@ -25,9 +25,9 @@ from ...hrv.relevance.votes import VoteCounter
 from ..facts.cancel import CANCELS
 from ..facts.sampler_call import SamplerCall
 from ..text.clip_trace import TextRegistry, trace
+from .base.following import cause_of, ran_out_of_memory
+from .base.wrapping import Wrapping, layout_or_reason
 from .capture import Capture
-from .following import cause_of, ran_out_of_memory
-from .wrapping import Wrapping, layout_or_reason
 
 
 class VoteKeeper(Protocol):

@@ -21,8 +21,8 @@ from ...hrv.steer.source_run import Frame, Moment, Moments, RunMemory, SourceRun
 from ..facts.rows import POSITIVE, Chunk, Conditionings
 from ..facts.sampler_call import SamplerCall
 from ..text.clip_trace import TextRegistry, find_prompt, registries_of, trace
-from .following import Following
-from .wrapping import Wrapping, layout_or_reason
+from .base.following import Following
+from .base.wrapping import Wrapping, layout_or_reason
 
 
 def remember(model, clip, memory_limit: int):

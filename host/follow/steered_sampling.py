@@ -13,7 +13,7 @@ from ...hrv.prompt import Prompt
 from ...hrv.steer.factors import Steering, TokenFactors, missing_words, scale_values, token_factors
 from ..facts.rows import POSITIVE, Owner, is_limited
 from ..text.clip_trace import TextRegistry
-from .following import NOT_FOLLOWED, Following
+from .base.following import NOT_FOLLOWED, Following
 
 STEERED_ROWS = "hrv_steered_rows"
 """Where transformer_options hold the `SteeredRows` of a call, for a recorder that wants them."""

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from ...hrv.heads.layout import Layout
 from ...hrv.steer.factors import Steering
 from ..text.clip_trace import TextRegistry, trace
+from .base.wrapping import Wrapping, layout_or_reason
 from .steered_sampling import SteeredSampling
-from .wrapping import Wrapping, layout_or_reason
 
 
 def steer(model, clip, steering: Steering):

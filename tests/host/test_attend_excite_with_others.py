@@ -13,8 +13,9 @@ from comfy_extras import nodes_pag
 from excite_rig import FIRST, complaints, draw, excited, shift_of, shifts
 from stand_ins import replaced, wrapped
 
-from hrv_pack.host.follow import excited_sampling, following
+from hrv_pack.host.follow import excited_sampling
 from hrv_pack.host.follow import exciter as attend_excite
+from hrv_pack.host.follow.base import following
 from hrv_pack.host.follow.gradients import NormalTensors
 
 WRAPPERS = comfy.patcher_extension.WrappersMP

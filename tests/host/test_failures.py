@@ -8,7 +8,8 @@ import rig
 import torch
 
 from hrv_pack.host.facts import sampler_call
-from hrv_pack.host.follow import capture, wrapping
+from hrv_pack.host.follow import capture
+from hrv_pack.host.follow.base import wrapping
 from hrv_pack.hrv.recording.recording import NoRecording
 from hrv_pack.hrv.recording.sums import Accumulator
 

@@ -14,7 +14,8 @@ from comfy_extras import nodes_pag, nodes_torch_compile
 from test_other_packs import image_attention, replaced
 from test_ways_attention import node
 
-from hrv_pack.host.follow import following, steered_sampling
+from hrv_pack.host.follow import steered_sampling
+from hrv_pack.host.follow.base import following
 from hrv_pack.host.follow.steerer import steer
 
 attention = comfy.ldm.modules.attention

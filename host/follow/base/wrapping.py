@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import comfy.patcher_extension
 import torch
 
-from ...hrv.heads.layout import Layout
-from ..facts.layers import UnsupportedModel, is_compiled, layout_of_model
-from ..facts.rows import go_innermost
-from ..facts.sampler_call import SamplerCall
-from ..page import log
+from ....hrv.heads.layout import Layout
+from ...facts.layers import UnsupportedModel, is_compiled, layout_of_model
+from ...facts.rows import go_innermost
+from ...facts.sampler_call import SamplerCall
+from ...page import log
 from .following import Following, begun
 
 OUTER_SAMPLE = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE

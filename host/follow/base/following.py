@@ -11,14 +11,14 @@ from typing import Any, ClassVar, TypeVar
 
 import torch
 
-from ...hrv.heads.layout import Layout
-from ...hrv.prompt import Prompt
-from ...hrv.recording.absence import ZEROED
-from ..facts.cancel import CANCELS
-from ..facts.layers import attend, cross_attention_layers, has_foreign_forward
-from ..facts.rows import POSITIVE, Chunk, Conditionings, Owner, chunks_of, is_zeroed
-from ..page import log
-from ..text.clip_trace import TextRegistry, find_prompt, registries_of
+from ....hrv.heads.layout import Layout
+from ....hrv.prompt import Prompt
+from ....hrv.recording.absence import ZEROED
+from ...facts.cancel import CANCELS
+from ...facts.layers import attend, cross_attention_layers, has_foreign_forward
+from ...facts.rows import POSITIVE, Chunk, Conditionings, Owner, chunks_of, is_zeroed
+from ...page import log
+from ...text.clip_trace import TextRegistry, find_prompt, registries_of
 
 OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
 
