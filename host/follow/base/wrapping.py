@@ -1,57 +1,56 @@
-"""What recording, remembering, steering, editing and exciting have in common: wrappers on a clone of the model, all under one
-key, which follow one sampling at a time."""
+"""Wrappers on a clone of a model, all under one key, that follow one sampling at a time and change nothing by themselves:
+
+    OUTER_SAMPLE     one sampling, from the guider's conditionings to the latents that come out
+    PREDICT_NOISE    one evaluation of the model by the sampler
+    CALC_COND_BATCH  the lists of conditionings that the rows of the batch belong to
+    DIFFUSION_MODEL  one call of the UNet: a follower may hand it a copy of transformer_options
+
+They call the hooks of a `Following`, and only those are put on whose hooks the follower has. A kind of wrapper for other models
+is a line in HOOKS and a method here. Whatever goes wrong in a follower ends the following, never the sampling.
+"""
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import comfy.patcher_extension
 import torch
 
-from ....hrv.heads.layout import Layout
-from ...facts.layers import UnsupportedModel, is_compiled, layout_of_model
+from ...facts.cancel import CANCELS
 from ...facts.rows import go_innermost
 from ...facts.sampler_call import SamplerCall
 from ...page import log
-from .following import Following, begun
+from .calls import Evaluation, UnetCall
+from .errors import cause_of
+from .following import Following
 
 OUTER_SAMPLE = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
 PREDICT_NOISE = comfy.patcher_extension.WrappersMP.PREDICT_NOISE
 CALC_COND_BATCH = comfy.patcher_extension.WrappersMP.CALC_COND_BATCH
 DIFFUSION_MODEL = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
-COMPILED = (
-    "This model is compiled (TorchCompileModel and the like), and a compiled model does not show what its single layers do, so "
-    "this sampling was not {done}. Bypass the node that compiles to have it {done}."
-)
-KINDS = (OUTER_SAMPLE, PREDICT_NOISE, CALC_COND_BATCH, DIFFUSION_MODEL)
-
-
-def layout_or_reason(model, consequence: str) -> tuple[Layout | None, str]:
-    """(layout, ""), or (None, why not) for a model that has no cross-attention of this kind. The log and the node then say so,
-    and what becomes of the picture: it is made all the same."""
-    try:
-        return layout_of_model(model), ""
-    except UnsupportedModel as error:
-        log.warn(f"{error} {consequence}")
-        log.tell(log.node_running(), [f"{error} {consequence}"])
-        return None, str(error)
+HOOKS: dict[str, tuple[str, ...]] = {
+    OUTER_SAMPLE: (),
+    PREDICT_NOISE: ("before_evaluation", "after_evaluation"),
+    CALC_COND_BATCH: ("evaluated",),
+    DIFFUSION_MODEL: ("in_unet",),
+}
+"""Kind of wrapper → the hooks that it is put on for; none: always. Its method is `_` and the kind."""
 
 
 class Wrapping(ABC):
     """Follows one sampling at a time with what `new_sampling` makes, in `sampling`; None between samplings and where the
     following did not begin. A sampling inside another is followed by itself, and then the outer one again.
-
-    A method `_predict_noise` or `_diffusion_model` of a subclass is its wrapper of that kind. Whatever goes wrong ends the
-    following, never the sampling.
     """
 
     key: ClassVar[str]
     follower: ClassVar[type[Following]]
-    reads: ClassVar[str] = "reading the prompts"  # what is done first, for warnings
-    knows_latents: ClassVar[bool] = (
-        False  # whether it will be asked for what the sampling's latents are known by
-    )
+    stays_outside: ClassVar[tuple[str, ...]] = ()
+    """Keys of those of ours whose wrappers of the UNet are to run inside this one's."""
+    knows_latents: ClassVar[bool] = False
+    """Whether it will be asked for what the sampling's latents are known by."""
 
     def __init__(self):
         self.sampling: Any = None
@@ -65,14 +64,12 @@ class Wrapping(ABC):
     def new_sampling(self) -> Following:
         """May raise: the sampling is then not followed."""
 
-    def put_in_order(self, model_options: dict[str, Any]) -> None:
-        """Where our wrappers stand among others, in this sampling's own options."""
-        go_innermost(model_options, self.key)
-
     def look_back(self, sampling: Any, samples: torch.Tensor, call: SamplerCall) -> None:
         """The sampling is done. Not called after an error or a cancel."""
-        with sampling.guarded("looking back"):
+        with sampling.guarded(sampling.at["close"]):
             sampling.close()
+
+    # -- on and off a model -----------------------------------------------------------------------------------
 
     @classmethod
     def of(cls, model):
@@ -83,20 +80,39 @@ class Wrapping(ABC):
     @classmethod
     def take_off(cls, model) -> None:
         """Removes the wrappers from a ModelPatcher that is ours alone."""
-        for kind in KINDS:
+        for kind in HOOKS:
             model.remove_wrappers_with_key(kind, cls.key)
 
     def put_on(self, model) -> None:
         """Adds the wrappers to a ModelPatcher that is ours alone."""
-        for kind in KINDS:
-            wrapper = getattr(self, f"_{kind}", None)
-            if wrapper is not None:
-                model.add_wrapper_with_key(kind, self.key, wrapper)
+        for kind in self._kinds():
+            model.add_wrapper_with_key(kind, self.key, getattr(self, f"_{kind}"))
+
+    @classmethod
+    def _kinds(cls) -> list[str]:
+        """The kinds of wrapper whose hooks the follower has."""
+
+        def has(hook: str) -> bool:
+            return getattr(cls.follower, hook) is not getattr(Following, hook)
+
+        return [kind for kind, hooks in HOOKS.items() if not hooks or any(map(has, hooks))]
+
+    def _put_in_order(self, model_options: dict[str, Any]) -> None:
+        """Where our wrapper of the UNet stands, in this sampling's own options: inside those of other packs, so that it sees what
+        they have put into transformer_options, and outside those of ours that `stays_outside` names."""
+        if DIFFUSION_MODEL not in self._kinds():
+            return
+        go_innermost(model_options, self.key)
+        inner = model_options["transformer_options"]["wrappers"][DIFFUSION_MODEL]
+        for key in [key for key in inner if key in self.stays_outside]:
+            go_innermost(model_options, key)
+
+    # -- the wrappers -----------------------------------------------------------------------------------------
 
     def _outer_sample(self, executor, *args, **kwargs):
         sampling, call = begun(self.new_sampling, self.follower.doing), None
         if sampling is not None:
-            with sampling.guarded(self.reads):
+            with sampling.guarded(sampling.at["open"]):
                 call = self._open(sampling, executor.class_obj, args, kwargs)
                 args, kwargs = call.args, call.kwargs
         around = self.sampling  # another node may sample within a step of a sampling
@@ -116,16 +132,51 @@ class Wrapping(ABC):
         call = SamplerCall(guider, args, kwargs)
         if self.knows_latents:
             call.watch()
-        with sampling.guarded(self.reads):
-            if is_compiled(guider.model_patcher):
-                sampling.end(COMPILED.format(done=sampling.done))
+        with sampling.guarded(sampling.at["open"]):
+            refusal = sampling.refusal(guider)
+            if refusal:
+                sampling.end(refusal)
             else:
                 sampling.open(guider)
-                self.put_in_order(guider.model_options)
+                self._put_in_order(guider.model_options)
         return call
+
+    def _predict_noise(self, executor, x, timestep, model_options=None, *args, **kwargs):
+        options = {} if model_options is None else model_options
+        evaluation, sampling = Evaluation(executor.class_obj, x, timestep, options), self.sampling
+        if sampling is not None and not sampling.failed:
+            with sampling.guarded(sampling.at["before_evaluation"]):
+                sampling.before_evaluation(evaluation)
+        denoised = executor(evaluation.x, timestep, options, *args, **kwargs)
+        if sampling is not None and not sampling.failed:
+            with sampling.guarded(sampling.at["after_evaluation"]):
+                denoised = sampling.after_evaluation(evaluation, denoised)
+        return denoised
 
     def _calc_cond_batch(self, executor, model, conds, x_in, *args, **kwargs):
         if self.sampling is None:
             return executor(model, conds, x_in, *args, **kwargs)
         with self.sampling.evaluated(conds, tuple(x_in.shape[-2:])):
             return executor(model, conds, x_in, *args, **kwargs)
+
+    def _diffusion_model(
+        self, executor, x, timesteps, context=None, y=None, control=None, transformer_options=None, **kwargs
+    ):
+        options = {} if transformer_options is None else transformer_options
+        call = UnetCall(
+            executor, x, timesteps, context=context, y=y, control=control, options=options, more=kwargs
+        )
+        return call.go_on() if self.sampling is None else self.sampling.in_unet(call)
+
+
+def begun(make: Callable[[], Following], doing: str) -> Following | None:
+    """What `make` makes to follow a sampling with; None, with a warning, when it fails: the sampling then goes its way."""
+    try:
+        return make()
+    except CANCELS:
+        raise
+    except Exception as error:
+        logging.warning(
+            "[HRV] %s did not begin (%s). The picture is made without it.", doing, cause_of(error)
+        )
+        return None
