@@ -26,6 +26,10 @@ Change = Callable[[LayerCall], None]
 class FollowingLayers(FollowingPrompts):
     """Follows the layers in one sampling. A follower overrides `options_for`, and `after_call` if it counts."""
 
+    at = FollowingPrompts.at | {
+        "options_for": "matching rows with prompts",
+        "after_call": "counting evaluations",
+    }
     holds_memory: ClassVar[bool] = False
     """Whether what it holds may fill the memory: a UNet that runs out of it then runs once more without."""
 
