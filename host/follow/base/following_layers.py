@@ -66,7 +66,7 @@ class FollowingLayers(FollowingPrompts):
                 raise
             self.abandon("the model was running", error)
         else:
-            if call.noted is not None:
+            if call.noted is not None and not self.failed:
                 with self.guarded(self.at["after_call"]):
                     self.after_call(call, output)
             return output
