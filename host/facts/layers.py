@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import comfy.ldm.modules.attention
 import comfy.patcher_extension
 import torch
 from comfy.ldm.modules.attention import BasicTransformerBlock, CrossAttention
@@ -120,11 +119,6 @@ def _original(patcher) -> Patches:
     return getattr(patcher, "object_patches_backup", AS_IT_LIES)
 
 
-def has_foreign_forward(layer: CrossAttention) -> bool:
-    """Whether another pack has put its own `forward` on the layer. A replacement of ours would silence it."""
-    return layer.forward.__module__ != CrossAttention.__module__
-
-
 def is_compiled(patcher) -> bool:
     """Whether torch.compile acts on the UNet that a ModelPatcher will have sampled, or on parts of it.
 
@@ -153,26 +147,3 @@ def _modules(module, path: str, patches: Patches) -> Iterator[torch.nn.Module]:
 def _uncompiled(module):
     """The module that torch.compile was given."""
     return getattr(module, "_orig_mod", module)
-
-
-def attend(
-    occupant,
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    extra_options: dict[str, Any],
-    options: dict[str, Any],
-) -> torch.Tensor:
-    """What the layer would do without our entry: the replacement that was there before (`occupant`), or the host's
-    attention. q, k, v: (row, pixel or token, heads · d); options: the UNet's transformer_options."""
-    if occupant is not None:
-        return occupant(q, k, v, extra_options)
-    # looked up now, as CrossAttention.forward does: other packs put their own in its place
-    return comfy.ldm.modules.attention.optimized_attention(
-        q,
-        k,
-        v,
-        extra_options["n_heads"],
-        attn_precision=extra_options["attn_precision"],
-        transformer_options={**options, **extra_options},
-    )
