@@ -12,26 +12,25 @@ from comfy.sd import CLIP, VAE
 
 from . import paths
 
-UNET_PREFIX, TEXT_PREFIX, VAE_PREFIX = "model.diffusion_model.", "text_encoders.", "first_stage_model."
-"""How the names of a checkpoint's tensors begin."""
 CLIP_ENCODERS = ("clip_l", "clip_g")
 VOCABULARY = 49408
 """Tokens that CLIP knows."""
 
 
-def sdxl_model(tensors: dict[str, torch.Tensor], config: dict) -> ModelPatcher:
-    """config: of the UNet. “v_pred” and “ztsnr” among the tensors make it a v-prediction model with zero terminal signal."""
+def sdxl_model(tensors: dict[str, torch.Tensor], prefix: str, config: dict) -> ModelPatcher:
+    """prefix: of the names of the UNet's tensors. config: of the UNet. “v_pred” and “ztsnr” among the tensors make it a v-prediction
+    model with zero terminal signal."""
     model_config = comfy.supported_models.SDXL(config)
     # the constructor puts SDXL's 64 back; other models' heads may be narrower
     model_config.unet_config["num_head_channels"] = config["num_head_channels"]
-    weights = {name: t for name, t in tensors.items() if name.startswith(UNET_PREFIX)}
+    weights = {name: t for name, t in tensors.items() if name.startswith(prefix)}
     count = sum(t.numel() for t in weights.values())
     device = management.get_torch_device()
     dtypes = model_config.supported_inference_dtypes
     dtype = management.unet_dtype(model_params=count, supported_dtypes=dtypes, weight_dtype=torch.float16)
     model_config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, device, dtypes))
-    model = model_config.get_model(tensors, UNET_PREFIX)
-    model.load_model_weights({name: t.to(dtype) for name, t in weights.items()}, UNET_PREFIX)
+    model = model_config.get_model(tensors, prefix)
+    model.load_model_weights({name: t.to(dtype) for name, t in weights.items()}, prefix)
     return ModelPatcher(model, load_device=device, offload_device=management.unet_offload_device())
 
 

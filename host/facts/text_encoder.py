@@ -16,6 +16,8 @@ CHUNK = 77
 """Tokens that the encoder is given at a time; each chunk of a long prompt is encoded on its own."""
 ENCODERS = ("l", "g", "h")
 """Keys of tokens, for the encoders of SD1 and SDXL, of SDXL, and of SD2."""
+METHODS = ("clone", "tokenize", "encode_from_tokens", "encode_from_tokens_scheduled")
+"""Of a CLIP: those that a class of ours may stand around."""
 COND = "cond"
 """Where the embedding lies when the encoder gives a dict."""
 

@@ -1,6 +1,6 @@
 """Wrappers around what ComfyUI does while it samples: their kinds, and what each is called with after the executor.
 
-executor(…) goes on; `executor.original` is what is wrapped, and `executor.class_obj` whose it is: the guider, or the UNet.
+executor(…) goes on with what is wrapped, be it another wrapper.
 """
 
 from __future__ import annotations
@@ -21,9 +21,24 @@ TORCH_COMPILE = "torch.compile"
 """The key of the APPLY_MODEL wrapper that ComfyUI compiles a model with."""
 
 
+def owner_of(executor):
+    """Whose it is that is wrapped: the guider, or the UNet."""
+    return executor.class_obj
+
+
+def unwrapped(executor):
+    """What is wrapped, without the wrappers of any pack."""
+    return executor.original
+
+
 def has(patcher, kind: str, key: str) -> bool:
     """Whether a ModelPatcher has a wrapper of this kind under this key."""
     return bool(patcher.get_wrappers(kind, key))
+
+
+def first(patcher, kind: str, key: str):
+    """The first wrapper of this kind under this key; None if there is none."""
+    return next(iter(patcher.get_wrappers(kind, key)), None)
 
 
 def add(patcher, kind: str, key: str, wrapper) -> None:

@@ -12,11 +12,12 @@ import torch
 from safetensors import safe_open
 
 from ..facts import checkpoint, paths
-from ..facts.checkpoint import CLIP_ENCODERS, TEXT_PREFIX, UNET_PREFIX, VAE_PREFIX, VOCABULARY
+from ..facts.checkpoint import CLIP_ENCODERS, VOCABULARY
 
 PATH = paths.DATA / "demo" / "demo_checkpoint.safetensors"
 FORMAT = "hrv_demo_checkpoint"
 FORMAT_VERSION = "1"
+UNET_PREFIX, TEXT_PREFIX, VAE_PREFIX = "model.diffusion_model.", "text_encoders.", "first_stage_model."
 
 
 def load(path: Path = PATH) -> tuple[checkpoint.ModelPatcher, checkpoint.CLIP, checkpoint.VAE]:
@@ -30,7 +31,7 @@ def load(path: Path = PATH) -> tuple[checkpoint.ModelPatcher, checkpoint.CLIP, c
         text |= _text_weights(tensors, encoder, config["text"])
     vae = _without_prefix(tensors, VAE_PREFIX, torch.float32)
     return (
-        checkpoint.sdxl_model(tensors, config["unet"]),
+        checkpoint.sdxl_model(tensors, UNET_PREFIX, config["unet"]),
         checkpoint.sdxl_clip(text, config["text"]),
         checkpoint.vae(vae),
     )
