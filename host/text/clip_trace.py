@@ -163,7 +163,8 @@ class TextRegistry:
 
 
 class _Tracing:
-    """Mixed into a CLIP's own class: notes what is encoded, and stays with every further clone."""
+    """Mixed into a CLIP's own class: notes what is encoded, and stays with every further clone. Stands around `METHODS` of
+    facts/text_encoder.py, and no others."""
 
     hrv_registries: tuple[TextRegistry, ...] = ()
 

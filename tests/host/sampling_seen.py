@@ -78,9 +78,7 @@ def seen() -> Seen:
     model.set_model_attn2_replace(replacing(LAYER), *LAYER[:2], transformer_index=LAYER[2])
     model.set_model_attn2_replace(replacing(("middle", 0)), "middle", 0)
     model.set_model_attn1_replace(replacing("attn1"), *LAYER[:2])
-    model.set_model_output_block_patch(
-        lambda h, skip, to: (found.blocks.append(dict(to)), (h, skip))[1]
-    )
+    model.set_model_output_block_patch(lambda h, skip, to: (found.blocks.append(dict(to)), (h, skip))[1])
     height, width, y, x = (side * 8 for side in AREA)
     (area,) = nodes.ConditioningSetArea().append(models.conditioning(NARROW), width, height, x, y, 1.0)
     positive = [*models.conditioning(NARROW, seed=1), *area]
