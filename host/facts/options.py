@@ -42,6 +42,6 @@ ACTIVATIONS_SHAPE = "activations_shape"
 """(…, height, width) of the layer."""
 
 
-def occupant(replacements: Mapping[tuple, Any], key: tuple[str, int, int]) -> Any:
+def occupant_of(replacements: Mapping[tuple, Any], key: tuple[str, int, int]) -> Any:
     """What replaces the attention of the layer (part, block, transformer): a replacement of its own, or of its whole block."""
     return replacements.get(key, replacements.get(key[:2]))

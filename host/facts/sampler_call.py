@@ -29,6 +29,12 @@ class SamplerCall:
         return self.args[place] if place < len(self.args) else self.kwargs.get(name)
 
     @property
+    def start(self) -> tuple[Any, Any, Any]:
+        """(noise, latent, sigmas) that it begins with."""
+        noise, latent, _, sigmas = map(self.given, OUTER_SAMPLE_GIVEN[:4])
+        return noise, latent, sigmas
+
+    @property
     def highest_sigma(self) -> float:
         """Where the model's whole schedule begins."""
         return highest_sigma(patcher_of(self._guider))

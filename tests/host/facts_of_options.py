@@ -88,11 +88,11 @@ def activations_shape(comfy):
     assert tuple(seen().extra[options.ACTIVATIONS_SHAPE][-2:]) in ((16, 24), AREA[:2])
 
 
-@fact("options.occupant")
-def occupant(comfy):
+@fact("options.occupant_of")
+def occupant_of(comfy):
     """A replacement of a whole block is called for its layers, and one of a layer for that."""
     assert {LAYER, ("middle", 0)} <= seen().layers
-    assert options.occupant({("middle", 0): 1}, ("middle", 0, 0)) == options.occupant({LAYER: 1}, LAYER) == 1
+    assert options.occupant_of({("middle", 0): 1}, ("middle", 0, 0)) == options.occupant_of({LAYER: 1}, LAYER) == 1
 
 
 # -- conditionings ----------------------------------------------------------------------------------------------

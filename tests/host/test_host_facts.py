@@ -102,6 +102,35 @@ def test_a_fact_is_where_its_row_says(name):
             assert re.search(rf"\b{last}\b", place.read_text(encoding="utf-8")), f"{path} does not use it"
 
 
+NOT_YET = ("follow",)  # folders of host/ that still have literals of the host's
+OF_HOST = re.compile(
+    r"^\s*(?:import|from) (comfy(?!_api)\w*|folder_paths|latent_preview|server|nodes|execution)\b",
+    re.MULTILINE,
+)
+
+
+def literals() -> list[tuple[str, str]]:
+    """(fact, its value) of the names that stand for one key, kind or module of the host's."""
+    found = []
+    for name in constants():
+        module, _, inside = name.partition(".")
+        value = getattr(importlib.import_module(f"hrv_pack.host.facts.{module}"), inside)
+        if module in ("options", "conditionings", "wrappers", "network") and isinstance(value, str):
+            found.append((name, value))
+    return found
+
+
+def test_elsewhere_in_host_nothing_is_spelled_out():
+    for file in (ROOT / "host").rglob("*.py"):
+        folder = file.relative_to(ROOT / "host").parts[0]
+        if folder == "facts" or folder in NOT_YET:
+            continue
+        text = file.read_text(encoding="utf-8")
+        assert not OF_HOST.search(text), f"{file} imports {OF_HOST.search(text)[1]}"
+        for name, value in literals():
+            assert f'"{value}"' not in text, f"{file} has “{value}”, which is {name}"
+
+
 # -- every check can fail ---------------------------------------------------------------------------------------
 
 
