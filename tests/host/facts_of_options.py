@@ -92,7 +92,11 @@ def activations_shape(comfy):
 def occupant_of(comfy):
     """A replacement of a whole block is called for its layers, and one of a layer for that."""
     assert {LAYER, ("middle", 0)} <= seen().layers
-    assert options.occupant_of({("middle", 0): 1}, ("middle", 0, 0)) == options.occupant_of({LAYER: 1}, LAYER) == 1
+    assert (
+        options.occupant_of({("middle", 0): 1}, ("middle", 0, 0))
+        == options.occupant_of({LAYER: 1}, LAYER)
+        == 1
+    )
 
 
 # -- conditionings ----------------------------------------------------------------------------------------------
