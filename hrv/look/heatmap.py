@@ -14,10 +14,13 @@ import torch
 
 from ..draw.overlay import Caption, Strips, overlay, share
 from ..heads.selection import HeadSelection
+from ..maps.bicubic import resize
 from ..maps.lookup import find_word, heads_text, prompts_of, targets_of_unit
+from ..maps.mask import threshold_mask
+from ..maps.normalize import normalize_maps
 from ..maps.pairing import pair, warnings_of
 from ..maps.timeline import ONE_PART, recorded_parts, timeline_maps
-from ..maps.word_maps import Target, normalize_maps, resize, threshold_mask, word_maps
+from ..maps.word_maps import Target, word_maps
 from ..plural import counted
 from ..prompt import Prompt, WordNotFound, split_names
 from ..recording.recording import Entry, Match, Recording

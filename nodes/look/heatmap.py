@@ -11,7 +11,7 @@ from ...host.text.clip_trace import tokenize_text
 from ...hrv.draw.overlay import COLORMAPS
 from ...hrv.look.heatmap import Style, heatmaps
 from ...hrv.maps.lookup import names_of, notes_of
-from ...hrv.maps.word_maps import NORMALIZE
+from ...hrv.maps.normalize import NORMALIZE
 from ...hrv.prompt import UNITS
 from ..node import Node
 from ..shared_inputs import prompt_text_input

@@ -9,7 +9,7 @@ from editor import LENS_OF_PAGE, example
 
 from hrv_pack.hrv.draw.overlay import COLORMAPS, color_table
 from hrv_pack.hrv.look.lens import pack
-from hrv_pack.hrv.maps.word_maps import resize
+from hrv_pack.hrv.maps.bicubic import resize
 
 EXAMPLE = example("08")
 LENS = "HRVLens"
@@ -134,7 +134,7 @@ def test_a_pinned_word_that_left_the_prompt_is_crossed_out_and_the_rest_is_shown
     assert lens.run()["status"]["status_str"] == "success"
     lens.until("lens.frame.names.includes('red star')")
     crossed = lens.lens("lens.chips.items.filter((i) => i.absent).map((i) => i.element.title)")
-    assert crossed == ["“fox” is pinned, but not among the words of the last run. Click to unpin it."]
+    assert crossed == ["“fox” is pinned, but is not one of the words of the last run. Click to unpin it."]
     assert lens.lens("lens.shown().map((i) => lens.frame.names[i])") == ["fish", "red star"]
     assert "left out: “fox”" in lens.lens("lens.frames.payload.warnings[0]")
 
