@@ -20,7 +20,7 @@ InterruptProcessing = comfy.model_management.InterruptProcessingException
 
 # the guard itself, and what stands outside it and only calls the sampler
 GUARD = {
-    "begun", "guarded", "abandon", "warn", "free", "cause_of", "attend", "entry", "_outer_sample", "_predict_noise", "_calc_cond_batch",
+    "begun", "guarded", "abandon", "warn", "free", "cause_of", "attend", "optimized_attention", "entry", "_outer_sample", "_predict_noise", "_calc_cond_batch",
     "_diffusion_model", "evaluated", "look_back", "options_for", "<lambda>", "go_innermost", "helper", "watched",
 }  # fmt: skip
 OURS = (str(ROOT / "hrv") + os.sep, str(ROOT / "host") + os.sep)
