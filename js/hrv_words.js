@@ -2,6 +2,7 @@
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { EVENTS } from "./page/facts.js";
 import { addStyle, chain, fieldsOf, outputOf, settle } from "./page/node.js";
 import { closeGaps, mend } from "./page/saved.js";
 import { namesOf } from "./words/entries.js";
@@ -151,7 +152,7 @@ app.registerExtension({
   name: "HRV.Words",
 
   setup() {
-    api.addEventListener("graphChanged", refreshAll);
+    api.addEventListener(EVENTS.GRAPH_CHANGED, refreshAll);
   },
 
   nodeCreated(node) {

@@ -12,10 +12,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import comfy.model_management
-import comfy.sample
-import comfyui_version
-import latent_preview
 import torch
 
 from ...hrv.draw.line_chart import settling_chart
@@ -26,7 +22,10 @@ from ...hrv.relevance import building
 from ...hrv.relevance.building import BuildPlan
 from ...hrv.relevance.concepts import ConceptWords, parse_text
 from ...hrv.relevance.vectors import HeadRelevance
+from ...hrv.runs.latents import LATENT_PIXEL
+from ..facts import drawing
 from ..facts.layers import layout_of_model
+from ..facts.running import stop_if_cancelled
 from ..facts.weights_identity import weights_identity
 from ..follow.recorder import Recorder
 from ..page.progress import LongWork, say
@@ -147,18 +146,15 @@ class Builder:
     def _draw(self, key: str, positive, negative, work: LongWork, steps_before: int) -> None:
         plan, model = self.plan, self._model
         self.tally.begin(key)
-        latent = torch.zeros((1, 4, plan.height // 8, plan.width // 8))
-        latent = comfy.sample.fix_empty_latent_channels(model, latent)
-        noise = comfy.sample.prepare_noise(latent, building.noise_seed(plan.seed, key))
-        previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+        latent = torch.zeros((1, 4, plan.height // LATENT_PIXEL, plan.width // LATENT_PIXEL))
+        preview = drawing.previews(model)
 
-        def callback(step, x0, x, total_steps):
-            preview = previewer and previewer.decode_latent_to_preview_image("JPEG", x0)
-            work.step(steps_before + step + 1, preview)
+        def callback(step, shown, noisy, steps):
+            work.step(steps_before + step + 1, preview(shown))
 
-        comfy.sample.sample(
-            model, noise, plan.steps, plan.cfg, plan.sampler, plan.scheduler, positive, negative, latent,
-            callback=callback, disable_pbar=True, seed=building.noise_seed(plan.seed, key),
+        drawing.draw(
+            model, positive, negative, drawing.latent_for(model, latent), building.noise_seed(plan.seed, key),
+            steps=plan.steps, cfg=plan.cfg, sampler=plan.sampler, scheduler=plan.scheduler, callback=callback,
         )  # fmt: skip
         run = self._recorder.recording.runs[-1]
         if not self.tally.add(run):
@@ -176,7 +172,7 @@ class Builder:
                 yield number, key, positive, negative
 
     def _encode(self, prompt: str) -> list:
-        comfy.model_management.throw_exception_if_processing_interrupted()
+        stop_if_cancelled()
         return self.tally.clip.encode_from_tokens_scheduled(self.tally.clip.tokenize(prompt))
 
     def _line(self, steps: int, left: float | None) -> str:
@@ -214,7 +210,7 @@ class Builder:
 
 
 def _versions() -> dict[str, str]:
-    return {"comfyui": comfyui_version.__version__, "torch": torch.__version__}
+    return {"comfyui": drawing.VERSION, "torch": torch.__version__}
 
 
 def build(

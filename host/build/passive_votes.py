@@ -33,7 +33,9 @@ from ...hrv.relevance.vectors import HeadRelevance
 from ...hrv.relevance.votes import VoteCounter
 from ..facts import paths
 from ..facts.cancel import CANCELS
+from ..facts.guider import patcher_of
 from ..facts.layers import layout_of_model
+from ..facts.patcher import is_patched
 from ..facts.weights_identity import weights_identity
 from ..page import log
 from ..store import concept_store, vector_store
@@ -83,7 +85,7 @@ class PassiveVotes:
         self._networks: weakref.WeakKeyDictionary[VoteCounter, _Network] = weakref.WeakKeyDictionary()
 
     def begin(self, guider) -> VoteCounter:
-        model = guider.model_patcher
+        model = patcher_of(guider)
         counter = VoteCounter(layout_of_model(model), self._encoded, random.SystemRandom().getrandbits(63))
         counter.begin("")
         self._networks[counter] = _network(model)
@@ -117,7 +119,7 @@ def _network(model) -> _Network:
     """model: ModelPatcher."""
     if model.model not in _identities:
         _identities[model.model] = weights_identity(model)
-    return _Network(_identities[model.model], bool(model.patches))
+    return _Network(_identities[model.model], is_patched(model))
 
 
 def passive_votes(clip, concepts: str) -> PassiveVotes | None:

@@ -20,6 +20,7 @@ from aiohttp import web
 
 from ...hrv.look.lens import WORDS_AT_ONCE, LensGone
 from ...hrv.look.lens_shelf import LensShelf
+from ..facts import server
 
 MAPS = "/hrv/lens/maps"
 LONGEST_BODY = 16_384
@@ -41,12 +42,9 @@ class Refused(Exception):
 
 def register() -> None:
     """Adds the routes to the running ComfyUI; does nothing where there is no server, or they are there already."""
-    from server import PromptServer  # ComfyUI's; a test of the pure parts has none
-
-    server = getattr(PromptServer, "instance", None)
-    if server is None or any(getattr(route, "path", None) == MAPS for route in server.routes):
-        return
-    server.routes.post(MAPS)(lens_maps)
+    running = server.instance()
+    if running is not None and not server.has_route(running, MAPS):
+        server.add_post(running, MAPS, lens_maps)
 
 
 async def lens_maps(request: web.Request) -> web.Response:

@@ -17,18 +17,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import comfy.sd1_clip
 import torch
 
 from ...hrv.prompt import END_ID, PAD, Prompt, Token, concatenate, parse_chunks
 from ...hrv.prompt.typed_text import IDENTIFIER, parse
 from ...hrv.runs.latents import fingerprints
 from ..facts.cancel import CANCELS
+from ..facts.conditionings import CROSS_ATTN
+from ..facts.text_encoder import CHUNK, ENCODERS, embedding_of, piece_of, tokens_of
 
 TAG = "hrv_prompt"
 SOURCE = "hrv_texts"
-CHUNK = 77
-ENCODERS = ("l", "g", "h")
 KEPT = 1024
 GUESSES_KEPT = 64
 QUOTED = 80  # letters of a prompt in a message
@@ -95,7 +94,7 @@ class TextRegistry:
     def _parsed(self, tokens: dict[str, list], ids: tuple) -> Prompt | None:
         parsed = [
             replace(
-                parse_chunks(tokens[encoder], _piece, self._name_of, self._texts.get((encoder, known))),
+                parse_chunks(tokens[encoder], piece_of, self._name_of, self._texts.get((encoder, known))),
                 encoder=encoder,
             )
             for encoder, known in ids
@@ -121,7 +120,7 @@ class TextRegistry:
         By content where every chunk is known; else by the tag, if it has the right number of tokens; else
         what is known of it; else what was guessed. An embedding of zeros has no words.
         """
-        embedding, tag = cond.get("cross_attn"), cond.get(TAG)
+        embedding, tag = cond.get(CROSS_ATTN), cond.get(TAG)
         if embedding is None or embedding.ndim != 3 or not bool(embedding.any()):
             return None, None
         if len(embedding) > 1 and bool((embedding != embedding[:1]).any()):
@@ -146,8 +145,8 @@ class TextRegistry:
         unknown: dict[str, int] = {}
         for cond in conds:
             prompt, warning = self.prompt_of(cond)
-            if prompt is None and warning is None and cond.get("cross_attn") is not None:
-                embedding = cond["cross_attn"]
+            if prompt is None and warning is None and cond.get(CROSS_ATTN) is not None:
+                embedding = cond[CROSS_ATTN]
                 if embedding.ndim == 3 and bool(embedding.any()):
                     unknown[fingerprints(embedding[:1])[0]] = embedding.shape[1]
         for length in dict.fromkeys(unknown.values()):
@@ -164,7 +163,8 @@ class TextRegistry:
 
 
 class _Tracing:
-    """Mixed into a CLIP's own class: notes what is encoded, and stays with every further clone."""
+    """Mixed into a CLIP's own class: notes what is encoded, and stays with every further clone. Stands around `METHODS` of
+    facts/text_encoder.py, and no others."""
 
     hrv_registries: tuple[TextRegistry, ...] = ()
 
@@ -178,8 +178,7 @@ class _Tracing:
 
     def encode_from_tokens(self, tokens, *args, **kwargs):
         out = super().encode_from_tokens(tokens, *args, **kwargs)
-        embedding = out["cond"] if isinstance(out, dict) else out[0] if isinstance(out, tuple) else out
-        prompt = self._note(tokens, [embedding])
+        prompt = self._note(tokens, [embedding_of(out)])
         if isinstance(out, dict) and prompt is not None:
             out.update(self._keys(prompt))
         return out
@@ -242,7 +241,7 @@ def find_prompt(cond: dict[str, Any], registries: Sequence[TextRegistry]) -> tup
 
 def tokenize_text(text: str) -> Prompt:
     """Tokens of a text by CLIP's own tokenizer, for prompts whose encoding was not traced."""
-    return parse_chunks(_tokenizer().tokenize_with_weights(text), _piece, lambda vector: "embedding", text)
+    return parse_chunks(tokens_of(text), piece_of, lambda vector: "embedding", text)
 
 
 def _adopt(clip, registries: tuple[TextRegistry, ...]):
@@ -255,15 +254,6 @@ def _adopt(clip, registries: tuple[TextRegistry, ...]):
 @functools.cache
 def _traced(cls: type) -> type:
     return type("TracedCLIP", (_Tracing, cls), {})
-
-
-@functools.cache
-def _tokenizer() -> comfy.sd1_clip.SDTokenizer:
-    return comfy.sd1_clip.SDTokenizer()
-
-
-def _piece(token_id: int) -> str:
-    return _tokenizer().inv_vocab.get(token_id, "")
 
 
 def _short(prompt: Prompt) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import comfy.samplers
 from comfy_api.latest import io
 
 from ...host.build.building import build
+from ...host.facts.drawing import samplers, schedulers
 from ...hrv.relevance.building import METHODS
 from ..concept_input import concept_set_input
 from ..node import Node
@@ -62,11 +62,11 @@ class HRVBuildVectors(Node):
                     tooltip="Draw only the first so many prompts of the list; 0 draws all.",
                 ),
                 io.Combo.Input(
-                    "sampler_name", options=list(comfy.samplers.KSampler.SAMPLERS), default="euler", optional=True, advanced=True,
+                    "sampler_name", options=samplers(), default="euler", optional=True, advanced=True,
                     tooltip="The sampler that draws.",
                 ),
                 io.Combo.Input(
-                    "scheduler", options=list(comfy.samplers.KSampler.SCHEDULERS), default="normal", optional=True,
+                    "scheduler", options=schedulers(), default="normal", optional=True,
                     advanced=True, tooltip="The scheduler that draws.",
                 ),
                 io.String.Input(

@@ -195,6 +195,10 @@ def test_all_releases_can_be_asked_for():
 def test_essential_tests_are_there():
     args, rest = cli.parse(["test", "--essential", "--comfyui", "0.16.3", "-q"])
     assert args.essential and rest == ["-q"]
+    assert (
+        every_release.HOST_FACTS in every_release.ESSENTIAL
+        and (cli.ROOT / every_release.HOST_FACTS).is_file()
+    )
     files = [name for name in every_release.ESSENTIAL if not name.startswith("-")]
     assert len(files) > 5 and all((setup.ROOT / file).is_file() for file in files)
 
