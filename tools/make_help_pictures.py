@@ -159,8 +159,8 @@ def scale_heads(studio: Studio) -> None:
 def weakening(studio: Studio) -> None:
     """Chart and strip of example workflow 12, with fewer heads."""
     from hrv_pack.hrv.steer.weakening_run import weakening as collect
+    from hrv_pack.nodes.research.weakening import HRVHeadSweep
     from hrv_pack.nodes.steer.steering import HRVScaleHeads
-    from hrv_pack.nodes.steer.weakening import HRVHeadSweep
 
     sweep = HRVHeadSweep.execute(studio.vectors(), "Colours", FEW, "both").result
     images = []

@@ -6,8 +6,8 @@ from comfy_api.latest import io
 
 from ...host.store import attention_store
 from ...hrv.recording.summary import summary
+from ..inputs import filename_prefix_input
 from ..node import Node
-from ..shared_inputs import filename_prefix_input
 from ..shown import shown
 from ..sockets import Attention
 

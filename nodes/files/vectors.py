@@ -8,8 +8,8 @@ from ...host.page.progress import node_progress
 from ...host.store import vector_store
 from ...hrv.relevance.merging import merge
 from ...hrv.relevance.summary import summary
+from ..inputs import filename_prefix_input
 from ..node import Node
-from ..shared_inputs import filename_prefix_input
 from ..shown import shown
 from ..sockets import Vectors
 

@@ -7,8 +7,8 @@ from comfy_api.latest import io
 from ...host.text.clip_trace import tokenize_text
 from ...hrv.look.compare import compare
 from ...hrv.maps.lookup import names_of
+from ..inputs import percent_input, prompt_text_input, typed
 from ..node import Node
-from ..shared_inputs import percent_input, prompt_text_input, typed
 from ..shown import shown
 from ..sockets import Attention, Vectors
 

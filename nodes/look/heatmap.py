@@ -13,8 +13,8 @@ from ...hrv.look.heatmap import Style, heatmaps
 from ...hrv.maps.lookup import names_of, notes_of
 from ...hrv.maps.word_maps import NORMALIZE
 from ...hrv.prompt import UNITS
+from ..inputs import prompt_text_input
 from ..node import Node
-from ..shared_inputs import prompt_text_input
 from ..shown import shown
 from ..sockets import Attention, Heads
 

@@ -9,8 +9,8 @@ from ...host.text.clip_trace import tokenize_text
 from ...hrv.maps.lookup import notes_of
 from ...hrv.prompt import UNITS
 from ...hrv.report.report import report
+from ..inputs import prompt_text_input
 from ..node import Node
-from ..shared_inputs import prompt_text_input
 from ..shown import shown
 from ..sockets import Attention, Vectors
 

@@ -8,8 +8,8 @@ from ...hrv.heads.chart import head_chart
 from ...hrv.heads.filter import describe
 from ...hrv.relevance.vectors import ORDERS, WEIGHTINGS
 from ..concept_input import concept_input
+from ..inputs import percent_input, typed
 from ..node import Node
-from ..shared_inputs import percent_input, typed
 from ..shown import shown
 from ..sockets import Heads, Vectors
 

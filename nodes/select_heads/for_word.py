@@ -10,8 +10,8 @@ from ...hrv.heads.filter import describe
 from ...hrv.maps.lookup import names_of
 from ...hrv.maps.pairing import warnings_of
 from ...hrv.relevance.heads_for_word import choose_heads
+from ..inputs import percent_input, prompt_text_input, typed
 from ..node import Node
-from ..shared_inputs import percent_input, prompt_text_input, typed
 from ..shown import shown
 from ..sockets import Attention, Heads
 
