@@ -1,9 +1,10 @@
-"""The pack's nodes: one module per job of the user."""
+"""The pack's nodes: one folder for each entry of the menu, one module for each job of the user."""
 
 from .build.build_vectors import HRVBuildVectors
+from .build.merge_vectors import HRVMergeVectors
 from .files.attention_files import HRVLoadAttention, HRVSaveAttention
 from .files.demo_checkpoint import HRVDemoCheckpoint
-from .files.vectors import HRVLoadVectors, HRVMergeVectors, HRVSaveVectors
+from .files.vectors import HRVLoadVectors, HRVSaveVectors
 from .look.compare_concepts import HRVCompareConcepts
 from .look.heatmap import HRVHeatmap
 from .look.lens import HRVLens
@@ -20,30 +21,18 @@ from .steer.steering import HRVAdjustConcept, HRVScaleHeads, HRVStrengthenConcep
 
 
 def all_nodes() -> list[type]:
-    """Every node class, in the order of the node menu."""
-    return [
-        HRVRecordAttention,
-        HRVHeatmap,
-        HRVLens,
-        HRVPromptReport,
-        HRVLoadVectors,
-        HRVSelectHeads,
-        HRVAutoHeads,
-        HRVFilterHeads,
-        HRVCompareConcepts,
-        HRVBuildVectors,
-        HRVSaveVectors,
-        HRVMergeVectors,
+    """Every node class, by entry of the menu."""
+    look = [HRVRecordAttention, HRVHeatmap, HRVLens, HRVPromptReport, HRVCompareConcepts]
+    select_heads = [HRVSelectHeads, HRVAutoHeads, HRVFilterHeads]
+    steer = [
         HRVStrengthenConcept,
         HRVAdjustConcept,
         HRVScaleHeads,
         HRVAttendExcite,
         HRVRememberRun,
         HRVPromptEdit,
-        HRVHeadSweep,
-        HRVWeakeningCurve,
-        HRVMaskIoU,
-        HRVSaveAttention,
-        HRVLoadAttention,
-        HRVDemoCheckpoint,
     ]
+    build = [HRVBuildVectors, HRVMergeVectors]
+    files = [HRVLoadVectors, HRVSaveVectors, HRVSaveAttention, HRVLoadAttention, HRVDemoCheckpoint]
+    research = [HRVHeadSweep, HRVWeakeningCurve, HRVMaskIoU]
+    return [*look, *select_heads, *steer, *build, *files, *research]

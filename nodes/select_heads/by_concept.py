@@ -7,11 +7,10 @@ from comfy_api.latest import io
 from ...hrv.heads.chart import head_chart
 from ...hrv.heads.filter import describe
 from ...hrv.relevance.vectors import ORDERS, WEIGHTINGS
-from ..concept_input import concept_input
-from ..inputs import percent_input, typed
+from ..inputs import choice_input, concept_input, percent_input, typed, vectors_input
 from ..node import Node
 from ..shown import shown
-from ..sockets import Heads, Vectors
+from ..sockets import Heads
 
 
 class HRVSelectHeads(Node):
@@ -20,27 +19,35 @@ class HRVSelectHeads(Node):
         return io.Schema(
             node_id="HRVSelectHeads",
             display_name="Select Heads by Concept",
-            category="HRV",
+            category="HRV/Select heads",
             description=(
-                "Chooses the attention heads that care most about a concept: an animal, a colour, a material. For clean masks take "
-                "vectors that were built by agreement, and `weighting` balanced."
+                "Chooses the attention heads that care most about a concept: an animal, a colour, a "
+                "material. For clean masks take vectors that were built by agreement, and `weighting` "
+                "balanced."
             ),
             search_aliases=["HRV", "head relevance", "concept heads", "selective heatmap"],
             inputs=[
-                Vectors.Input("vectors", tooltip="From Load Head Relevance; they must be made for your kind of model."),
+                vectors_input(),
                 concept_input(
-                    "concept", tooltip="What the word that you look at is about: Animals for a dog, Color for red."
+                    "concept",
+                    tooltip="What the word that you look at is about: Animals for a dog, Color for red.",
                 ),
                 percent_input("How many of all heads to take. 23 % worked best in the paper; 100 % is DAAM."),
-                io.Combo.Input(
-                    "order", options=list(ORDERS), default=ORDERS[0],
-                    tooltip="most relevant: the heads that care most. least relevant: those that care least, to compare.",
-                ),
-                io.Combo.Input(
-                    "weighting", options=list(WEIGHTINGS), default=WEIGHTINGS[0],
+                choice_input(
+                    "order",
+                    ORDERS,
                     tooltip=(
-                        "equal: the plain mean, in which a few heads that look hard at the word decide. relevance: heads count by how "
-                        "much they care. balanced: all chosen heads have a say, which makes cleaner masks on the demo model."
+                        "most relevant: the heads that care most. least relevant: those that care least, to "
+                        "compare."
+                    ),
+                ),
+                choice_input(
+                    "weighting",
+                    WEIGHTINGS,
+                    tooltip=(
+                        "equal: the plain mean, in which a few heads that look hard at the word decide. "
+                        "relevance: heads count by how much they care. balanced: all chosen heads have a "
+                        "say, which makes cleaner masks on the demo model."
                     ),
                 ),
             ],
@@ -48,11 +55,11 @@ class HRVSelectHeads(Node):
                 Heads.Output(display_name="heads", tooltip="For the `heads` input of Attention Heatmap."),
                 io.Image.Output(display_name="chart", tooltip="Where the chosen heads sit in the network."),
             ],
-        )  # fmt: skip
+        )
 
     @classmethod
     def validate_inputs(cls, concept):
-        return typed(concept, "Choose a concept.")
+        return typed("Choose a concept.", concept)
 
     @classmethod
     def execute(cls, vectors, concept, percent, order, weighting) -> io.NodeOutput:

@@ -10,10 +10,10 @@ from ...hrv.heads.filter import describe
 from ...hrv.maps.lookup import names_of
 from ...hrv.maps.pairing import warnings_of
 from ...hrv.relevance.heads_for_word import choose_heads
-from ..inputs import percent_input, prompt_text_input, typed
+from ..inputs import attention_input, latent_input, percent_input, prompt_text_input, typed
 from ..node import Node
 from ..shown import shown
-from ..sockets import Attention, Heads
+from ..sockets import Heads
 
 
 class HRVAutoHeads(Node):
@@ -22,34 +22,46 @@ class HRVAutoHeads(Node):
         return io.Schema(
             node_id="HRVAutoHeads",
             display_name="Select Heads for a Word",
-            category="HRV",
+            category="HRV/Select heads",
             description=(
-                "Chooses the attention heads that found a word's thing best, from the recording alone: no head relevance "
-                "vectors are needed, so it works with every model that can be recorded. Heatmaps and masks of these heads are much "
-                "cleaner."
+                "Chooses the attention heads that found a word's thing best, from the recording alone: no "
+                "head relevance vectors are needed, so it works with every model that can be recorded. "
+                "Heatmaps and masks of these heads are much cleaner."
             ),
-            search_aliases=["HRV", "auto heads", "best heads", "selective heatmap", "clean mask"],
+            search_aliases=[
+                "HRV",
+                "auto heads",
+                "best heads",
+                "selective heatmap",
+                "clean mask",
+                "word mask",
+            ],
             inputs=[
-                Attention.Input("attention", tooltip="From Record Attention."),
-                io.Latent.Input(
-                    "latent", tooltip="Straight from the sampler. It tells which run the heads are chosen in."
-                ),
+                attention_input(),
+                latent_input("It tells which run the heads are chosen in."),
                 io.String.Input(
-                    "word", default="", placeholder="cat",
+                    "word",
+                    default="",
+                    placeholder="cat",
                     tooltip="A word or phrase of the prompt that names a thing. cat#2 is the second cat.",
                 ),
-                percent_input("How many of all heads to take. Heads that agree better count more, so it changes little."),
+                percent_input(
+                    "How many of all heads to take. Heads that agree better count more, so it changes little."
+                ),
                 prompt_text_input(),
             ],
             outputs=[
-                Heads.Output(display_name="heads", tooltip="For the `heads` input of Attention Heatmap, with the same word."),
+                Heads.Output(
+                    display_name="heads",
+                    tooltip="For the `heads` input of Attention Heatmap, with the same word.",
+                ),
                 io.Image.Output(display_name="chart", tooltip="Where the chosen heads sit in the network."),
             ],
-        )  # fmt: skip
+        )
 
     @classmethod
     def validate_inputs(cls, word):
-        return typed(word, "Type a word of the prompt into `word`.")
+        return typed("Type a word of the prompt into `word`.", word)
 
     @classmethod
     def execute(cls, attention, latent, word, percent, prompt_text="") -> io.NodeOutput:
