@@ -5,16 +5,15 @@ Where a function takes `more`, that goes to ComfyUI's input as it is: `optional=
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from comfy_api.latest import io
 
 from ..host.store import concept_store, vector_store
+from ..hrv.maps.word_maps import MASK_THRESHOLD
 from ..hrv.prompt import UNITS
+from ..hrv.relevance.vectors import PERCENT
 from .sockets import Attention, Vectors
-
-PERCENT = 23.0  # 30 of 128 heads, the best in Park et al. 2026
-THRESHOLD = 0.4
 
 
 def attention_input() -> Attention.Input:
@@ -63,7 +62,7 @@ def percent_input(tooltip: str, **more) -> io.Float.Input:
 
 def threshold_input(tooltip: str, **more) -> io.Float.Input:
     """Where a mask is cut."""
-    return fraction_input("threshold", THRESHOLD, tooltip, **more)
+    return fraction_input("threshold", MASK_THRESHOLD, tooltip, **more)
 
 
 def schedule_inputs(
@@ -170,6 +169,16 @@ def concept_set_input(
     return io.Combo.Input(
         name, options=[*first, *concept_store.choices()], default=default, tooltip=tooltip, **more
     )
+
+
+def accepted(parse: Callable[[str], object], value) -> bool | str:
+    """For `validate_inputs`: True if `parse` takes what was typed (None: the input is connected); else what it says."""
+    try:
+        if value is not None:
+            parse(value)
+    except ValueError as error:
+        return str(error)
+    return True
 
 
 def typed(what_to_do: str, *values) -> bool | str:

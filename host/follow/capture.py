@@ -288,7 +288,7 @@ class Capture(Following):
             shape = (q.shape[0], heads, len(entry.columns), *grid)
             room = self._sums.room(entry, number, call.time_bin, shape, q.device)
         into = None if room is None else room.view(*room.shape[:3], -1)
-        maps = column_probabilities(q, k, heads, entry.columns, entry.length, into)
+        maps = column_probabilities(q, k, heads, entry.columns, entry.length, into=into)
         if room is not None:
             return
         if factors is not None:

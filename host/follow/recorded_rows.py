@@ -49,7 +49,9 @@ class Entries:
         if warning:
             self._warning()(warning)
         counts = [0] * self._time_bins
-        entry = Entry(owner.role, owner.index, prompt, length, (), counts, chunk.batch)
+        entry = Entry(
+            owner.role, owner.index, prompt, length=length, columns=(), counts=counts, batch=chunk.batch
+        )
         entry.zeroed = prompt is None and is_zeroed(owner.cond)
         self._by_uuid[chunk.uuid] = entry
         self.run.entries.append(entry)

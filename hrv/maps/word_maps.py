@@ -23,6 +23,7 @@ from ..recording.recording import Entry, Match, NoRecording
 FLAT = 1e-5  # a map is flat if it varies by no more than this share of its maximum
 TINY = torch.finfo(torch.float32).tiny
 NORMALIZE = ("shared", "per word")
+MASK_THRESHOLD = 0.4  # where a mask begins unless asked otherwise
 WORKSPACE = 160 * 64 * 64  # values enlarged at a time: 2.5 MB, so that they stay in the processor's cache
 COLUMNS_AT_ONCE = (
     32  # more columns of fewer heads at a time took twice as long: what is read lies further apart
@@ -63,7 +64,9 @@ def word_maps(
     found: dict[tuple[int, int], torch.Tensor] = {}
     for entry, columns in wanted.values():
         ordered = sorted(columns)
-        maps = column_maps(entry, match.element, ordered, match.run.layout, grid, heads, time_bin)
+        maps = column_maps(
+            entry, match.element, ordered, layout=match.run.layout, grid=grid, heads=heads, time_bin=time_bin
+        )
         found.update({(id(entry), column): m for column, m in zip(ordered, maps, strict=True)})
     result = torch.zeros(len(targets), *grid)
     for row, target in enumerate(targets):
@@ -78,6 +81,7 @@ def column_maps(
     entry: Entry,
     element: int,
     columns: Sequence[int],
+    *,
     layout: Layout,
     grid: tuple[int, int],
     heads: HeadSelection | None = None,

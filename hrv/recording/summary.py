@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ..plural import counted
+from ..wording import counted
 from .recording import Recording, Run
 
 MAX_TEXT = 100
 
 
-def summary(recording: Recording) -> str:
+def recording_in_words(recording: Recording) -> str:
     """One line for each run: its prompt, pictures, heads, grid and evaluations; then its warnings."""
     lines = []
     for run in recording.runs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ...hrv.relevance.merging import merge
-from ...hrv.relevance.summary import summary
+from ...hrv.relevance.summary import vectors_in_words
 from ..node import Node
 from ..shown import shown
 from ..sockets import Vectors
@@ -36,4 +36,4 @@ class HRVMergeVectors(Node):
     @classmethod
     def execute(cls, vectors_a, vectors_b) -> io.NodeOutput:
         vectors = merge(vectors_a, vectors_b)
-        return io.NodeOutput(vectors, ui=shown(cls, text=summary(vectors)))
+        return io.NodeOutput(vectors, ui=shown(cls, text=vectors_in_words(vectors)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ...host.store import attention_store
-from ...hrv.recording.summary import summary
+from ...hrv.recording.summary import recording_in_words
 from ..inputs import attention_input, filename_prefix_input, latent_input
 from ..node import Node
 from ..shown import shown
@@ -87,4 +87,6 @@ class HRVLoadAttention(Node):
     @classmethod
     def execute(cls, name) -> io.NodeOutput:
         recording, latent = attention_store.load(name)
-        return io.NodeOutput(recording, {"samples": latent}, ui=shown(cls, text=summary(recording)))
+        return io.NodeOutput(
+            recording, {"samples": latent}, ui=shown(cls, text=recording_in_words(recording))
+        )

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ...host.page.progress import node_progress
 from ...host.store import vector_store
-from ...hrv.relevance.summary import summary
+from ...hrv.relevance.summary import vectors_in_words
 from ..inputs import filename_prefix_input
 from ..node import Node
 from ..shown import shown
@@ -51,7 +51,9 @@ class HRVLoadVectors(Node):
     @classmethod
     def execute(cls, name) -> io.NodeOutput:
         vectors = vector_store.load(name, node_progress())
-        return io.NodeOutput(vectors, summary(vectors), ui=shown(cls, text=summary(vectors)))
+        return io.NodeOutput(
+            vectors, vectors_in_words(vectors), ui=shown(cls, text=vectors_in_words(vectors))
+        )
 
 
 class HRVSaveVectors(Node):

@@ -6,7 +6,6 @@ from comfy_api.latest import io
 
 from ...host.text.clip_trace import tokenize_text
 from ...hrv.look.compare import compare
-from ...hrv.maps.lookup import names_of
 from ..inputs import attention_input, latent_input, percent_input, prompt_text_input, typed, vectors_input
 from ..node import Node
 from ..shown import shown
@@ -83,8 +82,15 @@ class HRVCompareConcepts(Node):
         cls, attention, latent, word, vectors, concepts, percent, image=None, prompt_text=""
     ) -> io.NodeOutput:
         found = compare(
-            attention, latent["samples"], word, vectors, concepts, percent, image, prompt_text, tokenize_text
+            attention,
+            latent["samples"],
+            word,
+            vectors,
+            concepts,
+            percent=percent,
+            image=image,
+            prompt_text=prompt_text,
+            tokenize=tokenize_text,
         )
-        names = names_of(attention.match(latent["samples"]), "auto", "positive", prompt_text, tokenize_text)
-        told = shown(cls, found.grid, found.verdict, found.warnings, hrv_words=names)
+        told = shown(cls, found.grid, found.verdict, found.warnings, hrv_words=found.names)
         return io.NodeOutput(found.grid, found.masks, found.verdict, ui=told)

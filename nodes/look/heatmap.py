@@ -10,7 +10,6 @@ from ...host.page.progress import node_progress, say
 from ...host.text.clip_trace import tokenize_text
 from ...hrv.draw.overlay import COLORMAPS
 from ...hrv.look.heatmap import Style, heatmaps
-from ...hrv.maps.lookup import names_of, notes_of
 from ...hrv.maps.word_maps import NORMALIZE
 from ..inputs import (
     attention_input,
@@ -170,29 +169,28 @@ class HRVHeatmap(Node):
         prompt_text="",
         timeline=False,
     ) -> io.NodeOutput:
-        result = heatmaps(
+        found = heatmaps(
             attention,
             latent["samples"],
             words,
             unit,
-            image,
-            heads,
-            role,
-            style=Style(normalize, threshold, alpha, colormap, caption, timeline),
+            image=image,
+            heads=heads,
+            role=role,
+            style=Style(
+                normalize,
+                threshold=threshold,
+                alpha=alpha,
+                colormap=colormap,
+                caption=caption,
+                timeline=timeline,
+            ),
             prompt_text=prompt_text,
             tokenize=tokenize_text,
             progress=node_progress(),
             free_memory=free_memory(),
             notice=say,
         )
-        matches = attention.match(latent["samples"])
-        names = names_of(matches, unit, role, prompt_text, tokenize_text)
-        told = shown(
-            cls,
-            preview(result.overlay, cls),
-            result.summary,
-            result.warnings,
-            notes_of(matches, role),
-            hrv_words=names,
-        )
-        return io.NodeOutput(result.overlay, result.heat, result.mask, result.words, ui=told)
+        images = preview(found.overlay, cls)
+        told = shown(cls, images, found.summary, found.warnings, found.notes, hrv_words=found.names)
+        return io.NodeOutput(found.overlay, found.heat, found.mask, found.words, ui=told)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ...host.page.progress import node_progress
-from ...host.page.routes import LENSES
+from ...host.page.routes import shown_lens
 from ...host.text.clip_trace import tokenize_text
 from ...hrv.look.lens import look
-from ...hrv.maps.lookup import notes_of
+from ...hrv.maps.word_maps import MASK_THRESHOLD
+from ...hrv.relevance.vectors import PERCENT
 from ..inputs import (
     attention_input,
     latent_input,
@@ -120,27 +121,24 @@ class HRVLens(Node):
         unit,
         words,
         vectors=None,
-        threshold=0.4,
+        threshold=MASK_THRESHOLD,
         concept="",
-        percent=23.0,
+        percent=PERCENT,
         prompt_text="",
     ) -> io.NodeOutput:
-        result = look(
+        found = look(
             attention,
             latent["samples"],
             image,
             unit,
             words,
-            vectors,
-            threshold,
-            concept,
-            percent,
-            node_progress(),
-            prompt_text,
-            tokenize_text,
+            vectors=vectors,
+            threshold=threshold,
+            concept=concept,
+            percent=percent,
+            progress=node_progress(),
+            prompt_text=prompt_text,
+            tokenize=tokenize_text,
         )
-        pictures = ui.PreviewImage(result.pictures, cls=cls).as_dict()["images"]
-        payload = {"id": LENSES.add(result.lens), "pictures": [dict(p) for p in pictures], **result.payload}
-        notes = notes_of(attention.match(latent["samples"]))
-        told = shown(cls, warnings=payload["warnings"], notes=notes, hrv_lens=(payload,))
-        return io.NodeOutput(result.overlay, result.mask, ui=told)
+        told = shown(cls, warnings=found.warnings, notes=found.notes, hrv_lens=(shown_lens(found, cls),))
+        return io.NodeOutput(found.overlay, found.mask, ui=told)

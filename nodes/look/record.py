@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ...host.build.passive_votes import passive_votes
+from ...host.build.passive_votes import OFF, passive_votes
 from ...host.follow.recorder import RecordOptions, attach
 from ..inputs import clip_output, concept_set_input, memory_limit_input, schedule_inputs
 from ..node import Node
 from ..sockets import Attention
-
-OFF = "off"
 
 
 class HRVRecordAttention(Node):
@@ -93,13 +91,12 @@ class HRVRecordAttention(Node):
         clip=None,
         collect_votes=OFF,
     ) -> io.NodeOutput:
-        if start_percent >= end_percent:
-            raise ValueError(
-                f"Record Attention would record nothing: start_percent ({start_percent}) must be smaller than "
-                f"end_percent ({end_percent})."
-            )
-        votes = passive_votes(clip, collect_votes) if collect_votes != OFF else None
         options = RecordOptions(
-            start_percent, end_percent, time_bins, negative, memory_limit_mb * 2**20, votes
+            start_percent,
+            end_percent,
+            time_bins=time_bins,
+            negative=negative,
+            memory_limit=memory_limit_mb * 2**20,
+            votes=passive_votes(clip, collect_votes),
         )
         return io.NodeOutput(*attach(model, clip, options))

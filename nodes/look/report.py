@@ -6,7 +6,6 @@ from comfy_api.latest import io
 
 from ...host.page.progress import node_progress
 from ...host.text.clip_trace import tokenize_text
-from ...hrv.maps.lookup import notes_of
 from ...hrv.report.report import report
 from ..inputs import attention_input, latent_input, prompt_text_input, unit_input
 from ..node import Node
@@ -80,12 +79,10 @@ class HRVPromptReport(Node):
             latent["samples"],
             image,
             unit,
-            vectors,
+            vectors=vectors,
             progress=node_progress(),
             prompt_text=prompt_text,
             tokenize=tokenize_text,
         )
-        told = shown(
-            cls, found.grid, found.summary, found.warnings, notes_of(attention.match(latent["samples"]))
-        )
+        told = shown(cls, found.grid, found.summary, found.warnings, found.notes)
         return io.NodeOutput(found.grid, found.markdown, found.data, ui=told)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ...hrv.maps.mask_iou import mask_iou, parse_thresholds, table
+from ...hrv.maps.mask_iou import iou_table, mask_iou, parse_thresholds
+from ..inputs import accepted
 from ..node import Node
 from ..shown import shown
 
@@ -63,14 +64,10 @@ class HRVMaskIoU(Node):
 
     @classmethod
     def validate_inputs(cls, thresholds):
-        try:
-            parse_thresholds("0" if thresholds is None else thresholds)
-        except ValueError as error:
-            return str(error)
-        return True
+        return accepted(parse_thresholds, thresholds)
 
     @classmethod
     def execute(cls, mask, truth, thresholds) -> io.NodeOutput:
         result = mask_iou(mask, truth, parse_thresholds(thresholds))
-        text = table(result)
+        text = iou_table(result)
         return io.NodeOutput(result.best, text, ui=shown(cls, text=text))

@@ -135,6 +135,6 @@ class HRVWeakeningCurve(Node):
     def execute(
         cls, count, order, image=None, score=None, mask=None, title=("Ordered weakening",)
     ) -> io.NodeOutput:
-        result = weakening(count, order, image, score, mask, title[0])
+        result = weakening(count, order, images=image, scores=score, masks=mask, title=title[0])
         told = shown(cls, result.chart, result.table)
         return io.NodeOutput(result.chart, result.strip, result.table, result.area, ui=told)

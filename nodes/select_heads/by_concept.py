@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ...hrv.heads.chart import head_chart
-from ...hrv.heads.filter import describe
+from ...hrv.look.chosen_heads import heads_by_concept
 from ...hrv.relevance.vectors import ORDERS, WEIGHTINGS
 from ..inputs import choice_input, concept_input, percent_input, typed, vectors_input
 from ..node import Node
@@ -63,7 +62,5 @@ class HRVSelectHeads(Node):
 
     @classmethod
     def execute(cls, vectors, concept, percent, order, weighting) -> io.NodeOutput:
-        heads = vectors.select(concept, percent, order, weighting)
-        title = f"{heads.label}: {describe(heads)}"
-        chart = head_chart(heads, vectors.of(concept), title)[None]
-        return io.NodeOutput(heads, chart, ui=shown(cls, chart, title))
+        found = heads_by_concept(vectors, concept, percent=percent, order=order, weighting=weighting)
+        return io.NodeOutput(found.heads, found.chart, ui=shown(cls, found.chart, found.text))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ...hrv.heads import filter as head_filter
 from ...hrv.heads.filter import ALL, COMBINATIONS, GRIDS
 from ...hrv.heads.layout import PARTS
-from ...hrv.recording.recording import NoRecording
+from ...hrv.look.chosen_heads import filtered_heads, said
 from ..inputs import choice_input
 from ..node import Node
 from ..shown import shown
@@ -79,22 +78,13 @@ class HRVFilterHeads(Node):
     def execute(
         cls, part, grid, indices, heads=None, attention=None, other=None, combine=COMBINATIONS[0]
     ) -> io.NodeOutput:
-        heads = _start(heads, attention)
-        if other is not None:
-            heads = head_filter.combine(heads, other, combine)
-        heads = head_filter.filter_heads(heads, part, grid, indices)
-        return io.NodeOutput(heads, ui=shown(cls, text=f"{heads.label}: {head_filter.describe(heads)}"))
-
-
-def _start(heads, attention):
-    if heads is None and attention is None:
-        raise ValueError(
-            "Filter Heads has nothing to start from. Connect heads, or attention from Record Attention."
+        found = filtered_heads(
+            heads,
+            attention,
+            other=other,
+            combination=combine,
+            part=part,
+            grid=grid,
+            indices=indices,
         )
-    if attention is not None and attention.layout is None:
-        raise NoRecording(attention.problem)
-    if heads is None:
-        return head_filter.all_heads(attention.layout)
-    if attention is not None:
-        heads.check(attention.layout)
-    return heads
+        return io.NodeOutput(found, ui=shown(cls, text=said(found)))

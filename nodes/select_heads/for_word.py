@@ -5,11 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ...host.text.clip_trace import tokenize_text
-from ...hrv.heads.chart import head_chart
-from ...hrv.heads.filter import describe
-from ...hrv.maps.lookup import names_of
-from ...hrv.maps.pairing import warnings_of
-from ...hrv.relevance.heads_for_word import choose_heads
+from ...hrv.look.chosen_heads import heads_by_word
 from ..inputs import attention_input, latent_input, percent_input, prompt_text_input, typed
 from ..node import Node
 from ..shown import shown
@@ -65,11 +61,8 @@ class HRVAutoHeads(Node):
 
     @classmethod
     def execute(cls, attention, latent, word, percent, prompt_text="") -> io.NodeOutput:
-        matches = attention.match(latent["samples"])
-        found = choose_heads(matches, word, percent, prompt_text, tokenize_text)
-        title = f"{found.heads.label}: {describe(found.heads)}"
-        chart = head_chart(found.heads, found.relevance, title)[None]
-        names = names_of(matches, prompt_text=prompt_text, tokenize=tokenize_text)
-        return io.NodeOutput(
-            found.heads, chart, ui=shown(cls, chart, title, warnings_of(matches), hrv_words=names)
+        found = heads_by_word(
+            attention, latent["samples"], word, percent, prompt_text=prompt_text, tokenize=tokenize_text
         )
+        told = shown(cls, found.chart, found.text, found.warnings, hrv_words=found.names)
+        return io.NodeOutput(found.heads, found.chart, ui=told)

@@ -113,6 +113,13 @@ class HRVAttendExcite(Node):
         clip=None,
         smoothing=True,
     ) -> io.NodeOutput:
-        names = tuple(split_names(words))
-        excitement = Excitement(names, strength, start_percent, end_percent, vectors, concept, smoothing)
+        excitement = Excitement(
+            tuple(split_names(words)),
+            strength,
+            start_percent,
+            end_percent,
+            vectors=vectors,
+            concept=concept,
+            smoothing=smoothing,
+        )
         return io.NodeOutput(*excite(model, clip, excitement))

@@ -198,8 +198,13 @@ class HRVPromptEdit(Node):
     ) -> io.NodeOutput:
         steering = None
         if vectors is not None:
-            steering = strengthen(vectors, concept, strength, clamp, Where(words))
+            steering = strengthen(vectors, concept, strength=strength, clamp=clamp, where=Where(words))
         options = EditOptions(
-            cross_percent, self_percent, self_grids == SMALLER, changed_words == OLD_PLACE, steering, mask
+            cross_percent,
+            self_percent,
+            smaller_grids=self_grids == SMALLER,
+            replace=changed_words == OLD_PLACE,
+            steering=steering,
+            mask=mask,
         )
         return io.NodeOutput(edit(model, source, latent["samples"], options))

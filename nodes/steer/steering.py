@@ -110,7 +110,7 @@ class HRVStrengthenConcept(Node):
 
     @classmethod
     def execute(cls, model, vectors, concept, strength, clamp, clip=None, **where) -> io.NodeOutput:
-        steering = strengthen(vectors, concept, strength, clamp, Where(**where))
+        steering = strengthen(vectors, concept, strength=strength, clamp=clamp, where=Where(**where))
         return io.NodeOutput(*steer(model, clip, steering))
 
 
@@ -156,7 +156,7 @@ class HRVAdjustConcept(Node):
 
     @classmethod
     def execute(cls, model, vectors, wanted, unwanted, strength, clamp, clip=None, **where) -> io.NodeOutput:
-        steering = adjust(vectors, wanted, unwanted, strength, clamp, Where(**where))
+        steering = adjust(vectors, wanted, unwanted, strength=strength, clamp=clamp, where=Where(**where))
         return io.NodeOutput(*steer(model, clip, steering))
 
 

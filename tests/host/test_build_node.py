@@ -85,7 +85,7 @@ def test_the_votes_are_those_of_a_plain_computation():
     words = concept_store.load("demo")
     prompts = parse_prompts(concept_store.prompts_for("demo"))[-20:]
     plan = BuildPlan(20, "", words.count, "", "", 11, 2, 1.0, "euler", "normal", 128, 128, 1)
-    builder = Builder(model, clip, words, prompts, plan, None, "test")
+    builder = Builder(model, clip, words, prompts, plan=plan, earlier=None, name="test")
     counter = builder.tally.counter
     counter.seed = DRAW_SEED
 
@@ -273,7 +273,7 @@ def test_a_model_without_cross_attention_is_refused(comfy):
     model.model = torch.nn.Module()
     model.model.diffusion_model = torch.nn.Linear(1, 1)
     with pytest.raises(ValueError, match="Supported are"):
-        Builder(model, None, WORDS, ["a"], None, None, "x")
+        Builder(model, None, WORDS, ["a"], plan=None, earlier=None, name="x")
 
 
 def test_a_full_disk_does_not_end_a_build(monkeypatch, caplog):
