@@ -123,7 +123,8 @@ def scenes(count: int, seed: int):
 
 def iou(heat: torch.Tensor, mask: torch.Tensor) -> list[float]:
     """Intersection over union of the word's mask at each threshold, as Attention Heatmap cuts it."""
-    from hrv_pack.hrv.maps.word_maps import resize, threshold_mask
+    from hrv_pack.hrv.maps.bicubic import resize
+    from hrv_pack.hrv.maps.mask import threshold_mask
 
     large = resize(heat[None], tuple(mask.shape))
     found = [threshold_mask(large, threshold)[0] > 0 for threshold in THRESHOLDS]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from comfy_api.latest import io
 
 from ..host.store import concept_store, vector_store
-from ..hrv.maps.word_maps import MASK_THRESHOLD
+from ..hrv.maps.mask import MASK_THRESHOLD
 from ..hrv.prompt import UNITS
 from ..hrv.relevance.vectors import PERCENT
 from .sockets import Attention, Vectors

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import torch
 
+from ..maps.bicubic import resize
 from ..maps.head_maps import head_spreads
 from ..maps.lookup import find_word, heads_text, names_of, prompts_of, targets_of_unit
+from ..maps.mask import MASK_THRESHOLD, threshold_mask
 from ..maps.pairing import drawn_size, pair, warnings_of
-from ..maps.word_maps import MASK_THRESHOLD, Target, resize, threshold_mask, word_maps
+from ..maps.word_maps import Target, word_maps
 from ..prompt import Prompt, split_names
 from ..recording.recording import Match, Recording
 from ..relevance.agreement import is_agreement

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from ..draw import text
 from ..draw.overlay import BACKGROUND, INK, Caption, caption_strips, overlay
-from ..maps.word_maps import normalize_maps
+from ..maps.normalize import normalize_maps
 
 COLUMNS = 4
 TILE = 384  # longest side of a tile; smaller pictures are shown as they are

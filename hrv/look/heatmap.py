@@ -14,10 +14,13 @@ import torch
 
 from ..draw.overlay import Caption, Strips, overlay
 from ..heads.selection import HeadSelection
+from ..maps.bicubic import resize
 from ..maps.lookup import find_word, heads_text, names_of, notes_of, prompts_of, targets_of_unit
+from ..maps.mask import MASK_THRESHOLD, threshold_mask
+from ..maps.normalize import normalize_maps
 from ..maps.pairing import drawn_size, pair, warnings_of
 from ..maps.timeline import ONE_PART, recorded_parts, timeline_maps
-from ..maps.word_maps import MASK_THRESHOLD, Target, normalize_maps, resize, threshold_mask, word_maps
+from ..maps.word_maps import Target, word_maps
 from ..prompt import Prompt, WordNotFound, split_names
 from ..recording.recording import Entry, Match, Recording
 from ..threads import share_out

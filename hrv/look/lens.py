@@ -17,8 +17,9 @@ from ..draw.overlay import as_rgb
 from ..heads.selection import HeadSelection
 from ..maps.gathering import lens_score
 from ..maps.lookup import find_word, heads_text, notes_of, prompts_of, targets_of_unit
+from ..maps.mask import MASK_THRESHOLD
 from ..maps.pairing import pair, warnings_of
-from ..maps.word_maps import MASK_THRESHOLD, Target, recorded_heads, word_maps
+from ..maps.word_maps import Target, recorded_heads, word_maps
 from ..prompt import Prompt, WordNotFound, key, split_names
 from ..recording.recording import Entry, Match, Recording, Run
 from ..recording.sums import resize_maps

@@ -8,7 +8,8 @@ import torch
 
 from ..recording.recording import Match, NoRecording
 from ..recording.sums import resize_maps
-from .word_maps import ColumnNotRecorded, Target, resize
+from .bicubic import resize
+from .word_maps import ColumnNotRecorded, Target
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from .word_maps import resize, threshold_mask
+from .bicubic import resize
+from .mask import threshold_mask
 
 TRUTH_FROM = 0.5
 MAX_THRESHOLDS = 100

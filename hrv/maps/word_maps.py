@@ -1,4 +1,4 @@
-"""Word maps: from the per-head sums of a recording to one heat map per word.
+"""Word maps: from the per-head sums of a recording to one map per word.
 
 All formulas are in docs/formulas.md. Maps are float32 on the CPU; the working grid is the largest attention
 grid of the run.
@@ -11,19 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 
 from ..heads.layout import Layout
 from ..heads.selection import HeadSelection
 from ..recording.recording import Entry, Match, NoRecording
+from .bicubic import bicubic_matrix
 
 FLAT = 1e-5  # a map is flat if it varies by no more than this share of its maximum
 TINY = torch.finfo(torch.float32).tiny
-NORMALIZE = ("shared", "per word")
-MASK_THRESHOLD = 0.4  # where a mask begins unless asked otherwise
 WORKSPACE = 160 * 64 * 64  # values enlarged at a time: 2.5 MB, so that they stay in the processor's cache
 COLUMNS_AT_ONCE = (
     32  # more columns of fewer heads at a time took twice as long: what is read lies further apart
@@ -134,45 +131,6 @@ def recorded_heads(
     return sum(len(job.weights) for job in _jobs(entry, layout, heads, time_bin))
 
 
-def normalize_maps(
-    maps: torch.Tensor, how: str, peak: float | None = None, out: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Maps (word, height, width) as heat from 0 to 1 for showing.
-
-    "shared" divides by `peak`, the largest value over all words of the prompt (None: over these maps), so that
-    an ignored word stays dark; "per word" takes each map from its own minimum to its own maximum, as DAAM's
-    pictures do, and makes a flat map 0. out: where to write it, if given; `maps` itself may be.
-    """
-    if how == "shared":
-        top = float(maps.max()) if peak is None and maps.numel() else peak
-        if top and top > 0:
-            return torch.div(maps, top, out=out).clamp_(0, 1)
-        return torch.zeros_like(maps) if out is None else out.zero_()
-    if how == "per word":
-        low, span = _low_and_span(maps)
-        return torch.sub(maps, low, out=out).div_(torch.where(span > 0, span, 1.0))
-    raise ValueError(f"normalize is {how!r}; it must be one of {', '.join(NORMALIZE)}.")
-
-
-def threshold_mask(maps: torch.Tensor, threshold: float, out: torch.Tensor | None = None) -> torch.Tensor:
-    """Where (map − min) / (max − min) ≥ threshold: float32 0 or 1, (word, height, width); a flat map gives 0.
-
-    Maps should be at the size of the picture already (see `resize`), as in DAAM. out: where to write it, if given.
-    """
-    low, span = _low_and_span(maps)
-    # nothing is as large as a threshold, or larger, that has been divided by "not a number"
-    return torch.sub(maps, low, out=out).div_(torch.where(span > 0, span, torch.nan)).ge_(threshold)
-
-
-def resize(maps: torch.Tensor, size: Sequence[int], out: torch.Tensor | None = None) -> torch.Tensor:
-    """Maps (word, h, w) at `size` (height, width), bicubic without clamping, as `F.interpolate` computes it.
-    out: where to write them, if given."""
-    if tuple(maps.shape[-2:]) == tuple(size):
-        return maps if out is None else out.copy_(maps)
-    rows, columns = bicubic_matrix(maps.shape[-2], size[0]), bicubic_matrix(maps.shape[-1], size[1])
-    return torch.bmm(rows.expand(len(maps), *rows.shape), maps @ columns.T, out=out)
-
-
 def ranges(maps: torch.Tensor) -> torch.Tensor:
     """max M − min M over the last axis, 0 for a map that is flat but for rounding: (…, pixel) → (…)."""
     high = maps.amax(-1)
@@ -183,17 +141,6 @@ def ranges(maps: torch.Tensor) -> torch.Tensor:
 def balance(ranges: torch.Tensor) -> torch.Tensor:
     """1 / √range, by which a head counts halfway (geometrically) between by its attention and alike; 0 where flat."""
     return torch.where(ranges > 0, ranges.rsqrt(), 0.0)
-
-
-@lru_cache(maxsize=64)
-def bicubic_matrix(source: int, target: int) -> torch.Tensor:
-    """Bicubic interpolation of one axis as a matrix (target, source), taken from `F.interpolate` itself.
-
-    Interpolation is linear and separable, so enlarge(x) = rows @ x @ columns.T exactly; as matrix products it
-    takes a quarter of the time.
-    """
-    identity = torch.eye(source)[None, None]
-    return F.interpolate(identity, (target, source), mode="bicubic", align_corners=False)[0, 0].contiguous()
 
 
 @dataclass(frozen=True)
@@ -293,9 +240,3 @@ def _enlarge(sums: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
         wide = (sums.view(-1, width) @ to_columns.T).view(heads * columns, height, grid[1])
         sums = torch.bmm(to_rows.expand(heads * columns, *to_rows.shape), wide)
     return sums.view(heads, columns, -1).clamp_(min=0)
-
-
-def _low_and_span(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """min and max − min of each map, (word, 1, 1)."""
-    low = maps.amin((-2, -1), keepdim=True)
-    return low, maps.amax((-2, -1), keepdim=True) - low

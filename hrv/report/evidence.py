@@ -13,7 +13,8 @@ import torch
 
 from ..maps.gathering import FLAT, gathering, strength_and_mean
 from ..maps.lookup import targets_of_unit
-from ..maps.word_maps import MASK_THRESHOLD, Target, threshold_mask, word_maps
+from ..maps.mask import MASK_THRESHOLD, threshold_mask
+from ..maps.word_maps import Target, word_maps
 from ..prompt import Prompt, Word, is_filler, key
 from ..prompt.phrases import chunk_of, filler_columns, manner_words, phrases_of
 from ..prompt.tag_kinds import is_person, is_praise

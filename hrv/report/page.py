@@ -14,7 +14,9 @@ from PIL import Image, ImageDraw
 
 from ..draw import text
 from ..draw.overlay import BACKGROUND, INK, QUIET_INK, color_table, overlay
-from ..maps.word_maps import normalize_maps, resize, threshold_mask
+from ..maps.bicubic import resize
+from ..maps.mask import threshold_mask
+from ..maps.normalize import normalize_maps
 from ..wording import share_text
 from .binding import Bond
 from .evidence import Evidence, WordFacts

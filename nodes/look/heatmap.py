@@ -10,7 +10,7 @@ from ...host.page.progress import node_progress, say
 from ...host.text.clip_trace import tokenize_text
 from ...hrv.draw.overlay import COLORMAPS
 from ...hrv.look.heatmap import Style, heatmaps
-from ...hrv.maps.word_maps import NORMALIZE
+from ...hrv.maps.normalize import NORMALIZE
 from ..inputs import (
     attention_input,
     choice_input,

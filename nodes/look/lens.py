@@ -8,7 +8,7 @@ from ...host.page.progress import node_progress
 from ...host.page.routes import shown_lens
 from ...host.text.clip_trace import tokenize_text
 from ...hrv.look.lens import look
-from ...hrv.maps.word_maps import MASK_THRESHOLD
+from ...hrv.maps.mask import MASK_THRESHOLD
 from ...hrv.relevance.vectors import PERCENT
 from ..inputs import (
     attention_input,

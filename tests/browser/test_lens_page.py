@@ -9,7 +9,7 @@ from editor import LENS_OF_PAGE, example
 
 from hrv_pack.hrv.draw.overlay import COLORMAPS, color_table
 from hrv_pack.hrv.look.lens import pack
-from hrv_pack.hrv.maps.word_maps import resize
+from hrv_pack.hrv.maps.bicubic import resize
 
 EXAMPLE = example("08")
 LENS = "HRVLens"

@@ -93,7 +93,7 @@ def test_the_pack_loads_quickly(server):
 
 def test_opencv_is_loaded_when_first_used():
     for folder in ("hrv", "host", "nodes"):
-        for path in (ROOT / folder).glob("*.py"):
+        for path in (ROOT / folder).rglob("*.py"):
             first = [node for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.Import)]
             assert "cv2" not in {name.name for node in first for name in node.names}, path
 

@@ -9,9 +9,11 @@ from synthetic import LAYOUT, entry, match, run_of
 
 from hrv_pack.hrv.look import compare as module
 from hrv_pack.hrv.look.compare import compare, evidence_of, named_concepts, shares_of, verdict
+from hrv_pack.hrv.maps.bicubic import resize
 from hrv_pack.hrv.maps.head_maps import head_spreads
 from hrv_pack.hrv.maps.lookup import find_word, targets_of_unit
-from hrv_pack.hrv.maps.word_maps import Target, resize, threshold_mask, word_maps
+from hrv_pack.hrv.maps.mask import threshold_mask
+from hrv_pack.hrv.maps.word_maps import Target, word_maps
 from hrv_pack.hrv.recording.recording import Recording
 from hrv_pack.hrv.relevance.concept_scores import WordEvidence, leanings, painted
 from hrv_pack.hrv.relevance.vectors import HeadRelevance

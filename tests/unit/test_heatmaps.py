@@ -8,7 +8,8 @@ from synthetic import LAYOUT, entry, run_of
 from hrv_pack.hrv.draw.overlay import color_table
 from hrv_pack.hrv.heads.selection import HeadSelection
 from hrv_pack.hrv.look.heatmap import Style, heatmaps
-from hrv_pack.hrv.maps.word_maps import Target, resize, word_maps
+from hrv_pack.hrv.maps.bicubic import resize
+from hrv_pack.hrv.maps.word_maps import Target, word_maps
 from hrv_pack.hrv.prompt import WordNotFound
 from hrv_pack.hrv.recording.recording import Match, NoRecording, Recording
 

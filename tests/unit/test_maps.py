@@ -10,17 +10,10 @@ from synthetic import LAYOUT, entry, match, plain_map
 
 from hrv_pack.hrv.heads.layout import Block, Layout
 from hrv_pack.hrv.heads.selection import HeadSelection
-from hrv_pack.hrv.maps.word_maps import (  # fmt: skip
-    ColumnNotRecorded,
-    Target,
-    bicubic_matrix,
-    column_maps,
-    normalize_maps,
-    recorded_heads,
-    resize,
-    threshold_mask,
-    word_maps,
-)
+from hrv_pack.hrv.maps.bicubic import bicubic_matrix, resize
+from hrv_pack.hrv.maps.mask import threshold_mask
+from hrv_pack.hrv.maps.normalize import normalize_maps
+from hrv_pack.hrv.maps.word_maps import ColumnNotRecorded, Target, column_maps, recorded_heads, word_maps
 from hrv_pack.hrv.recording.recording import NoRecording
 
 PROMPT = prompt("a cow|boy hat and a cat")

@@ -150,6 +150,32 @@ def test_arrows_only_point_down(folder):
                 ), where
 
 
+FLOORS = [
+    {"report"},
+    {"look"},
+    {"steer", "files"},
+    {"relevance"},
+    {"maps"},
+    {"recording"},
+    {"prompt", "runs", "heads"},
+    {"draw"},
+]
+
+
+def test_rooms_of_hrv_use_only_what_lies_below():
+    """The drawing in docs/architecture.md, from top to bottom. Modules outside of the rooms use none of them."""
+    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    assert set(floor) == {path.parent.name for path in (ROOT / "hrv").glob("*/__init__.py")}
+    for file in (ROOT / "hrv").rglob("*.py"):
+        package = file.relative_to(ROOT).parent.parts
+        own = package[1] if len(package) > 1 else None
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                target = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")][1]
+                if target in floor and target != own:
+                    assert own is not None and floor[target] > floor[own], f"{file.name}:{node.lineno}"
+
+
 def test_caches_and_the_host_are_not_committed():
     assert not [name for name in tracked() if re.search(r"(^|/)(\.host|__pycache__|demo_out)/|\.pyc$", name)]
 

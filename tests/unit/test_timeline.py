@@ -7,8 +7,9 @@ from synthetic import LAYOUT, entry, match, plain_map, run_of
 
 from hrv_pack.hrv.heads.selection import HeadSelection
 from hrv_pack.hrv.look.heatmap import Style, heatmaps
+from hrv_pack.hrv.maps.bicubic import resize
 from hrv_pack.hrv.maps.timeline import ONE_PART, recorded_parts, timeline_maps
-from hrv_pack.hrv.maps.word_maps import Target, resize
+from hrv_pack.hrv.maps.word_maps import Target
 from hrv_pack.hrv.recording.recording import Recording
 
 PROMPT = prompt("a red cat")
