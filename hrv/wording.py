@@ -1,4 +1,4 @@
-"""Numbers as an artist reads them."""
+"""Numbers and texts as an artist reads them."""
 
 from __future__ import annotations
 
@@ -19,3 +19,13 @@ def share_text(value: float) -> str:
         return "< 0.0001 %"
     digits = max(0, 1 - math.floor(math.log10(percent)))
     return f"{percent:.{digits}f} %"
+
+
+def shortened(text: str, most: int) -> str:
+    """A text in one line of at most so many letters.
+
+    >>> shortened("a red\\n cat", 8)
+    'a red c…'
+    """
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -276,7 +276,11 @@ def build(
     vectors = builder.run()
     title = f"{vectors.heads} heads, {len(vectors.concepts)} concepts, {plan.prompts} prompts"
     chart = settling_chart(builder.state.settled, plan.prompts, title)[None]
-    return vectors, chart, building.report(builder.state, vectors, str(builder.path or ""), builder.notes)
+    return (
+        vectors,
+        chart,
+        building.build_in_words(builder.state, vectors, str(builder.path or ""), builder.notes),
+    )
 
 
 def _listed_prompts(concepts: str, words: ConceptWords, method: str) -> list[str]:

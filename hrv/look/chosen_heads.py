@@ -76,15 +76,14 @@ def filtered_heads(
     combination: as `combine` takes it; part, grid, indices: as `filter_heads` does. Raises NoRecording, and ValueError where there is
     nothing to start from, no head is left, or the choices are for different models.
     """
-    layout = recording.known_layout() if recording is not None else None
-    if heads is None and layout is None:
+    if recording is not None:
+        layout = recording.known_layout()
+        heads = all_heads(layout) if heads is None else heads
+        heads.check(layout)
+    if heads is None:
         raise ValueError(
             "Filter Heads has nothing to start from. Connect heads, or attention from Record Attention."
         )
-    if heads is None:
-        heads = all_heads(layout)
-    elif layout is not None:
-        heads.check(layout)
     if other is not None:
         heads = combine(heads, other, combination)
     return filter_heads(heads, part, grid, indices)

@@ -189,7 +189,7 @@ def construction(kept: list[dict], state: BuildState) -> str:
     return text_of([*kept, *([state.to_dict()] if state.done else [])])
 
 
-def report(state: BuildState, vectors: HeadRelevance, path: str, notes: Sequence[str] = ()) -> str:
+def build_in_words(state: BuildState, vectors: HeadRelevance, path: str, notes: Sequence[str] = ()) -> str:
     """How a build went, in an artist's words."""
     plan = state.plan
     lines = [

@@ -57,9 +57,20 @@ def make(
 ):
     model = rig.tiny("sd1") if model is None else model
     return build(
-        model, rig.clip("sd1"), "general", "\n".join(prompts), steps, cfg, side, side, seed, draws, earlier,
-        concept_words=words.to_text(), method=method,
-    )  # fmt: skip
+        model,
+        rig.clip("sd1"),
+        concepts="general",
+        prompts="\n".join(prompts),
+        steps=steps,
+        cfg=cfg,
+        width=side,
+        height=side,
+        seed=seed,
+        draws=draws,
+        continue_from=earlier,
+        concept_words=words.to_text(),
+        method=method,
+    )
 
 
 def test_every_word_is_encoded_on_its_own():

@@ -8,12 +8,16 @@ from synthetic import LAYOUT, entry, run_of
 from hrv_pack.hrv.look.heatmap import heatmaps
 from hrv_pack.hrv.recording.recording import Recording
 from hrv_pack.hrv.recording.summary import recording_in_words
-from hrv_pack.hrv.wording import counted
+from hrv_pack.hrv.wording import counted, shortened
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 steps"), (1, "1 step"), (2, "2 steps")])
 def test_counted(number, text):
     assert counted(number, "step") == text
+
+
+def test_shortened():
+    assert shortened("a red\n  cat", 9) == "a red cat" and shortened("a red cat", 8) == "a red c…"
 
 
 @pytest.mark.parametrize(("evaluations", "text"), [(1, "1 model evaluation"), (2, "2 model evaluations")])
