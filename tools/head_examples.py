@@ -29,11 +29,11 @@ def which_rose(name: str) -> None:
             image=f"decode{source}.IMAGE",
         )  # fmt: skip
     note = (
-        "**Which rose?** *rose* is a flower and a colour. Compare Concepts asks which attention heads painted the word into the "
-        "picture: those that lean to objects, or those that lean to colours. The two verdicts differ. Record Attention keeps the middle "
-        "half of the schedule here: the sense is clearest there.\n\n"
-        "Try *orange* and *mint*, the other two words with two senses here, or a prompt that leaves it open: `rose, on sand`. With "
-        "SDXL and its published vectors it is *mouse*, in another example."
+        "**Which rose?** *rose* is a flower and a colour. Compare Concepts finds out which attention heads painted the word into the "
+        "image: those that lean towards objects, or those that lean towards colours. The two verdicts differ. Record Attention keeps "
+        "only the middle half of the schedule here, where the sense is clearest.\n\n"
+        "Try *orange* and *mint*, the other two words with two senses here, or a prompt that leaves it open: `rose, on sand`. "
+        "Another example does this for *mouse*, with SDXL and its published vectors."
     )
     graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
     graph.save(name)
@@ -65,21 +65,21 @@ def compare_masks(name: str) -> None:
     )
     for y, key, more, whose in rows:
         graph.add(
-            f"{key}_map", "HRVHeatmap", (1480, y), (360, 660), heatmap_widgets("fish"), f"Fish, by {whose}",
+            f"{key}_map", "HRVHeatmap", (1480, y), (360, 660), heatmap_widgets("fish"), f"Fish, from {whose}",
             attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE", **more,
         )  # fmt: skip
         graph.add(
-            f"{key}_iou", "HRVMaskIoU", (1890, y), (420, 120), ["0.3,0.4,0.5,0.6"], f"How good? By {whose}",
+            f"{key}_iou", "HRVMaskIoU", (1890, y), (420, 120), ["0.3,0.4,0.5,0.6"], f"How good? Mask from {whose}",
             mask=f"{key}_map.heat", truth="truth.MASK",
         )  # fmt: skip
         graph.add(
-            f"{key}_table", "PreviewAny", (1890, y + 190), (420, 300), title=f"IoU by {whose}", source=f"{key}_iou.table"
+            f"{key}_table", "PreviewAny", (1890, y + 190), (420, 300), title=f"IoU from {whose}", source=f"{key}_iou.table"
         )  # fmt: skip
     note = (
-        "**Which mask is better?** Mask IoU measures how well a word's heat meets a true mask, at several thresholds. Above: all "
-        "heads. Below: the heads for objects, balanced, by the demo model's vectors that were built by agreement.\n\n"
-        "The true mask here is simply what has little red: a blue fish on sand. For your own pictures connect a segmentation node, "
-        "or a mask that you drew, to `truth`."
+        "**Which mask is better?** Mask IoU measures how well a word's heatmap matches a true mask, at several thresholds. Above: all "
+        "heads. Below: the heads for objects, balanced, chosen with the demo model's vectors by agreement.\n\n"
+        "The true mask here is simply everything with little red in it: a blue fish on sand. For your own images, connect a "
+        "segmentation node, or a mask that you drew, to `truth`."
     )
     graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
     graph.save(name)
@@ -113,10 +113,10 @@ def merge_builds(name: str) -> None:
         "heads", "PreviewImage", (1700, 160), (420, 300), title="Heads for objects", images="select.chart"
     )
     note = (
-        "**Two builds, merged.** Two computers, or two nights: each Build Head Relevance draws the same prompts with a seed of its "
-        "own, and Merge Head Relevance adds what they counted. The file is what one longer build would have given.\n\n"
-        "Here `method` is *agreement*: which heads find the place of the concepts' words, for clean masks. 12 prompts each are few; "
-        "for your own checkpoint choose `general` and set `prompt_limit` to 0."
+        "**Two builds, merged.** Two computers, or two nights: each Build Head Relevance uses the same prompts with its own seed, "
+        "and Merge Head Relevance adds what they counted. The file is what one longer build would have given.\n\n"
+        "Here `method` is *agreement*: which heads find the place of the concepts' words, for clean masks. 12 prompts each are not "
+        "many; for your own checkpoint, choose `general` and set `prompt_limit` to 0."
     )
     graph.add("note", "MarkdownNote", (40, -120), (780, 230), [note], "How to use this")
     graph.save(name)

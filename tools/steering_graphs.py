@@ -43,12 +43,12 @@ def ordered_weakening(name: str) -> None:
         "curve", "HRVWeakeningCurve", (1460, 160), (460, 420), ["“red”, weakened by −2"],
         count="sweep.count", order="sweep.order", image="decode.IMAGE",
     )  # fmt: skip
-    graph.add("strip", "PreviewImage", (1460, 630), (900, 420), title="The pictures", images="curve.strip")
+    graph.add("strip", "PreviewImage", (1460, 630), (900, 420), title="The images", images="curve.strip")
     note = (
         "**Do these vectors mean anything?** Heads in Order takes more and more heads, the most relevant for *Colours* first, "
-        "then the least relevant first. Scale Heads turns their attention to *red* against it, and everything behind runs once "
-        "for each. If the vectors are right, the colour goes sooner in the upper row.\n\n"
-        "Weakening Curve draws whatever score you connect; here, with pictures alone, how much each is like the first."
+        "then the least relevant first. Scale Heads makes them work against *red*, and every node after it runs once per entry. "
+        "If the vectors are right, the colour disappears sooner in the upper row.\n\n"
+        "Weakening Curve plots whatever score you connect; here, with images alone, it plots how similar each one is to the first."
     )
     graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")
     graph.save(name)
@@ -74,7 +74,7 @@ def same_seed_again(graph: Graph, example: Example, node: str, how: str) -> None
     )  # fmt: skip
     graph.add("decode2", "VAEDecode", (780, 1130), (300, 50), samples="sampler2.LATENT", vae="loader.vae")
     graph.add(
-        "save2", "SaveImage", (1130, 780), (300, 330), [f"hrv/{how}"], f"The {how} picture", images="decode2.IMAGE"
+        "save2", "SaveImage", (1130, 780), (300, 330), [f"hrv/{how}"], f"The {how} image", images="decode2.IMAGE"
     )  # fmt: skip
 
 
@@ -91,18 +91,18 @@ def where_it_looked(graph: Graph, example: Example, how: str) -> None:
 def wrong_sense(name: str) -> None:
     graph, example = Graph(), WRONG_SENSE
     concepts = [example.concept, example.unwanted]
-    steered(graph, example, "HRVAdjustConcept", concepts, "2. Turn it to the other sense")
+    steered(graph, example, "HRVAdjustConcept", concepts, "2. Switch to the other sense")
     graph.add(
         "compare", "HRVCompareConcepts", (1480, 160), (640, 560), [example.words, ", ".join(concepts), 23.0, ""],
         "1. Which sense was drawn?", attention="record.attention", latent="sampler.LATENT", vectors="vectors.vectors",
         image="decode.IMAGE",
     )  # fmt: skip
     note = (
-        f"**Wrong sense, adjusted.** *{example.words}* is a thing and a colour here. Something of that colour was meant, and the upper "
-        f"row drew the thing. Compare Concepts says which it was. Adjust Concept turns the word towards *{example.concept}* and away "
-        f"from *{example.unwanted}*, and the lower row draws the same seed again.\n\n"
-        "The diagnosis is asked of the upper picture. Record Attention keeps what the model looked at, not what Adjust Concept made "
-        "of it, so the verdict on the lower one would be about the looking, not about what was drawn."
+        f"**Wrong sense, adjusted.** *{example.words}* is both a thing and a colour here. The colour was meant, but the upper row drew the "
+        f"thing. Compare Concepts says which one it was. Adjust Concept turns the word towards *{example.concept}* and away "
+        f"from *{example.unwanted}*, and the lower row uses the same seed again.\n\n"
+        "The verdict is about the upper image only. Record Attention keeps what the model looked at, not what Adjust Concept made "
+        "of it, so a verdict on the lower image would not tell you what was drawn."
     )
     graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")
     graph.save(name)
@@ -113,9 +113,9 @@ def lost_word(name: str) -> None:
     steered(graph, example, "HRVStrengthenConcept", [example.concept], f"Strengthen “{example.words}”")
     where_it_looked(graph, example, "strengthened")
     note = (
-        f"**Strengthen a lost word.** The prompt asks for *{example.words}*, and the upper picture has lost it. Strengthen Concept "
-        f"makes the word count more where *{example.concept}* are decided, and the lower row draws the same seed again.\n\n"
-        "Raise `strength` until the word is there, and no further: too much spoils the rest."
+        f"**Strengthen a lost word.** The prompt asks for *{example.words}*, but it is missing from the upper image. Strengthen Concept "
+        f"makes the heads that care about *{example.concept}* look at the word more, and the lower row uses the same seed again.\n\n"
+        "Raise `strength` until the word appears, and no further: too much spoils the rest."
     )
     graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")
     graph.save(name)
@@ -131,11 +131,11 @@ def excite_a_missing_thing(name: str) -> None:
     same_seed_again(graph, example, "excite", "excited")
     where_it_looked(graph, example, "excited")
     note = (
-        f"**A thing is missing.** The prompt asks for two things, *{example.words.replace(', ', '* and *')}*, and the upper picture "
-        "has only one of them. Attend and Excite moves the picture in the making, step by step, to where each word is looked at "
-        "somewhere, and the lower row draws the same seed again.\n\n"
-        "Name all things that must be there, also those that are there already. No head relevance is needed; with `vectors` "
-        "connected, heads count as they care about the concept."
+        f"**Something is missing.** The prompt asks for two things, *{example.words.replace(', ', '* and *')}*, but the upper image "
+        "has only one of them. Attend and Excite nudges the latent, step by step, until each word gets attention somewhere. The "
+        "lower row uses the same seed again.\n\n"
+        "Name all things that must be in the image, including those that are there already. You don't need head relevance; if "
+        "`vectors` is connected, heads count in proportion to how much they care about the concept."
     )
     graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")
     graph.save(name)
@@ -173,7 +173,7 @@ def change_one_word(name: str) -> None:
         "sampler2", "KSampler", (780, 780), (300, 270), settings, "Second sampler: the same seed", model="edit.model",
         positive="positive2.CONDITIONING", negative="negative.CONDITIONING", latent_image="empty.LATENT",
     )  # fmt: skip
-    for number, x, title in ((1, 1130, "The first picture"), (2, 1480, "With one word changed")):
+    for number, x, title in ((1, 1130, "The first image"), (2, 1480, "With one word changed")):
         y = 510 if number == 1 else 1130
         graph.add(
             f"decode{number}",
@@ -188,9 +188,9 @@ def change_one_word(name: str) -> None:
             images=f"decode{number}.IMAGE",
         )  # fmt: skip
     note = (
-        "**Change one word.** The upper row draws a picture, and Remember Run notes what the sampler does. Edit Prompt then lets "
-        "the second sampler look where the first one looked, while *red* becomes *blue*: the rest of the picture stays.\n\n"
-        "Both samplers need the same seed, steps, sampler and scheduler. For a change of shape lower both percentages; to make "
+        "**Change one word.** The upper row makes an image, and Remember Run remembers what the sampler does. Edit Prompt then makes "
+        "the second sampler look where the first one looked, while *red* becomes *blue*: the rest of the image stays.\n\n"
+        "Both samplers need the same seed, steps, sampler and scheduler. To change the shape, lower both percentages; to make "
         "the new word count more, connect Load Head Relevance to `vectors`."
     )
     graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")

@@ -171,5 +171,5 @@ def text_to_image(
     )  # fmt: skip
     graph.add("decode", "VAEDecode", (780, 510), (300, 50), samples="sampler.LATENT", vae=f"loader.{out[2]}")
     graph.add(
-        "save", "SaveImage", (1130, 160), (300, 330), ["hrv/picture"], "The picture", images="decode.IMAGE"
+        "save", "SaveImage", (1130, 160), (300, 330), ["hrv/picture"], "The image", images="decode.IMAGE"
     )

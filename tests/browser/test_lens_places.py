@@ -47,11 +47,11 @@ def test_the_pictures_of_a_batch_and_the_heads_of_a_concept(editor):
     open_lens(editor, workflow)
     lens, page = editor.lens, editor.page
     first = lens("Array.from(lens.set.words[6].map)")
-    page.get_by_role("button", name="Next picture").click()
+    page.get_by_role("button", name="Next image").click()
     assert lens("lens.controls.number.textContent") == "2 / 2"
     assert lens("Array.from(lens.set.words[6].map)") != first
     editor.until("lens.stage.picture")
-    page.get_by_role("button", name="Next picture").click()
+    page.get_by_role("button", name="Next image").click()
     assert lens("lens.controls.number.textContent") == "1 / 2"
     assert lens("Array.from(lens.set.words[6].map)") == first
 
