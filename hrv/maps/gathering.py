@@ -1,4 +1,4 @@
-"""Whether a word's attention gathers anywhere (docs/formulas.md, "Gathering" of Prompt Report and "Lens score")."""
+"""Whether a word's attention gathers anywhere (docs/formulas.md, "Prompt report" and "Lens score")."""
 
 from __future__ import annotations
 
