@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import bench
+import samplings
 
 PROMPT = "a large red star and a small blue fish on green grass beside an old stone bridge at night"
 LAUNCHES = (
@@ -115,7 +116,7 @@ def _samplings(case: Case, quick: bool, device: str):
     import rig
     import torch
 
-    from hrv_pack.host.text.clip_trace import TAG, tokenize_text
+    from hrv_pack.host.text.clip_trace import TAG
 
     config = getattr(models, f"TINY_{case.config}" if quick else case.config)
     half = torch.float16 if device == "cuda" else torch.float32
@@ -124,10 +125,7 @@ def _samplings(case: Case, quick: bool, device: str):
         network, comfy.model_management.get_torch_device(), torch.device("cpu")
     )
     recorded, _, recording = rig.attach(model, None, rig.RecordOptions())
-    pooled = 24 if quick else 1280
-    positive = models.conditioning(77, config["context_dim"], seed=1, pooled=pooled)
-    positive[0][1][TAG] = tokenize_text(PROMPT)
-    negative = models.conditioning(77, config["context_dim"], seed=2, pooled=pooled)
+    positive, negative = samplings.prompts(config["context_dim"], PROMPT, 24 if quick else 1280)
     side = SMALL if quick else case.side // 8
     latent = {"samples": torch.zeros(1, 4, side, side)}
 

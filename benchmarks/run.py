@@ -57,6 +57,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write all rows here as well")
     suite, options = suite_of(sys.argv[1:])
     if suite in SUITES:
+        bench.find_pack()
         importlib.import_module(suite).main(options)
         return 0
     arguments = parser.parse_args()
