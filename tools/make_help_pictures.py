@@ -1,7 +1,7 @@
 """Makes the pictures of the steering nodes' help pages, js/docs/*.jpg, with the demo checkpoint and the pack's own nodes.
 
     .host/venv/bin/python tools/make_help_pictures.py [NAME …]     strengthen_concept, adjust_concept, scale_heads, weakening
-    .host/venv/bin/python tools/make_help_pictures.py --search     seeds at which tools/steering_examples.py's examples work
+    .host/venv/bin/python tools/make_help_pictures.py --search     seeds at which tools/examples.py's examples work
 
 An example is shown as it is only if the judge network sees the wish granted with the node and not without it; where that
 is no longer so, the tool says so and stops. Wants a host that dev.py made.
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tools")]
 
 import bench  # noqa: E402
-from steering_examples import BY_VOTES, CFG, LOST_WORD, SIDE, STEPS, WRONG_SENSE, Example  # noqa: E402
+from examples import BY_VOTES, CFG, LOST_WORD, SIDE, STEPS, WRONG_SENSE, Example  # noqa: E402
 
 OUT = ROOT / "js" / "docs"
 SEEDS = 40
@@ -132,7 +132,7 @@ def example_picture(name: str, example: Example) -> Callable[[Studio], None]:
         if not studio.works(example):
             raise SystemExit(
                 f"{name}: the example no longer works with seed {example.seed}. Try --search, and put a seed that does "
-                "into tools/steering_examples.py."
+                "into tools/examples.py."
             )
         shown = [(0.0, studio.model)]
         shown += [(s, studio.steered(example, s)) for s in (example.strength * part for part in (0.5, 1, 2))]

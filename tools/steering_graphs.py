@@ -1,13 +1,13 @@
 """Example graphs in which words are weakened, strengthened, adjusted, excited or changed.
 
-The prompts and seeds of most stand in steering_examples.py, excite_example.py and edit_example.py. Standard library only.
+The prompts and seeds of most stand in examples.py, excite_example.py and edit_example.py. Standard library only.
 """
 
 from __future__ import annotations
 
 from edit_example import COLOUR
 from excite_example import MISSING
-from steering_examples import BY_VOTES, CFG, LOST_WORD, SIDE, STEPS, WRONG_SENSE, Example
+from examples import BY_VOTES, CFG, LOST_WORD, SIDE, STEPS, WRONG_SENSE, Example
 from workflow_graph import Graph, heatmap_widgets, text_to_image
 
 
