@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from workflow_graph import Graph, heatmap_widgets, text_to_image
+from workflow_graph import Graph, text_to_image
 
 VOTES, AGREEMENT = "demo_checkpoint.safetensors", "demo_checkpoint_agreement.safetensors"
-SEED, STEPS, CFG = 7, 20, 4.5
+CFG = 4.5
 
 
 def which_rose(name: str) -> None:
-    graph = Graph()
-    text_to_image(graph, "a rose fish on sand", 256, SEED, STEPS, CFG, "HRVDemoCheckpoint", part=(0.25, 0.75))
+    graph = text_to_image("a rose fish on sand", cfg=CFG, part=(0.25, 0.75))
     graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [VOTES])
     graph.add(
         "positive2", "CLIPTextEncode", (390, 780), (340, 130), ["a blue rose on sand"], "The other rose",
         clip="record.clip",
     )  # fmt: skip
-    graph.add(
-        "sampler2", "KSampler", (780, 780), (300, 270), [SEED, "fixed", STEPS, CFG, "euler", "normal", 1.0],
-        "Second sampler", model="record.model", positive="positive2.CONDITIONING", negative="negative.CONDITIONING",
-        latent_image="empty.LATENT",
+    graph.sampler(
+        "sampler2 decode2", (780, 780), (7, 20, CFG), "Second sampler", model="record.model",
+        positive="positive2.CONDITIONING",
     )  # fmt: skip
-    graph.add("decode2", "VAEDecode", (780, 1130), (300, 50), samples="sampler2.LATENT", vae="loader.vae")
     for number, source, y, title in ((1, "", 60, "Rose, the colour"), (2, "2", 700, "Rose, the flower")):
         graph.add(
             f"compare{number}", "HRVCompareConcepts", (1480, y), (640, 580), ["rose", "Objects, Colours", 23.0, ""], title,
@@ -35,13 +32,11 @@ def which_rose(name: str) -> None:
         "Try *orange* and *mint*, the other two words with two senses here, or a prompt that leaves it open: `rose, on sand`. With "
         "SDXL and its published vectors it is *mouse*, in another example."
     )
-    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
-    graph.save(name)
+    graph.save(name, note)
 
 
 def compare_masks(name: str) -> None:
-    graph = Graph()
-    text_to_image(graph, "a large plain blue fish on sand", 256, SEED, STEPS, CFG, "HRVDemoCheckpoint")
+    graph = text_to_image("a large plain blue fish on sand", cfg=CFG)
     graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [AGREEMENT])
     graph.add(
         "select", "HRVSelectHeads", (390, 660), (340, 200), ["Objects", 23.0, "most relevant", "balanced"],
@@ -64,10 +59,7 @@ def compare_masks(name: str) -> None:
         (790, "chosen", {"heads": "select.heads"}, "the heads for objects"),
     )
     for y, key, more, whose in rows:
-        graph.add(
-            f"{key}_map", "HRVHeatmap", (1480, y), (360, 660), heatmap_widgets("fish"), f"Fish, by {whose}",
-            attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE", **more,
-        )  # fmt: skip
+        graph.heatmap(f"{key}_map", (1480, y), "fish", f"Fish, by {whose}", **more)
         graph.add(
             f"{key}_iou", "HRVMaskIoU", (1890, y), (420, 120), ["0.3,0.4,0.5,0.6"], f"How good? By {whose}",
             mask=f"{key}_map.heat", truth="truth.MASK",
@@ -81,8 +73,7 @@ def compare_masks(name: str) -> None:
         "The true mask here is simply what has little red: a blue fish on sand. For your own pictures connect a segmentation node, "
         "or a mask that you drew, to `truth`."
     )
-    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
-    graph.save(name)
+    graph.save(name, note)
 
 
 def merge_builds(name: str) -> None:
@@ -118,5 +109,4 @@ def merge_builds(name: str) -> None:
         "Here `method` is *agreement*: which heads find the place of the concepts' words, for clean masks. 12 prompts each are few; "
         "for your own checkpoint choose `general` and set `prompt_limit` to 0."
     )
-    graph.add("note", "MarkdownNote", (40, -120), (780, 230), [note], "How to use this")
-    graph.save(name)
+    graph.save(name, note, "How to use this", size=(780, 230))
