@@ -79,5 +79,5 @@ def test_text_of_an_untraced_clip_is_read_from_prompt_text(comfy, rig):
         run(comfy, studio)
     (*_, data), _ = run(comfy, studio, prompt_text=text)
     traced = rig.sample(studio.recorded, rig.encode(studio.clip, text), studio.negative, rig.empty(2))
-    (*_, expected), _ = run(comfy, (studio, {"samples": traced}))
+    (*_, expected), _ = run(comfy, studio, latent={"samples": traced})
     assert json.loads(data)["pictures"] == json.loads(expected)["pictures"]
