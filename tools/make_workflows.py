@@ -9,34 +9,21 @@ from __future__ import annotations
 
 from head_examples import AGREEMENT, compare_masks, merge_builds, which_rose
 from steering_graphs import change_one_word, excite_a_missing_thing, lost_word, ordered_weakening, wrong_sense
-from workflow_graph import Graph, heatmap_widgets, text_to_image
+from workflow_graph import Graph, sdxl, text_to_image
 
-SDXL = {
-    "name": "sd_xl_base_1.0.safetensors",
-    "url": "https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0/resolve/main/sd_xl_base_1.0.safetensors",
-    "directory": "checkpoints",
-}
+STAR_AND_FISH = "a red star and a blue fish on sand"
+PUBLISHED = "SDXL: 34 published concepts (downloads 177 kB once)"
 MUTED = 2  # a node's mode in ComfyUI's page: it does not run
 
 
-def which_word(name: str, note: str, prompt: str, words: str, **settings) -> None:
-    graph = Graph()
-    text_to_image(graph, prompt, **settings)
-    graph.add(
-        "heatmap", "HRVHeatmap", (1480, 160), (360, 660), heatmap_widgets(words),
-        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
-    )  # fmt: skip
-    graph.add("note", "MarkdownNote", (40, -80), (690, 190), [note], "How to read this")
-    graph.save(name)
+def which_word(name: str, note: str, graph: Graph, words: str) -> None:
+    graph.heatmap("heatmap", (1480, 160), words)
+    graph.save(name, note, size=(690, 190))
 
 
 def repaint(name: str) -> None:
-    graph = Graph()
-    text_to_image(graph, "a red star and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
-    graph.add(
-        "heatmap", "HRVHeatmap", (1480, 160), (360, 660), heatmap_widgets("fish", 0.4), "Where the fish is",
-        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
-    )  # fmt: skip
+    graph = text_to_image(STAR_AND_FISH)
+    graph.heatmap("heatmap", (1480, 160), "fish", "Where the fish is")
     graph.add("grow", "GrowMask", (780, 640), (300, 90), [12, True], mask="heatmap.mask")
     graph.add(
         "masked", "SetLatentNoiseMask", (780, 780), (300, 60), title="Repaint only the mask",
@@ -44,12 +31,10 @@ def repaint(name: str) -> None:
     )  # fmt: skip
     graph.add("repaint_text", "CLIPTextEncode", (390, 780), (340, 130), ["a red star and a green mug on sand"],
               "What to paint there", clip="loader.clip")  # fmt: skip
-    graph.add(
-        "repaint", "KSampler", (1130, 780), (300, 270), [11, "fixed", 20, 5.0, "euler", "normal", 1.0], "Second sampler",
-        model="loader.model", positive="repaint_text.CONDITIONING", negative="negative.CONDITIONING",
-        latent_image="masked.LATENT",
+    graph.sampler(
+        "repaint decode2", (1130, 780), (11, 20, 5.0), "Second sampler", model="loader.model",
+        positive="repaint_text.CONDITIONING", latent_image="masked.LATENT",
     )  # fmt: skip
-    graph.add("decode2", "VAEDecode", (1130, 1130), (300, 50), samples="repaint.LATENT", vae="loader.vae")
     graph.add(
         "save2",
         "SaveImage",
@@ -64,15 +49,11 @@ def repaint(name: str) -> None:
         "Grow Mask into Set Latent Noise Mask, and the second KSampler repaints only there.\n\n"
         "Change the word in Attention Heatmap to mask something else: the first image is not sampled again."
     )
-    graph.add("note", "MarkdownNote", (40, -80), (690, 190), [note], "How to read this")
-    graph.save(name)
+    graph.save(name, note, size=(690, 190))
 
 
 def report(name: str) -> None:
-    graph = Graph()
-    text_to_image(
-        graph, "a red star, a blue fish and a yellow cat on sand", 256, 3, 12, 4.5, "HRVDemoCheckpoint"
-    )  # fmt: skip
+    graph = text_to_image("a red star, a blue fish and a yellow cat on sand", seed=3, steps=12, cfg=4.5)
     graph.add(
         "report", "HRVPromptReport", (1480, 160), (480, 620), ["auto"],
         attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
@@ -86,8 +67,7 @@ def report(name: str) -> None:
         "asks for three things, and the fish is missing.\n\n"
         "Change the prompt or the seed in KSampler and run again. All words on the page share one scale."
     )
-    graph.add("note", "MarkdownNote", (40, -80), (690, 190), [note], "How to read this")
-    graph.save(name)
+    graph.save(name, note, size=(690, 190))
 
 
 def build_vectors(name: str) -> None:
@@ -99,10 +79,7 @@ def build_vectors(name: str) -> None:
         model="loader.model", clip="loader.clip",
     )  # fmt: skip
     graph.add("save", "HRVSaveVectors", (860, 160), (360, 110), ["my_checkpoint"], vectors="build.vectors")
-    graph.add(
-        "select", "HRVSelectHeads", (860, 330), (360, 200), ["Objects", 23.0, "most relevant", "equal"],
-        vectors="build.vectors",
-    )  # fmt: skip
+    graph.select((860, 330), (360, 200), "Objects", vectors="build.vectors")
     graph.add(
         "settled", "PreviewImage", (1270, 160), (420, 300), title="Is it stable yet?", images="build.chart"
     )
@@ -117,31 +94,18 @@ def build_vectors(name: str) -> None:
         "cfg to your usual values, and set `prompt_limit` to 0. This takes a few hours. Cancel whenever you like: what was counted "
         "is saved in models/hrv, and you can continue from it with `continue_from`."
     )
-    graph.add("note", "MarkdownNote", (40, -120), (780, 230), [note], "How to use this")
-    graph.save(name)
+    graph.save(name, note, "How to use this", size=(780, 230))
 
 
 def published_vectors(name: str) -> None:
-    graph = Graph()
-    prompt = "photo of a fox wearing a red knitted scarf, sitting on a wooden bench in snow"
-    text_to_image(graph, prompt, 1024, 7, 25, 7.0, "CheckpointLoaderSimple", models=(SDXL,))
-    published = "SDXL: 34 published concepts (downloads 177 kB once)"
-    graph.add("vectors", "HRVLoadVectors", (40, 780), (340, 110), [published])
-    graph.add(
-        "select", "HRVSelectHeads", (430, 780), (340, 200), ["Animals", 23.0, "most relevant", "equal"],
-        vectors="vectors.vectors",
-    )  # fmt: skip
+    graph = sdxl("photo of a fox wearing a red knitted scarf, sitting on a wooden bench in snow")
+    graph.add("vectors", "HRVLoadVectors", (40, 780), (340, 110), [PUBLISHED])
+    graph.select((430, 780), (340, 200), "Animals")
     graph.add(
         "filter", "HRVFilterHeads", (820, 780), (280, 160), ["all", "all", "", "shared by both"], heads="select.heads",
     )  # fmt: skip
-    graph.add(
-        "heatmap", "HRVHeatmap", (1480, 160), (360, 660), heatmap_widgets("fox"), "Fox, from the heads for animals",
-        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE", heads="filter.heads",
-    )  # fmt: skip
-    graph.add(
-        "daam", "HRVHeatmap", (1890, 160), (360, 660), heatmap_widgets("fox"), "Fox, from all heads",
-        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
-    )  # fmt: skip
+    graph.heatmap("heatmap", (1480, 160), "fox", "Fox, from the heads for animals", heads="filter.heads")
+    graph.heatmap("daam", (1890, 160), "fox", "Fox, from all heads")
     graph.add(
         "chart", "PreviewImage", (1150, 880), (700, 400), title="Where these heads are", images="select.chart"
     )
@@ -151,13 +115,11 @@ def published_vectors(name: str) -> None:
         "Compare the two heatmaps: one from the chosen heads, one from all heads.\n\n"
         "For *red*, choose Color; for *knitted*, Material or Texture. Needs `sd_xl_base_1.0.safetensors`; any SDXL checkpoint works."
     )
-    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")
-    graph.save(name)
+    graph.save(name, note, "How to use this")
 
 
 def lens(name: str) -> None:
-    graph = Graph()
-    text_to_image(graph, "a red star and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
+    graph = text_to_image(STAR_AND_FISH)
     graph.nodes["record"]["widgets_values"][2] = 4
     graph.add(
         "lens", "HRVLens", (1480, 60), (460, 900), ["auto", "fish", 0.4, "", 23.0],
@@ -172,25 +134,17 @@ def lens(name: str) -> None:
         "Click words to pin them: each pinned word gives an overlay and a mask. The step slider appears because "
         "`time_bins` in Record Attention is 4."
     )
-    graph.add("note", "MarkdownNote", (40, -80), (690, 190), [note], "How to read this")
-    graph.save(name)
+    graph.save(name, note, size=(690, 190))
 
 
 def heads_without_vectors(name: str) -> None:
-    graph = Graph()
-    text_to_image(graph, "a red star and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
+    graph = text_to_image(STAR_AND_FISH)
     graph.add(
         "auto", "HRVAutoHeads", (1130, 540), (300, 230), ["fish", 23.0, ""],
         attention="record.attention", latent="sampler.LATENT",
     )  # fmt: skip
-    graph.add(
-        "heatmap", "HRVHeatmap", (1480, 160), (360, 660), heatmap_widgets("fish"), "Fish, from the heads that found it",
-        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE", heads="auto.heads",
-    )  # fmt: skip
-    graph.add(
-        "daam", "HRVHeatmap", (1890, 160), (360, 660), heatmap_widgets("fish"), "Fish, from all heads",
-        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
-    )  # fmt: skip
+    graph.heatmap("heatmap", (1480, 160), "fish", "Fish, from the heads that found it", heads="auto.heads")
+    graph.heatmap("daam", (1890, 160), "fish", "Fish, from all heads")
     graph.add(
         "chart", "PreviewImage", (440, 780), (650, 340), title="Where these heads are", images="auto.chart"
     )
@@ -200,44 +154,29 @@ def heads_without_vectors(name: str) -> None:
         "all heads (DAAM).\n\n"
         "It works with every SD1 and SDXL checkpoint. To see another word, type it into both nodes; nothing is sampled again."
     )
-    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
-    graph.save(name)
+    graph.save(name, note)
 
 
 def heatmap_by_concept(name: str) -> None:
-    graph = Graph()
-    text_to_image(graph, "an orange and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
+    graph = text_to_image("an orange and a blue fish on sand")
     graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [AGREEMENT])
-    graph.add(
-        "select", "HRVSelectHeads", (390, 660), (340, 200), ["Objects", 23.0, "most relevant", "balanced"],
-        vectors="vectors.vectors",
-    )  # fmt: skip
+    graph.select((390, 660), (340, 200), "Objects", "balanced")
     graph.add(
         "chart", "PreviewImage", (780, 640), (650, 340), title="Where these heads are", images="select.chart"
     )
-    graph.add(
-        "heatmap", "HRVHeatmap", (1480, 60), (360, 660), heatmap_widgets("fish"), "Fish, from the heads for objects",
-        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE", heads="select.heads",
-    )  # fmt: skip
-    graph.add(
-        "daam", "HRVHeatmap", (1890, 60), (360, 660), heatmap_widgets("fish"), "Fish, from all heads",
-        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
-    )  # fmt: skip
+    graph.heatmap("heatmap", (1480, 60), "fish", "Fish, from the heads for objects", heads="select.heads")
+    graph.heatmap("daam", (1890, 60), "fish", "Fish, from all heads")
     note = (
         "**Heatmaps by concept, on the demo model.** Its head relevance ships with the pack; the file by agreement is the one for "
         "clean heatmaps. Select Heads by Concept takes the 23 % of heads that find objects best, *balanced* so that the loud ones "
         "do not drown out the others. Compare the two heatmaps of *fish*."
     )
-    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
-    graph.save(name)
+    graph.save(name, note)
 
 
 def which_mouse(name: str) -> None:
-    graph = Graph()
-    prompt = "photo of a small mouse beside a keyboard on a wooden desk"
-    text_to_image(graph, prompt, 1024, 7, 25, 7.0, "CheckpointLoaderSimple", models=(SDXL,))
-    published = "SDXL: 34 published concepts (downloads 177 kB once)"
-    graph.add("vectors", "HRVLoadVectors", (780, 620), (300, 110), [published])
+    graph = sdxl("photo of a small mouse beside a keyboard on a wooden desk")
+    graph.add("vectors", "HRVLoadVectors", (780, 620), (300, 110), [PUBLISHED])
     graph.add(
         "compare", "HRVCompareConcepts", (1480, 160), (640, 620), ["mouse", "Animals, Electronics", 23.0, ""],
         attention="record.attention", latent="sampler.LATENT", vectors="vectors.vectors", image="decode.IMAGE",
@@ -248,13 +187,11 @@ def which_mouse(name: str) -> None:
         "Needs `sd_xl_base_1.0.safetensors`; any SDXL checkpoint works. Load Head Relevance downloads 177 kB once. Try other "
         "words with two meanings: *crane*, *bat*, *orange*."
     )
-    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
-    graph.save(name)
+    graph.save(name, note)
 
 
 def save_and_read_later(name: str) -> None:
-    graph = Graph()
-    text_to_image(graph, "a red star and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
+    graph = text_to_image(STAR_AND_FISH)
     graph.add(
         "keep", "HRVSaveAttention", (1130, 540), (300, 140), ["attention/my_picture"], "1. Save",
         attention="record.attention", latent="sampler.LATENT",
@@ -264,10 +201,14 @@ def save_and_read_later(name: str) -> None:
         "2. Load it another day",
     )  # fmt: skip
     graph.add("decode2", "VAEDecode", (490, 900), (240, 50), samples="load.latent", vae="loader.vae")
-    graph.add(
-        "heatmap", "HRVHeatmap", (780, 780), (360, 660), heatmap_widgets("fish, star"),
-        attention="load.attention", latent="load.latent", image="decode2.IMAGE",
-    )  # fmt: skip
+    graph.heatmap(
+        "heatmap",
+        (780, 780),
+        "fish, star",
+        attention="load.attention",
+        latent="load.latent",
+        image="decode2.IMAGE",
+    )
     for later in ("load", "decode2", "heatmap"):
         graph.nodes[later]["mode"] = MUTED
     note = (
@@ -277,8 +218,7 @@ def save_and_read_later(name: str) -> None:
         "of the prompt, and run. It needs neither model nor sampler: you can delete them by then. The VAE only decodes the image "
         "underneath."
     )
-    graph.add("note", "MarkdownNote", (40, -80), (690, 190), [note], "How to read this")
-    graph.save(name)
+    graph.save(name, note, size=(690, 190))
 
 
 def main() -> None:
@@ -288,15 +228,14 @@ def main() -> None:
         "Attention Heatmap then shows, for every word, where the model looked while drawing. All words share one scale: "
         "a word that stays dark was ignored.\n\n"
         "Type one or more words into `words` and run again: the image is not sampled again.",
-        "a red star and a blue fish on sand", "", side=256, seed=7, steps=20, cfg=5.0, loader="HRVDemoCheckpoint",
+        text_to_image(STAR_AND_FISH), "",
     )  # fmt: skip
     which_word(
         "02_which_word_drew_what_sdxl",
         "**The same with SDXL.** Needs `sd_xl_base_1.0.safetensors` in models/checkpoints; ComfyUI offers the download "
         "when you open this workflow. Any SD1.5 or SDXL checkpoint works instead.\n\n"
         "Type words into Attention Heatmap and run again: the image is not sampled again.",
-        "photo of a computer mouse and a mouse eating cheese on a wooden desk", "mouse#1, mouse#2, cheese, desk",
-        side=1024, seed=7, steps=25, cfg=7.0, loader="CheckpointLoaderSimple", models=(SDXL,),
+        sdxl("photo of a computer mouse and a mouse eating cheese on a wooden desk"), "mouse#1, mouse#2, cheese, desk",
     )  # fmt: skip
     repaint("03_mask_a_word_and_repaint_it")
     save_and_read_later("10_save_attention_and_read_it_later")

@@ -21,16 +21,6 @@ from hrv_pack.host.follow.gradients import NormalTensors, moved
 WRAPPERS = comfy.patcher_extension.WrappersMP
 
 
-@pytest.fixture(params=["sd1", "sdxl"])
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def studio():
-    return rig.studio()
-
-
 # -- beside others --------------------------------------------------------------------------------------------------
 
 

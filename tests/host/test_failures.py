@@ -14,11 +14,6 @@ from hrv_pack.hrv.recording.recording import NoRecording
 from hrv_pack.hrv.recording.sums import Accumulator
 
 
-@pytest.fixture
-def studio():
-    return rig.studio()
-
-
 def draw(studio, model=None):
     return rig.sample(model or studio.recorded, studio.positive, studio.negative)
 

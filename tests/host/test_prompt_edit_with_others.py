@@ -5,7 +5,7 @@ import edit_rig as editing
 import nodes
 import pytest
 import rig
-import stand_ins
+import stand_in_models
 import steering_rig as steered
 import torch
 from comfy_extras import nodes_pag
@@ -67,7 +67,7 @@ def test_control_nets():
     """On both samplers: the repeated run is given the present call's signals of its rows."""
     scene = editing.scene(latent=rig.empty(2, 8, 12))
     picture = torch.rand(1, 64, 96, 3, generator=torch.Generator().manual_seed(0))
-    plain, control = scene.latent, stand_ins.control_net(rig.CONFIG["sdxl"])
+    plain, control = scene.latent, stand_in_models.control_net(rig.CONFIG["sdxl"])
     scene.first, scene.negative = nodes.ControlNetApplyAdvanced().apply_controlnet(
         scene.first, scene.negative, control, picture, 0.8, 0.0, 1.0
     )[:2]

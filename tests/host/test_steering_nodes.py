@@ -7,13 +7,6 @@ LAST = {"start_percent": 0.0, "end_percent": 1.0}
 
 
 @pytest.fixture(scope="module")
-def rig(comfy):
-    import rig
-
-    return rig
-
-
-@pytest.fixture(scope="module")
 def steered(comfy):
     import steering_rig
 

@@ -11,7 +11,7 @@ import rig
 import steering_rig as steered
 import torch
 from comfy_extras import nodes_pag, nodes_torch_compile
-from test_other_packs import image_attention, replaced
+from stand_ins import added_tokens, image_attention, replaced
 from test_ways_attention import node
 
 from hrv_pack.host.follow import steered_sampling
@@ -20,11 +20,6 @@ from hrv_pack.host.follow.steerer import steer
 
 attention = comfy.ldm.modules.attention
 WRAPPERS = comfy.patcher_extension.WrappersMP
-
-
-@pytest.fixture
-def studio():
-    return rig.studio()
 
 
 @pytest.fixture
@@ -227,15 +222,7 @@ def left_alone(studio, steering, change, caplog, fragment: str) -> None:
 
 
 def test_a_patch_that_adds_tokens(studio, steering, caplog):
-    def change(model):
-        def patch(n, context, value, extra):
-            return n, torch.cat([context, context[:, :5]], 1), torch.cat([value, -value[:, :5]], 1)
-
-        clone = model.clone()
-        clone.set_model_attn2_patch(patch)
-        return clone
-
-    left_alone(studio, steering, change, caplog, "of 82 tokens where 2 of 77 were expected")
+    left_alone(studio, steering, added_tokens, caplog, "of 82 tokens where 2 of 77 were expected")
 
 
 def test_rows_that_do_not_divide(studio, steering, caplog):
