@@ -15,7 +15,7 @@ import torch
 from ...hrv.heads.layout import PARTS, Block, Layout
 from . import network, wrappers
 from .network import UNET, BasicTransformerBlock, CrossAttention
-from .options import ATTN2, ATTN_PRECISION, N_HEADS
+from .options import ATTN2
 from .patcher import network_of, object_patches_backup_of, object_patches_of
 
 SUPPORTED = "Stable Diffusion 1.x and 2.x, SDXL, and models derived from them (Pony, Illustrious, SSD-1B, …)"
@@ -112,11 +112,6 @@ def _parts(module) -> Mapping[str, Any]:
     return getattr(module, "_modules", AS_IT_LIES)
 
 
-def has_foreign_forward(layer: CrossAttention) -> bool:
-    """Whether another pack has put its own `forward` on the layer. A replacement of ours would silence it."""
-    return layer.forward.__module__ != CrossAttention.__module__
-
-
 def is_compiled(patcher) -> bool:
     """Whether torch.compile acts on the UNet that a ModelPatcher will have sampled, or on parts of it.
 
@@ -142,25 +137,3 @@ def _modules(module, path: str, patches: Patches) -> Iterator[torch.nn.Module]:
 def _uncompiled(module):
     """The module that torch.compile was given."""
     return getattr(module, network.COMPILED_FROM, module)
-
-
-def attend(
-    occupant,
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    extra_options: dict[str, Any],
-    options: dict[str, Any],
-) -> torch.Tensor:
-    """What the layer would do without our entry: the replacement that was there before (`occupant`), or the host's
-    attention. q, k, v: (row, pixel or token, heads · d); options: the UNet's transformer_options."""
-    if occupant is not None:
-        return occupant(q, k, v, extra_options)
-    return network.optimized_attention(
-        q,
-        k,
-        v,
-        extra_options[N_HEADS],
-        attn_precision=extra_options[ATTN_PRECISION],
-        transformer_options={**options, **extra_options},
-    )

@@ -13,6 +13,7 @@ from edit_rig import SAME, complaints, layout, repeats_and_calls
 from stand_ins import replaced
 
 from hrv_pack.host.follow import edited_layers, edited_sampling
+from hrv_pack.host.follow.base import layer_entries
 from hrv_pack.host.follow.steerer import steer
 from hrv_pack.hrv.recording.recording import NoRecording
 from hrv_pack.hrv.steer.factors import Where, scale, strengthen
@@ -215,14 +216,14 @@ def test_whatever_goes_wrong_the_picture_is_made(module, place, monkeypatch, cap
 def test_memory_that_the_first_pictures_attention_fills(monkeypatch, caplog):
     """The UNet runs once more without it."""
     scene = editing.scene()
-    attend = edited_layers.attend
+    attend = layer_entries.LayerCall.attend
 
-    def starving(occupant, q, k, v, extra_options, options):
-        if k.shape[1] == editing.LENGTH and q.shape[0] == 2:  # the second picture's rows
+    def starving(self):
+        if self.k.shape[1] == editing.LENGTH and self.q.shape[0] == 2:  # the second picture's rows
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return attend(occupant, q, k, v, extra_options, options)
+        return attend(self)
 
-    monkeypatch.setattr(edited_layers, "attend", starving)
+    monkeypatch.setattr(layer_entries.LayerCall, "attend", starving)
     latent = scene.draw(scene.edited())
     (warning,) = complaints(caplog)
     assert "Editing stopped while the model was running (memory ran out)" in warning

@@ -14,7 +14,8 @@ from comfy_extras import nodes_pag, nodes_torch_compile
 from test_other_packs import image_attention, replaced
 from test_ways_attention import node
 
-from hrv_pack.host.follow import following, steered_sampling
+from hrv_pack.host.follow import steered_sampling
+from hrv_pack.host.follow.base import following_prompts
 from hrv_pack.host.follow.steerer import steer
 
 attention = comfy.ldm.modules.attention
@@ -287,7 +288,7 @@ def test_whatever_goes_wrong_the_picture_is_made(studio, steering, monkeypatch, 
     expected = steered.draw(studio.model, studio)
     model, _ = steer(studio.model, None, steering)
     with monkeypatch.context() as patch:
-        patch.setattr(following if name == "find_prompt" else steered_sampling, name, failing)
+        patch.setattr(following_prompts if name == "find_prompt" else steered_sampling, name, failing)
         assert torch.equal(steered.draw(model, studio), expected)
     (warning,) = complaints(caplog)
     assert warning.startswith("[HRV] Steering stopped while") and "RuntimeError: broken" in warning
