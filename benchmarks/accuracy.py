@@ -78,7 +78,7 @@ def _recorded(dtype, device=None):
     for number in range(EVALUATIONS):
         q, k = (one.to(device) for one in inputs(number, dtype))
         room = sums.room(entry, 0, 0, (1, HEADS, RECORDED, *GRID), device)
-        column_probabilities(q, k, HEADS, columns, TOKENS, room.view(1, HEADS, RECORDED, -1))
+        column_probabilities(q, k, HEADS, columns, TOKENS, into=room.view(1, HEADS, RECORDED, -1))
     sums.finish()
     return entry.maps[0][0, 0].float().mean(0) / EVALUATIONS
 

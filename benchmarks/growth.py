@@ -47,7 +47,7 @@ def _layer(
     kept = tuple(range(columns))
     with torch.inference_mode():
         sums = column_probabilities(q, k, HEADS, kept, tokens)
-        time = bench.median_ms(lambda: column_probabilities(q, k, HEADS, kept, tokens, sums), times)
+        time = bench.median_ms(lambda: column_probabilities(q, k, HEADS, kept, tokens, into=sums), times)
     return time, batch * pixels * tokens * HEADS
 
 

@@ -90,10 +90,10 @@ def make(methods: list[str], number: int, steps: int, out: Path, checkpoint: Pat
 def _tell(whole: Path, parts: list[Path]) -> float:
     from hrv.files.vector_files import read
     from hrv.relevance.building import rank_correlations
-    from hrv.relevance.summary import summary
+    from hrv.relevance.summary import vectors_in_words
 
     first, second = (read(file) for file in parts)
-    print("\n".join(f"  {line}" for line in summary(read(whole)).splitlines()))
+    print("\n".join(f"  {line}" for line in vectors_in_words(read(whole)).splitlines()))
     values = rank_correlations(first.relevance, second.relevance).tolist()
     for concept, value in zip(first.concepts, values, strict=True):
         print(f"  {concept}: {value:.3f}")

@@ -159,15 +159,15 @@ def scale_heads(studio: Studio) -> None:
 def weakening(studio: Studio) -> None:
     """Chart and strip of example workflow 12, with fewer heads."""
     from hrv_pack.hrv.steer.weakening_run import weakening as collect
+    from hrv_pack.nodes.research.weakening import HRVHeadSweep
     from hrv_pack.nodes.steer.steering import HRVScaleHeads
-    from hrv_pack.nodes.steer.weakening import HRVHeadSweep
 
     sweep = HRVHeadSweep.execute(studio.vectors(), "Colours", FEW, "both").result
     images = []
     for heads in sweep[0]:
         model = HRVScaleHeads.execute(studio.model, heads, -2.0, words="red", **WHOLE).result[0]
         images.append(studio.draw(model, "a large plain red star on sand", 7))
-    result = collect(sweep[1], sweep[2], images, None, None, "“red”, weakened by −2")
+    result = collect(sweep[1], sweep[2], images=images, title="“red”, weakened by −2")
     save("head_sweep", result.strip)
     save("weakening_curve", result.chart)
 
@@ -188,7 +188,7 @@ def row(pictures: Sequence, captions: Sequence[str]):
         place = (GAP + number * size, GAP)
         sheet.paste(Image.fromarray((picture[0].numpy() * 255).round().astype(np.uint8)), place)
         middle = (place[0] + SIDE // 2, SIDE + 2 * GAP)
-        text.write(pen, middle, caption, TYPE, INK, SIDE, "center")
+        text.write(pen, middle, caption, size=TYPE, ink=INK, room=SIDE, align="center")
     return torch.from_numpy(np.asarray(sheet).copy())[None].float() / 255
 
 

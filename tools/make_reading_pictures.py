@@ -62,7 +62,16 @@ class Studio:
 
         latent, image = self.draw(prompt)
         style = Style("per word", threshold, 0.6, "turbo", False)
-        found = heatmaps(self.attention, latent["samples"], word, "words", image, heads, "positive", style)
+        found = heatmaps(
+            self.attention,
+            latent["samples"],
+            word,
+            "words",
+            image=image,
+            heads=heads,
+            role="positive",
+            style=style,
+        )
         return found.overlay, found.heat, found.mask
 
     def vectors(self, name: str):
@@ -106,7 +115,9 @@ def compare_concepts(studio: Studio) -> None:
 
     latent, image = studio.draw("a rose fish on sand")
     vectors = studio.vectors("demo_checkpoint.safetensors")
-    found = compare(studio.attention, latent["samples"], "rose", vectors, "Objects, Colours", 23.0, image)
+    found = compare(
+        studio.attention, latent["samples"], "rose", vectors, "Objects, Colours", percent=23.0, image=image
+    )
     save("compare_concepts", found.grid)
 
 

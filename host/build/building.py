@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from ...hrv.draw.line_chart import settling_chart
-from ...hrv.heads.known_layouts import describe
+from ...hrv.heads.known_layouts import layout_in_words
 from ...hrv.recording.recording import Recording
 from ...hrv.relevance import agreement as agreement_relevance
 from ...hrv.relevance import building
@@ -52,6 +52,7 @@ class Builder:
         clip,
         words: ConceptWords,
         prompts: list[str],
+        *,
         plan: BuildPlan,
         earlier: HeadRelevance | None,
         name: str,
@@ -65,9 +66,9 @@ class Builder:
         self._name, self.notes = name, []
         self.path: Path | None = None
         self.tally: Tally = (
-            AgreementTally(clip, self.layout, words, earlier)
+            AgreementTally(clip, self.layout, words, earlier=earlier)
             if plan.method == agreement_relevance.METHOD
-            else VoteTally(clip, self.layout, words, plan.seed, plan.draws, earlier)
+            else VoteTally(clip, self.layout, words, seed=plan.seed, draws=plan.draws, earlier=earlier)
         )
         self._model = model.clone()
         Recorder.take_off(self._model)  # a Record Attention before this node need not record
@@ -82,7 +83,7 @@ class Builder:
         title = f"{how}: {self._words.title or f'{len(self._words.concepts)} concepts'}"
         metadata = {
             "title": title,
-            "model": f"{describe(self.layout)}, checkpoint {self.plan.weights[:8]}",
+            "model": f"{layout_in_words(self.layout)}, checkpoint {self.plan.weights[:8]}",
             "source": "Build Head Relevance",
             "construction": building.construction(self._kept, self.state),
         }
@@ -214,9 +215,24 @@ def _versions() -> dict[str, str]:
 
 
 def build(
-    model, clip, concepts, prompts, steps, cfg, width, height, seed, draws, continue_from=None, prompt_limit=0,
-    sampler_name="euler", scheduler="normal", concept_words="", method=building.METHODS[0],
-) -> tuple[HeadRelevance, torch.Tensor, str]:  # fmt: skip
+    model,
+    clip,
+    *,
+    concepts,
+    prompts,
+    steps,
+    cfg,
+    width,
+    height,
+    seed,
+    draws,
+    continue_from=None,
+    prompt_limit=0,
+    sampler_name="euler",
+    scheduler="normal",
+    concept_words="",
+    method=building.METHODS[0],
+) -> tuple[HeadRelevance, torch.Tensor, str]:
     """What the node does with its inputs: (vectors, chart as (1, height, width, 3), summary)."""
     own_words = bool(concept_words.strip())
     words = parse_text(concept_words) if own_words else concept_store.load(concepts)
@@ -226,16 +242,31 @@ def build(
     if by_agreement:
         _check_words_there(drawn, words)
     plan = BuildPlan(
-        len(drawn), building.short_hash("\n".join(drawn)), words.count, building.words_hash(words),
-        weights_identity(model), seed, steps, cfg, sampler_name, scheduler, width, height,
-        1 if by_agreement else draws, method,
-    )  # fmt: skip
+        prompts=len(drawn),
+        prompts_hash=building.short_hash("\n".join(drawn)),
+        concept_words=words.count,
+        concept_words_hash=building.words_hash(words),
+        weights=weights_identity(model),
+        seed=seed,
+        steps=steps,
+        cfg=cfg,
+        sampler=sampler_name,
+        scheduler=scheduler,
+        width=width,
+        height=height,
+        draws=1 if by_agreement else draws,
+        method=method,
+    )
     name = "_".join(["built", "own" if own_words else concepts, *([method] * by_agreement), plan.weights[:8]])
-    builder = Builder(model, clip, words, drawn, plan, continue_from, name)
+    builder = Builder(model, clip, words, drawn, plan=plan, earlier=continue_from, name=name)
     vectors = builder.run()
     title = f"{vectors.heads} heads, {len(vectors.concepts)} concepts, {plan.prompts} prompts"
     chart = settling_chart(builder.state.settled, plan.prompts, title)[None]
-    return vectors, chart, building.report(builder.state, vectors, str(builder.path or ""), builder.notes)
+    return (
+        vectors,
+        chart,
+        building.build_in_words(builder.state, vectors, str(builder.path or ""), builder.notes),
+    )
 
 
 def _listed_prompts(concepts: str, words: ConceptWords, method: str) -> list[str]:

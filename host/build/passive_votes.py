@@ -24,7 +24,7 @@ import torch
 
 from ...hrv.files import vector_files
 from ...hrv.files.writing import held
-from ...hrv.heads.known_layouts import describe
+from ...hrv.heads.known_layouts import layout_in_words
 from ...hrv.heads.layout import Layout
 from ...hrv.relevance.building import words_hash
 from ...hrv.relevance.concepts import ConceptWords
@@ -44,6 +44,7 @@ from ..text.concept_words import encode_words
 SAVE_EVERY = 60.0  # seconds
 PATIENCE = 2.0  # seconds to wait for another server that is just saving; what is not saved then is kept for the next time
 PATIENCE_AT_THE_END = 10.0
+OFF = "off"  # instead of concepts: no votes are collected
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,10 @@ def _network(model) -> _Network:
 
 
 def passive_votes(clip, concepts: str) -> PassiveVotes | None:
-    """A PassiveVotes, or None with a warning: that votes cannot be collected must not keep a picture from being made."""
+    """A PassiveVotes, or None for `OFF`; also None, with a warning, where votes cannot be collected: that must not keep a picture
+    from being made."""
+    if concepts == OFF:
+        return None
     try:
         if clip is None:
             raise ValueError("connect clip, so that the concept words can be encoded")
@@ -197,7 +201,7 @@ def _vectors(new: _Pending, before: dict | None = None, votes: torch.Tensor | No
     }
     metadata = {
         "title": f"Collected while working: {new.words.title}",
-        "model": f"{describe(new.layout)}, checkpoint {new.weights[:8]}",
+        "model": f"{layout_in_words(new.layout)}, checkpoint {new.weights[:8]}",
         "source": "Record Attention, collect_votes",
         "construction": json.dumps(construction),
     }

@@ -10,7 +10,14 @@ import torch
 
 from ...hrv.heads.layout import Layout
 from ...hrv.prompt import Prompt
-from ...hrv.steer.attend_excite import Excitement, neglect, small_grid, weighted_map, weights_on, word_maps
+from ...hrv.steer.attend_excite import (
+    Excitement,
+    competing_maps,
+    neglect,
+    small_grid,
+    weighted_map,
+    weights_on,
+)
 from ...hrv.steer.factors import missing_words
 from ..facts.conditionings import UUID, is_limited
 from ..facts.guider import conds_of, evaluate, inner_model_of
@@ -246,7 +253,7 @@ class ExcitedSampling(FollowingLayers):
             zip(self.excitements, self._words[chunk.uuid], strict=True)
         ):
             if words and self._steps[number]:
-                maps = word_maps(mean[number], prompt, words, grid, excitement.smoothing)
+                maps = competing_maps(mean[number], prompt, words, grid, excitement.smoothing)
                 total = total + self._steps[number] * neglect(maps).sum()
         return total
 

@@ -45,6 +45,14 @@ class RecordOptions:
     votes: VoteKeeper | None = None
     keep_maps: bool = True
 
+    def __post_init__(self):
+        """Raises ValueError for an empty part of the schedule."""
+        if self.start_percent >= self.end_percent:
+            raise ValueError(
+                f"Record Attention would record nothing: start_percent ({self.start_percent}) must be smaller than "
+                f"end_percent ({self.end_percent})."
+            )
+
 
 def attach(model, clip, options: RecordOptions):
     """Returns (model, clip, recording): clones that record into `recording` and note what they encode.

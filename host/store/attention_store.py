@@ -11,7 +11,7 @@ import torch
 from ...hrv.files import attention_files
 from ...hrv.maps.pairing import warnings_of
 from ...hrv.recording.recording import Recording
-from ...hrv.runs.latents import LATENT_PIXEL
+from ...hrv.runs.latents import image_size_of
 from ..facts import paths
 from ..facts.paths import OUTPUT
 from . import saving
@@ -85,7 +85,7 @@ def save(recording: Recording, latent: torch.Tensor, prefix: str) -> tuple[Path,
     def write(path: Path) -> None:
         matches[:] = attention_files.write(path, recording, latent, new=True)
 
-    height, width = (side * LATENT_PIXEL for side in latent.shape[-2:])
+    height, width = image_size_of(latent)
     path = saving.save_numbered("The attention", paths.output(), prefix, write, (width, height))
     return path, warnings_of(matches)
 

@@ -22,6 +22,7 @@ import torch
 from ...hrv.prompt import END_ID, PAD, Prompt, Token, concatenate, parse_chunks
 from ...hrv.prompt.typed_text import IDENTIFIER, parse
 from ...hrv.runs.latents import fingerprints
+from ...hrv.wording import shortened
 from ..facts.cancel import CANCELS
 from ..facts.conditionings import CROSS_ATTN
 from ..facts.text_encoder import CHUNK, ENCODERS, embedding_of, piece_of, tokens_of
@@ -136,7 +137,11 @@ class TextRegistry:
             unknown = [Token(0, PAD)] * CHUNK
             return concatenate([c or unknown for c in chunks]), PARTLY_KNOWN
         guess = self._guesses.get(fingerprints(embedding[:1])[0])
-        return (guess, GUESSED.format(text=_short(guess))) if guess is not None else (None, None)
+        return (
+            (guess, GUESSED.format(text=shortened(guess.text or "", QUOTED)))
+            if guess is not None
+            else (None, None)
+        )
 
     def guess(self, conds: Iterable[dict[str, Any]]) -> None:
         """Matches conditionings that nothing leads back to a text with texts that were tokenized but not encoded by the traced
@@ -254,11 +259,6 @@ def _adopt(clip, registries: tuple[TextRegistry, ...]):
 @functools.cache
 def _traced(cls: type) -> type:
     return type("TracedCLIP", (_Tracing, cls), {})
-
-
-def _short(prompt: Prompt) -> str:
-    text = " ".join((prompt.text or "").split())
-    return text if len(text) <= QUOTED else text[: QUOTED - 1] + "…"
 
 
 def _remember(store: OrderedDict, key, value, most: int = KEPT) -> None:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 import torch
 
 from ..heads.layout import Layout
-from ..plural import counted
 from ..prompt import Prompt
 from ..runs import pooling
 from ..runs.latents import Traces
 from ..runs.shelf import NoRecording, RunShelf
+from ..wording import counted
 
 
 @dataclass
@@ -153,6 +153,12 @@ class Recording(RunShelf[Run]):
     def __init__(self, layout: Layout | None, memory_limit: int, problem: str | None = None):
         super().__init__(memory_limit, problem)
         self.layout = layout
+
+    def known_layout(self) -> Layout:
+        """The layout of the recorded model. Raises NoRecording for one that cannot be recorded."""
+        if self.layout is None:
+            raise NoRecording(self.problem)
+        return self.layout
 
     def match(self, latent: torch.Tensor) -> list[Match]:
         """The run and row of each element of a latent batch (batch, channel, height, width).

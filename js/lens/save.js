@@ -16,7 +16,7 @@ export async function saveMaps({ words, grid, picture, size, peak, source, look,
     title: word.name,
     note: `up to ${shareText(word.high)} · concentration ${Math.round(word.score)} of 100`,
     draw: (context, width, height) => {
-      stage.draw([word], grid, peak, look, level);
+      stage.draw([word], { grid, peak, look, level });
       context.drawImage(canvas, 0, 0, width, height);
     },
   }));

@@ -259,7 +259,8 @@ export class LensView {
     const scene = JSON.stringify([shown, beside, this.choice, this.set.peak, this.look, this.level(), width, height]);
     if (scene !== this.scene) {
       const words = (places) => places.map((i) => this.set.words[i]);
-      this.stage.draw(words(shown), this.frame.grid, this.set.peak, this.look, this.level(), words(beside));
+      const [grid, peak, look, level] = [this.frame.grid, this.set.peak, this.look, this.level()];
+      this.stage.draw(words(shown), { grid, peak, look, level, beside: words(beside) });
       this.scene = scene;
     }
     this.rank();

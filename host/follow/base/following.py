@@ -33,8 +33,6 @@ class Following:
         "open": "reading the prompts",
         "before_evaluation": "following the schedule",
         "after_evaluation": "following the schedule",
-        "options_for": "matching rows with prompts",
-        "after_call": "counting evaluations",
         "close": "looking back",
     }
     """What goes on in a hook, for the warning about an error: "Recording stopped while …"."""

@@ -28,6 +28,10 @@ Change = Callable[[LayerCall], None]
 class FollowingLayers(FollowingPrompts):
     """Follows the layers in one sampling. A follower overrides `options_for`, and `after_call` if it counts."""
 
+    at = FollowingPrompts.at | {
+        "options_for": "matching rows with prompts",
+        "after_call": "counting evaluations",
+    }
     holds_memory: ClassVar[bool] = False
     """Whether what it holds may fill the memory: a UNet that runs out of it then runs once more without."""
 
@@ -64,7 +68,7 @@ class FollowingLayers(FollowingPrompts):
                 raise
             self.abandon("the model was running", error)
         else:
-            if call.noted is not None:
+            if call.noted is not None and not self.failed:
                 with self.guarded(self.at["after_call"]):
                     self.after_call(call, output)
             return output
