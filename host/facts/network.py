@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import comfy.ldm.modules.attention
 import torch
 from comfy.ldm.modules.attention import BasicTransformerBlock, CrossAttention, attention_pytorch
 from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, ResBlock, UNetModel
+
+from .options import ATTN_PRECISION, N_HEADS
 
 __all__ = [
     "BasicTransformerBlock",
@@ -48,7 +52,23 @@ def halves(stage) -> bool:
     return any(isinstance(layer, Downsample) or getattr(layer, "updown", False) for layer in stage)
 
 
-def optimized_attention(*args, **kwargs) -> torch.Tensor:
-    """The host's attention: (q, k, v, heads, attn_precision=…, transformer_options=…). Looked up now, as CrossAttention.forward
-    does: other packs put their own in its place."""
-    return comfy.ldm.modules.attention.optimized_attention(*args, **kwargs)
+def has_foreign_forward(attention: CrossAttention) -> bool:
+    """Whether another pack has put its own `forward` on an attention. A replacement of ours would silence it."""
+    return attention.forward.__module__ != CrossAttention.__module__
+
+
+def attention_in_layer(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra_options: dict[str, Any], options: dict[str, Any]
+) -> torch.Tensor:
+    """The host's attention, as a layer calls it. options: the UNet's transformer_options.
+
+    Looked up now, as CrossAttention.forward does: other packs put their own in its place.
+    """
+    return comfy.ldm.modules.attention.optimized_attention(
+        q,
+        k,
+        v,
+        extra_options[N_HEADS],
+        attn_precision=extra_options[ATTN_PRECISION],
+        transformer_options={**options, **extra_options},
+    )

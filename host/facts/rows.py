@@ -13,10 +13,7 @@ from typing import Any
 
 from . import options, wrappers
 from .conditionings import AREA, UUID, length_of
-from .conditionings import is_limited as is_limited  # for those who ask rows for all of it
-from .conditionings import is_zeroed as is_zeroed
 from .guider import NEGATIVE, conds_of
-from .guider import guidance_of as guidance_of
 
 POSITIVE = "positive"
 

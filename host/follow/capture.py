@@ -16,8 +16,10 @@ from ...hrv.recording.recording import Run
 from ...hrv.recording.sums import Accumulator, place_crop
 from ...hrv.relevance.votes import VoteCounter
 from ..facts.cancel import CANCELS
+from ..facts.conditionings import is_limited
+from ..facts.guider import NEGATIVE, guidance_of, patcher_of
 from ..facts.layers import layout_of_model
-from ..facts.rows import NEGATIVE, POSITIVE, Chunk, Conditionings, Owner, guidance_of, is_limited
+from ..facts.rows import POSITIVE, Chunk, Conditionings, Owner
 from .base.calls import Evaluation, UnetCall
 from .base.errors import cause_of
 from .base.following_layers import FollowingLayers
@@ -91,12 +93,12 @@ class Capture(FollowingLayers):
     def open(self, guider) -> None:
         """Reads the guider's conditionings, the layers of the model that is about to be sampled, and where in the schedule to
         record."""
-        self.layout = self.run.layout = layout_of_model(guider.model_patcher)
+        self.layout = self.run.layout = layout_of_model(patcher_of(guider))
         self.conditionings = Conditionings(guider)
         self._registry.guess(o.cond for o in sorted(self.conditionings, key=lambda o: o.role != POSITIVE))
         self._cfg = guidance_of(guider)
         start, end, bins = self.options.start_percent, self.options.end_percent, self.options.time_bins
-        self._schedule = RecordedSchedule(guider.model_patcher, start, end, bins)
+        self._schedule = RecordedSchedule(patcher_of(guider), start, end, bins)
         if self.options.votes is not None:
             with self._voting():
                 self._votes = self.options.votes.begin(guider)

@@ -11,6 +11,7 @@ import torch
 
 from ...hrv.steer.factors import scale_values
 from ...hrv.steer.prompt_edit import Alignment, split_values
+from ..facts.options import ATTN1, ATTN2
 from .base.calls import UnetCall
 from .base.following_layers import FollowingLayers
 from .base.layer_entries import Attention, Kind, Layer, LayerCall, with_entries
@@ -35,12 +36,12 @@ class EditedRows:
 
     def crosses(self, number: int) -> bool:
         """Whether cross-attention of a layer takes over the first picture's."""
-        return self.alignment is not None and self.taken is not None and number in self.taken.layers["attn2"]
+        return self.alignment is not None and self.taken is not None and number in self.taken.layers[ATTN2]
 
     def acts(self, kind: Kind, number: int) -> bool:
         """Whether a layer does anything else than it would."""
-        if kind == "attn1":
-            return self.taken is not None and number in self.taken.layers["attn1"]
+        if kind == ATTN1:
+            return self.taken is not None and number in self.taken.layers[ATTN1]
         return self.crosses(number) or number in self.rescaled
 
 
@@ -55,7 +56,7 @@ class EditedLayers:
 
     def options(self, unet, options: dict[str, Any]) -> dict[str, Any]:
         """A copy of transformer_options with entries for the layers that are edited."""
-        for kind in ("attn1", "attn2"):
+        for kind in (ATTN1, ATTN2):
             entry_for = functools.partial(self._entry, kind)
             options = with_entries(unet, self._following.layout, options, kind, entry_for)
         return options
@@ -77,7 +78,7 @@ class EditedLayers:
     def _edit(self, kind: Kind, parts: Sequence[EditedRows], at: LayerCall) -> None:
         if self._following.failed or not self._fits(kind, parts, at):
             return
-        if kind == "attn1":
+        if kind == ATTN1:
             self._edit_self_attention(parts, at)
         else:
             self._edit_cross_attention(parts, at)
@@ -85,12 +86,12 @@ class EditedLayers:
     def _fits(self, kind: Kind, parts: Sequence[EditedRows], at: LayerCall) -> bool:
         """Whether the layer's queries and keys are of the sizes they should be."""
         q, k = at.q, at.k
-        fits = q.shape[0] == k.shape[0] == self._rows and (kind == "attn1" or k.shape[1] == self._tokens)
+        fits = q.shape[0] == k.shape[0] == self._rows and (kind == ATTN1 or k.shape[1] == self._tokens)
         for part in parts:
             taken = None if part.taken is None else part.taken.layers[kind].get(at.layer.number)
             if taken is not None:
                 fits = fits and taken[0].shape[1:] == q.shape[1:]
-                fits = fits and (kind == "attn2" or taken[1].shape[1:] == k.shape[1:])
+                fits = fits and (kind == ATTN2 or taken[1].shape[1:] == k.shape[1:])
         if not fits:
             self._following.tell_of_layer(
                 at.layer,
@@ -106,7 +107,7 @@ class EditedLayers:
         """The first picture's queries and keys with the second's values."""
         q, k = at.q.clone(), at.k.clone()
         for part in parts:
-            q[part.rows], k[part.rows] = part.taken.layers["attn1"][at.layer.number]
+            q[part.rows], k[part.rows] = part.taken.layers[ATTN1][at.layer.number]
         at.q, at.k = q, k
 
     def _edit_cross_attention(self, parts: Sequence[EditedRows], at: LayerCall) -> None:
@@ -121,6 +122,6 @@ class EditedLayers:
                 continue
             kept, taken_values = split_values(v[part.rows], part.alignment)
             v[part.rows] = kept
-            queries, keys = part.taken.layers["attn2"][number]
+            queries, keys = part.taken.layers[ATTN2][number]
             added.append((part.rows, at.host_attention(queries, keys, taken_values)))
         at.v, at.added = v, added

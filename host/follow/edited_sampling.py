@@ -11,6 +11,9 @@ from ...hrv.prompt import Prompt
 from ...hrv.steer.factors import TokenFactors, missing_words, token_factors
 from ...hrv.steer.prompt_edit import Alignment, align, keep_outside
 from ...hrv.steer.source_run import Frame, Moments, SourceRun
+from ..facts.guider import patcher_of
+from ..facts.options import ATTN1, ATTN2
+from ..facts.patcher import sigma_at
 from ..facts.rows import POSITIVE, Chunk, Owner
 from .base.calls import Evaluation, UnetCall
 from .base.following_layers import FollowingLayers
@@ -68,9 +71,9 @@ class EditedSampling(FollowingLayers):
         if steering is not None and self._prompts:
             for complaint in missing_words(steering, list(self._prompts.values())):
                 self.warn(f"Edit Prompt: {complaint}")
-        to_sigma = guider.model_patcher.get_model_object("model_sampling").percent_to_sigma
-        percents = {"attn1": self.options.self_percent, "attn2": self.options.cross_percent}
-        self._edges = {kind: float(to_sigma(percent)) for kind, percent in percents.items() if percent > 0}
+        patcher = patcher_of(guider)
+        percents = {ATTN1: self.options.self_percent, ATTN2: self.options.cross_percent}
+        self._edges = {kind: sigma_at(patcher, percent) for kind, percent in percents.items() if percent > 0}
 
     def _compare(self, owner: Owner, prompt: Prompt | None, warning: str | None) -> None:
         before = self.run.prompts.get(owner.index)
@@ -156,7 +159,7 @@ class EditedSampling(FollowingLayers):
         columns = [column + repeat * length for repeat in range(repeats) for column in factors.columns]
         if taken is None and not columns:
             return None
-        crosses = taken is not None and "attn2" in self._kinds and alignment is not None
+        crosses = taken is not None and ATTN2 in self._kinds and alignment is not None
         device = call.x.device
         return EditedRows(
             rows=chunk.rows,

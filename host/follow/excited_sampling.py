@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import comfy.model_management
-import comfy.samplers
 import torch
 
 from ...hrv.heads.layout import Layout
@@ -21,7 +19,12 @@ from ...hrv.steer.attend_excite import (
     weights_on,
 )
 from ...hrv.steer.factors import missing_words
-from ..facts.rows import Chunk, is_limited
+from ..facts.conditionings import UUID, is_limited
+from ..facts.guider import conds_of, evaluate, inner_model_of
+from ..facts.memory import empty_cache
+from ..facts.patcher import input_scale, part_at
+from ..facts.rows import Chunk
+from ..facts.running import stop_if_cancelled
 from ..text.clip_trace import TextRegistry
 from .base.calls import Evaluation, UnetCall
 from .base.errors import ran_out_of_memory
@@ -113,14 +116,14 @@ class ExcitedSampling(FollowingLayers):
     def abandon(self, at: str, error: Exception) -> None:
         if ran_out_of_memory(error):
             self.consequence = LESS_MEMORY
-            comfy.model_management.soft_empty_cache()
+            empty_cache()
         super().abandon(at, error)
 
     # -- one evaluation -----------------------------------------------------------------------------------------
 
     def before_evaluation(self, evaluation: Evaluation) -> None:
         """Moves the latent."""
-        comfy.model_management.throw_exception_if_processing_interrupted()
+        stop_if_cancelled()
         shift = self.shift(evaluation)
         if shift is not None:
             evaluation.x = moved(evaluation.x, shift)
@@ -130,11 +133,13 @@ class ExcitedSampling(FollowingLayers):
         if not self._words:
             return None
         guider, x, timestep = evaluation.guider, evaluation.x, evaluation.timestep
-        model = guider.inner_model
+        model = inner_model_of(guider)
         sampling = model.model_sampling
         self._asked += 1
-        self._steps = [excitement.step(_part(sampling, timestep)) for excitement in self.excitements]
-        lists = [found for role, conds in guider.conds.items() if (found := self._worded(role, conds))]
+        self._steps = [
+            excitement.step(part_at(sampling, timestep.flatten()[0])) for excitement in self.excitements
+        ]
+        lists = [found for role, conds in conds_of(guider).items() if (found := self._worded(role, conds))]
         if not any(self._steps):
             return None
         self._in_time += 1
@@ -146,9 +151,7 @@ class ExcitedSampling(FollowingLayers):
         self.differentiating, before = True, self._gradients
         try:
             with self.conditionings.evaluated(lists):
-                comfy.samplers.calc_cond_batch(
-                    model, lists, x, timestep, unfollowed(evaluation.model_options)
-                )
+                evaluate(model, lists, x, timestep, unfollowed(evaluation.model_options))
         finally:
             self.differentiating = False
             uphill, self._uphill = self._uphill, None
@@ -158,8 +161,7 @@ class ExcitedSampling(FollowingLayers):
             self.warn("Attend and Excite left out steps in which its gradient was no number.", cause="nan")
             return None
         # the network sees c · x; a step of s along its gradient there is a step of s / c of x
-        one = torch.ones(1, 1, 1, 1, device=x.device)
-        scale = sampling.calculate_input(timestep[:1].to(one), one)
+        scale = input_scale(sampling, timestep[:1].to(x.device, torch.float32))
         return (-uphill / scale).to(x)
 
     def _worded(self, guider_role: str, conds: Sequence[dict] | None) -> list[dict]:
@@ -170,7 +172,7 @@ class ExcitedSampling(FollowingLayers):
             if owner.guider_role == guider_role
             and any(words and step for words, step in zip(self._words.get(owner.uuid, ()), self._steps))
         }
-        return [cond for cond in conds or () if cond["uuid"] in now]
+        return [cond for cond in conds or () if cond[UUID] in now]
 
     def in_unet(self, call: UnetCall) -> torch.Tensor:
         return self.differentiate(call) if self.differentiating else call.go_on()

@@ -10,6 +10,7 @@ with a noise mask), the move reaches the picture through the estimate alone.
 from __future__ import annotations
 
 from ...hrv.steer.attend_excite import Excitement, grids_of, weights_on
+from ..facts.patcher import network_of
 from .base.preamble import Clones, clones_with_layout
 from .base.together import Together
 from .excited_sampling import ExcitedSampling
@@ -40,7 +41,7 @@ def _check(excitement: Excitement, made: Clones) -> None:
 
 
 def _levels(made: Clones) -> list[int]:
-    return levels_of(made.model.model.diffusion_model, made.layout)
+    return levels_of(network_of(made.model), made.layout)
 
 
 class Exciter(Together):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...hrv.recording.recording import Entry, Run
-from ..facts.rows import POSITIVE, Chunk, Owner, is_zeroed
+from ..facts.conditionings import is_zeroed
+from ..facts.rows import POSITIVE, Chunk, Owner
 
 
 @dataclass

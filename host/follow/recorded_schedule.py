@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from ..facts.patcher import sigma_at
 from .base.calls import Evaluation
 
 
@@ -13,8 +14,7 @@ class RecordedSchedule:
     def __init__(self, patcher, start: float, end: float, bins: int):
         self._edges: list[float] | None = None  # sigmas, descending; None for the whole schedule in one bin
         if start > 0.0 or end < 1.0 or bins > 1:
-            to_sigma = patcher.get_model_object("model_sampling").percent_to_sigma
-            self._edges = [float(to_sigma(start + (end - start) * i / bins)) for i in range(bins + 1)]
+            self._edges = [sigma_at(patcher, start + (end - start) * i / bins) for i in range(bins + 1)]
 
     def bin_of(self, evaluation: Evaluation) -> int | None:
         """None for an evaluation that is not recorded. Sigma is only read where it matters."""

@@ -114,7 +114,7 @@ class Recorder(Wrapping):
 
     def _joined(self, capture: Capture, call: SamplerCall) -> Run | None:
         """The earlier run that this sampling went on with, when all it recorded was added to this one's."""
-        noise, latent, sigmas = (call.given(name) for name in ("noise", "latent_image", "sigmas"))
+        noise, latent, sigmas = call.start
         try:
             begun = beginning(self.recording, latent, noise, sigmas, call.highest_sigma)
             return begun.earlier if join(capture.run, begun) else None

@@ -10,6 +10,8 @@ import torch
 
 from ...hrv.heads.layout import Layout
 from ...hrv.steer.source_run import Frame
+from ..facts.options import ATTN1, ATTN2, COND_OR_UNCOND, UUIDS
+from ..facts.wrappers import unwrapped
 from .base.calls import UnetCall
 from .base.layer_entries import Attention, Kind, Layer, LayerCall, with_entries
 
@@ -20,15 +22,15 @@ QK = tuple[torch.Tensor, torch.Tensor]
 class Taken:
     """Queries and keys of one run of the UNet by layer, (picture, pixel or token, heads · d), and its output."""
 
-    layers: dict[Kind, dict[int, QK]] = field(default_factory=lambda: {"attn1": {}, "attn2": {}})
+    layers: dict[Kind, dict[int, QK]] = field(default_factory=lambda: {ATTN1: {}, ATTN2: {}})
     pixels: dict[int, int] = field(default_factory=dict)
     output: torch.Tensor | None = None
 
     def only_smaller_grids(self) -> None:
         """Lets go of the self-attention of the layers with the largest grid."""
         largest = max(self.pixels.values(), default=0)
-        kept = {n: qk for n, qk in self.layers["attn1"].items() if self.pixels[n] < largest}
-        self.layers["attn1"] = kept
+        kept = {n: qk for n, qk in self.layers[ATTN1].items() if self.pixels[n] < largest}
+        self.layers[ATTN1] = kept
 
 
 def replay(call: UnetCall, layout: Layout, frame: Frame, kinds: tuple[Kind, ...], rows: slice) -> Taken:
@@ -40,14 +42,14 @@ def replay(call: UnetCall, layout: Layout, frame: Frame, kinds: tuple[Kind, ...]
     taken = Taken()
     x, context = frame.x.to(call.x), frame.context.to(call.x)
     timesteps, y = (None if t is None else t.to(call.x.device) for t in (frame.timesteps, frame.y))
-    number = call.options["cond_or_uncond"][rows.start // len(frame.x)]
+    number = call.options[COND_OR_UNCOND][rows.start // len(frame.x)]
     # the id is nobody's, so that no pack takes these rows for those of a prompt it follows
-    options = {**call.options, "uuids": [uuid.uuid4()], "cond_or_uncond": [number]}
+    options = {**call.options, UUIDS: [uuid.uuid4()], COND_OR_UNCOND: [number]}
     for kind in kinds:
         entry_for = functools.partial(_taking, taken, kind)
         options = with_entries(call.unet, layout, options, kind, entry_for)
     control = signals_of(call.control, rows, len(call.x))
-    taken.output = call.executor.original(x, timesteps, context, y, control, options)
+    taken.output = unwrapped(call.executor)(x, timesteps, context, y, control, options)
     return taken
 
 

@@ -12,7 +12,11 @@ import torch
 from ...hrv.heads.layout import Layout
 from ...hrv.prompt import Prompt
 from ...hrv.steer.factors import Steering, TokenFactors, missing_words, scale_values, token_factors
-from ..facts.rows import POSITIVE, Chunk, Owner, is_limited
+from ..facts.conditionings import is_limited
+from ..facts.guider import patcher_of
+from ..facts.options import SIGMAS
+from ..facts.patcher import sigma_at
+from ..facts.rows import POSITIVE, Chunk, Owner
 from ..text.clip_trace import TextRegistry
 from .base.calls import UnetCall
 from .base.following_layers import FollowingLayers
@@ -84,9 +88,9 @@ class SteeredSampling(FollowingLayers):
                 self._missing.add(number)
         conds = [owner.cond for owner in self.conditionings if owner.role == POSITIVE]
         self._limited = bool(conds) and all(map(is_limited, conds))
-        to_sigma = guider.model_patcher.get_model_object("model_sampling").percent_to_sigma
+        patcher = patcher_of(guider)
         self._ranges = [
-            (float(to_sigma(s.end_percent)), float(to_sigma(s.start_percent))) for s in self.steerings
+            (sigma_at(patcher, s.end_percent), sigma_at(patcher, s.start_percent)) for s in self.steerings
         ]
 
     def close(self) -> None:
@@ -134,7 +138,7 @@ class SteeredSampling(FollowingLayers):
         whole = [s.start_percent <= 0.0 and s.end_percent >= 1.0 for s in self.steerings]
         if all(whole):
             return tuple(range(len(whole)))
-        sigma = float(transformer_options["sigmas"].flatten()[0])
+        sigma = float(transformer_options[SIGMAS].flatten()[0])
         return tuple(
             number for number, (low, high) in enumerate(self._ranges) if whole[number] or low <= sigma <= high
         )

@@ -181,13 +181,6 @@ def halves(comfy):
     assert openaimodel.ResBlock(32, 8, 0.0, 32, down=True).updown
 
 
-@fact("network.optimized_attention")
-def optimized_attention(comfy):
-    q = torch.randn(1, 4, 8)
-    out = network.optimized_attention(q, q, q, 2, attn_precision=None, transformer_options={})
-    assert torch.allclose(out, attention.attention_pytorch(q, q, q, 2), atol=1e-6)
-
-
 @fact("network.attention_pytorch")
 def attention_pytorch(comfy):
     q = torch.randn(1, 4, 8, requires_grad=True)

@@ -15,7 +15,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from fact_checks import CHECKS, fact
 from sampling_seen import KINDS, NARROW, call, seen, while_sampling
 
-from hrv_pack.host.facts import guider, layers, options, rows, sampler_call, wrappers
+from hrv_pack.host.facts import guider, layers, network, options, rows, sampler_call, wrappers
 
 # -- wrappers ---------------------------------------------------------------------------------------------------
 
@@ -199,9 +199,9 @@ def go_innermost(comfy):
     assert seen().order[:2] == ["one", "two"]
 
 
-@fact("layers.attend")
+@fact("network.attention_in_layer")
 @torch.inference_mode()
-def attend(comfy):
+def attention_in_layer(comfy):
     """The host's attention with what a replacement is given is what the layer does without one."""
     (_, transformer), *_ = layers.transformers(rig.tiny("sd1").model.diffusion_model)
     x, context, asked = torch.randn(1, 24, 32), torch.randn(1, 77, 24), []
@@ -211,15 +211,15 @@ def attend(comfy):
         transformer.attn2(x, context=context)
         ((q, k, v, heads), given), *_ = asked
         extra = {"n_heads": heads, "attn_precision": given["attn_precision"]}
-        out = layers.attend(None, q, k, v, extra, {})
+        out = network.attention_in_layer(q, k, v, extra, {})
     assert len(asked) == 2 and torch.equal(out, original(q, k, v, heads, attn_precision=None))
     assert "transformer_options" in given
 
 
-@fact("layers.has_foreign_forward")
+@fact("network.has_foreign_forward")
 def has_foreign_forward(comfy):
     for _, layer in layers.cross_attention_layers(rig.tiny("sd1").model.diffusion_model):
-        assert not layers.has_foreign_forward(layer)
+        assert not network.has_foreign_forward(layer)
 
 
 @fact("sampler_call.SamplerCall.watch")

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from ...facts.wrappers import owner_of
+
 
 @dataclass(eq=False)
 class Evaluation:
@@ -48,7 +50,7 @@ class UnetCall:
     @property
     def unet(self):
         """The network itself."""
-        return self.executor.class_obj
+        return owner_of(self.executor)
 
     def go_on(self, options: dict[str, Any] | None = None) -> torch.Tensor:
         """What the UNet, and the wrappers inside ours, make of it; with other options if given."""

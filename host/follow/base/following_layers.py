@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 import torch
 
 from ....hrv.heads.layout import Layout
+from ...facts.guider import patcher_of
 from ...facts.layers import is_compiled
+from ...facts.options import ATTN2
 from .calls import UnetCall
 from .errors import ran_out_of_memory
 from .following_prompts import FollowingPrompts
@@ -40,7 +42,7 @@ class FollowingLayers(FollowingPrompts):
         self.reached: set[int] = set()  # of these, those that did
 
     def refusal(self, guider) -> str:
-        return COMPILED.format(done=self.done) if is_compiled(guider.model_patcher) else ""
+        return COMPILED.format(done=self.done) if is_compiled(patcher_of(guider)) else ""
 
     # -- one call of the UNet ---------------------------------------------------------------------------------
 
@@ -87,7 +89,7 @@ class FollowingLayers(FollowingPrompts):
             known = layer.number in wanted and self.layout.blocks[layer.number] == layer.block
             return self.entry(layer, change) if known and not layer.is_foreign else None
 
-        return with_entries(unet, self.layout, options, "attn2", entry_for)
+        return with_entries(unet, self.layout, options, ATTN2, entry_for)
 
     def entry(self, layer: Layer, change: Change) -> Attention:
         """An entry in which `change` is called, guarded, and then what the layer would have done."""

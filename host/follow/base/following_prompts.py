@@ -10,7 +10,8 @@ import torch
 
 from ....hrv.prompt import Prompt
 from ....hrv.recording.absence import ZEROED
-from ...facts.rows import POSITIVE, Chunk, Conditionings, Owner, chunks_of, is_zeroed
+from ...facts.conditionings import is_zeroed
+from ...facts.rows import POSITIVE, Chunk, Conditionings, Owner, chunks_of
 from ...text.clip_trace import TextRegistry, find_prompt, registries_of
 from .following import Following
 

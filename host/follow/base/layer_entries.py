@@ -1,6 +1,6 @@
 """Entries for the attention layers of a UNet in one call, and what becomes of them where another pack replaced attention.
 
-An entry stands in a copy of `transformer_options["patches_replace"]`, which dies with the call. It does its own work and then
+An entry stands in a copy of `transformer_options[PATCHES_REPLACE]`, which dies with the call. It does its own work and then
 what would have been done without it (`LayerCall.attend`):
 
 - Another pack has put a replacement for this layer into the options (IPAdapter and the like): that is the `occupant`, and the
@@ -14,17 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-import comfy.ldm.modules.attention
 import torch
-from comfy.ldm.modules.attention import CrossAttention
 
 from ....hrv.heads.layout import Block, Layout
 from ...facts.layers import transformers
+from ...facts.network import CrossAttention, attention_in_layer, has_foreign_forward, has_no_self_attention
+from ...facts.options import ACTIVATIONS_SHAPE, ATTN1, PATCHES_REPLACE, occupant_of
 
-Kind = Literal["attn1", "attn2"]
-"""ComfyUI's names: self-attention and cross-attention."""
+Kind = str
+"""ATTN1 (self-attention) or ATTN2 (cross-attention)."""
 Attention = Callable[..., torch.Tensor]
 """(q, k, v, extra_options) → what the layer gives, each (row, pixel or token, heads · d)."""
 
@@ -63,7 +63,7 @@ class LayerCall:
     @property
     def grid(self) -> tuple[int, int]:
         """Height and width of the layer."""
-        return tuple(self.extra_options["activations_shape"][-2:])
+        return tuple(self.extra_options[ACTIVATIONS_SHAPE][-2:])
 
     def attend(self) -> torch.Tensor:
         """What the layer would give without our entry."""
@@ -79,19 +79,7 @@ class LayerCall:
 
     def host_attention(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """ComfyUI's attention in this layer."""
-        return comfy.ldm.modules.attention.optimized_attention(
-            q,
-            k,
-            v,
-            self.extra_options["n_heads"],
-            attn_precision=self.extra_options["attn_precision"],
-            transformer_options={**self.layer.options, **self.extra_options},
-        )
-
-
-def has_foreign_forward(module: CrossAttention) -> bool:
-    """Whether another pack has put its own `forward` on a layer."""
-    return module.forward.__module__ != CrossAttention.__module__
+        return attention_in_layer(q, k, v, self.extra_options, self.layer.options)
 
 
 def with_entries(
@@ -103,14 +91,14 @@ def with_entries(
 ) -> dict[str, Any]:
     """A copy of transformer_options with what `entry_for` makes for the layers of one kind; None leaves a layer as it is.
     Nothing refers back to the copy: it dies with the call."""
-    replace = options.get("patches_replace", {})
+    replace = options.get(PATCHES_REPLACE, {})
     entries = dict(replace.get(kind, {}))
     for block, transformer in transformers(unet):
         number = layout.numbers.get(block.key)
-        if number is None or (kind == "attn1" and transformer.disable_self_attn):
+        if number is None or (kind == ATTN1 and has_no_self_attention(transformer)):
             continue
-        occupant = entries.get(block.key, entries.get(block.key[:2]))
+        occupant = occupant_of(entries, block.key)
         entry = entry_for(Layer(number, block, getattr(transformer, kind), occupant, options))
         if entry is not None:
             entries[block.key] = entry
-    return {**options, "patches_replace": {**replace, kind: entries}}
+    return {**options, PATCHES_REPLACE: {**replace, kind: entries}}

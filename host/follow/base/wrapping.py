@@ -16,21 +16,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-import comfy.patcher_extension
 import torch
 
 from ...facts.cancel import CANCELS
+from ...facts.guider import options_of
+from ...facts.options import TRANSFORMER_OPTIONS, WRAPPERS
 from ...facts.rows import go_innermost
 from ...facts.sampler_call import SamplerCall
+from ...facts.wrappers import (
+    CALC_COND_BATCH,
+    DIFFUSION_MODEL,
+    OUTER_SAMPLE,
+    PREDICT_NOISE,
+    add,
+    first,
+    owner_of,
+    remove,
+)
 from ...page import log
 from .calls import Evaluation, UnetCall
 from .errors import cause_of
 from .following import Following
 
-OUTER_SAMPLE = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
-PREDICT_NOISE = comfy.patcher_extension.WrappersMP.PREDICT_NOISE
-CALC_COND_BATCH = comfy.patcher_extension.WrappersMP.CALC_COND_BATCH
-DIFFUSION_MODEL = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
 HOOKS: dict[str, tuple[str, ...]] = {
     OUTER_SAMPLE: (),
     PREDICT_NOISE: ("before_evaluation", "after_evaluation"),
@@ -74,19 +81,19 @@ class Wrapping(ABC):
     @classmethod
     def of(cls, model):
         """The one that is on this ModelPatcher, or None."""
-        wrappers = model.get_wrappers(OUTER_SAMPLE, cls.key)
-        return wrappers[0].__self__ if wrappers else None
+        wrapper = first(model, OUTER_SAMPLE, cls.key)
+        return wrapper and wrapper.__self__
 
     @classmethod
     def take_off(cls, model) -> None:
         """Removes the wrappers from a ModelPatcher that is ours alone."""
         for kind in HOOKS:
-            model.remove_wrappers_with_key(kind, cls.key)
+            remove(model, kind, cls.key)
 
     def put_on(self, model) -> None:
         """Adds the wrappers to a ModelPatcher that is ours alone."""
         for kind in self._kinds():
-            model.add_wrapper_with_key(kind, self.key, getattr(self, f"_{kind}"))
+            add(model, kind, self.key, getattr(self, f"_{kind}"))
 
     @classmethod
     def _kinds(cls) -> list[str]:
@@ -103,7 +110,7 @@ class Wrapping(ABC):
         if DIFFUSION_MODEL not in self._kinds():
             return
         go_innermost(model_options, self.key)
-        inner = model_options["transformer_options"]["wrappers"][DIFFUSION_MODEL]
+        inner = model_options[TRANSFORMER_OPTIONS][WRAPPERS][DIFFUSION_MODEL]
         for key in [key for key in inner if key in self.stays_outside]:
             go_innermost(model_options, key)
 
@@ -113,7 +120,7 @@ class Wrapping(ABC):
         sampling, call = begun(self.new_sampling, self.follower.doing), None
         if sampling is not None:
             with sampling.guarded(sampling.at["open"]):
-                call = self._open(sampling, executor.class_obj, args, kwargs)
+                call = self._open(sampling, owner_of(executor), args, kwargs)
                 args, kwargs = call.args, call.kwargs
         around = self.sampling  # another node may sample within a step of a sampling
         self.sampling = None if sampling is None or sampling.failed else sampling
@@ -138,12 +145,12 @@ class Wrapping(ABC):
                 sampling.end(refusal)
             else:
                 sampling.open(guider)
-                self._put_in_order(guider.model_options)
+                self._put_in_order(options_of(guider))
         return call
 
     def _predict_noise(self, executor, x, timestep, model_options=None, *args, **kwargs):
         options = {} if model_options is None else model_options
-        evaluation, sampling = Evaluation(executor.class_obj, x, timestep, options), self.sampling
+        evaluation, sampling = Evaluation(owner_of(executor), x, timestep, options), self.sampling
         if sampling is not None and not sampling.failed:
             with sampling.guarded(sampling.at["before_evaluation"]):
                 sampling.before_evaluation(evaluation)
