@@ -41,6 +41,6 @@ def draw(
     """What the sampler makes of a latent. callback(step, shown, noisy, steps) is called after each step."""
     noise = comfy.sample.prepare_noise(latent, seed)
     return comfy.sample.sample(
-        model, noise, steps, cfg, sampler, scheduler, positive, negative, latent,
-        callback=callback, disable_pbar=True, seed=seed,
+        model, noise, steps=steps, cfg=cfg, sampler_name=sampler, scheduler=scheduler, positive=positive, negative=negative,
+        latent_image=latent, callback=callback, disable_pbar=True, seed=seed,
     )  # fmt: skip
