@@ -9,7 +9,7 @@ from devtools.setup import ROOT
 MOST = 5
 LIBRARIES = {"torch", "np", "cv2", "F"}  # want their arguments in places
 # the host's own: what it calls with places, or is called with as it asks
-HOST = {"_diffusion_model", "executor", "original", "attend", "redirect_request"}
+HOST = {"_diffusion_model", "executor", "unwrapped", "redirect_request"}
 
 
 def crowded(source: str) -> list[tuple[int, str, int]]:
@@ -20,9 +20,10 @@ def crowded(source: str) -> list[tuple[int, str, int]]:
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
-            function = ast.unparse(node.func)
+            called = node.func.func if isinstance(node.func, ast.Call) else node.func
+            function = ast.unparse(called)
             if function.split(".")[0] not in LIBRARIES:
-                found.append((node.lineno, function.split("(")[0].rsplit(".", 1)[-1], len(node.args)))
+                found.append((node.lineno, function.rsplit(".", 1)[-1], len(node.args)))
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name != "execute":
             names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
             found.append((node.lineno, node.name, len(names) - (names[:1] in (["self"], ["cls"]))))
