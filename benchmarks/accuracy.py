@@ -3,6 +3,8 @@
 Queries and keys are random, with logits as far apart as real ones: the start token ahead by 6, words by up to 4.
 """
 
+from unittest import mock
+
 import bench
 
 HEADS, WIDTH, TOKENS, RECORDED, EVALUATIONS = 10, 64, 77, 20, 4
@@ -15,25 +17,16 @@ def measure(quick: bool) -> list[bench.Row]:
 
     from hrv_pack.hrv.recording import probabilities as attention
 
+    half, brain, single = torch.float16, torch.bfloat16, torch.float32
     rows = [
-        _row("on the CPU", _recorded(torch.float32), torch.float32),
-        _row("on the CPU, queries and keys in float16", _recorded(torch.float16), torch.float16),
-        _row("on the CPU, queries and keys in bfloat16", _recorded(torch.bfloat16), torch.bfloat16),
+        _row("on the CPU", single),
+        _row("on the CPU, queries and keys in float16", half),
+        _row("on the CPU, queries and keys in bfloat16", brain),
     ]
-    may_look = attention._may_look
-    attention._may_look = lambda device: False
-    try:
-        rows.append(
-            _row(
-                "the way of other devices (softmax), run on the CPU", _recorded(torch.float32), torch.float32
-            )
-        )
-    finally:
-        attention._may_look = may_look
+    with mock.patch.object(attention, "_may_look", lambda device: False):
+        rows.append(_row("the way of other devices (softmax), run on the CPU", single))
     if torch.cuda.is_available():
-        rows.append(
-            _row("on the GPU, float16", _recorded(torch.float16, torch.device("cuda")), torch.float16)
-        )
+        rows.append(_row("on the GPU, float16", half, "cuda"))
     return rows + _pooled()
 
 
@@ -62,7 +55,7 @@ def exact(dtype):
     return total / EVALUATIONS
 
 
-def _recorded(dtype, device=None):
+def _recorded(dtype, device: str):
     """The same, recorded: float32 (token, height, width), out of half precision at rest."""
     import torch
 
@@ -71,20 +64,20 @@ def _recorded(dtype, device=None):
     from hrv_pack.hrv.recording.recording import Entry, Run
     from hrv_pack.hrv.recording.sums import Accumulator
 
-    device = device or torch.device("cpu")
+    device = torch.device(device)
     columns = tuple(range(RECORDED))
     entry = Entry("positive", 0, None, TOKENS, columns, [EVALUATIONS], 1)
     sums = Accumulator(Run(Layout((Block("middle", 0, 0, HEADS),)), [entry]), 1, 2**30)
     for number in range(EVALUATIONS):
         q, k = (one.to(device) for one in inputs(number, dtype))
         room = sums.room(entry, 0, 0, (1, HEADS, RECORDED, *GRID), device)
-        column_probabilities(q, k, HEADS, columns, TOKENS, room.view(1, HEADS, RECORDED, -1))
+        column_probabilities(q, k, HEADS, columns, TOKENS, into=room.view(1, HEADS, RECORDED, -1))
     sums.finish()
     return entry.maps[0][0, 0].float().mean(0) / EVALUATIONS
 
 
-def _row(name: str, found, dtype) -> bench.Row:
-    truth = exact(dtype)
+def _row(name: str, dtype, device: str = "cpu") -> bench.Row:
+    truth, found = exact(dtype), _recorded(dtype, device)
     errors = (found.double() - truth).abs().amax((-2, -1)) / truth.amax((-2, -1))
     note = f"{RECORDED} words, {HEADS} heads, {EVALUATIONS} evaluations, kept in half precision"
     return bench.Row(f"error of a word's map, {name}", float(errors.max()), "", TARGET, note=note)

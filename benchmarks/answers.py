@@ -9,7 +9,6 @@ WORDS = (
     "a woman in a long red dress stands beside an old stone bridge over quiet green water while two white swans "
     "swim under heavy clouds and yellow autumn leaves fall on wet grass near small wooden boats at dawn"
 )
-SHARE = 23.0
 
 
 def measure(quick: bool) -> list[bench.Row]:

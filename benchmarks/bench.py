@@ -6,11 +6,13 @@ rows.append(ratio.row("recording", target=0.20))
 """
 
 import importlib.util
+import json
+import re
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -116,15 +118,19 @@ def encode(clip, text: str) -> list:
         return clip.encode_from_tokens_scheduled(clip.tokenize(text))
 
 
-def start_host(gpu: bool = False) -> None:
-    """Make ComfyUI, the pack (as `hrv_pack`) and the tests' rig (`rig`, `models`, `synthetic`) importable.
+def find_pack() -> None:
+    """Make the pack (as `hrv_pack`) and the tests' rig (`rig`, `models`, `synthetic`) importable."""
+    if "hrv_pack" not in sys.modules:
+        sys.path[:0] = [str(ROOT / "tests" / "host"), str(ROOT / "tests" / "unit")]
+        sys.path.append(str(ROOT))
+        _load("hrv_conftest", ROOT / "tests" / "conftest.py")
 
-    gpu: let ComfyUI use one. Only the first call decides."""
+
+def start_host(gpu: bool = False) -> None:
+    """Make ComfyUI importable as well. gpu: let it use one. Only the first call decides."""
     if "comfy" in sys.modules:  # this function was here before, or a test is
         return
-    sys.path[:0] = [str(ROOT / "tests" / "host"), str(ROOT / "tests" / "unit")]
-    sys.path.append(str(ROOT))
-    _load("hrv_conftest", ROOT / "tests" / "conftest.py")
+    find_pack()
     _load("hrv_host_conftest", ROOT / "tests" / "host" / "conftest.py")
     import comfy.cli_args
 
@@ -137,15 +143,30 @@ def _load(name: str, path: Path) -> None:
     spec.loader.exec_module(sys.modules[name])
 
 
+def markdown(columns: str, rows: Iterable[Sequence]) -> str:
+    """A table as Markdown. columns: "one | two"; rows: their cells."""
+    lines = [columns, *(" | ".join(map(str, row)) for row in rows)]
+    lines.insert(1, "|".join(["---"] * (columns.count("|") + 1)))
+    return "\n".join(f"|{line}|" if number == 1 else f"| {line} |" for number, line in enumerate(lines))
+
+
 def table(rows: list[Row]) -> str:
     """All rows as Markdown."""
-    lines = ["| what | measured | target | spread | how |", "|---|---|---|---|---|"]
+    cells = []
     for row in rows:
         unit = f" {row.unit}" if row.unit and row.unit != "×" else ""
         target = "" if row.target is None else f"≤ {row.target:g}{unit}"
         spread = f"{row.spread[0]:.3g} – {row.spread[1]:.3g}" if row.spread else ""
-        lines.append(f"| {row.name} | {_shown(row, unit)} | {target} | {spread} | {row.note} |")
-    return "\n".join(lines)
+        cells.append((row.name, _shown(row, unit), target, spread, row.note))
+    return markdown("what | measured | target | spread | how", cells)
+
+
+def tell(machine: str, rows: list[Row], file: Path | None) -> None:
+    """Prints all rows, and writes them into a file as JSON if there is one."""
+    print(f"\n{machine}\n\n{table(rows)}")
+    if file:
+        report = {"machine": machine, "rows": [asdict(row) for row in rows]}
+        file.write_text(json.dumps(report, indent=1))
 
 
 def _shown(row: Row, unit: str) -> str:
@@ -160,9 +181,9 @@ def _shown(row: Row, unit: str) -> str:
 
 def write_block(document: Path, name: str, text: str) -> None:
     """Puts a text between the marks of this name in a document, in place of what was there."""
-    begin, end = f"<!-- {name}: written by dev.py bench --write -->", f"<!-- end of {name} -->"
-    before, found, rest = document.read_text(encoding="utf-8").partition(begin)
-    _, found_end, after = rest.partition(end)
-    if not (found and found_end):
+    marks = rf"(<!-- {re.escape(name)}: written by [^\n]*-->\n).*?(\n<!-- end of {re.escape(name)} -->)"
+    old = document.read_text(encoding="utf-8")
+    new, found = re.subn(marks, lambda mark: mark[1] + text + mark[2], old, flags=re.DOTALL)
+    if not found:
         raise SystemExit(f"{document} has no marks for {name}.")
-    document.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+    document.write_text(new, encoding="utf-8")

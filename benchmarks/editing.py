@@ -13,20 +13,17 @@ word was drawn and whether its other answers stay. Outside the first picture's o
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import bench
 import editing_report
+import studio
+import suite
+import torch
 from editing_report import Seen
+from editing_scenes import MARGIN, QUESTIONS, check_masks, iou, object_mask, pairs, surroundings
 
-CFG = 4.5
 REPORT_SEED, TUNING_SEED = 970_001, 980_001  # training and the other benchmarks draw from other seeds
-DOCUMENT = bench.ROOT / "docs" / "results.md"
-MARKS = ("<!-- editing: written by benchmarks/editing.py -->", "<!-- end of editing -->")
 
 
 @dataclass(frozen=True)
@@ -79,139 +76,84 @@ def best(results: dict[str, list[Seen]]) -> Setting:
 
 def main(arguments: list[str]) -> None:
     options = parse(arguments)
-    bench.start_host()
-    import torch
-    import truth
-    from editing_scenes import QUESTIONS, check_masks
-
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    truth.start_nodes()
+    suite.start(options.threads)
     studio = Studio(options)
-    tuned = draw_all(studio, TUNED, options.tuning_prompts, 2, TUNING_SEED, options)
+    tuned = draw_all(studio, TUNED, options.tuning_prompts, 2, TUNING_SEED)
     chosen = best(tuned)
-    print(f"\n{editing_report.table(tuned, None)}\n\nchosen: {chosen.name}\n", flush=True)
-    results = draw_all(
-        studio, reported(chosen, options.variants), options.prompts, options.batch, options.seed, options
-    )
+    tried = editing_report.table(tuned, None)
+    print(f"\n{tried}\n\nchosen: {chosen.name}\n", flush=True)
+    settings = reported(chosen, options.variants)
+    results = draw_all(studio, settings, options.prompts, options.batch, options.seed)
     masks = check_masks(8 if options.quick else 200, options.seed)
-    note = editing_report.footnote(options, CFG, masks)
+    note = editing_report.footnote(options, masks)
     note += (
         f" Edit Prompt with {chosen.name} and self-attention on all grids, chosen from {len(TUNED) - 1} settings on "
         f"{options.tuning_prompts * len(QUESTIONS)} other pairs."
     )
-    tried = f"The settings that were tried, on those pairs:\n\n{editing_report.table(tuned, None)}"
     tables = (editing_report.table(results, question) for question in (None, *QUESTIONS))
-    text = "\n\n".join([*tables, note, tried])
-    print(f"\n{text}\n", flush=True)
-    if not options.no_write:
-        command = " ".join(["python3 dev.py bench --suite editing", *arguments])
-        steps = truth.training_steps(options.checkpoint)
-        write(f"`{command}`, on the demo model after {steps} training steps.\n\n{text}")
+    tried = f"The settings that were tried, on those pairs:\n\n{tried}"
+    suite.publish("editing", "\n\n".join([*tables, note, tried]), options)
 
 
-def draw_all(studio: Studio, settings: Sequence[Setting], prompts: int, batch: int, seed: int, options):
+def draw_all(studio, settings: Sequence[Setting], prompts: int, batch: int, seed: int):
     """Setting → what was seen in the second pictures of `prompts` pairs of each kind of change."""
-    import truth
-    from editing_scenes import QUESTIONS, pairs
-
     wanted = pairs(prompts, seed)
-    progress = truth.counter("pairs of prompts", len(wanted))
+    progress = suite.counter("pairs of prompts", len(wanted))
     results: dict[str, list[Seen]] = {setting.name: [] for setting in settings}
     for number, pair in enumerate(wanted):
         drawn = [one for one in settings if number // len(QUESTIONS) % one.every == 0]
         for name, seen in studio.draw(pair, drawn, seed + number, batch).items():
             results[name] += seen
-        save(results, options)
         progress(number + 1)
     return results
 
 
-def save(results: dict[str, list[Seen]], options: argparse.Namespace) -> None:
-    """All that was seen so far, for a run that is ended early."""
-    if options.json:
-        rows = {name: [vars(one) for one in seen] for name, seen in results.items()}
-        options.json.write_text(json.dumps(rows, indent=1))
-
-
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dev.py bench --suite editing",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    data = bench.ROOT / "hrv_data"
-    parser.add_argument("--vectors", type=Path, default=data / "vectors" / "demo_checkpoint.safetensors")
-    parser.add_argument("--checkpoint", type=Path, default=data / "demo" / "demo_checkpoint.safetensors")
-    parser.add_argument("--prompts", type=int, default=17, help="pairs of prompts of each of the three kinds")
-    parser.add_argument(
-        "--batch", type=int, default=4, help="pictures of each pair, each from a seed of its own"
-    )
-    parser.add_argument("--steps", type=int, default=8, help="euler steps of a picture")
-    parser.add_argument("--seed", type=int, default=REPORT_SEED)
-    parser.add_argument(
-        "--tuning-prompts", type=int, default=3, help="other pairs of each kind, to choose percents on"
-    )
-    parser.add_argument(
-        "--variants", type=int, default=4, help="head relevance and masks on one in so many pairs (0: none)"
-    )
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's choice)")
-    parser.add_argument("--json", type=Path, help="write all figures here as well")
-    parser.add_argument("--no-write", action="store_true", help="print only, leave docs/results.md alone")
-    parser.add_argument(
-        "--quick", action="store_true", help="a few pictures: shows that it runs; writes nothing"
-    )
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.prompts, options.batch, options.steps, options.no_write = 1, 1, 2, True
-        options.tuning_prompts = 1
+    parser = suite.parser("editing", __doc__)
+    for name, default, what in (
+        ("prompts", 17, "pairs of prompts of each of the three kinds"),
+        ("batch", 4, "pictures of each pair, each from a seed of its own"),
+        ("steps", 8, "euler steps of a picture"),
+        ("seed", REPORT_SEED, "of the prompts and pictures"),
+        ("tuning-prompts", 3, "other pairs of each kind, to choose percents on"),
+        ("variants", 4, "head relevance and masks on one in so many pairs (0: none)"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=default, help=what)
+    options = suite.parse(parser, arguments, prompts=1, batch=1, steps=2, tuning_prompts=1)
     if options.seed == TUNING_SEED:
         parser.error(f"seed {TUNING_SEED} is the one that was tuned on; report on another")
-    if not options.vectors.is_file():
-        parser.error(f"{options.vectors} is not there: Build Head Relevance makes vectors for the demo model")
     return options
 
 
-class Studio:
-    """The demo model, its vectors and its judge, and the nodes that a graph would have."""
+class Studio(studio.Studio):
+    """The demo model, its vectors, and the nodes that a graph would have."""
 
     def __init__(self, options: argparse.Namespace):
-        import nodes
+        super().__init__(options.checkpoint)
+        self.steps = options.steps
+        self.vectors = suite.relevance(options.vectors)["votes"]
 
-        from hrv_pack.host.store import demo_checkpoint
-        from hrv_pack.hrv.files import vector_files
-        from hrv_pack.tools.train_demo import judge
-
-        self.nodes, self.options = nodes, options
-        self.model, self.clip, self.vae = demo_checkpoint.load(options.checkpoint)
-        self.vectors = vector_files.read(options.vectors)
-        self.judge, self.ask = judge.load(), judge.ask
-
+    @torch.inference_mode()
     def draw(self, pair, settings: Sequence[Setting], seed: int, batch: int) -> dict[str, list[Seen]]:
         """Setting → what was seen in the second picture of each of the batch."""
-        import torch
-
-        from hrv_pack.nodes.look.record import HRVRecordAttention
         from hrv_pack.nodes.steer.prompt_edit import HRVRememberRun
 
-        with torch.inference_mode():
-            recorded, clip, recording = HRVRecordAttention.execute(
-                self.model, 0.0, 1.0, 1, False, 512, self.clip
-            ).result
-            remembering, clip, source = HRVRememberRun.execute(recorded, 256, clip).result
-            before, after, negative = (
-                self.nodes.CLIPTextEncode().encode(clip, text)[0] for text in (pair.before, pair.after, "")
-            )
-            first = self._sample(remembering, before, negative, seed, batch)
-            old, mask, found = self._pictures(first), word_mask(recording, first, pair.noun), {}
-            for setting in settings:
-                model = self._model(setting, source, first, pair.question, mask)
-                found[setting.name] = self._pictures(self._sample(model, after, negative, seed, batch))
-        return {name: self._compare(pair, seed, old, new) for name, new in found.items()}
+        recorded, clip, recording = self.recorded()
+        remembering, clip, source = HRVRememberRun.execute(recorded, 256, clip).result
+        before, after, negative = self.encode(pair.before, pair.after, "", clip=clip)
+
+        def sample(model, positive):
+            return self.sample(model, positive, negative, self.empty(batch), seed, self.steps)
+
+        first = sample(remembering, before)
+        old, mask = self.pictures(first), word_mask(recording, first, pair.noun)
+        found = {}
+        for setting in settings:
+            model = self._model(setting, source, first, pair.question, mask)
+            found[setting.name] = self._compare(pair, seed, old, self.pictures(sample(model, after)))
+        return found
 
     def _model(self, setting: Setting, source, latent, question: str, mask):
-        from editing_scenes import QUESTIONS
-
         from hrv_pack.nodes.steer.prompt_edit import HRVPromptEdit
 
         if setting == PLAIN:
@@ -222,25 +164,11 @@ class Studio:
             setting.strength, 0.0, setting.grids, vectors, mask if setting.masked else None,
         ).result[0]  # fmt: skip
 
-    def _sample(self, model, positive, negative, seed: int, batch: int):
-        (latent,) = self.nodes.EmptyLatentImage().generate(256, 256, batch)
-        steps = self.options.steps
-        return self.nodes.KSampler().sample(
-            model, seed, steps, CFG, "euler", "normal", positive, negative, latent
-        )[0]
-
-    def _pictures(self, latent):
-        """uint8 (picture, height, width, RGB)."""
-        pictures = self.nodes.VAEDecode().decode(self.vae, latent)[0]
-        return (pictures.clamp(0, 1) * 255).round().byte().numpy()
-
     def _compare(self, pair, seed: int, old, new) -> list[Seen]:
         import numpy as np
-        from editing_scenes import iou, object_mask, surroundings
 
         found = []
-        answers = zip(self.ask(self.judge, list(old)), self.ask(self.judge, list(new)), strict=True)
-        for before, after, (was, now) in zip(old, new, answers, strict=True):
+        for before, after, (was,), (now,) in zip(old, new, self.seen(old), self.seen(new), strict=True):
             others = [question for question in was if question != pair.question]
             mask = object_mask(before)
             difference = np.abs(after.astype(np.float32) - before.astype(np.float32)).mean(-1) / 255
@@ -260,7 +188,6 @@ class Studio:
 def word_mask(recording, latent, noun: str):
     """The mask of a word of the recorded pictures, as Select Heads for a Word, Attention Heatmap and Grow Mask make it:
     (picture, height, width)."""
-    from editing_scenes import MARGIN
     from torch.nn import functional
 
     from hrv_pack.hrv.look.heatmap import heatmaps
@@ -270,16 +197,3 @@ def word_mask(recording, latent, noun: str):
     heads = choose_heads(recording.match(samples), noun, 23.0).heads
     mask = heatmaps(recording, samples, noun, heads=heads).mask
     return functional.max_pool2d(mask[:, None], 2 * MARGIN + 1, stride=1, padding=MARGIN)[:, 0]
-
-
-def write(text: str) -> None:
-    """Puts the figures between their marks."""
-    before, found, rest = DOCUMENT.read_text(encoding="utf-8").partition(MARKS[0])
-    _, found_end, after = rest.partition(MARKS[1])
-    if not (found and found_end):
-        raise SystemExit(f"{DOCUMENT} has no marks for editing.")
-    DOCUMENT.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

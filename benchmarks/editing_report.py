@@ -6,6 +6,11 @@ import argparse
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import bench
+import numpy as np
+from editing_scenes import MARGIN, QUESTIONS
+from studio import CFG
+
 PLAIN = "the changed prompt alone"
 
 
@@ -28,11 +33,8 @@ class Seen:
 def table(results: dict[str, list[Seen]], question: str | None) -> str:
     """One row for each setting; of one kind of change, or of all (None)."""
     what = "all changes" if question is None else f"another {question}"
-    lines = [
-        f"| {what} | pictures | new word drawn | other attributes kept | change outside the object | less than plainly "
-        "| outline kept |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    columns = f"{what} | pictures | new word drawn | other attributes kept | change outside the object | less than plainly | outline kept"
+    rows = []
     plain = by_prompt(results[PLAIN], question, "outside")
     for name, seen in results.items():
         outside = by_prompt(seen, question, "outside")
@@ -44,11 +46,9 @@ def table(results: dict[str, list[Seen]], question: str | None) -> str:
         less = [plain[prompt] - change for prompt, change in outside.items()]
         margin = "" if name == PLAIN else f"{100 * mean(less):.2f} ± {100 * interval(less):.2f} %"
         pictures = sum(question in (None, one.question) for one in seen)
-        lines.append(
-            f"| {name} | {pictures} | {changed:.0%} | {kept:.0%} | {100 * mean(outside.values()):.2f} % | {margin} "
-            f"| {outline:.2f} |"
-        )
-    return "\n".join(lines)
+        change = f"{100 * mean(outside.values()):.2f} %"
+        rows.append((name, pictures, f"{changed:.0%}", f"{kept:.0%}", change, margin, f"{outline:.2f}"))
+    return bench.markdown(columns, rows)
 
 
 def by_prompt(seen: list[Seen], question: str | None, value: str) -> dict[int, float]:
@@ -67,18 +67,14 @@ def mean(values: Iterable[float]) -> float:
 
 def interval(values: Sequence[float]) -> float:
     """Half of the 95 % interval of the mean."""
-    import numpy as np
-
     return float(1.96 * np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
-def footnote(options: argparse.Namespace, cfg: float, masks: float) -> str:
+def footnote(options: argparse.Namespace, masks: float) -> str:
     """masks: how well objects are found."""
-    from editing_scenes import MARGIN, QUESTIONS
-
     count = options.prompts * len(QUESTIONS)
     return (
-        f"{count * options.batch} pictures of {count} pairs of prompts, {options.steps} euler steps, cfg {cfg:g}, the same seed "
+        f"{count * options.batch} pictures of {count} pairs of prompts, {options.steps} euler steps, cfg {CFG:g}, the same seed "
         "for both pictures; none is left out; some settings are drawn for a part of the pairs. Change: mean absolute difference "
         f"from the first picture in per cent of the range, where that picture has no object ({MARGIN} pixels around it left out "
         f"too). The object is what differs from the colour of the picture's edge; on rendered scenes this finds the exact mask with an IoU of {masks:.2f}. ± is half "

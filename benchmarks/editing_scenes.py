@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hrv_pack.tools.train_demo import world
+from hrv_pack.tools.train_demo.draw import render
+
 QUESTIONS = {"colour": "Colours", "pattern": "Patterns", "kind": "Objects"}
 """What is changed → the concept of the changed word."""
 BORDER, DIFFERENCE, MARGIN = 6, 36, 8
@@ -26,8 +29,6 @@ class Pair:
 
 def pairs(count: int, seed: int) -> list[Pair]:
     """`count` pairs of each question, of scenes with one object."""
-    from hrv_pack.tools.train_demo import world
-
     rng = np.random.default_rng(seed)
     found: list[Pair] = []
     for number in range(count * len(QUESTIONS)):
@@ -83,11 +84,9 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
 
 def check_masks(count: int, seed: int) -> float:
     """Mean IoU of `object_mask` with the exact mask, on new rendered scenes of one object."""
-    from hrv_pack.tools.train_demo.world import render, sample_scene
-
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(count):
-        picture, masks = render(sample_scene(rng, two_objects=0.0))
+        picture, masks = render(world.sample_scene(rng, two_objects=0.0))
         found.append(iou(object_mask(picture), masks[0]))
     return float(np.mean(found))

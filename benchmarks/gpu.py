@@ -8,7 +8,6 @@ Full-size networks with random half-precision weights, sampled by ComfyUI's own 
 """
 
 import argparse
-import dataclasses
 import json
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import bench
+import samplings
 
 PROMPT = "a large red star and a small blue fish on green grass beside an old stone bridge at night"
 LAUNCHES = (
@@ -41,10 +41,7 @@ class Case:
     memory: float | None
 
 
-CASES = (
-    Case("SDXL 1024²", "SDXL", 1024, 1.03, 200.0),
-    Case("SD 1.5 512²", "SD1", 512, 1.05, None),
-)
+CASES = (Case("SDXL 1024²", "SDXL", 1024, 1.03, 200.0), Case("SD 1.5 512²", "SD1", 512, 1.05, None))
 
 
 def measure(quick: bool) -> list[bench.Row]:
@@ -80,10 +77,7 @@ def main() -> int:
     bench.start_host(gpu=arguments.device == "cuda")
     rows = [row for case in CASES for row in _case(case, arguments.quick, arguments.device)]
     machine = torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU"
-    print(f"\n{machine}, torch {torch.__version__}\n\n{bench.table(rows)}")
-    if arguments.json:
-        report = {"machine": machine, "rows": [dataclasses.asdict(row) for row in rows]}
-        arguments.json.write_text(json.dumps(report, indent=1))
+    bench.tell(f"{machine}, torch {torch.__version__}", rows, arguments.json)
     return 0
 
 
@@ -115,7 +109,7 @@ def _samplings(case: Case, quick: bool, device: str):
     import rig
     import torch
 
-    from hrv_pack.host.text.clip_trace import TAG, tokenize_text
+    from hrv_pack.host.text.clip_trace import TAG
 
     config = getattr(models, f"TINY_{case.config}" if quick else case.config)
     half = torch.float16 if device == "cuda" else torch.float32
@@ -124,10 +118,7 @@ def _samplings(case: Case, quick: bool, device: str):
         network, comfy.model_management.get_torch_device(), torch.device("cpu")
     )
     recorded, _, recording = rig.attach(model, None, rig.RecordOptions())
-    pooled = 24 if quick else 1280
-    positive = models.conditioning(77, config["context_dim"], seed=1, pooled=pooled)
-    positive[0][1][TAG] = tokenize_text(PROMPT)
-    negative = models.conditioning(77, config["context_dim"], seed=2, pooled=pooled)
+    positive, negative = samplings.prompts(config["context_dim"], PROMPT, 24 if quick else 1280)
     side = SMALL if quick else case.side // 8
     latent = {"samples": torch.zeros(1, 4, side, side)}
 

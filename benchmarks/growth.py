@@ -4,6 +4,7 @@ Time for each logit against the first of a series: 1 is linear in what must be c
 """
 
 import bench
+import samplings
 
 HEADS, WIDTH = 10, 64
 NEAR = 1.25  # still called near linear
@@ -47,29 +48,26 @@ def _layer(
     kept = tuple(range(columns))
     with torch.inference_mode():
         sums = column_probabilities(q, k, HEADS, kept, tokens)
-        time = bench.median_ms(lambda: column_probabilities(q, k, HEADS, kept, tokens, sums), times)
+        time = bench.median_ms(lambda: column_probabilities(q, k, HEADS, kept, tokens, into=sums), times)
     return time, batch * pixels * tokens * HEADS
 
 
 def _conditionings(quick: bool) -> list[bench.Row]:
     """Whole runs with one to six combined prompts, on the demo checkpoint."""
     import rig
-    import torch
 
     from hrv_pack.host.store import demo_checkpoint
 
     model, clip, _ = demo_checkpoint.load()
     recorded, traced, _ = rig.attach(model, clip, rig.RecordOptions())
-    negative, latent = bench.encode(traced, ""), {"samples": torch.zeros(1, 4, 32, 32)}
+    negative = bench.encode(traced, "")
     kinds = ("star", "fish", "bird", "house", "mug", "boat")
     rows, steps = [], 4
 
-    def sampling(one, positive):
-        return lambda: rig.sample(one, positive, negative, latent, steps=steps)
-
     for count in (1, 2, 4, 6):
         positive = [cond for kind in kinds[:count] for cond in bench.encode(traced, f"a red {kind} on grass")]
-        found = bench.paired(sampling(model, positive), sampling(recorded, positive), 2 if quick else 7)
+        pair = samplings.pair(model, recorded, positive, negative, 32, steps)
+        found = bench.paired(*pair, 2 if quick else 7)
         rows.append(
             found.row(f"whole run, {count} combined prompts", 1.10, f"demo checkpoint, {steps} steps")
         )

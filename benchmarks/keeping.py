@@ -5,8 +5,10 @@ the demo model.
 """
 
 import time
+from unittest import mock
 
 import bench
+import recordings
 
 MB = 2**20
 LIMIT = 512 * MB  # Record Attention's default
@@ -31,24 +33,20 @@ def measure(quick: bool) -> list[bench.Row]:
 
 def _run(side: int, seed: int):
     """(latent, run) of one sampling as it comes to rest: random maps within the limit of one run."""
-    import recordings
     import torch
 
     from hrv_pack.hrv.heads.known_layouts import SDXL
-    from hrv_pack.hrv.recording.recording import Entry, Run
-    from hrv_pack.hrv.recording.sums import Accumulator
+    from hrv_pack.hrv.recording.recording import Run
     from hrv_pack.hrv.runs.latents import traces_of
 
     generator = torch.Generator().manual_seed(seed)
     latent = torch.randn(1, 4, side // 8, side // 8, generator=generator)
     run = Run(SDXL, traces=traces_of(latent))
-    entry = Entry("positive", 0, None, COLUMNS, tuple(range(COLUMNS)), [1], 1)
-    run.entries.append(entry)
-    sums = Accumulator(run, 1, LIMIT)
-    for number, block in enumerate(SDXL.blocks):
-        grid = recordings.grid_of(block, side)
-        sums.add(entry, number, 0, torch.rand(1, block.heads, COLUMNS, *grid, generator=generator))
-    sums.finish()
+
+    def maps_of(block):
+        return torch.rand(1, block.heads, COLUMNS, *recordings.grid_of(block, side), generator=generator)
+
+    recordings.at_rest(run, COLUMNS, LIMIT, maps_of)
     return latent, run
 
 
@@ -115,30 +113,25 @@ def _per_layer(maps) -> float:
 
 def _mask_rows(count: int) -> list[bench.Row]:
     """DAAM's masks on rendered scenes, from the maps as recorded and from maps of half the side."""
-    import truth
+    import suite
     import truth_scenes
+    from studio import target_of
 
-    from hrv_pack.hrv.maps.lookup import find_word
     from hrv_pack.hrv.maps.word_maps import word_maps
     from hrv_pack.hrv.runs import pooling
 
-    truth.start_nodes()
-    studio = truth_scenes.Studio(truth.parse(["--no-write"]).checkpoint)
+    suite.start()
+    studio = truth_scenes.Studio()
     before, after = [], []
-    smallest, pooling.SMALLEST_SIDE = pooling.SMALLEST_SIDE, 8
-    try:
+    with mock.patch.object(pooling, "SMALLEST_SIDE", 8):
         for number, scene in enumerate(truth_scenes.scenes(count, SCENE_SEED)):
             seen = studio.redraw(scene, SCENE_SEED + number)
             for found in (before, after):
                 for one in seen:
-                    entries = one.match.run.of_role("positive")
-                    target = find_word(one.word, entries, [entry.prompt for entry in entries])
-                    (heat,) = word_maps(one.match, [target])
+                    (heat,) = word_maps(one.match, [target_of(one.match, one.word)])
                     found.append(truth_scenes.iou(heat, one.mask)[THRESHOLD])
                 run = seen[0].match.run
                 run.entries = pooling.pooled(run.entries)
-    finally:
-        pooling.SMALLEST_SIDE = smallest
     mean = [sum(values) / len(values) for values in (before, after)]
     return [
         bench.Row("IoU of masks that pooling 16² to 8² costs on the demo model", mean[0] - mean[1], "",
@@ -153,28 +146,25 @@ def _likeness_rows(texts: int) -> list[bench.Row]:
     """How alike a changed latent and the one that was sampled are, and how alike two images are that are not the same."""
     import nodes
     import torch
+    from studio import Studio
     from torch.nn.functional import interpolate
 
-    from hrv_pack.host.store import demo_checkpoint
     from hrv_pack.hrv.runs.latents import ALIKE, Looks, traces_of
 
-    model, clip, vae = demo_checkpoint.load()
-    made = {}
+    studio, made = Studio(), {}
+    for text in TEXTS[:texts]:
+        prompts = studio.encode(text, "")
+        for seed in (1, 2, 3):
+            out = studio.sample(studio.model, *prompts, studio.empty(), seed, steps=10)
+            made[text, seed] = out["samples"]
     with torch.inference_mode():
-        for text in TEXTS[:texts]:
-            positive, negative = (bench.encode(clip, t) for t in (text, ""))
-            for seed in (1, 2, 3):
-                (latent,) = nodes.EmptyLatentImage().generate(256, 256, 1)
-                (out,) = nodes.KSampler().sample(
-                    model, seed, 10, 4.5, "euler", "normal", positive, negative, latent
-                )
-                made[text, seed] = out["samples"]
-        images = {key: vae.decode(latent)[..., :3] for key, latent in made.items()}
+        images = {key: studio.vae.decode(latent)[..., :3] for key, latent in made.items()}
         large = {
-            key: vae.encode(interpolate(image.movedim(-1, 1), scale_factor=2, mode="bicubic").clamp(0, 1).movedim(1, -1))
+            key: interpolate(image.movedim(-1, 1), scale_factor=2, mode="bicubic").clamp(0, 1)
             for key, image in images.items()
-        }  # fmt: skip
-        again = {key: vae.encode(image) for key, image in images.items()}
+        }
+        large = {key: studio.vae.encode(image.movedim(1, -1)) for key, image in large.items()}
+        again = {key: studio.vae.encode(image) for key, image in images.items()}
     noise = torch.Generator().manual_seed(0)
     same = {
         "upscaled ×2 (bislerp)": [

@@ -54,15 +54,10 @@ def _limited(side: int, limit: int) -> tuple[int, int]:
     import torch
 
     from hrv_pack.hrv.heads.known_layouts import SDXL
-    from hrv_pack.hrv.recording.recording import Entry, Run
-    from hrv_pack.hrv.recording.sums import Accumulator
+    from hrv_pack.hrv.recording.recording import Run
 
-    run = Run(SDXL)
-    entry = Entry("positive", 0, None, 77, tuple(range(20)), [1], 1)
-    run.entries.append(entry)
-    sums = Accumulator(run, 1, limit)
-    for number, block in enumerate(SDXL.blocks):
-        maps = torch.full((1, block.heads, 20, *recordings.grid_of(block, side)), 0.05)
-        sums.add(entry, number, 0, maps)
-    sums.finish()
+    def maps_of(block):
+        return torch.full((1, block.heads, 20, *recordings.grid_of(block, side)), 0.05)
+
+    entry, sums = recordings.at_rest(Run(SDXL), 20, limit, maps_of)
     return entry.nbytes, sums.pooled_blocks

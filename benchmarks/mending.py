@@ -1,7 +1,6 @@
 """Does steering mend what came out wrong? Pictures by the demo model before and after, told apart by the judge network.
 
     python3 dev.py bench --suite mending                 chooses strengths, reports, writes docs/results.md
-    python3 dev.py bench --suite mending --tune          chooses strengths and prints them; writes nothing
     python3 dev.py bench --suite mending --part lost     one part alone; writes that part's block
     python3 dev.py bench --suite mending --quick         a few pictures, to see that it runs; writes nothing
 
@@ -15,15 +14,15 @@ Heads with every head).
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import bench
-from demo_pictures import CFG
+import mending_effect
+import suite
 from mending_cases import PARTS, Wish, wishes
-from mending_studio import EVERY_HEAD, EXCITE, PLAIN, Treatment
+from mending_studio import EVERY_HEAD, EXCITE, PLAIN, Studio, Treatment
+from studio import CFG
 
 BATCH = 4  # pictures of one prompt
 REPORT_SEED, TUNING_SEED = 970_001, 980_001  # training and the other benchmarks draw from other seeds
@@ -31,9 +30,6 @@ STRENGTHS = {"senses": (1.0, 2.0), "lost": (0.25, 0.5), "missing": (0.25, 0.5)}
 FACTORS = {"senses": (0.5, 2.0), "lost": (1.5, 2.0), "missing": (1.5, 2.0)}
 STRENGTHS_OF_EXCITE = (3.0, 10.0, 30.0)
 REPORTED = ("votes", "published", "agreement", "words", "excite")
-DOCUMENT = bench.ROOT / "docs" / "results.md"
-VECTORS = bench.ROOT / "hrv_data" / "vectors"
-FILES = {"votes": "demo_checkpoint.safetensors", "agreement": "demo_checkpoint_agreement.safetensors"}
 
 
 @dataclass(frozen=True)
@@ -49,80 +45,28 @@ class Picture:
 
 def main(arguments: list[str]) -> None:
     options = parse(arguments)
-    bench.start_host()
-    import torch
-    import truth
-    from mending_studio import Studio
-
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    truth.start_nodes()
-    files = {name: options.vectors / file for name, file in FILES.items()}
-    files = {name: path for name, path in files.items() if path.is_file()}
-    if not files:
-        raise SystemExit(f"No head relevance in {options.vectors}: tools/make_demo_vectors.py makes it.")
-    studio = Studio(options.checkpoint, files, options.steps)
-    figures = {}
-    if "effect" in options.parts and not options.tune:
-        figures["effect"] = why(studio, options, arguments)
+    suite.start(options.threads)
+    studio = Studio(options.checkpoint, suite.vector_paths(options.vectors), options.steps)
+    if "effect" in options.parts:
+        scenes = options.effect_scenes
+        found = mending_effect.effects(studio, scenes, suite.counter("scenes", scenes))
+        note = f"{scenes} scenes, three parts of the schedule."
+        suite.publish("mending effect", f"{mending_effect.table(found, studio.vectors)}\n\n{note}", options)
     for part in (part for part in options.parts if part in PARTS):
         chosen, tried = choose(studio, part, options)
-        truth.say(f"{part}: chosen {', '.join(f'{how.name} {how.amount:g}' for how in chosen)}")
-        if options.tune:
-            print(tuning_table(tried))
-            continue
         found = report(studio, part, chosen, options)
-        text = f"{table(found, chosen, options)}\n\n{tuning_table(tried)}"
-        print(f"\n{text}\n", flush=True)
-        figures[part] = {"chosen": [vars(how) for how in chosen], "text": text}
-        if not options.no_write:
-            write(part, text, options, arguments)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1))
-
-
-def why(studio, options, arguments: list[str]) -> str:
-    """Which heads carry a word's meaning, and whether head relevance knows them (benchmarks/mending_effect.py)."""
-    import mending_effect
-    import truth
-
-    scenes = options.effect_scenes
-    found = mending_effect.effects(studio, scenes, truth.counter("scenes", scenes))
-    text = f"{mending_effect.table(found, studio.vectors)}\n\n{scenes} scenes, three parts of the schedule."
-    print(f"\n{text}\n", flush=True)
-    if not options.no_write:
-        write("effect", text, options, arguments)
-    return text
+        suite.publish(f"mending {part}", f"{table(found, chosen, options)}\n\n{tuning_table(tried)}", options)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dev.py bench --suite mending",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    demo = bench.ROOT / "hrv_data" / "demo" / "demo_checkpoint.safetensors"
-    parser.add_argument(
-        "--part", dest="parts", nargs="+", choices=("effect", *PARTS), default=("effect", *PARTS)
-    )
+    parser, parts = suite.parser("mending", __doc__), ("effect", *PARTS)
+    parser.add_argument("--part", dest="parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--effect-scenes", type=int, default=6, help="scenes of the part effect")
     parser.add_argument("--only", nargs="+", choices=REPORTED, default=REPORTED, help="rows of the report")
     parser.add_argument("--pictures", type=int, default=200, help="pictures of each part (seeds)")
     parser.add_argument("--tuning-pictures", type=int, default=16, help="other pictures, to choose strengths")
-    parser.add_argument("--tune", action="store_true", help="choose strengths, print all, and stop")
     parser.add_argument("--steps", type=int, default=8, help="euler steps of a picture")
-    parser.add_argument("--checkpoint", type=Path, default=demo)
-    parser.add_argument("--vectors", type=Path, default=VECTORS, help="folder with head relevance")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's choice)")
-    parser.add_argument("--json", type=Path, help="write all figures here as well")
-    parser.add_argument("--no-write", action="store_true", help="print only, leave docs/results.md alone")
-    parser.add_argument("--quick", action="store_true", help="shows that it runs; writes nothing")
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.effect_scenes = 1
-        options.pictures = options.tuning_pictures = BATCH
-        options.steps, options.no_write = 2, True
-    return options
+    return suite.parse(parser, arguments, effect_scenes=1, pictures=BATCH, tuning_pictures=BATCH, steps=2)
 
 
 def candidates(part: str, sources) -> list[list[Treatment]]:
@@ -204,8 +148,8 @@ def gain(found: list[Picture]) -> float:
     return granted - share(p.wish.spoiled(p.after) - p.wish.spoiled(p.before) for p in found)
 
 
-def row(found: list[Picture]) -> str:
-    """before → after with the paired 95 % interval | mended | lost again | spoiled before → after."""
+def row(found: list[Picture]) -> tuple[str, ...]:
+    """before → after, change with the paired 95 % interval, mended, lost again, spoiled before → after."""
     before = [p.wish.granted(p.before) for p in found]
     after = [p.wish.granted(p.after) for p in found]
     change = [a - b for a, b in zip(after, before, strict=True)]
@@ -214,19 +158,11 @@ def row(found: list[Picture]) -> str:
     mended = [a for a, b in zip(after, before, strict=True) if not b]
     lost = [not a for a, b, p in zip(after, before, found, strict=True) if b and p.treated]
     treated = [p for p in found if p.treated]
-    spoiled = [share(p.wish.spoiled(seen(p)) for p in treated) for seen in (_before, _after)]
+    was, now = (share(p.wish.spoiled(getattr(p, when)) for p in treated) for when in ("before", "after"))
     return (
-        f"{share(before):.1%} → {share(after):.1%} | {mean:+.1%} ± {half:.1%} | {_of(mended)} | {_of(lost)} | "
-        + (f"{spoiled[0]:.1%} → {spoiled[1]:.1%}" if treated else "–")
-    )
-
-
-def _before(picture: Picture) -> tuple:
-    return picture.before
-
-
-def _after(picture: Picture) -> tuple:
-    return picture.after
+        f"{share(before):.1%} → {share(after):.1%}", f"{mean:+.1%} ± {half:.1%}", _of(mended), _of(lost),
+        f"{was:.1%} → {now:.1%}" if treated else "–",
+    )  # fmt: skip
 
 
 def _of(values: list[bool]) -> str:
@@ -235,17 +171,14 @@ def _of(values: list[bool]) -> str:
 
 def table(found: dict[Treatment, list[Picture]], chosen: list[Treatment], options) -> str:
     """Markdown: each wish and treatment in a row."""
-    lines = [
-        "| wish | steered | amount | wish granted, before → after | change, 95 % interval | wrong ones mended | right ones lost "
-        "| error on the rest, before → after |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    columns = "wish | steered | amount | wish granted, before → after | change, 95 % interval | wrong ones mended | right ones lost | error on the rest, before → after"
+    rows = []
     for sort in dict.fromkeys(p.wish.sort for some in found.values() for p in some):
         for how, some in found.items():
             of_sort = [p for p in some if p.wish.sort == sort]
             amount = f"{how.amount:g}" + (" (chosen)" if how in chosen else "")
-            lines.append(f"| {sort} ({len(of_sort)}) | {how.name} | {amount} | {row(of_sort)} |")
-    return "\n".join(lines) + (
+            rows.append((f"{sort} ({len(of_sort)})", how.name, amount, *row(of_sort)))
+    return bench.markdown(columns, rows) + (
         f"\n\n{options.pictures} pictures, {BATCH} seeds of each prompt, {options.steps} euler steps, cfg {CFG:g}; strengths chosen on "
         f"{options.tuning_pictures} pictures of other prompts:"
     )
@@ -253,36 +186,12 @@ def table(found: dict[Treatment, list[Picture]], chosen: list[Treatment], option
 
 def tuning_table(tried: dict[Treatment, list[Picture]]) -> str:
     """Everything that was tried on the choosing set; gain is what the choice goes by."""
-    lines = [
-        "| tried | amount | granted, before → after | change | wrong ones mended | right ones lost | error on the rest | gain |",
-        "|---" * 8 + "|",
-    ]
-    for how, found in tried.items():
-        lines.append(f"| {how.name} | {how.amount:g} | {row(found)} | {gain(found):+.1%} |")
-    return "\n".join(lines)
+    columns = "tried | amount | granted, before → after | change | wrong ones mended | right ones lost | error on the rest | gain"
+    return bench.markdown(
+        columns,
+        [(how.name, f"{how.amount:g}", *row(found), f"{gain(found):+.1%}") for how, found in tried.items()],
+    )
 
 
 def progress(part: str, how: Treatment, found: list[Picture]) -> None:
-    print(f"{part}, {how.name} {how.amount:g}: {row(found)}", file=sys.stderr, flush=True)
-
-
-def write(part: str, text: str, options, arguments: list[str]) -> None:
-    """Puts a part's figures between its marks, with the command."""
-    import truth
-
-    command = " ".join(["python3 dev.py bench --suite mending", *arguments])
-    begin, end = (
-        f"<!-- mending {part}: written by benchmarks/mending.py -->",
-        f"<!-- end of mending {part} -->",
-    )
-    before, found, rest = DOCUMENT.read_text(encoding="utf-8").partition(begin)
-    _, found_end, after = rest.partition(end)
-    if not (found and found_end):
-        raise SystemExit(f"{DOCUMENT} has no marks for mending {part}.")
-    steps = truth.training_steps(options.checkpoint)
-    body = f"`{command}`, on the demo model after {steps} training steps.\n\n{text}"
-    DOCUMENT.write_text(f"{before}{begin}\n{body}\n{end}{after}", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    print(f"{part}, {how.name} {how.amount:g}: {' | '.join(row(found))}", file=sys.stderr, flush=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hrv_pack.tools.train_demo.world import PLACES, TWO_SENSE, full_caption, sample_scene
+
 PARTS = ("senses", "lost", "missing")
 CONCEPT = {"kind": "Objects", "colour": "Colours", "pattern": "Patterns", "size": "Sizes"}
 Answers = tuple[dict[str, str], ...]
@@ -56,8 +58,6 @@ def wishes(part: str, count: int, choosing: bool, rng) -> list[Wish]:
 
 def _sense(number: int, choosing: bool, rng) -> Wish:
     """ "rose, on sand" may be a flower or something pink. Wishes alternate; places differ between the two sets."""
-    from hrv_pack.tools.train_demo.world import PLACES, TWO_SENSE
-
     word = TWO_SENSE[number // 2 % len(TWO_SENSE)]
     background = _choice(rng, ("grass", "night") if choosing else ("sand", "snow", "stone"))
     text = f"{word}, {PLACES[background]}" if rng.random() < 0.5 else f"{PLACES[background]}, {word}"
@@ -70,8 +70,6 @@ def _sense(number: int, choosing: bool, rng) -> Wish:
 
 def _lost(number: int, choosing: bool, rng) -> Wish:
     """ "a small dotted red star on sand", and the dots, or the size, are what matters."""
-    from hrv_pack.tools.train_demo.world import full_caption
-
     question = ("pattern", "size")[number % 2]
     while True:
         scene = a_scene(rng, 0.0)
@@ -88,8 +86,6 @@ def _lost(number: int, choosing: bool, rng) -> Wish:
 
 def _missing(number: int, choosing: bool, rng) -> Wish:
     """ "a small dotted red star and a medium plain blue fish on sand": both are wanted."""
-    from hrv_pack.tools.train_demo.world import full_caption
-
     while True:
         scene = a_scene(rng, 1.0)
         left, right = scene.things
@@ -108,8 +104,6 @@ def _missing(number: int, choosing: bool, rng) -> Wish:
 
 def a_scene(rng, two_objects: float):
     """A scene without words that have two senses."""
-    from hrv_pack.tools.train_demo.world import TWO_SENSE, sample_scene
-
     while True:
         scene = sample_scene(rng, two_objects)
         if not any(word in TWO_SENSE for thing in scene.things for word in (thing.kind, thing.colour)):

@@ -10,7 +10,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from mending_cases import CONCEPT
+import bench
+import numpy as np
+import torch
+from mending_cases import CONCEPT, a_scene
+
+from hrv_pack.tools.train_demo.draw import render
+from hrv_pack.tools.train_demo.world import full_caption
 
 SEED = 990_001
 PARTS_OF_SCHEDULE = (0.15, 0.4, 0.7)
@@ -21,12 +27,6 @@ OTHERS = {
 
 def effects(studio, scenes: int, progress: Callable[[int], None]) -> dict[str, object]:
     """Concept → effect of each head, float32 (head,), the mean over scenes and parts of the schedule."""
-    import numpy as np
-    import torch
-    from mending_cases import a_scene
-
-    from hrv_pack.tools.train_demo.world import full_caption, render
-
     rng = np.random.default_rng(SEED)
     sums: dict[str, list] = {concept: [] for concept in CONCEPT.values()}
     sampling = studio.model.get_model_object("model_sampling")
@@ -53,8 +53,6 @@ def effects(studio, scenes: int, progress: Callable[[int], None]) -> dict[str, o
 
 def _effect(studio, noisy, sigma, texts: tuple[str, str], word: str):
     """float32 (head,) for one noisy latent."""
-    import torch
-
     from hrv_pack.host.text.clip_trace import TAG
 
     layout = next(iter(studio.vectors.values())).layout
@@ -74,7 +72,6 @@ def _effect(studio, noisy, sigma, texts: tuple[str, str], word: str):
 
 def denoised(studio, noisy, sigma, context, factors, columns: list[int]):
     """What the network takes the picture for, (1, channel, height, width), the words' values multiplied as in steering."""
-    import torch
     from comfy.ldm.modules.attention import optimized_attention
 
     network = studio.model.model
@@ -101,13 +98,8 @@ def denoised(studio, noisy, sigma, context, factors, columns: list[int]):
 
 def table(found: dict[str, object], vectors: dict) -> str:
     """Markdown: for each concept what multiplying does to the word's effect, to first order."""
-    import torch
-
-    lines = [
-        "| concept | ten strongest heads carry | heads by | agreement with the effect | strength 1 changes the effect by "
-        "| of that, heads below average |",
-        "|---|---|---|---|---|---|",
-    ]
+    columns = "concept | ten strongest heads carry | heads by | agreement with the effect | strength 1 changes the effect by | of that, heads below average"
+    rows = []
     for concept, effect in found.items():
         strongest = effect.abs().sort(descending=True).values[:10].sum() / effect.abs().sum()
         total = effect.sum()
@@ -115,7 +107,7 @@ def table(found: dict[str, object], vectors: dict) -> str:
             h = relevance.of(concept)
             same = torch.corrcoef(torch.stack([h, effect]))[0, 1]
             change, below = ((effect * x).sum() / total for x in (h - 1, (h - 1).clamp(max=0)))
-            lines.append(
-                f"| {concept} | {strongest:.0%} | {name} | {same:+.2f} | {change:+.0%} | {below:+.0%} |"
+            rows.append(
+                (concept, f"{strongest:.0%}", name, f"{same:+.2f}", f"{change:+.0%}", f"{below:+.0%}")
             )
-    return "\n".join(lines)
+    return bench.markdown(columns, rows)

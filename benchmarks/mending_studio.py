@@ -10,8 +10,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo_pictures import Drawer
+import torch
 from mending_cases import Answers, Wish
+from studio import QuickStudio
 
 LEFT = {"start_percent": 0.0, "end_percent": 1.0}
 EVERY_HEAD, EXCITE = "all heads alike", "Attend and Excite"
@@ -41,7 +42,7 @@ class Treatment:
 PLAIN = Treatment("plain")
 
 
-class Studio(Drawer):
+class Studio(QuickStudio):
     """The demo model, head relevance by name, and what the judge said so far."""
 
     def __init__(self, checkpoint: Path, vectors: dict[str, Path], steps: int):
@@ -72,8 +73,6 @@ class Studio(Drawer):
 
     def treated(self, wish: Wish, words: tuple[str, ...], how: Treatment):
         """The model behind the node that this treatment stands for."""
-        import torch
-
         from hrv_pack.hrv.heads.selection import HeadSelection
         from hrv_pack.nodes.steer.attend_excite import HRVAttendExcite
         from hrv_pack.nodes.steer.steering import HRVAdjustConcept, HRVScaleHeads, HRVStrengthenConcept

@@ -20,11 +20,16 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import bench
+import numpy as np
+import suite
+import torch
+import truth_iou
+from PIL import Image
+from studio import Studio
 
 PROMPTS = "\n".join(
     f"a photo of {article} {animal} | {animal}"
@@ -34,6 +39,7 @@ PROMPTS = "\n".join(
     )
 )  # fmt: skip
 PUBLISHED = "SD 1.x: 34 published concepts (downloads 18 kB once)"
+FOLDER = bench.ROOT / ".host" / "paper_table"
 SEED = 0  # of the random heads
 
 
@@ -49,14 +55,8 @@ class Asked:
 
 def main(arguments: list[str]) -> None:
     options = parse(arguments)
-    bench.start_host()
-    import torch
-    import truth
-
-    truth.start_nodes()
+    suite.start(options.threads)
     asked = pictures_of(options.prompts.read_text(encoding="utf-8") if options.prompts else PROMPTS, options)
-    if options.threads:
-        torch.set_num_threads(options.threads)
     missing = [one for one in asked if not all(file.is_file() for file in files_of(options.folder, one))]
     if missing:
         draw(missing, options)
@@ -69,41 +69,29 @@ def main(arguments: list[str]) -> None:
             "is. Then run this command again."
         )
         return
-    vectors = load_vectors(options.vectors)
-    results, empty = measure(found, options.folder, masks, vectors, options.concept, options.percent)
+    results, empty = measure(found, masks, load_vectors(options.vectors), options)
     print(f"\n{markdown(results, empty, options)}\n")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dev.py bench --suite paper_table",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--checkpoint", type=Path, help="the checkpoint file; only needed while pictures are missing"
-    )
-    parser.add_argument(
-        "--folder", type=Path, default=bench.ROOT / ".host" / "paper_table", help="pictures and recordings"
-    )
-    parser.add_argument("--masks", type=Path, help="folder of the masks (default: masks in that folder)")
-    parser.add_argument("--prompts", type=Path, help="a text file; default: ten animals")
-    parser.add_argument("--seeds", type=int, default=10, help="pictures of each prompt")
-    parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--cfg", type=float, default=7.5)
-    parser.add_argument("--size", type=int, default=512, help="of the pictures, in pixels")
-    parser.add_argument("--sampler", default="ddim")
-    parser.add_argument("--scheduler", default="ddim_uniform")
-    parser.add_argument("--vectors", default=PUBLISHED)
-    parser.add_argument("--concept", default="Animals")
-    parser.add_argument("--percent", type=float, default=23.0)
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's choice)")
-    parser.add_argument(
-        "--quick", action="store_true", help="the first prompt, one seed, two steps: shows that it runs"
-    )
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.seeds, options.steps, options.folder = 1, 2, options.folder / "quick"
+    parser = suite.parser("paper_table", __doc__, writes=False)
+    add = parser.add_argument
+    add("--checkpoint", type=Path, help="the checkpoint file; only needed while pictures are missing")
+    add("--folder", type=Path, default=FOLDER, help="pictures and recordings")
+    add("--masks", type=Path, help="folder of the masks (default: masks in that folder)")
+    add("--prompts", type=Path, help="a text file; default: ten animals")
+    add("--seeds", type=int, default=10, help="pictures of each prompt")
+    add("--steps", type=int, default=50)
+    add("--cfg", type=float, default=7.5)
+    add("--size", type=int, default=512, help="of the pictures, in pixels")
+    add("--sampler", default="ddim")
+    add("--scheduler", default="ddim_uniform")
+    add("--vectors", default=PUBLISHED)
+    add("--concept", default="Animals")
+    add("--percent", type=float, default=23.0)
+    options = suite.parse(parser, arguments, seeds=1, steps=2)
+    if options.quick:  # the first prompt only, in a folder of its own
+        options.folder /= "quick"
     return options
 
 
@@ -144,46 +132,21 @@ def load_checkpoint(path: Path | None):
 
 def draw(asked: list[Asked], options: argparse.Namespace) -> None:
     """Draws the pictures through Record Attention and ComfyUI's own nodes, and keeps pictures and recordings."""
-    import nodes
-    import torch
-    import truth
-    from PIL import Image
-
     from hrv_pack.hrv.files import attention_files
-    from hrv_pack.nodes.look.record import HRVRecordAttention
 
-    model, clip, vae = load_checkpoint(options.checkpoint)
+    studio = Studio(parts=load_checkpoint(options.checkpoint))
     options.folder.mkdir(parents=True, exist_ok=True)
-    progress = truth.counter("pictures", len(asked))
-    with torch.inference_mode():
-        for number, one in enumerate(asked):
-            recorded, traced, recording = HRVRecordAttention.execute(
-                model=model,
-                clip=clip,
-                start_percent=0.0,
-                end_percent=1.0,
-                time_bins=1,
-                negative=False,
-                memory_limit_mb=1024,
-            ).result
-            positive, negative = (nodes.CLIPTextEncode().encode(traced, text)[0] for text in (one.prompt, ""))
-            latent = {"samples": torch.zeros(1, 4, options.size // 8, options.size // 8)}
-            (sampled,) = nodes.KSampler().sample(
-                recorded,
-                one.seed,
-                options.steps,
-                options.cfg,
-                options.sampler,
-                options.scheduler,
-                positive,
-                negative,
-                latent,
-            )
-            (picture,) = nodes.VAEDecode().decode(vae, sampled)
-            image, kept = files_of(options.folder, one)
-            attention_files.write(kept, recording, sampled["samples"])
-            Image.fromarray((picture[0].clamp(0, 1) * 255).round().byte().numpy()).save(image)
-            progress(number + 1)
+    progress = suite.counter("pictures", len(asked))
+    for number, one in enumerate(asked):
+        model, clip, recording = studio.recorded(limit=1024)
+        made = studio.sample(
+            model, *studio.encode(one.prompt, "", clip=clip), studio.empty(side=options.size), one.seed,
+            options.steps, options.cfg, how=(options.sampler, options.scheduler),
+        )  # fmt: skip
+        image, kept = files_of(options.folder, one)
+        attention_files.write(kept, recording, made["samples"])
+        Image.fromarray(studio.pictures(made)[0]).save(image)
+        progress(number + 1)
 
 
 def load_vectors(name: str):
@@ -196,63 +159,39 @@ def load_vectors(name: str):
     return vector_store.load(name, lambda done, total: None)
 
 
-def measure(asked: list[Asked], folder: Path, masks: Path, vectors, concept: str, percent: float):
+def measure(asked: list[Asked], masks: Path, vectors, options: argparse.Namespace):
     """(results, number of empty masks): the word's map by several choices of heads, against the mask of its picture."""
-    import numpy as np
-    import torch
-    import truth_iou
-    import truth_scenes
-    from PIL import Image
-
     from hrv_pack.hrv.files import attention_files
-    from hrv_pack.hrv.maps.head_maps import head_maps
-    from hrv_pack.hrv.maps.lookup import find_word
     from hrv_pack.hrv.relevance.heads_for_word import choose_heads
     from hrv_pack.hrv.relevance.vectors import heads_of_percent
 
-    results, empty = truth_iou.Results(), 0
+    results, empty, concept, percent = truth_iou.Results(), 0, options.concept, options.percent
     generator = torch.Generator().manual_seed(SEED)
     for one in asked:
         mask = torch.from_numpy(np.asarray(Image.open(mask_file(masks, one)).convert("L")) >= 128)
         if not mask.any():
             empty += 1
             continue
-        recording, latent = attention_files.read(files_of(folder, one)[1])
+        recording, latent = attention_files.read(files_of(options.folder, one)[1])
         (match,) = recording.match(latent)
         vectors.check(match.run.layout)
-        entries = match.run.of_role("positive")
-        maps = head_maps(match, find_word(one.word, entries, [entry.prompt for entry in entries])).maps
-
-        def of(weights, maps=maps, mask=mask):
-            heat = (weights @ maps.flatten(1) / weights.sum()).view(maps.shape[1:])
-            return truth_scenes.iou(heat, mask)
-
-        count = heads_of_percent(percent, len(maps))
-        results.add(truth_iou.NAMES["daam"], of(torch.ones(len(maps))))
+        maps, of = truth_iou.of_word(match, one.word, mask)
+        total = len(maps)
+        count = heads_of_percent(percent, total)
+        results.add(truth_iou.NAMES["daam"], of(torch.ones(total)))
         for order in ("most relevant", "least relevant"):
-            results.add(
-                f"{concept}, {count} heads {order}", of(vectors.select(concept, percent, order).weights)
-            )
-        draws = [torch.zeros(len(maps)).index_fill(0, torch.randperm(len(maps), generator=generator)[:count], 1.0)
-                 for _ in range(truth_iou.DRAWS)]  # fmt: skip
-        results.add(
-            f"random {count} heads (mean of {truth_iou.DRAWS} draws)",
-            np.mean([of(w) for w in draws], axis=0).tolist(),
-        )
+            weights = vectors.select(concept, percent, order).weights
+            results.add(f"{concept}, {count} heads {order}", of(weights))
+        chance = truth_iou.by_chance(of, count, total, generator)
+        results.add(f"random {count} heads (mean of {truth_iou.DRAWS} draws)", chance)
         results.add("Select Heads for a Word", of(choose_heads([match], one.word, percent).heads.weights))
     return results, empty
 
 
 def markdown(results, empty: int, options: argparse.Namespace) -> str:
-    import truth_iou
-
     if not results.rows:
         return f"All {empty} masks are empty: nothing can be measured."
     pictures = len(next(iter(results.rows.values())))
     left_out = f", {empty} with an empty mask left out" if empty else ""
     what = f"{options.steps} steps {options.sampler}, cfg {options.cfg:g}, {options.size}²"
     return "\n".join([f"{pictures} pictures ({what}){left_out}.", "", *truth_iou.rows_markdown(results)])
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

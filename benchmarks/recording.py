@@ -58,7 +58,7 @@ class Layers:
         def record(number, q, k):
             grid, heads = self.layers[number]
             room = sums.room(entry, number, 0, (1, heads, columns, *grid), torch.device("cpu"))
-            column_probabilities(q[:1], k[:1], heads, kept, TOKENS, room.view(1, heads, columns, -1))
+            column_probabilities(q[:1], k[:1], heads, kept, TOKENS, into=room.view(1, heads, columns, -1))
 
         return sums, entry, record
 

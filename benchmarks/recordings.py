@@ -19,6 +19,21 @@ def sdxl(text: str, side: int = 1024, batch: int = 1):
     return latent, recording
 
 
+def at_rest(run, columns: int, limit: int, maps_of):
+    """(entry, sums) of one evaluation of SDXL's layers that has come to rest in a run, within a limit of bytes. maps_of: block
+    of a layer → its maps."""
+    from hrv_pack.hrv.recording.recording import Entry
+    from hrv_pack.hrv.recording.sums import Accumulator
+
+    entry = Entry("positive", 0, None, 77, tuple(range(columns)), [1], 1)
+    run.entries.append(entry)
+    sums = Accumulator(run, 1, limit)
+    for number, block in enumerate(run.layout.blocks):
+        sums.add(entry, number, 0, maps_of(block))
+    sums.finish()
+    return entry, sums
+
+
 def grid_of(block, side: int) -> tuple[int, int]:
     """Height and width of an SDXL layer's grid for a square picture of `side` pixels."""
     outer = (block.part == "input" and block.index < 6) or (block.part == "output" and block.index > 2)

@@ -16,20 +16,15 @@ Pictures are made once for each checkpoint and kept in /tmp. The measuring set i
 import argparse
 import dataclasses
 import itertools
-import json
 import math
-import sys
-import time
 from collections import Counter
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-import bench  # noqa: E402
-from report_pictures import Album  # noqa: E402
+import bench
+import report_long
+import suite
+from report_pictures import Album
 
 CHOOSING, MEASURING = 11, 15  # seeds of the two sets of prompts; on 12, 13 and 14 earlier rules were measured
-PICTURES, QUICK = 200, 10
-CHECKPOINT = bench.ROOT / "hrv_data" / "demo" / "demo_checkpoint.safetensors"
 MOST_FALSE = 0.15
 SEARCHED = {
     "ignored_strength": (0.6, 0.8, 1.0, 1.2),
@@ -57,26 +52,18 @@ class Score:
         return (flagged / total if total else math.nan), total
 
 
-def measure(quick: bool) -> list[bench.Row]:
-    """Rows for the table of `dev.py bench`."""
-    return rows_of(score(evidence_of(CHECKPOINT, MEASURING, QUICK if quick else PICTURES)))
-
-
-def evidence_of(checkpoint: Path, seed: int, pictures: int, as_tags: bool = False) -> list:
-    """(case, evidence) of each picture of a set; as_tags: with prompts that are lists of tags."""
-    import torch
-
+def evidence_of(options: argparse.Namespace, seed: int) -> list:
+    """(case, evidence) of each picture of a set."""
     from hrv_pack.hrv.report.evidence import examine
 
-    torch.set_num_threads(1)
-    album, found, start = Album(checkpoint, seed, as_tags), [], time.time()
-    for number in range(pictures):
-        case, recording, latent, _ = album.get(number)
+    album, found = Album(options.checkpoint, seed, options.as_tags), []
+    progress = suite.counter("pictures", options.pictures)
+    for number in range(options.pictures):
+        case, recording, latent = album.get(number)
         (match,) = recording.match(latent)
         entries = match.run.of_role("positive")
         found.append((case, examine(match, entries, [entry.prompt for entry in entries], "auto")))
-        if number % 20 == 19:
-            print(f"{number + 1} pictures, {time.time() - start:.0f} s", file=sys.stderr, flush=True)
+        progress(number + 1)
     return found
 
 
@@ -166,81 +153,50 @@ def interval(share: float, total: int) -> tuple[float, float]:
 
 def main(arguments: list[str]) -> None:
     options = parse(arguments)
-    pictures = options.pictures or (QUICK if options.quick else PICTURES)
-    bench.start_host()
-    command = " ".join(
-        ["python3 dev.py bench --suite report", *(arguments if arguments is not None else sys.argv[1:])]
-    )
+    suite.start(options.threads)
     if options.long:
-        tell_long(command, options)
+        tell_long(options)
         return
-    figures: dict = {"checkpoint": str(options.checkpoint), "pictures": pictures, "as_tags": options.as_tags}
     limits = None
     if options.tune:
-        choosing = evidence_of(options.checkpoint, CHOOSING, pictures, options.as_tags)
+        choosing = evidence_of(options, CHOOSING)
         limits = tuned(choosing)
-        figures["limits"] = dataclasses.asdict(limits)
-        print(f"limits chosen: {figures['limits']}")
-        _tell("choosing set", score(choosing, limits), figures)
-    found = score(evidence_of(options.checkpoint, MEASURING, pictures, options.as_tags), limits)
-    _tell("measuring set", found, figures)
-    if not options.quick and not options.no_write:
-        publish(found, pictures, command, options)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1))
+        print(f"limits chosen: {dataclasses.asdict(limits)}")
+        _tell("choosing set", score(choosing, limits))
+    found = score(evidence_of(options, MEASURING), limits)
+    _tell("measuring set", found)
+    kinds = "; ".join(f"{kind} {number}" for kind, number in sorted(found.kinds.items()))
+    text = f"{bench.table(rows_of(found, not options.as_tags))}\n\nPictures with a finding, by kind and fault: {kinds}."
+    block = "report on lists of tags" if options.as_tags else "report"
+    suite.publish(block, text, options, more=f": {options.pictures} pictures.")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
-    parser.add_argument("--pictures", type=int, help=f"in each set; {PICTURES} unless told")
-    parser.add_argument(
-        "--as-tags", action="store_true", help="prompts that are lists of tags, with quality and camera tags"
-    )
-    parser.add_argument(
-        "--long", action="store_true", help="only count what is said of forty long lists of tags"
-    )
-    parser.add_argument("--tune", action="store_true", help="search limits on the choosing set first")
-    parser.add_argument("--quick", action="store_true", help="few pictures: shows that it runs")
-    parser.add_argument("--no-write", action="store_true", help="print only, leave docs/results.md alone")
-    parser.add_argument("--json", type=Path, help="write all figures here as well")
-    return parser.parse_args(arguments)
+    parser = suite.parser("report", __doc__)
+    parser.add_argument("--pictures", type=int, default=200, help="in each set")
+    for name, what in (
+        ("as-tags", "prompts that are lists of tags, with quality and camera tags"),
+        ("long", "only count what is said of forty long lists of tags"),
+        ("tune", "search limits on the choosing set first"),
+    ):
+        parser.add_argument(f"--{name}", action="store_true", help=what)
+    parser.set_defaults(threads=1)
+    return suite.parse(parser, arguments, pictures=10)
 
 
-def tell_long(command: str, options: argparse.Namespace) -> None:
+def tell_long(options: argparse.Namespace) -> None:
     """Reports on the long lists of tags; prints how much was said, and writes it into docs/results.md."""
-    import report_long
-
     desk, found = report_long.Desk(), []
     for seed, prompt in enumerate(report_long.prompts()[:: 10 if options.quick else 1]):
         found.append(desk.tell(prompt, seed))
         print(f"\n{found[-1].tags} tags: {found[-1].report.summary}", flush=True)
-    text = f"`{command}`: {report_long.table(found)}"
+    text = f"`{options.command}`: {report_long.table(found)}"
     print(f"\n{text}")
-    if not options.quick and not options.no_write:
-        bench.write_block(bench.ROOT / "docs" / "results.md", "report on long lists", text)
+    if not options.no_write:
+        bench.write_block(suite.RESULTS, "report on long lists", text)
 
 
-def publish(found: Score, pictures: int, command: str, options: argparse.Namespace) -> None:
-    """Writes the measuring set's figures into docs/results.md, with the command."""
-    from truth import training_steps
-
-    kinds = "; ".join(f"{kind} {number}" for kind, number in sorted(found.kinds.items()))
-    text = f"`{command}`, on the demo model after {training_steps(options.checkpoint)} training steps: {pictures} pictures.\n\n"
-    text += f"{bench.table(rows_of(found, not options.as_tags))}\n\nPictures with a finding, by kind and fault: {kinds}."
-    block = "report on lists of tags" if options.as_tags else "report"
-    bench.write_block(bench.ROOT / "docs" / "results.md", block, text)
-
-
-def _tell(name: str, found: Score, figures: dict) -> None:
+def _tell(name: str, found: Score) -> None:
     print(f"\n{name}\n\n{bench.table(rows_of(found))}\n")
     for title, table in (("by verdict", found.by_fault), ("by plan and verdict", found.by_plan)):
         print(f"flagged {title}: " + "; ".join(f"{k} {f}/{n}" for k, (f, n) in sorted(table.items())))
-    print("pictures with a finding: " + "; ".join(f"{k} {n}" for k, n in sorted(found.kinds.items())))
-    figures[name] = {**dataclasses.asdict(found), "rows": [dataclasses.asdict(row) for row in rows_of(found)]}
-
-
-if __name__ == "__main__":
-    main()

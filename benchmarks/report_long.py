@@ -12,8 +12,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import bench
+from studio import Studio
+
 PROMPTS = Path(__file__).with_name("report_long_prompts.json")
-STEPS, CFG = 4, 4.5
+STEPS = 4
 MOST = 8  # sentences
 
 
@@ -30,28 +33,15 @@ class Told:
         return self.report.findings[0]
 
 
-class Desk:
-    """Records prompts with the demo model and reports on them. Needs ComfyUI and the tests' rig (bench.start_host)."""
-
-    def __init__(self):
-        from hrv_pack.host.store.demo_checkpoint import load
-
-        self.model, self.clip, self.vae = load()
+class Desk(Studio):
+    """Records prompts with the demo model and reports on them."""
 
     def tell(self, prompt: str, seed: int) -> Told:
-        import rig
-        import torch
-
         from hrv_pack.hrv.report.report import report
 
-        recorded, traced, recording = rig.attach(self.model, self.clip, rig.RecordOptions())
-        with torch.inference_mode():
-            positive, negative = (
-                traced.encode_from_tokens_scheduled(traced.tokenize(text)) for text in (prompt, "")
-            )
-            latent = {"samples": torch.zeros(1, 4, 32, 32)}
-            made = rig.sample(recorded, positive, negative, latent, seed=seed, steps=STEPS, cfg=CFG)
-            found = report(recording, made, self.vae.decode(made).clamp(0, 1))
+        model, clip, recording = self.recorded()
+        made = self.sample(model, *self.encode(prompt, "", clip=clip), self.empty(), seed, STEPS)
+        found = report(recording, made["samples"], self.decode(made))
         return Told(prompt, len([tag for tag in prompt.split(",") if tag.strip()]), found)
 
 
@@ -65,14 +55,15 @@ def table(told: list[Told]) -> str:
     sentences = [len(one.findings) for one in told]
     singles = [sum(len(finding.details) for finding in one.findings) for one in told]
     kinds = Counter(finding.kind for one in told for finding in one.findings)
-    lines = [
-        f"{len(told)} lists of {min(t.tags for t in told)} to {max(t.tags for t in told)} tags, {STEPS} steps each.",
-        "",
-        "| | least | median | most |",
-        "|---|---:|---:|---:|",
-        f"| sentences of a report (at most {MOST} are allowed) | {min(sentences)} | {statistics.median(sentences):g} | {max(sentences)} |",
-        f"| single findings they stand for | {min(singles)} | {statistics.median(singles):g} | {max(singles)} |",
-        "",
-        "Sentences by kind: " + "; ".join(f"{kind} {number}" for kind, number in sorted(kinds.items())) + ".",
+    rows = [
+        (what, min(numbers), f"{statistics.median(numbers):g}", max(numbers))
+        for what, numbers in (
+            (f"sentences of a report (at most {MOST} are allowed)", sentences),
+            ("single findings they stand for", singles),
+        )
     ]
-    return "\n".join(lines)
+    return (
+        f"{len(told)} lists of {min(t.tags for t in told)} to {max(t.tags for t in told)} tags, {STEPS} steps each.\n\n"
+        f"{bench.markdown(' | least | median | most', rows)}\n\n"
+        f"Sentences by kind: {'; '.join(f'{kind} {number}' for kind, number in sorted(kinds.items()))}."
+    )

@@ -11,10 +11,17 @@ never the plan.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from studio import Studio
+
+from hrv_pack.tools.train_demo.draw import render
+from hrv_pack.tools.train_demo.world import PLACES, TWO_SENSE, full_caption, sample_scene
 
 PLANS = ("text", "faithful", "swapped", "missing", "faithful")
 # What people write before and behind the things of a tag prompt; to the demo model all of it is one unknown word.
@@ -30,7 +37,7 @@ BEHIND = (
     ("highly detailed", "sharp focus", "by alphonse mucha"),
     (),
 )
-STEPS, CFG = 12, 4.5
+STEPS = 12
 HALF_WAY = {"steps": 6, "denoise": 0.5}
 
 
@@ -68,10 +75,6 @@ def plan_case(number: int, seed: int, as_tags: bool = False):
     """(plan, scene as asked, scene to start from or None, prompt): the same for the same number and seed.
 
     as_tags: the prompt is a list of tags, the two things among tags of quality, camera and style."""
-    import numpy as np
-
-    from tools.train_demo.world import PLACES, TWO_SENSE, full_caption, sample_scene
-
     rng = np.random.default_rng((seed, number))
     plan = PLANS[number % len(PLANS)]
     while True:
@@ -96,8 +99,6 @@ def plan_case(number: int, seed: int, as_tags: bool = False):
 
 def tag_prompt(scene, rng) -> str:
     """The scene's two things and its place as tags, between those of BEFORE and BEHIND."""
-    from tools.train_demo.world import PLACES
-
     full = rng.random() < 0.5
     things = [
         f"{t.size} {t.pattern} {t.colour} {t.kind}" if full else f"{t.colour} {t.kind}" for t in scene.things
@@ -114,62 +115,40 @@ class Album:
         self.checkpoint, self.seed, self.as_tags = checkpoint, seed, as_tags
         self.folder = Path("/tmp/hrv_report_pictures") / f"{digest}_{seed}{'_tags' if as_tags else ''}"
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._studio = None
 
     def get(self, number: int):
-        """(case, recording, latent, image), made now if it is not there yet."""
+        """(case, recording, latent), made now if it is not there yet."""
         path = self.folder / f"{number:05}.safetensors"
         if not path.is_file():
             self._make(number, path)
         return _read(path)
 
+    @functools.cached_property
+    def _studio(self):
+        """(studio, recording model, traced CLIP, recording), loaded once."""
+        studio = Studio(self.checkpoint)
+        return studio, *studio.recorded()
+
     def _make(self, number: int, path: Path) -> None:
-        import numpy as np
-        import rig
-        import torch
         from safetensors.torch import save_file
 
-        from tools.train_demo import judge
-        from tools.train_demo.world import render
-
         plan, scene, start, prompt = plan_case(number, self.seed, self.as_tags)
-        model, traced, recording, vae, referee = self._open()
-        latent, how = torch.zeros(1, 4, 32, 32), {"steps": STEPS}
-        with torch.inference_mode():
-            if start is not None:
-                latent = vae.encode(torch.from_numpy(render(start)[0]).float().div(255)[None])
-                how = HALF_WAY
-            positive, negative = (
-                traced.encode_from_tokens_scheduled(traced.tokenize(t)) for t in (prompt, "")
-            )
-            made = rig.sample(model, positive, negative, {"samples": latent}, seed=number, cfg=CFG, **how)
-            image = vae.decode(made).clamp(0, 1)
-        picture = (image[0] * 255).round().byte().numpy()
-        seen = [
-            (said["kind"], said["colour"])
-            for said in judge.ask(referee, [np.asarray(h) for h in judge.halves(picture)])
-        ]
-        case = Case(number, plan, prompt, tuple((t.kind, t.colour) for t in scene.things), tuple(seen))
+        studio, model, clip, recording = self._studio
+        latent, how = studio.empty(), {"steps": STEPS}
+        if start is not None:
+            latent, how = studio.of_picture(render(start)[0]), HALF_WAY
+        made = studio.sample(model, *studio.encode(prompt, "", clip=clip), latent, number, **how)
+        (answers,) = studio.seen(studio.pictures(made), things=2)
+        seen = tuple((said["kind"], said["colour"]) for said in answers)
+        case = Case(number, plan, prompt, tuple((t.kind, t.colour) for t in scene.things), seen)
         (entry,) = recording.runs[-1].of_role("positive")
         tensors = {f"maps.{block}": maps.contiguous() for block, maps in entry.maps.items()}
-        tensors |= {"latent": made.contiguous(), "image": image.contiguous()}
+        tensors |= {"latent": made["samples"].contiguous()}
         facts = {"case": json.dumps(dataclasses.asdict(case)), "counts": json.dumps(entry.counts)}
         facts |= {"columns": json.dumps(entry.columns), "layout": recording.layout.to_json()}
         partial = path.with_suffix(".partial")
         save_file(tensors, partial, facts)
         partial.replace(path)
-
-    def _open(self):
-        """(recording model, traced CLIP, recording, VAE, judge), loaded once."""
-        if self._studio is None:
-            import rig
-
-            from hrv_pack.host.store.demo_checkpoint import load
-            from tools.train_demo import judge
-
-            model, clip, vae = load(self.checkpoint)
-            self._studio = (*rig.attach(model, clip, rig.RecordOptions()), vae, judge.load())
-        return self._studio
 
 
 def _read(path: Path):
@@ -193,4 +172,4 @@ def _read(path: Path):
     run = Run(Layout.from_json(facts["layout"]), [entry], traces_of(tensors["latent"]))
     recording = Recording(run.layout, 2**40)
     recording.add(run)
-    return case, recording, tensors["latent"], tensors["image"]
+    return case, recording, tensors["latent"]

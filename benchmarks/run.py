@@ -11,9 +11,7 @@ Times are medians of pairs that run in turn in this process, so that a ratio mea
 """
 
 import argparse
-import dataclasses
 import importlib
-import json
 import os
 import platform
 import re
@@ -57,6 +55,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write all rows here as well")
     suite, options = suite_of(sys.argv[1:])
     if suite in SUITES:
+        bench.find_pack()
         importlib.import_module(suite).main(options)
         return 0
     arguments = parser.parse_args()
@@ -77,10 +76,7 @@ def main() -> int:
                 f"`python3 dev.py bench --only {part}{' --quick' if arguments.quick else ''}`, {machine}"
             )
             bench.write_block(DOCUMENT, part, f"{command}\n\n{bench.table(measured)}")
-    print(f"\n{machine}\n\n{bench.table(rows)}")
-    if arguments.json:
-        report = {"machine": machine, "rows": [dataclasses.asdict(row) for row in rows]}
-        arguments.json.write_text(json.dumps(report, indent=1))
+    bench.tell(machine, rows, arguments.json)
     return 0
 
 

@@ -1,9 +1,9 @@
 """What steering adds to a sampling of a full-size SD 1.5 network (random weights): two words, every head."""
 
 import bench
+import samplings
 
-SIDE, STEPS = 32, 1  # latent pixels: a picture of 256 × 256, so that pairs are short enough to repeat
-PROMPT = "a photo of a red car beside an old stone bridge"
+SIDE = 32  # latent pixels: a picture of 256 × 256, so that pairs are short enough to repeat
 
 
 def measure(quick: bool) -> list[bench.Row]:
@@ -13,7 +13,6 @@ def measure(quick: bool) -> list[bench.Row]:
 
     from hrv_pack.host.facts.layers import layout_of
     from hrv_pack.host.follow.steerer import steer
-    from hrv_pack.host.text.clip_trace import TAG, tokenize_text
     from hrv_pack.hrv.relevance.vectors import HeadRelevance
     from hrv_pack.hrv.steer.factors import Where, strengthen
 
@@ -22,13 +21,10 @@ def measure(quick: bool) -> list[bench.Row]:
     votes = torch.randint(1, 50, (2, layout.heads), generator=torch.Generator().manual_seed(0))
     vectors = HeadRelevance.from_votes(("Color", "Vehicles"), votes, layout, {})
     steered, _ = steer(model, None, strengthen(vectors, "Color", 1.0, 0.0, Where("red, car")))
-    positive = models.conditioning(77, models.SD1["context_dim"], seed=1)
-    positive[0][1][TAG] = tokenize_text(PROMPT)
-    negative = models.conditioning(77, models.SD1["context_dim"], seed=2)
-    latent = {"samples": torch.zeros(1, 4, SIDE, SIDE)}
+    prompts, latent = samplings.prompts(models.SD1["context_dim"]), {"samples": torch.zeros(1, 4, SIDE, SIDE)}
 
     def sample(one):
-        return rig.sample(one, positive, negative, latent, steps=STEPS)
+        return rig.sample(one, *prompts, latent, steps=1)
 
     if torch.equal(sample(model), sample(steered)):
         raise SystemExit("Nothing was steered.")

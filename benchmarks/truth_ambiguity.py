@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import bench
 import numpy as np
+from studio import target_of
 from truth_iou import PERCENT
 from truth_senses import SENSES, SORTS, Told, draw
 
@@ -24,16 +26,15 @@ def verdicts(told: Iterable[Told], relevance: dict) -> list[dict]:
     from truth_candidates import SCORES, evidence_of
 
     from hrv_pack.hrv.look.compare import shares_of
-    from hrv_pack.hrv.maps.lookup import find_word, targets_of_unit
+    from hrv_pack.hrv.maps.lookup import targets_of_unit
 
     rows = []
     for one in told:
         said, share = {}, {}
         for part, match in one.matches.items():
             entries = match.run.of_role("positive")
-            known = [entry.prompt for entry in entries]
-            words = list(targets_of_unit(entries, known, "words").values())
-            target = find_word(one.word, entries, known)
+            words = list(targets_of_unit(entries, [entry.prompt for entry in entries], "words").values())
+            target = target_of(match, one.word)
             for name, vectors in relevance.items():
                 evidence = evidence_of(match, target, words, vectors, list(SENSES.values()), PERCENT)
                 for score in SCORES if part == PART else (USED,):
@@ -61,14 +62,6 @@ def measure(
     return found
 
 
-def plain(row: dict) -> dict:
-    """The same with keys that JSON can write."""
-    return {
-        field: {" ".join(key): found for key, found in value.items()} if isinstance(value, dict) else value
-        for field, value in row.items()
-    }
-
-
 def accuracy(rows: Iterable[dict], key: Key) -> float:
     """Share of verdicts that are right, the two senses counting the same; nan without pictures of one of them."""
     right = {sense: [row["said"][key] == sense for row in rows if row["sense"] == sense] for sense in SENSES}
@@ -90,6 +83,14 @@ def markdown(found: dict[str, list[dict]]) -> str:
     tuning, report = found["tuning"], found["report"]
     chosen = best(tuning)
     commoner = max(np.mean([row["sense"] == sense for row in report]) for sense in SENSES)
+    columns = "score | vectors | recorded | verdict right | mean of the two senses | the same on the tuning pictures"
+    rows = [
+        (
+            key[1].replace("_", " ") + (" (used)" if key[1] == USED else ""), key[0], key[2],
+            f"{share_right(report, key):.1%}", f"{accuracy(report, key):.1%}", f"{accuracy(tuning, key):.1%}",
+        )
+        for key in sorted(report[0]["said"], key=lambda key: -accuracy(tuning, key))
+    ]  # fmt: skip
     lines = [
         f"{len(report)} pictures whose sense the judge can tell. Without concepts (DAAM alone) there is nothing to decide by: a "
         f"coin is right in 50.0 %, always the commoner sense in {commoner:.1%}.",
@@ -97,15 +98,8 @@ def markdown(found: dict[str, list[dict]]) -> str:
         f"Best on the tuning pictures ({len(tuning)} others): {_name(chosen)}, {accuracy(tuning, chosen):.1%}; on the reported "
         f"pictures {accuracy(report, chosen):.1%}.",
         "",
-        "| score | vectors | recorded | verdict right | mean of the two senses | the same on the tuning pictures |",
-        "|---|---|---|---|---|---|",
+        bench.markdown(columns, rows),
     ]
-    for key in sorted(report[0]["said"], key=lambda key: -accuracy(tuning, key)):
-        mark = " (used)" if key[1] == USED else ""
-        lines.append(
-            f"| {key[1].replace('_', ' ')}{mark} | {key[0]} | {key[2]} | {share_right(report, key):.1%} | "
-            f"{accuracy(report, key):.1%} | {accuracy(tuning, key):.1%} |"
-        )
     for key in report[0]["share"]:
         if key[0] == "votes" or key[2] == PART:
             lines += ["", *_groups(report, key)]
@@ -117,24 +111,21 @@ def _groups(rows: list[dict], key: Key) -> list[str]:
     from hrv_pack.hrv.look.compare import DOUBT
 
     sure = [row for row in rows if row["share"][key] >= DOUBT]
-    lines = [
+    groups = [(word, "word", word) for word in dict.fromkeys(row["word"] for row in rows)]
+    groups += [(sort, "sort", sort) for sort in SORTS]
+    table = []
+    for title, field, value in groups:
+        table.append([title])
+        for sense in SENSES:
+            of_sense = [row for row in rows if row[field] == value and row["sense"] == sense]
+            right = sum(row["said"][key] == sense for row in of_sense)
+            table[-1].append(f"{right} of {len(of_sense)} right" if of_sense else "none")
+    return [
         f"Compare Concepts ({_name(key)}). {1 - len(sure) / len(rows):.0%} of its verdicts are called doubtful; of the others "
         f"{share_right(sure, key):.1%} are right.",
         "",
-        "| | drawn as the thing | drawn as the colour |",
-        "|---|---|---|",
+        bench.markdown(" | drawn as the thing | drawn as the colour", table),
     ]
-    groups = [(word, "word", word) for word in dict.fromkeys(row["word"] for row in rows)]
-    groups += [(f"{sort}", "sort", sort) for sort in SORTS]
-    for title, field, value in groups:
-        some = [row for row in rows if row[field] == value]
-        cells = []
-        for sense in SENSES:
-            of_sense = [row for row in some if row["sense"] == sense]
-            right = sum(row["said"][key] == sense for row in of_sense)
-            cells.append(f"{right} of {len(of_sense)} right" if of_sense else "none")
-        lines.append(f"| {title} | {' | '.join(cells)} |")
-    return lines
 
 
 def _name(key: Key) -> str:

@@ -33,7 +33,9 @@ def draw(curves: dict[str, dict[int, float]], daam: float, title: str, path: Pat
     pen = ImageDraw.Draw(picture)
 
     def write(x: float, y: float, words: str, size: int, ink, room: int, align: str = "left") -> None:
-        text.write(pen, (round(x), round(y)), words, size * SCALE, ink, room * SCALE, align)
+        text.write(
+            pen, (round(x), round(y)), words, size=size * SCALE, ink=ink, room=room * SCALE, align=align
+        )
 
     write(SCALE * LEFT, SCALE * 16, title, 18, INK, WIDTH - LEFT - 20)
     step = 0.05 if high - low <= 0.4 else 0.1

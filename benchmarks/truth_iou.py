@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import bench
 import numpy as np
 import torch
 import truth_scenes
+from studio import target_of
 from truth_scenes import THRESHOLDS
 
 PERCENT = 23.0
+FIGURE_THRESHOLD = THRESHOLDS.index(0.4)
 SHARES = tuple(range(5, 101, 5))
 DRAWS = 10
 
@@ -43,6 +46,14 @@ class Results:
                         "gain": gain.mean(0).tolist(), "gain_95": half.tolist()})  # fmt: skip
         return out
 
+    def at_figure_threshold(self) -> tuple[dict[str, dict[int, float]], float]:
+        """(name → share of heads → mean IoU, that of all heads) at FIGURE_THRESHOLD."""
+        curves = {
+            name: {share: float(np.mean(values, 0)[FIGURE_THRESHOLD]) for share, values in curve.items()}
+            for name, curve in self.curves.items()
+        }
+        return curves, float(np.mean(self.rows[NAMES["daam"]], 0)[FIGURE_THRESHOLD])
+
 
 NAMES = {
     "daam": "DAAM (all heads)",
@@ -61,7 +72,7 @@ NAMES = {
 
 
 def measure(studio, count: int, seed: int, relevance: dict, progress: Callable[[int], None]) -> Results:
-    """relevance: vectors by method, "votes" and "agreement"; any may be absent."""
+    """relevance: vectors by method, "votes" and "agreement"."""
     results = Results()
     generator = torch.Generator().manual_seed(seed)
     for number, scene in enumerate(truth_scenes.scenes(count, seed)):
@@ -72,31 +83,43 @@ def measure(studio, count: int, seed: int, relevance: dict, progress: Callable[[
     return results
 
 
-def _one(results: Results, seen, relevance: dict, generator: torch.Generator) -> None:
+def of_word(match, word: str, mask: torch.Tensor):
+    """(the word's maps (head, height, width), a function: weights of heads → IoU of the map that they make)."""
     from hrv_pack.hrv.maps.head_maps import head_maps
-    from hrv_pack.hrv.maps.lookup import find_word
+
+    maps = head_maps(match, target_of(match, word)).maps
+
+    def iou_of(weights: torch.Tensor) -> list[float]:
+        heat = (weights @ maps.flatten(1) / weights.sum()).view(maps.shape[1:])
+        return truth_scenes.iou(heat, mask)
+
+    return maps, iou_of
+
+
+def equal(heads: torch.Tensor, total: int) -> torch.Tensor:
+    """Weight 1 for these heads of all, and 0 for the others."""
+    return torch.zeros(total).index_fill(0, heads, 1.0)
+
+
+def by_chance(iou_of: Callable, count: int, total: int, generator: torch.Generator) -> list[float]:
+    """The mean over DRAWS choices of so many heads."""
+    draws = [torch.randperm(total, generator=generator)[:count] for _ in range(DRAWS)]
+    return np.mean([iou_of(equal(heads, total)) for heads in draws], axis=0).tolist()
+
+
+def _one(results: Results, seen, relevance: dict, generator: torch.Generator) -> None:
     from hrv_pack.hrv.maps.word_maps import balance, ranges
     from hrv_pack.hrv.relevance import head_scores
     from hrv_pack.hrv.relevance.heads_for_word import choose_heads
     from hrv_pack.hrv.relevance.vectors import heads_of_percent
 
     match = seen.match
-    entries = match.run.of_role("positive")
-    maps = head_maps(match, find_word(seen.word, entries, [e.prompt for e in entries])).maps
+    maps, of = of_word(match, seen.word, seen.mask)
     total = len(maps)
     count = heads_of_percent(PERCENT, total)
 
-    def of(weights: torch.Tensor) -> list[float]:
-        heat = (weights @ maps.flatten(1) / weights.sum()).view(maps.shape[1:])
-        return truth_scenes.iou(heat, seen.mask)
-
     def balanced(weights: torch.Tensor) -> torch.Tensor:
         return weights * balance(ranges(maps.flatten(1)))
-
-    def equal(heads: torch.Tensor) -> torch.Tensor:
-        weights = torch.zeros(total)
-        weights[heads] = 1.0
-        return weights
 
     results.add(NAMES["daam"], of(torch.ones(total)))
     for method, vectors in relevance.items():
@@ -110,8 +133,7 @@ def _one(results: Results, seen, relevance: dict, generator: torch.Generator) ->
             if method == "agreement":  # one line only: the figure has room for five
                 results.add_share(f"Objects, by {method}, balanced", share, of(balanced(weights)))
     results.add(NAMES["all_balanced"], of(balanced(torch.ones(total))))
-    draws = [torch.randperm(total, generator=generator)[:count] for _ in range(DRAWS)]
-    results.add(NAMES["random"], np.mean([of(equal(heads)) for heads in draws], axis=0).tolist())
+    results.add(NAMES["random"], by_chance(of, count, total, generator))
     auto = choose_heads([match], seen.word, PERCENT)
     results.add(NAMES["auto"], of(auto.heads.weights))
     results.add(NAMES["plain"], of((auto.heads.weights > 0).float()))
@@ -121,14 +143,14 @@ def _one(results: Results, seen, relevance: dict, generator: torch.Generator) ->
         ("by low entropy", head_scores.low_entropy(maps)),
         ("by maximum over mean", head_scores.peak_over_mean(maps)),
     ):
-        results.add(f"best 23 % {name}", of(equal(score.topk(count).indices)))
+        results.add(f"best 23 % {name}", of(equal(score.topk(count).indices, total)))
     single = torch.tensor([truth_scenes.iou(one, seen.mask) for one in maps]).mean(1)
-    results.add(NAMES["best"], of(equal(single.topk(count).indices)))
+    results.add(NAMES["best"], of(equal(single.topk(count).indices, total)))
     for share in SHARES:
         chosen = choose_heads([match], seen.word, share).heads.weights
         results.add_share("Select Heads for a Word", share, of(chosen))
         some = torch.randperm(total, generator=generator)[: heads_of_percent(share, total)]
-        results.add_share("random", share, of(equal(some)))
+        results.add_share("random", share, of(equal(some, total)))
 
 
 def markdown(results: Results, scenes: int) -> str:
@@ -145,12 +167,14 @@ def markdown(results: Results, scenes: int) -> str:
 
 def rows_markdown(results: Results) -> list[str]:
     """The lines of the table, one row for each choice of heads."""
-    lines = [
-        "| heads | " + " | ".join(f"IoU at {t}" for t in THRESHOLDS) + " | over DAAM, 95 % interval |",
-        "|---|" + "---|" * (len(THRESHOLDS) + 1),
-    ]
+    columns = " | ".join(["heads", *(f"IoU at {t}" for t in THRESHOLDS), "over DAAM, 95 % interval"])
+    rows = []
     for row in results.table():
         cells = [f"{m:.3f} ± {s:.3f}" for m, s in zip(row["mean"], row["std"])]
         gains = " / ".join(f"{g:+.3f} ± {h:.3f}" for g, h in zip(row["gain"], row["gain_95"]))
-        lines.append(f"| {row['name']} | " + " | ".join(cells) + f" | {gains} |")
-    return [*lines, "", "± in the columns of IoU is the standard deviation over objects."]
+        rows.append([row["name"], *cells, gains])
+    return [
+        bench.markdown(columns, rows),
+        "",
+        "± in the columns of IoU is the standard deviation over objects.",
+    ]

@@ -13,12 +13,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
+
+from hrv_pack.tools.train_demo.draw import render
+from hrv_pack.tools.train_demo.world import (
+    BACKGROUNDS,
+    CLASHES,
+    COLOURS,
+    KINDS,
+    PLACES,
+    TWO_SENSE,
+    sample_scene,
+)
 
 SENSES = {"thing": "Objects", "colour": "Colours"}
 PARTS = {"whole run": (0.0, 1.0), "middle half": (0.25, 0.75)}  # of the schedule, each recorded
 SORTS = ("named", "shown", "open")
-STEPS, DENOISE, SIDE = 8, 0.6, 256
+STEPS, DENOISE = 8, 0.6
 
 
 @dataclass(frozen=True)
@@ -44,15 +54,6 @@ class Wanted:
 
 def wanted(rng: np.random.Generator, sort: str, number: int) -> Wanted:
     """The `number`-th picture of a sort: words and senses in turn, everything else by chance."""
-    from hrv_pack.tools.train_demo.world import (
-        BACKGROUNDS,
-        CLASHES,
-        COLOURS,
-        KINDS,
-        PLACES,
-        TWO_SENSE,
-        sample_scene,
-    )
 
     def choice(options):
         options = list(options)
@@ -77,19 +78,16 @@ def wanted(rng: np.random.Generator, sort: str, number: int) -> Wanted:
 
 def draw(studio, sort: str, count: int, seed: int, progress: Callable[[int], None]) -> list[Told]:
     """Draws `count` pictures and keeps those in which the judge names the word as the thing or as the colour, not both."""
-    from hrv_pack.tools.train_demo.world import render
-
     rng, told = np.random.default_rng((seed, SORTS.index(sort))), []
     for number in range(count):
         asked = wanted(rng, sort, number)
-        latent, denoise = {"samples": torch.zeros(1, 4, SIDE // 8, SIDE // 8)}, 1.0
+        latent, denoise = studio.empty(), 1.0
         if asked.scene is not None:
-            picture = torch.from_numpy(render(asked.scene)[0])[None].float() / 255
-            (latent,), denoise = studio.nodes.VAEEncode().encode(studio.vae, picture), DENOISE
+            latent, denoise = studio.of_picture(render(asked.scene)[0]), DENOISE
         pictures, recorded = studio.draw_and_record(
             asked.prompt, latent, seed + number, STEPS, denoise, tuple(PARTS.values())
         )
-        (said,) = studio.ask.ask(studio.judge, list(pictures))
+        ((said,),) = studio.seen(pictures)
         is_thing, is_colour = said["kind"] == asked.word, said["colour"] == asked.word
         if is_thing != is_colour:
             matches = {part: match for part, (match,) in zip(PARTS, recorded, strict=True)}

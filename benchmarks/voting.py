@@ -1,30 +1,26 @@
 """What counting votes for head relevance adds to plain sampling, on the CPU."""
 
 import bench
+import samplings
 
 
 def measure(quick: bool) -> list[bench.Row]:
     import models
-    import rig
-    import torch
 
     from hrv_pack.host.store import concept_store, demo_checkpoint
 
     model, clip, _ = demo_checkpoint.load()
-    samplings = _samplings(rig, model, clip, concept_store.load("demo"), torch.zeros(1, 4, 32, 32), 20)
-    found = bench.paired(*samplings, 2 if quick else 9)
+    found = bench.paired(*_pair(model, clip, concept_store.load("demo"), 32, 20), 2 if quick else 9)
     rows = [found.row("voting, demo checkpoint, 20 steps", 1.15, "5 concepts, 256², euler, cfg 7")]
-    del model, clip, samplings
     general = concept_store.load("general")
-    for name, config, side, pairs in (("SD1.5", models.SD1, 64, 3), ("SDXL", models.SDXL, 48, 3)):
-        side, pairs = (16, 1) if quick else (side, pairs)
+    for name, config, side in (("SD1.5", models.SD1, 64), ("SDXL", models.SDXL, 48)):
+        side, pairs = (16, 1) if quick else (side, 3)
         model = models.random_model(config, shared=True)
         clip = models.random_clip(config["context_dim"])
-        samplings = _samplings(rig, model, clip, general, torch.zeros(1, 4, side, side), 1)
-        found = bench.paired(*samplings, pairs)
+        found = bench.paired(*_pair(model, clip, general, side, 1), pairs)
         note = f"34 concepts, {side * 8}², random weights, float32, cfg 7"
         rows.append(found.row(f"voting, full-size {name}, 1 step", 1.15, note))
-        del model, samplings
+        del model  # before there is another
     return rows + _layers(clip, general, quick)
 
 
@@ -57,25 +53,17 @@ def _layers(clip, words, quick: bool) -> list[bench.Row]:
     ]
 
 
-def _samplings(rig, model, clip, words, latent, steps: int):
-    """(plain, voting): functions that sample, the second as Build Head Relevance does; the latents must be the same."""
-    import torch
+def _pair(model, clip, words, side: int, steps: int):
+    """Functions that sample, the second as Build Head Relevance does."""
+    import rig
 
     from hrv_pack.host.build.tallies import VoteTally
     from hrv_pack.host.facts.layers import layout_of
 
     tally = VoteTally(clip, layout_of(model.model.diffusion_model), words, seed=0, draws=1, earlier=None)
     voting, _, _ = rig.attach(model, None, tally.options)
-    positive, negative = (_encode(clip, model, text) for text in ("a large striped red star on grass", ""))
-    latents = []
-
-    def sample(one):
-        tally.begin("")
-        latents.append(rig.sample(one, positive, negative, {"samples": latent}, steps=steps))
-        if not torch.equal(latents[0], latents[-1]):
-            raise SystemExit("Voting changed the latent.")
-
-    return (lambda: sample(model)), (lambda: sample(voting))
+    prompts = (_encode(clip, model, text) for text in ("a large striped red star on grass", ""))
+    return samplings.pair(model, voting, *prompts, side, steps, before=lambda: tally.begin(""))
 
 
 def _encode(clip, model, text: str) -> list:

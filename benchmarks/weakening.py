@@ -12,11 +12,12 @@ the one that the prompt asks for. All concepts are measured on the same prompts 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from pathlib import Path
+import dataclasses
 
 import bench
+import numpy as np
+import suite
+from studio import CFG, QuickStudio
 
 QUESTIONS = {
     "Objects": "kind",
@@ -29,102 +30,65 @@ FACTOR = -2.0
 SEED = 960_001  # training and the other benchmarks draw from other seeds
 DOCUMENT = bench.ROOT / "docs" / "head_relevance.md"
 FIGURE = bench.ROOT / "docs" / "weakening.png"
-MARKS = ("<!-- weakening: written by benchmarks/weakening.py -->", "<!-- end of weakening -->")
+FIGURE_TEXT = "Share of pictures that keep the attribute, against the number of weakened heads"
 
 
 def main(arguments: list[str]) -> None:
     options = parse(arguments)
-    bench.start_host()
-    import torch
-    import truth
-
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    truth.start_nodes()
+    suite.start(options.threads)
     results = measure(options)
-    text = markdown(results, options)
-    print(f"\n{text}\n", flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1))
+    text = f"{markdown(results, options)}\n\n![{FIGURE_TEXT}]({FIGURE.name})"
+    suite.publish("weakening", text, options, DOCUMENT)
     if not options.no_write:
         draw_figure(results)
-        command = " ".join(["python3 dev.py bench --suite weakening", *arguments])
-        steps = truth.training_steps(options.checkpoint)
-        write(f"`{command}`, on the demo model after {steps} training steps.\n\n{text}")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dev.py bench --suite weakening",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    data = bench.ROOT / "hrv_data"
-    parser.add_argument("--vectors", type=Path, default=data / "vectors" / "demo_checkpoint.safetensors")
-    parser.add_argument("--checkpoint", type=Path, default=data / "demo" / "demo_checkpoint.safetensors")
-    parser.add_argument(
-        "--prompts", type=int, default=6, help="new single-object prompts, all attributes named"
-    )
-    parser.add_argument("--batch", type=int, default=4, help="pictures of each prompt")
-    parser.add_argument("--points", type=int, default=8, help="numbers of heads, none and all included")
-    parser.add_argument("--steps", type=int, default=12, help="euler steps of a picture")
-    parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's choice)")
-    parser.add_argument("--json", type=Path, help="write all figures here as well")
-    parser.add_argument("--no-write", action="store_true", help="print only, leave docs/ alone")
-    parser.add_argument(
-        "--quick", action="store_true", help="two prompts: shows that it runs; writes nothing"
-    )
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.prompts, options.batch, options.points, options.steps, options.no_write = 2, 1, 3, 2, True
-    if not options.vectors.is_file():
-        parser.error(f"{options.vectors} is not there: Build Head Relevance makes vectors for the demo model")
-    return options
+    parser = suite.parser("weakening", __doc__)
+    for name, default, what in (
+        ("prompts", 6, "new single-object prompts, all attributes named"),
+        ("batch", 4, "pictures of each prompt"),
+        ("points", 8, "numbers of heads, none and all included"),
+        ("steps", 12, "euler steps of a picture"),
+        ("seed", SEED, "of the prompts and pictures"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=default, help=what)
+    return suite.parse(parser, arguments, prompts=2, batch=1, points=3, steps=2)
 
 
-def measure(options: argparse.Namespace) -> dict[str, dict]:
-    """Concept → {"counts", "most relevant", "least relevant": share kept, (prompt, point); "area": (prompt,)}."""
-    import numpy as np
-    import truth
-    from demo_pictures import Drawer
+def measure(options: argparse.Namespace) -> dict[str, list]:
+    """Concept → the curves of each prompt, one in each order: in what share of the pictures the attribute is kept."""
+    from hrv_pack.hrv.steer.weakening import curves, sweep
 
-    from hrv_pack.hrv.files import vector_files
-    from hrv_pack.hrv.relevance.vectors import ORDERS
-    from hrv_pack.hrv.steer.weakening import area_between, curves, sweep
-
-    drawer, vectors = Drawer(options.checkpoint), vector_files.read(options.vectors)
+    drawer, vectors = QuickStudio(options.checkpoint), suite.relevance(options.vectors)["votes"]
     scenes = some_scenes(options.prompts, options.seed)
-    done, progress = 0, truth.counter("prompts of a concept", len(scenes) * len(QUESTIONS))
+    done, progress = 0, suite.counter("prompts of a concept", len(scenes) * len(QUESTIONS))
     kept: dict[str, list] = {concept: [] for concept in QUESTIONS}
     for number, scene in enumerate(scenes):
         plain: dict = {}  # answers without steering, the same for all concepts
         for concept, question in QUESTIONS.items():
             heads, counts, orders = sweep(vectors, concept, options.points, "both")
-            answers = dict(plain)
+            answers, word = dict(plain), word_of(scene, concept)
             scores = []
             for selection, count, order in zip(heads, counts, orders, strict=True):
                 key = (count, order if 0 < count < vectors.heads else None)
                 if key not in answers:
-                    answers[key] = weakened(
-                        drawer, scene, word_of(scene, concept), selection, options.seed + number, options
-                    )
+                    answers[key] = weakened(drawer, scene, word, selection, options.seed + number, options)
                 if count == 0:
                     plain[key] = answers[key]
-                wanted = word_of(scene, concept)
-                scores.append(float(np.mean([answer[question] == wanted for answer in answers[key]])))
+                scores.append(float(np.mean([answer[question] == word for answer in answers[key]])))
             kept[concept].append(curves(counts, orders, scores))
             done += 1
             progress(done)
-    results = {}
-    for concept, found in kept.items():
-        results[concept] = {
-            "counts": list(found[0][0].counts),
-            "area": [area_between(pair) for pair in found],
-        }
-        for place, order in enumerate(ORDERS):
-            results[concept][order] = [list(pair[place].scores) for pair in found]
-    return results
+    return kept
+
+
+def mean_curves(found: list) -> list:
+    """The mean over the prompts, in each order."""
+    return [
+        dataclasses.replace(curve, scores=tuple(np.mean([pair[place].scores for pair in found], axis=0)))
+        for place, curve in enumerate(found[0])
+    ]
 
 
 def weakened(drawer, scene, word: str, heads, seed: int, options: argparse.Namespace) -> list[dict[str, str]]:
@@ -140,8 +104,6 @@ def weakened(drawer, scene, word: str, heads, seed: int, options: argparse.Names
 
 def some_scenes(count: int, seed: int) -> list:
     """New scenes of one object whose colour and kind are different words."""
-    import numpy as np
-
     from hrv_pack.tools.train_demo.world import sample_scene
 
     rng, scenes = np.random.default_rng(seed), []
@@ -157,77 +119,38 @@ def word_of(scene, concept: str) -> str:
     return getattr(scene.things[0], QUESTIONS[concept], None) or scene.background
 
 
-def markdown(results: dict[str, dict], options: argparse.Namespace) -> str:
+def markdown(results: dict[str, list], options: argparse.Namespace) -> str:
     """One row for each concept; the area with its standard error over prompts."""
-    import numpy as np
-    from demo_pictures import CFG
-
     from hrv_pack.hrv.relevance.vectors import ORDERS
+    from hrv_pack.hrv.steer.weakening import area_between
 
-    pictures = options.prompts * options.batch
-    lines = [
-        f"| concept | kept without weakening | mean kept, {ORDERS[0]} first | mean kept, {ORDERS[1]} first | area between |",
-        "|---|---|---|---|---|",
-    ]
-    positive = 0
+    columns = f"concept | kept without weakening | mean kept, {ORDERS[0]} first | mean kept, {ORDERS[1]} first | area between"
+    rows, positive = [], 0
     for concept, found in results.items():
-        at_none = np.mean([scores[0] for scores in found[ORDERS[0]]])
-        means = [area_under(found, order) for order in ORDERS]
-        area = np.array(found["area"])
+        first, second = mean_curves(found)
+        area = np.array([area_between(pair) for pair in found])
         error = f" ± {area.std(ddof=1) / np.sqrt(len(area)):.3f}" if len(area) > 1 else ""
         positive += area.mean() > 0
-        lines.append(
-            f"| {concept} | {at_none:.0%} | {means[0]:.3f} | {means[1]:.3f} | {area.mean():+.3f}{error} |"
-        )
-    return "\n".join(lines) + (
-        f"\n\n{pictures} pictures at each point ({options.prompts} prompts, {options.batch} seeds each, {options.steps} euler "
-        f"steps, cfg {CFG:g}), {options.points} numbers of heads from none to all; ± is one standard error over the prompts. The "
-        f"area is positive for {positive} of {len(results)} concepts."
+        means = (f"{curve.area:.3f}" for curve in (first, second))
+        rows.append((concept, f"{first.scores[0]:.0%}", *means, f"{area.mean():+.3f}{error}"))
+    return bench.markdown(columns, rows) + (
+        f"\n\n{options.prompts * options.batch} pictures at each point ({options.prompts} prompts, {options.batch} seeds each, "
+        f"{options.steps} euler steps, cfg {CFG:g}), {options.points} numbers of heads from none to all; ± is one standard error "
+        f"over the prompts. The area is positive for {positive} of {len(results)} concepts."
     )
 
 
-def area_under(found: dict, order: str) -> float:
-    import numpy as np
-
-    from hrv_pack.hrv.steer.weakening import Curve
-
-    mean = np.mean(found[order], axis=0)
-    return Curve(order, tuple(found["counts"]), tuple(mean.tolist())).area
-
-
-def draw_figure(results: dict[str, dict]) -> None:
+def draw_figure(results: dict[str, list]) -> None:
     """All curves on one sheet, two charts in a row."""
-    import numpy as np
     from PIL import Image
 
-    from hrv_pack.hrv.relevance.vectors import ORDERS
-    from hrv_pack.hrv.steer.weakening import Curve
     from hrv_pack.hrv.steer.weakening_chart import HEIGHT, WIDTH, curve_chart
 
     rows = -(-len(results) // 2)
     sheet = Image.new("RGB", (2 * WIDTH, rows * HEIGHT), (250, 250, 250))
     for place, (concept, found) in enumerate(results.items()):
-        means = {order: np.mean(found[order], axis=0).tolist() for order in ORDERS}
-        pair = [Curve(order, tuple(found["counts"]), tuple(means[order])) for order in ORDERS]
-        chart = curve_chart(pair, concept, "share of pictures that keep it")
+        chart = curve_chart(mean_curves(found), concept, "share of pictures that keep it")
         picture = Image.fromarray((chart.numpy() * 255).round().astype(np.uint8))
         sheet.paste(picture, (place % 2 * WIDTH, place // 2 * HEIGHT))
-    sheet.resize((WIDTH * 3 // 2, rows * HEIGHT * 3 // 4), Image.Resampling.LANCZOS).save(
-        FIGURE, optimize=True
-    )
-
-
-def write(text: str) -> None:
-    """Puts the figures between their marks."""
-    before, found, rest = DOCUMENT.read_text(encoding="utf-8").partition(MARKS[0])
-    _, found_end, after = rest.partition(MARKS[1])
-    if not (found and found_end):
-        raise SystemExit(f"{DOCUMENT} has no marks for ordered weakening.")
-    picture = (
-        f"![Share of pictures that keep the attribute, against the number of weakened heads]({FIGURE.name})"
-    )
-    DOCUMENT.write_text(f"{before}{MARKS[0]}\n{text}\n\n{picture}\n{MARKS[1]}{after}", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    small = sheet.resize((WIDTH * 3 // 2, rows * HEIGHT * 3 // 4), Image.Resampling.LANCZOS)
+    small.save(FIGURE, optimize=True)

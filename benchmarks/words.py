@@ -11,7 +11,8 @@ TAGS = [
 
 
 def measure(quick: bool) -> list[bench.Row]:
-    from hrv_pack.host.text.clip_trace import TextRegistry, _tokenizer
+    from hrv_pack.host.facts.text_encoder import tokens_of
+    from hrv_pack.host.text.clip_trace import TextRegistry
 
     tags = ", ".join(f"{tag}{n}" for n, tag in zip(range(150), itertools.cycle(TAGS)))
     kana = "美しい夕焼けの空の下で、赤い髪の少女が笑っている。背景には雪をかぶった山々と古い城が見える、"
@@ -23,7 +24,7 @@ def measure(quick: bool) -> list[bench.Row]:
     }
     rows = []
     for name, (text, target) in texts.items():
-        tokens = {"l": _tokenizer().tokenize_with_weights(text)}
+        tokens = {"l": tokens_of(text)}
 
         def read(text=text, tokens=tokens):
             from hrv_pack.hrv.prompt import typed_text
@@ -34,7 +35,7 @@ def measure(quick: bool) -> list[bench.Row]:
             registry.prompt(tokens).entries()
 
         times = 3 if quick else 15
-        tokenizer = bench.median_ms(lambda text=text: _tokenizer().tokenize_with_weights(text), times)
+        tokenizer = bench.median_ms(lambda text=text: tokens_of(text), times)
         value = bench.median_ms(read, times)
         note = f"words, tags and columns; the tokenizer itself takes {tokenizer:.1f} ms"
         rows.append(bench.Row(name, value, "ms", target, note=note))

@@ -67,6 +67,11 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     bench_parser = commands.add_parser(
         "bench", allow_abbrev=False, help="run benchmarks/run.py, e.g. with --json FILE"
     )
+    facts_parser = commands.add_parser(
+        "host-facts",
+        allow_abbrev=False,
+        help="whether ComfyUI still has what docs/host.md says; for a new release",
+    )
     lint_parser = commands.add_parser("lint", help="ruff, pyright and ESLint: the checks that run nothing")
     serve_parser = commands.add_parser(
         "serve", allow_abbrev=False, help="ComfyUI with the pack, for the browser"
@@ -76,6 +81,7 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         (demo, demo_parser),
         (test, test_parser),
         (bench, bench_parser),
+        (host_facts, facts_parser),
         (lint, lint_parser),
         (serve, serve_parser),
     ):
@@ -130,6 +136,10 @@ def test(host: Host, args: argparse.Namespace, rest: list[str]) -> int:
     chosen = [*(every_release.ESSENTIAL if args.essential else []), *rest]
     parallel, threads = every_release.side_by_side(host.python, chosen)
     return module(host, "pytest", [*parallel, *chosen], test_environment(host) | threads)
+
+
+def host_facts(host: Host, args: argparse.Namespace, rest: list[str]) -> int:
+    return module(host, "pytest", ["-q", every_release.HOST_FACTS], environment(host))
 
 
 def lint(host: Host, args: argparse.Namespace, rest: list[str]) -> int:

@@ -23,7 +23,7 @@ ESSENTIAL = [
         for name in (
             "server", "recording_in_server", "clip_trace", "chains", "ways_attention", "ways_sampling", "ways_models",
             "ways_layers", "negpip", "absent_prompts", "other_packs", "prompts", "typed_words", "text_encoding", "heatmap",
-            "lens_node", "steering_nodes", "demo_checkpoint", "cancel",
+            "lens_node", "steering_nodes", "demo_checkpoint", "cancel", "host_facts",
         )
     ),
     *(
@@ -31,6 +31,7 @@ ESSENTIAL = [
         for name in ("example_runs", "example_has_a_preview", "the_pack_loads_quickly")
     ),
 ]  # fmt: skip
+HOST_FACTS = "tests/host/test_host_facts.py"  # `dev.py host-facts`
 
 
 @dataclass(frozen=True)

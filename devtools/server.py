@@ -205,11 +205,6 @@ class ComfyServer:
         """The file behind {"filename", "subfolder", "type"}, as in a node's output."""
         return self.get_bytes("/view?" + urllib.parse.urlencode(reference))
 
-    def upload(self, file: Path) -> str:
-        """Put an image into the server's input folder; returns the name for LoadImage."""
-        shutil.copy(file, self.base / "input" / Path(file).name)
-        return Path(file).name
-
     def _still_there(self) -> None:
         if self.process.poll() is not None:
             raise ComfyError(f"ComfyUI ended while it worked. The end of its log:\n{self.log_tail()}", {})

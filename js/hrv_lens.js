@@ -27,7 +27,7 @@ async function ask(question) {
     });
     body = await answer.json();
   } catch {
-    throw new Error("ComfyUI does not answer. Is it still running?");
+    throw new Error("ComfyUI is not responding. Is it still running?");
   }
   if (!answer.ok) throw new Error(body.error ?? `ComfyUI answered ${answer.status}.`);
   return body;

@@ -4,6 +4,7 @@ import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { knownBefore } from "./messages/before.js";
 import { Board } from "./messages/board.js";
+import { EVENTS } from "./page/facts.js";
 import { addStyle, chain, fieldsOf, outputOf } from "./page/node.js";
 
 const OURS = /^HRV/;
@@ -91,14 +92,14 @@ app.registerExtension({
   name: "HRV.Messages",
 
   setup() {
-    api.addEventListener("graphChanged", refreshAll);
-    api.addEventListener("execution_error", heardError);
+    api.addEventListener(EVENTS.GRAPH_CHANGED, refreshAll);
+    api.addEventListener(EVENTS.EXECUTION_ERROR, heardError);
     api.addEventListener("hrv_sampling", heardSampling);
-    api.addEventListener("execution_start", () => {
+    api.addEventListener(EVENTS.EXECUTION_START, () => {
       for (const one of told.values()) one.error = undefined;
       refreshAll();
     });
-    api.addEventListener("executing", ({ detail }) => {
+    api.addEventListener(EVENTS.EXECUTING, ({ detail }) => {
       const node = nodeAt(detail?.node ?? detail);
       if (node) tell(node, { error: undefined, output: null, ran: true, sampling: undefined });
     });

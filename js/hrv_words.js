@@ -2,6 +2,7 @@
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { EVENTS } from "./page/facts.js";
 import { addStyle, chain, fieldsOf, outputOf, settle } from "./page/node.js";
 import { closeGaps, mend } from "./page/saved.js";
 import { namesOf } from "./words/entries.js";
@@ -30,18 +31,18 @@ const UNKNOWN = "The prompt's words appear here after a run.";
 const TOASTS = {
   mended: {
     severity: "info",
-    summary: "HRV: settings put back in place",
+    summary: "HRV: settings repaired",
     detail:
-      "an earlier version of these nodes had saved some of the settings in the wrong fields. They are back where they belong. " +
-      "Save the workflow to keep them there.",
+      "an earlier version of these nodes saved some settings in the wrong fields. They are now back where they belong. " +
+      "Save the workflow to keep them.",
     life: 15000,
   },
   wrong: {
     severity: "warn",
     summary: "HRV: settings in the wrong fields",
     detail:
-      "the file has values here that the fields cannot hold, such as a word where a number belongs. Earlier versions of these " +
-      "nodes saved such files, and what the values were before is not in this one. Look through the fields and set them again.",
+      "the file has values here that do not fit their fields, such as a word where a number belongs. Earlier versions of these " +
+      "nodes saved such files, and the original values are not in this one. Check the fields and set them again.",
   },
 };
 
@@ -151,7 +152,7 @@ app.registerExtension({
   name: "HRV.Words",
 
   setup() {
-    api.addEventListener("graphChanged", refreshAll);
+    api.addEventListener(EVENTS.GRAPH_CHANGED, refreshAll);
   },
 
   nodeCreated(node) {

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from workflow_graph import Graph, heatmap_widgets, text_to_image
+from workflow_graph import Graph, text_to_image
 
 VOTES, AGREEMENT = "demo_checkpoint.safetensors", "demo_checkpoint_agreement.safetensors"
-SEED, STEPS, CFG = 7, 20, 4.5
+CFG = 4.5
 
 
 def which_rose(name: str) -> None:
-    graph = Graph()
-    text_to_image(graph, "a rose fish on sand", 256, SEED, STEPS, CFG, "HRVDemoCheckpoint", part=(0.25, 0.75))
+    graph = text_to_image("a rose fish on sand", cfg=CFG, part=(0.25, 0.75))
     graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [VOTES])
     graph.add(
         "positive2", "CLIPTextEncode", (390, 780), (340, 130), ["a blue rose on sand"], "The other rose",
         clip="record.clip",
     )  # fmt: skip
-    graph.add(
-        "sampler2", "KSampler", (780, 780), (300, 270), [SEED, "fixed", STEPS, CFG, "euler", "normal", 1.0],
-        "Second sampler", model="record.model", positive="positive2.CONDITIONING", negative="negative.CONDITIONING",
-        latent_image="empty.LATENT",
+    graph.sampler(
+        "sampler2 decode2", (780, 780), (7, 20, CFG), "Second sampler", model="record.model",
+        positive="positive2.CONDITIONING",
     )  # fmt: skip
-    graph.add("decode2", "VAEDecode", (780, 1130), (300, 50), samples="sampler2.LATENT", vae="loader.vae")
     for number, source, y, title in ((1, "", 60, "Rose, the colour"), (2, "2", 700, "Rose, the flower")):
         graph.add(
             f"compare{number}", "HRVCompareConcepts", (1480, y), (640, 580), ["rose", "Objects, Colours", 23.0, ""], title,
@@ -29,24 +26,19 @@ def which_rose(name: str) -> None:
             image=f"decode{source}.IMAGE",
         )  # fmt: skip
     note = (
-        "**Which rose?** *rose* is a flower and a colour. Compare Concepts asks which attention heads painted the word into the "
-        "picture: those that lean to objects, or those that lean to colours. The two verdicts differ. Record Attention keeps the middle "
-        "half of the schedule here: the sense is clearest there.\n\n"
-        "Try *orange* and *mint*, the other two words with two senses here, or a prompt that leaves it open: `rose, on sand`. With "
-        "SDXL and its published vectors it is *mouse*, in another example."
+        "**Which rose?** *rose* is a flower and a colour. Compare Concepts finds out which attention heads painted the word into the "
+        "image: those that lean towards objects, or those that lean towards colours. The two verdicts differ. Record Attention keeps "
+        "only the middle half of the schedule here, where the sense is clearest.\n\n"
+        "Try *orange* and *mint*, the other two words with two senses here, or a prompt that leaves it open: `rose, on sand`. "
+        "Another example does this for *mouse*, with SDXL and its published vectors."
     )
-    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
-    graph.save(name)
+    graph.save(name, note)
 
 
 def compare_masks(name: str) -> None:
-    graph = Graph()
-    text_to_image(graph, "a large plain blue fish on sand", 256, SEED, STEPS, CFG, "HRVDemoCheckpoint")
+    graph = text_to_image("a large plain blue fish on sand", cfg=CFG)
     graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [AGREEMENT])
-    graph.add(
-        "select", "HRVSelectHeads", (390, 660), (340, 200), ["Objects", 23.0, "most relevant", "balanced"],
-        vectors="vectors.vectors",
-    )  # fmt: skip
+    graph.select((390, 660), (340, 200), "Objects", "balanced")
     graph.add("red", "ImageToMask", (780, 680), (300, 60), ["red"], "How red is it?", image="decode.IMAGE")
     graph.add("little", "InvertMask", (1130, 680), (220, 30), title="How little red?", mask="red.MASK")
     graph.add(
@@ -64,25 +56,21 @@ def compare_masks(name: str) -> None:
         (790, "chosen", {"heads": "select.heads"}, "the heads for objects"),
     )
     for y, key, more, whose in rows:
+        graph.heatmap(f"{key}_map", (1480, y), "fish", f"Fish, from {whose}", **more)
         graph.add(
-            f"{key}_map", "HRVHeatmap", (1480, y), (360, 660), heatmap_widgets("fish"), f"Fish, by {whose}",
-            attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE", **more,
-        )  # fmt: skip
-        graph.add(
-            f"{key}_iou", "HRVMaskIoU", (1890, y), (420, 120), ["0.3,0.4,0.5,0.6"], f"How good? By {whose}",
+            f"{key}_iou", "HRVMaskIoU", (1890, y), (420, 120), ["0.3,0.4,0.5,0.6"], f"How good? Mask from {whose}",
             mask=f"{key}_map.heat", truth="truth.MASK",
         )  # fmt: skip
         graph.add(
-            f"{key}_table", "PreviewAny", (1890, y + 190), (420, 300), title=f"IoU by {whose}", source=f"{key}_iou.table"
+            f"{key}_table", "PreviewAny", (1890, y + 190), (420, 300), title=f"IoU from {whose}", source=f"{key}_iou.table"
         )  # fmt: skip
     note = (
-        "**Which mask is better?** Mask IoU measures how well a word's heat meets a true mask, at several thresholds. Above: all "
-        "heads. Below: the heads for objects, balanced, by the demo model's vectors that were built by agreement.\n\n"
-        "The true mask here is simply what has little red: a blue fish on sand. For your own pictures connect a segmentation node, "
-        "or a mask that you drew, to `truth`."
+        "**Which mask is better?** Mask IoU measures how well a word's heatmap matches a true mask, at several thresholds. Above: all "
+        "heads. Below: the heads for objects, balanced, chosen with the demo model's vectors by agreement.\n\n"
+        "The true mask here is simply everything with little red in it: a blue fish on sand. For your own images, connect a "
+        "segmentation node, or a mask that you drew, to `truth`."
     )
-    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
-    graph.save(name)
+    graph.save(name, note)
 
 
 def merge_builds(name: str) -> None:
@@ -105,18 +93,14 @@ def merge_builds(name: str) -> None:
     graph.add(
         "save", "HRVSaveVectors", (1330, 290), (320, 110), ["my_merged_vectors"], vectors="merge.vectors"
     )
-    graph.add(
-        "select", "HRVSelectHeads", (1330, 460), (320, 200), ["Objects", 23.0, "most relevant", "equal"],
-        vectors="merge.vectors",
-    )  # fmt: skip
+    graph.select((1330, 460), (320, 200), "Objects", vectors="merge.vectors")
     graph.add(
         "heads", "PreviewImage", (1700, 160), (420, 300), title="Heads for objects", images="select.chart"
     )
     note = (
-        "**Two builds, merged.** Two computers, or two nights: each Build Head Relevance draws the same prompts with a seed of its "
-        "own, and Merge Head Relevance adds what they counted. The file is what one longer build would have given.\n\n"
-        "Here `method` is *agreement*: which heads find the place of the concepts' words, for clean masks. 12 prompts each are few; "
-        "for your own checkpoint choose `general` and set `prompt_limit` to 0."
+        "**Two builds, merged.** Two computers, or two nights: each Build Head Relevance uses the same prompts with its own seed, "
+        "and Merge Head Relevance adds what they counted. The file is what one longer build would have given.\n\n"
+        "Here `method` is *agreement*: which heads find the place of the concepts' words, for clean masks. 12 prompts each are not "
+        "many; for your own checkpoint, choose `general` and set `prompt_limit` to 0."
     )
-    graph.add("note", "MarkdownNote", (40, -120), (780, 230), [note], "How to use this")
-    graph.save(name)
+    graph.save(name, note, "How to use this", size=(780, 230))

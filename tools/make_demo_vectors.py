@@ -1,6 +1,6 @@
 """Makes the demo checkpoint's head relevance vectors with the pack's own node, and says how far they can be trusted.
 
-    .host/venv/bin/python tools/make_demo_vectors.py [--prompts N] [--steps N] [--out FOLDER] [--checkpoint FILE]
+    .host/venv/bin/python tools/make_demo_vectors.py [--prompts N] [--steps N]
     .host/venv/bin/python tools/make_demo_vectors.py --methods agreement
     .host/venv/bin/python tools/make_demo_vectors.py --write-prompts
 
@@ -14,10 +14,8 @@ server runs the graph, so what is measured is what a user gets.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -63,15 +61,15 @@ def graph(halves: tuple[list[str], list[str]], steps: int, method: str) -> dict:
     return {name: {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in nodes.items()}
 
 
-def make(methods: list[str], number: int, steps: int, out: Path, checkpoint: Path | None) -> float:
-    """Writes a file for each method into the folder `out`; returns the smallest rank correlation of two halves."""
+def make(methods: list[str], number: int, steps: int) -> float:
+    """Writes a file for each method into FOLDER; returns the smallest rank correlation of two halves."""
     from devtools.releases import DEFAULT
     from devtools.server import ComfyServer
     from hrv.relevance.building import parse_prompts
 
     prompts = parse_prompts(PROMPTS.read_text(encoding="utf-8"))[:number]
     halves, agreed = (prompts[::2], prompts[1::2]), []
-    with _pack(checkpoint) as pack, ComfyServer(ROOT / ".host" / f"comfyui-{DEFAULT}", pack=pack) as server:
+    with ComfyServer(ROOT / ".host" / f"comfyui-{DEFAULT}") as server:
         folder = server.base / "models" / "hrv"
         for method in methods:
             start = time.monotonic()
@@ -80,9 +78,8 @@ def make(methods: list[str], number: int, steps: int, out: Path, checkpoint: Pat
             own = "_agreement" if method == "agreement" else ""
             parts = sorted(folder.glob(f"built_demo{own}_[0-9a-f]*.safetensors"))
             (whole,) = folder.glob(f"whole_{method}_*.safetensors")
-            out.mkdir(parents=True, exist_ok=True)
-            shutil.copy(whole, out / NAMES[method])
-            print(f"{out / NAMES[method]}: {len(prompts)} prompts in two halves, {seconds:.0f} s")
+            shutil.copy(whole, FOLDER / NAMES[method])
+            print(f"{FOLDER / NAMES[method]}: {len(prompts)} prompts in two halves, {seconds:.0f} s")
             agreed.append(_tell(whole, parts))
     return min(agreed)
 
@@ -90,34 +87,16 @@ def make(methods: list[str], number: int, steps: int, out: Path, checkpoint: Pat
 def _tell(whole: Path, parts: list[Path]) -> float:
     from hrv.files.vector_files import read
     from hrv.relevance.building import rank_correlations
-    from hrv.relevance.summary import summary
+    from hrv.relevance.summary import vectors_in_words
 
     first, second = (read(file) for file in parts)
-    print("\n".join(f"  {line}" for line in summary(read(whole)).splitlines()))
+    print("\n".join(f"  {line}" for line in vectors_in_words(read(whole)).splitlines()))
     values = rank_correlations(first.relevance, second.relevance).tolist()
     for concept, value in zip(first.concepts, values, strict=True):
         print(f"  {concept}: {value:.3f}")
     mean = sum(values) / len(values)
     print(f"  rank correlation of the two halves, mean over concepts: {mean:.3f}", flush=True)
     return mean
-
-
-def _pack(checkpoint: Path | None):
-    """The pack's folder; with other weights, a temporary copy of it that has them."""
-    from devtools.server import NOT_THE_PACK
-
-    if checkpoint is None:
-        return contextlib.nullcontext(ROOT)
-
-    @contextlib.contextmanager
-    def copy():
-        with tempfile.TemporaryDirectory() as folder:
-            pack = Path(folder) / "pack"
-            shutil.copytree(ROOT, pack, ignore=NOT_THE_PACK)
-            shutil.copy(checkpoint, pack / "hrv_data" / "demo" / "demo_checkpoint.safetensors")
-            yield pack
-
-    return copy()
 
 
 def main() -> int:
@@ -127,14 +106,12 @@ def main() -> int:
     parser.add_argument("--prompts", type=int, default=NUMBER)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--methods", nargs="+", choices=list(NAMES), default=list(NAMES))
-    parser.add_argument("--out", type=Path, default=FOLDER)
-    parser.add_argument("--checkpoint", type=Path, help="other weights than those in hrv_data/demo")
     parser.add_argument("--write-prompts", action="store_true")
     arguments = parser.parse_args()
     if arguments.write_prompts:
         write_prompts()
         return 0
-    agreed = make(arguments.methods, arguments.prompts, arguments.steps, arguments.out, arguments.checkpoint)
+    agreed = make(arguments.methods, arguments.prompts, arguments.steps)
     return 0 if agreed >= 0.8 else 1
 
 

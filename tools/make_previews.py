@@ -1,10 +1,10 @@
-"""Makes example_workflows/*.jpg: each example graph as ComfyUI's own page shows it after a run.
+"""Makes pictures of ComfyUI's own page: of each example graph after a run, and of the lens and word picking for README and help pages.
 
-    python tools/make_previews.py [NAME …]
+    python tools/make_previews.py [NAME …]      names of example workflows, or `lens`; all without
 
-Run it with the Python of a host that dev.py made, after `pip install playwright` there; Chromium must be
-installed (CHROMIUM names it if it is not /usr/bin/chromium). Graphs whose checkpoint is not there are shown
-without a run.
+Writes example_workflows/*.jpg, docs/lens.jpg and js/docs/{lens_word,lens_point,heatmap_words}.jpg. Run it with the Python of a host
+that dev.py made, after `pip install playwright` there; Chromium must be installed (CHROMIUM names it if it is not
+/usr/bin/chromium). Graphs whose checkpoint is not there are shown without a run.
 """
 
 from __future__ import annotations
@@ -16,32 +16,26 @@ import sys
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser")]
+
+from editor import FLAGS, SETTINGS, Editor  # noqa: E402
 
 from devtools.releases import DEFAULT  # noqa: E402
 from devtools.server import ComfyServer  # noqa: E402
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-sync",
-]
+EXAMPLES, HELP = ROOT / "example_workflows", ROOT / "js" / "docs"
+LARGEST = {"docs": 300_000, "js/docs": 150_000}  # bytes
 MARGIN = 40
 SETTINGS = {
-    "Comfy.TutorialCompleted": True,
-    "Comfy.Minimap.Visible": False,
-    "Comfy.Graph.CanvasInfo": False,
+    **SETTINGS,
     "LiteGraph.Canvas.MinFontSizeForLOD": 0,  # text stays, however small the graph
-    "Comfy.Workflow.ShowMissingModelsWarning": False,  # large checkpoints are not there
     "Comfy.RightSidePanel.ShowErrorsTab": False,
 }
-TABS = 40  # pixels that the page's tabs cover at the top
+TABS, TOOLBAR = 40, 90  # pixels that the page's tabs, and its tool bar as well, cover at the top
 FIT = """([margin, tabs, types]) => {
     // nodes of these types (none: all), as large as they are now, with what a run shows in them
     const nodes = window.app.graph.nodes.filter((n) => !types.length || types.includes(n.type));
@@ -56,53 +50,85 @@ FIT = """([margin, tabs, types]) => {
     canvas.ds.offset = [(w / scale - width) / 2 - left, (h / scale - height) / 2 + tabs / scale - top];
     canvas.setDirty(true, true);
 }"""
+BOX = """type => {
+    const { ds, graph } = window.app.canvas;
+    const node = graph._nodes.find((n) => n.type === type);
+    const [x, y] = [node.pos[0] + ds.offset[0], node.pos[1] - 30 + ds.offset[1]].map((v) => v * ds.scale);
+    return [x, y, node.size[0] * ds.scale, (node.size[1] + 30) * ds.scale];
+}"""
 
 
-def run_graph(page: Page, server: ComfyServer) -> None:
-    """Queues the graph that is open and waits until the page shows what came out."""
-    page.evaluate("() => window.app.queuePrompt(0)")
-    page.wait_for_timeout(3000)
-    while any(server.get("/queue").values()):
-        page.wait_for_timeout(500)
-    page.wait_for_timeout(4000)
+def opened(browser: Browser, server: ComfyServer, width: int, height: int, nodes2: bool) -> Editor:
+    """A page of this size; errors of its scripts are printed."""
+    server.post("/settings", {**SETTINGS, "Comfy.VueNodes.Enabled": nodes2})
+    editor = Editor(browser.new_page(viewport={"width": width, "height": height}), server, nodes2)
+    editor.open()
+    editor.page.on("console", lambda message: message.type == "error" and print("console:", message.text))
+    return editor
 
 
-def open_page(page: Page, server: ComfyServer) -> None:
-    """ComfyUI's page without what covers the graph; errors of its scripts are printed."""
-    page.goto(f"http://{server.address}/")
-    page.wait_for_function("() => window.app && window.app.graph && window.app.canvas", timeout=120_000)
-    page.wait_for_timeout(5000)
-    page.add_style_tag(
-        content=".p-dialog-mask, .p-toast, [class*=side-tool-bar] { display: none !important }"
-    )
-    page.on("console", lambda message: message.type == "error" and print("console:", message.text))
-
-
-def photograph(page: Page, server: ComfyServer, path: Path, run: bool) -> Image.Image:
-    """The graph in the page, run first where its models are there."""
+def show(editor: Editor, path: Path, covered: int, only: tuple[str, ...] = ()) -> None:
+    """The graph after a run, where its models are there, and these nodes (all without a name) filling the page."""
     workflow = json.loads(path.read_text(encoding="utf-8"))
-    page.evaluate("workflow => window.app.loadGraphData(workflow)", workflow)
-    page.wait_for_timeout(1500)
-    if run:
-        run_graph(page, server)
-    page.evaluate(FIT, [MARGIN, TABS, []])
-    page.wait_for_timeout(1500)
-    return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    editor.load(workflow)
+    editor.page.wait_for_timeout(1500)
+    if not any("models" in node["properties"] for node in workflow["nodes"]):
+        editor.run()
+        editor.page.wait_for_timeout(4000)
+    editor.page.evaluate(FIT, [MARGIN, covered, list(only)])
+    editor.page.wait_for_timeout(1500)
+
+
+def photograph(editor: Editor, clip: dict | None = None) -> Image.Image:
+    return Image.open(io.BytesIO(editor.page.screenshot(clip=clip))).convert("RGB")
+
+
+def save(editor: Editor, path: Path, node_type: str | None = None, width: int = 1600) -> None:
+    """A picture of the page or of one node, made smaller until the file has its size."""
+    clip = None
+    if node_type:
+        x, y, w, h = editor.page.evaluate(BOX, node_type)
+        clip = {"x": max(x - 12, 0), "y": max(y - 12, 0), "width": w + 24, "height": h + 24}
+    picture = photograph(editor, clip)
+    if picture.width > width:
+        size = (width, round(picture.height * width / picture.width))
+        picture = picture.resize(size, Image.Resampling.LANCZOS)
+    limit = LARGEST[path.parent.relative_to(ROOT).as_posix()]
+    for quality in (88, 82, 75, 65):
+        picture.save(path, quality=quality, optimize=True)
+        if path.stat().st_size <= limit:
+            break
+    print(f"{path.relative_to(ROOT)}: {picture.width}×{picture.height}, {path.stat().st_size // 1000} kB")
+
+
+def lens(editor: Editor) -> None:
+    nodes = ("HRVLens", "KSampler", "VAEDecode", "SaveImage", "MaskPreview")
+    show(editor, EXAMPLES / "08_look_into_the_picture.json", TOOLBAR, nodes)
+    editor.chip("star").hover()
+    editor.page.wait_for_timeout(600)
+    save(editor, ROOT / "docs" / "lens.jpg")
+    save(editor, HELP / "lens_word.jpg", "HRVLens", 560)
+    box = editor.page.locator(".hrv-canvas").bounding_box()
+    editor.page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.6 * box["height"])
+    editor.page.wait_for_timeout(600)
+    save(editor, HELP / "lens_point.jpg", "HRVLens", 560)
+    show(editor, EXAMPLES / "03_mask_a_word_and_repaint_it.json", TOOLBAR, ("HRVHeatmap",))
+    save(editor, HELP / "heatmap_words.jpg", "HRVHeatmap", 560)
 
 
 def main(names: list[str]) -> None:
     host = Path(os.environ.get("HRV_COMFYUI") or ROOT / ".host" / f"comfyui-{DEFAULT}")
-    paths = [p for p in sorted((ROOT / "example_workflows").glob("*.json")) if not names or p.stem in names]
+    paths = [path for path in sorted(EXAMPLES.glob("*.json")) if not names or path.stem in names]
     with ComfyServer(host) as server, sync_playwright() as driver:
-        server.post("/settings", SETTINGS)
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1920, "height": 1000})
-        open_page(page, server)
+        editor = opened(browser, server, 1920, 1000, nodes2=False)
         for path in paths:
-            needs_download = any("models" in n["properties"] for n in json.loads(path.read_text())["nodes"])
-            picture = photograph(page, server, path, run=not needs_download)
+            show(editor, path, TABS)
+            picture = photograph(editor)
             picture.save(path.with_suffix(".jpg"), quality=88)
-            print(f"{path.with_suffix('.jpg').name}: {picture.width}×{picture.height}")
+            print(f"{path.stem}.jpg: {picture.width}×{picture.height}")
+        if not names or "lens" in names:
+            lens(opened(browser, server, 1720, 1130, nodes2=True))
         browser.close()
 
 

@@ -9,34 +9,21 @@ from __future__ import annotations
 
 from head_examples import AGREEMENT, compare_masks, merge_builds, which_rose
 from steering_graphs import change_one_word, excite_a_missing_thing, lost_word, ordered_weakening, wrong_sense
-from workflow_graph import Graph, heatmap_widgets, text_to_image
+from workflow_graph import Graph, sdxl, text_to_image
 
-SDXL = {
-    "name": "sd_xl_base_1.0.safetensors",
-    "url": "https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0/resolve/main/sd_xl_base_1.0.safetensors",
-    "directory": "checkpoints",
-}
+STAR_AND_FISH = "a red star and a blue fish on sand"
+PUBLISHED = "SDXL: 34 published concepts (downloads 177 kB once)"
 MUTED = 2  # a node's mode in ComfyUI's page: it does not run
 
 
-def which_word(name: str, note: str, prompt: str, words: str, **settings) -> None:
-    graph = Graph()
-    text_to_image(graph, prompt, **settings)
-    graph.add(
-        "heatmap", "HRVHeatmap", (1480, 160), (360, 660), heatmap_widgets(words),
-        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
-    )  # fmt: skip
-    graph.add("note", "MarkdownNote", (40, -80), (690, 190), [note], "How to read this")
-    graph.save(name)
+def which_word(name: str, note: str, graph: Graph, words: str) -> None:
+    graph.heatmap("heatmap", (1480, 160), words)
+    graph.save(name, note, size=(690, 190))
 
 
 def repaint(name: str) -> None:
-    graph = Graph()
-    text_to_image(graph, "a red star and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
-    graph.add(
-        "heatmap", "HRVHeatmap", (1480, 160), (360, 660), heatmap_widgets("fish", 0.4), "Where the fish is",
-        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
-    )  # fmt: skip
+    graph = text_to_image(STAR_AND_FISH)
+    graph.heatmap("heatmap", (1480, 160), "fish", "Where the fish is")
     graph.add("grow", "GrowMask", (780, 640), (300, 90), [12, True], mask="heatmap.mask")
     graph.add(
         "masked", "SetLatentNoiseMask", (780, 780), (300, 60), title="Repaint only the mask",
@@ -44,35 +31,29 @@ def repaint(name: str) -> None:
     )  # fmt: skip
     graph.add("repaint_text", "CLIPTextEncode", (390, 780), (340, 130), ["a red star and a green mug on sand"],
               "What to paint there", clip="loader.clip")  # fmt: skip
-    graph.add(
-        "repaint", "KSampler", (1130, 780), (300, 270), [11, "fixed", 20, 5.0, "euler", "normal", 1.0], "Second sampler",
-        model="loader.model", positive="repaint_text.CONDITIONING", negative="negative.CONDITIONING",
-        latent_image="masked.LATENT",
+    graph.sampler(
+        "repaint decode2", (1130, 780), (11, 20, 5.0), "Second sampler", model="loader.model",
+        positive="repaint_text.CONDITIONING", latent_image="masked.LATENT",
     )  # fmt: skip
-    graph.add("decode2", "VAEDecode", (1130, 1130), (300, 50), samples="repaint.LATENT", vae="loader.vae")
     graph.add(
         "save2",
         "SaveImage",
         (1480, 900),
         (360, 360),
         ["hrv/repainted"],
-        "The repainted picture",
+        "The repainted image",
         images="decode2.IMAGE",
     )
     note = (
         "**Mask a word and repaint it.** Attention Heatmap finds where *fish* was drawn. Its mask output goes through "
         "Grow Mask into Set Latent Noise Mask, and the second KSampler repaints only there.\n\n"
-        "Change the word in Attention Heatmap to mask another thing: the first picture is not sampled again."
+        "Change the word in Attention Heatmap to mask something else: the first image is not sampled again."
     )
-    graph.add("note", "MarkdownNote", (40, -80), (690, 190), [note], "How to read this")
-    graph.save(name)
+    graph.save(name, note, size=(690, 190))
 
 
 def report(name: str) -> None:
-    graph = Graph()
-    text_to_image(
-        graph, "a red star, a blue fish and a yellow cat on sand", 256, 3, 12, 4.5, "HRVDemoCheckpoint"
-    )  # fmt: skip
+    graph = text_to_image("a red star, a blue fish and a yellow cat on sand", seed=3, steps=12, cfg=4.5)
     graph.add(
         "report", "HRVPromptReport", (1480, 160), (480, 620), ["auto"],
         attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
@@ -81,13 +62,12 @@ def report(name: str) -> None:
         "text", "PreviewAny", (2000, 160), (440, 620), title="The report as text", source="report.report"
     )
     note = (
-        "**Why did my prompt go wrong?** Prompt Report reads what Record Attention remembered: words that were ignored, "
-        "things drawn in one place, adjectives on the wrong noun. For each it says one thing to try. Here three things are asked "
-        "for, and the fish is missing.\n\n"
+        "**Why did my prompt go wrong?** Prompt Report reads what Record Attention recorded and finds words that were ignored, "
+        "things drawn in the same place, and adjectives on the wrong noun. For each it suggests one thing to try. Here the prompt "
+        "asks for three things, and the fish is missing.\n\n"
         "Change the prompt or the seed in KSampler and run again. All words on the page share one scale."
     )
-    graph.add("note", "MarkdownNote", (40, -80), (690, 190), [note], "How to read this")
-    graph.save(name)
+    graph.save(name, note, size=(690, 190))
 
 
 def build_vectors(name: str) -> None:
@@ -99,64 +79,47 @@ def build_vectors(name: str) -> None:
         model="loader.model", clip="loader.clip",
     )  # fmt: skip
     graph.add("save", "HRVSaveVectors", (860, 160), (360, 110), ["my_checkpoint"], vectors="build.vectors")
+    graph.select((860, 330), (360, 200), "Objects", vectors="build.vectors")
     graph.add(
-        "select", "HRVSelectHeads", (860, 330), (360, 200), ["Objects", 23.0, "most relevant", "equal"],
-        vectors="build.vectors",
-    )  # fmt: skip
-    graph.add(
-        "settled", "PreviewImage", (1270, 160), (420, 300), title="Has it settled?", images="build.chart"
+        "settled", "PreviewImage", (1270, 160), (420, 300), title="Is it stable yet?", images="build.chart"
     )
     graph.add(
         "heads", "PreviewImage", (1270, 520), (420, 300), title="Heads for objects", images="select.chart"
     )
     note = (
-        "**Build vectors for your checkpoint.** Build Head Relevance draws prompts, and at every step each attention head votes "
-        "for the concept that it looks at most. Here: 40 prompts of 8 steps with the demo checkpoint, a few minutes.\n\n"
-        "For your own checkpoint put your loader in the place of Load Demo Checkpoint, choose `general`, set width, height, "
-        "steps and cfg as you draw with it, and `prompt_limit` to 0: a few hours. Cancel whenever you like: what was counted is "
-        "kept in models/hrv, and `continue_from` goes on from it."
+        "**Build vectors for your checkpoint.** Build Head Relevance generates images, and at every step each attention head votes "
+        "for the concept that it looks at most. Here it uses 40 prompts at 8 steps with the demo checkpoint, which takes a few "
+        "minutes.\n\n"
+        "For your own checkpoint, replace Load Demo Checkpoint with your loader, choose `general`, set width, height, steps and "
+        "cfg to your usual values, and set `prompt_limit` to 0. This takes a few hours. Cancel whenever you like: what was counted "
+        "is saved in models/hrv, and you can continue from it with `continue_from`."
     )
-    graph.add("note", "MarkdownNote", (40, -120), (780, 230), [note], "How to use this")
-    graph.save(name)
+    graph.save(name, note, "How to use this", size=(780, 230))
 
 
 def published_vectors(name: str) -> None:
-    graph = Graph()
-    prompt = "photo of a fox wearing a red knitted scarf, sitting on a wooden bench in snow"
-    text_to_image(graph, prompt, 1024, 7, 25, 7.0, "CheckpointLoaderSimple", models=(SDXL,))
-    published = "SDXL: 34 published concepts (downloads 177 kB once)"
-    graph.add("vectors", "HRVLoadVectors", (40, 780), (340, 110), [published])
-    graph.add(
-        "select", "HRVSelectHeads", (430, 780), (340, 200), ["Animals", 23.0, "most relevant", "equal"],
-        vectors="vectors.vectors",
-    )  # fmt: skip
+    graph = sdxl("photo of a fox wearing a red knitted scarf, sitting on a wooden bench in snow")
+    graph.add("vectors", "HRVLoadVectors", (40, 780), (340, 110), [PUBLISHED])
+    graph.select((430, 780), (340, 200), "Animals")
     graph.add(
         "filter", "HRVFilterHeads", (820, 780), (280, 160), ["all", "all", "", "shared by both"], heads="select.heads",
     )  # fmt: skip
-    graph.add(
-        "heatmap", "HRVHeatmap", (1480, 160), (360, 660), heatmap_widgets("fox"), "Fox, by the heads for animals",
-        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE", heads="filter.heads",
-    )  # fmt: skip
-    graph.add(
-        "daam", "HRVHeatmap", (1890, 160), (360, 660), heatmap_widgets("fox"), "Fox, by all heads",
-        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
-    )  # fmt: skip
+    graph.heatmap("heatmap", (1480, 160), "fox", "Fox, from the heads for animals", heads="filter.heads")
+    graph.heatmap("daam", (1890, 160), "fox", "Fox, from all heads")
     graph.add(
         "chart", "PreviewImage", (1150, 880), (700, 400), title="Where these heads are", images="select.chart"
     )
     note = (
         "**Load published vectors for SDXL.** Load Head Relevance downloads 177 kB once. Select Heads by Concept takes the "
         "23 % of SDXL's 1300 heads that care most about animals; Filter Heads can narrow them to a part of the network. "
-        "Compare the two heatmaps: chosen heads, and all heads.\n\n"
-        "For *red* choose Color, for *knitted* Material or Texture. Needs `sd_xl_base_1.0.safetensors`; any SDXL checkpoint works."
+        "Compare the two heatmaps: one from the chosen heads, one from all heads.\n\n"
+        "For *red*, choose Color; for *knitted*, Material or Texture. Needs `sd_xl_base_1.0.safetensors`; any SDXL checkpoint works."
     )
-    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")
-    graph.save(name)
+    graph.save(name, note, "How to use this")
 
 
 def lens(name: str) -> None:
-    graph = Graph()
-    text_to_image(graph, "a red star and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
+    graph = text_to_image(STAR_AND_FISH)
     graph.nodes["record"]["widgets_values"][2] = 4
     graph.add(
         "lens", "HRVLens", (1480, 60), (460, 900), ["auto", "fish", 0.4, "", 23.0],
@@ -166,136 +129,113 @@ def lens(name: str) -> None:
         "mask", "MaskPreview", (1130, 540), (300, 330), title="The mask of the pinned word", mask="lens.mask"
     )
     note = (
-        "**Look into a picture.** Run, then point at a word in Attention Lens to see where the model looked for it, and "
-        "at the picture to see which words drew that place.\n\n"
-        "Click words to pin them: each pinned word gives an overlay and a mask. The step slider is there because "
+        "**Look into an image.** Run the workflow. Then point at a word in Attention Lens to see where the model looked for it, or "
+        "at the image to see which words drew that spot.\n\n"
+        "Click words to pin them: each pinned word gives an overlay and a mask. The step slider appears because "
         "`time_bins` in Record Attention is 4."
     )
-    graph.add("note", "MarkdownNote", (40, -80), (690, 190), [note], "How to read this")
-    graph.save(name)
+    graph.save(name, note, size=(690, 190))
 
 
 def heads_without_vectors(name: str) -> None:
-    graph = Graph()
-    text_to_image(graph, "a red star and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
+    graph = text_to_image(STAR_AND_FISH)
     graph.add(
         "auto", "HRVAutoHeads", (1130, 540), (300, 230), ["fish", 23.0, ""],
         attention="record.attention", latent="sampler.LATENT",
     )  # fmt: skip
-    graph.add(
-        "heatmap", "HRVHeatmap", (1480, 160), (360, 660), heatmap_widgets("fish"), "Fish, by the heads that found it",
-        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE", heads="auto.heads",
-    )  # fmt: skip
-    graph.add(
-        "daam", "HRVHeatmap", (1890, 160), (360, 660), heatmap_widgets("fish"), "Fish, by all heads",
-        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
-    )  # fmt: skip
+    graph.heatmap("heatmap", (1480, 160), "fish", "Fish, from the heads that found it", heads="auto.heads")
+    graph.heatmap("daam", (1890, 160), "fish", "Fish, from all heads")
     graph.add(
         "chart", "PreviewImage", (440, 780), (650, 340), title="Where these heads are", images="auto.chart"
     )
     note = (
         "**Select heads without vectors.** Most attention heads look past the thing that a word names. Select Heads for a Word "
-        "finds those that found it, from the recording alone, and the left heatmap averages only these. The right one averages "
+        "picks the heads that found it, from the recording alone, and the left heatmap averages only these. The right one averages "
         "all heads (DAAM).\n\n"
-        "It works with every SD1 and SDXL checkpoint. For another word type it into both nodes; nothing is sampled again."
+        "It works with every SD1 and SDXL checkpoint. To see another word, type it into both nodes; nothing is sampled again."
     )
-    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
-    graph.save(name)
+    graph.save(name, note)
 
 
 def heatmap_by_concept(name: str) -> None:
-    graph = Graph()
-    text_to_image(graph, "an orange and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
+    graph = text_to_image("an orange and a blue fish on sand")
     graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [AGREEMENT])
-    graph.add(
-        "select", "HRVSelectHeads", (390, 660), (340, 200), ["Objects", 23.0, "most relevant", "balanced"],
-        vectors="vectors.vectors",
-    )  # fmt: skip
+    graph.select((390, 660), (340, 200), "Objects", "balanced")
     graph.add(
         "chart", "PreviewImage", (780, 640), (650, 340), title="Where these heads are", images="select.chart"
     )
-    graph.add(
-        "heatmap", "HRVHeatmap", (1480, 60), (360, 660), heatmap_widgets("fish"), "Fish, by the heads for objects",
-        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE", heads="select.heads",
-    )  # fmt: skip
-    graph.add(
-        "daam", "HRVHeatmap", (1890, 60), (360, 660), heatmap_widgets("fish"), "Fish, by all heads",
-        attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
-    )  # fmt: skip
+    graph.heatmap("heatmap", (1480, 60), "fish", "Fish, from the heads for objects", heads="select.heads")
+    graph.heatmap("daam", (1890, 60), "fish", "Fish, from all heads")
     note = (
         "**Heatmaps by concept, on the demo model.** Its head relevance ships with the pack; the file by agreement is the one for "
-        "clean maps. Select Heads by Concept takes the 23 % of heads that find objects best, *balanced* so that the loud ones do "
-        "not drown the others; compare the two heatmaps of *fish*."
+        "clean heatmaps. Select Heads by Concept takes the 23 % of heads that find objects best, *balanced* so that the loud ones "
+        "do not drown out the others. Compare the two heatmaps of *fish*."
     )
-    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
-    graph.save(name)
+    graph.save(name, note)
 
 
 def which_mouse(name: str) -> None:
-    graph = Graph()
-    prompt = "photo of a small mouse beside a keyboard on a wooden desk"
-    text_to_image(graph, prompt, 1024, 7, 25, 7.0, "CheckpointLoaderSimple", models=(SDXL,))
-    published = "SDXL: 34 published concepts (downloads 177 kB once)"
-    graph.add("vectors", "HRVLoadVectors", (780, 620), (300, 110), [published])
+    graph = sdxl("photo of a small mouse beside a keyboard on a wooden desk")
+    graph.add("vectors", "HRVLoadVectors", (780, 620), (300, 110), [PUBLISHED])
     graph.add(
         "compare", "HRVCompareConcepts", (1480, 160), (640, 620), ["mouse", "Animals, Electronics", 23.0, ""],
         attention="record.attention", latent="sampler.LATENT", vectors="vectors.vectors", image="decode.IMAGE",
     )  # fmt: skip
     note = (
         "**Which mouse?** *mouse* is an animal or a device. Compare Concepts looks at the word through the heads that care about "
-        "animals and through those that care about electronics, shows both side by side, and says which one the model drew.\n\n"
+        "animals and through those that care about electronics, shows both side by side, and tells you which one the model drew.\n\n"
         "Needs `sd_xl_base_1.0.safetensors`; any SDXL checkpoint works. Load Head Relevance downloads 177 kB once. Try other "
         "words with two meanings: *crane*, *bat*, *orange*."
     )
-    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to read this")
-    graph.save(name)
+    graph.save(name, note)
 
 
 def save_and_read_later(name: str) -> None:
-    graph = Graph()
-    text_to_image(graph, "a red star and a blue fish on sand", 256, 7, 20, 5.0, "HRVDemoCheckpoint")
+    graph = text_to_image(STAR_AND_FISH)
     graph.add(
         "keep", "HRVSaveAttention", (1130, 540), (300, 140), ["attention/my_picture"], "1. Save",
         attention="record.attention", latent="sampler.LATENT",
     )  # fmt: skip
     graph.add(
         "load", "HRVLoadAttention", (40, 780), (400, 110), ["attention/my_picture_00001_.safetensors [output]"],
-        "2. Another day: load",
+        "2. Load it another day",
     )  # fmt: skip
     graph.add("decode2", "VAEDecode", (490, 900), (240, 50), samples="load.latent", vae="loader.vae")
-    graph.add(
-        "heatmap", "HRVHeatmap", (780, 780), (360, 660), heatmap_widgets("fish, star"),
-        attention="load.attention", latent="load.latent", image="decode2.IMAGE",
-    )  # fmt: skip
+    graph.heatmap(
+        "heatmap",
+        (780, 780),
+        "fish, star",
+        attention="load.attention",
+        latent="load.latent",
+        image="decode2.IMAGE",
+    )
     for later in ("load", "decode2", "heatmap"):
         graph.nodes[later]["mode"] = MUTED
     note = (
-        "**Save attention and read it later.** The upper row makes a picture, and Save Attention keeps what every head looked "
+        "**Save attention and read it later.** The upper row makes an image, and Save Attention saves what every head looked "
         "at, together with the latent, in `output/attention`.\n\n"
-        "The lower row reads it: select its three nodes and press Ctrl+M to wake them, press R, choose the file, type any word "
-        "of the prompt, run. It needs neither model nor sampler: they may be deleted by then. The VAE only draws the picture "
+        "The lower row reads it: select its three nodes and press Ctrl+M to unmute them, press R, choose the file, type any word "
+        "of the prompt, and run. It needs neither model nor sampler: you can delete them by then. The VAE only decodes the image "
         "underneath."
     )
-    graph.add("note", "MarkdownNote", (40, -80), (690, 190), [note], "How to read this")
-    graph.save(name)
+    graph.save(name, note, size=(690, 190))
 
 
 def main() -> None:
     which_word(
         "01_which_word_drew_what",
-        "**Which word drew what?** Record Attention sits between loader and sampler and changes nothing in the picture. "
+        "**Which word drew what?** Record Attention sits between the loader and the sampler and does not change the image. "
         "Attention Heatmap then shows, for every word, where the model looked while drawing. All words share one scale: "
         "a word that stays dark was ignored.\n\n"
-        "Type one or more words into `words` and run again: the picture is not sampled again.",
-        "a red star and a blue fish on sand", "", side=256, seed=7, steps=20, cfg=5.0, loader="HRVDemoCheckpoint",
+        "Type one or more words into `words` and run again: the image is not sampled again.",
+        text_to_image(STAR_AND_FISH), "",
     )  # fmt: skip
     which_word(
         "02_which_word_drew_what_sdxl",
         "**The same with SDXL.** Needs `sd_xl_base_1.0.safetensors` in models/checkpoints; ComfyUI offers the download "
-        "when you open this graph. Any SD1.5 or SDXL checkpoint works in its place.\n\n"
-        "Type words into Attention Heatmap and run again: the picture is not sampled again.",
-        "photo of a computer mouse and a mouse eating cheese on a wooden desk", "mouse#1, mouse#2, cheese, desk",
-        side=1024, seed=7, steps=25, cfg=7.0, loader="CheckpointLoaderSimple", models=(SDXL,),
+        "when you open this workflow. Any SD1.5 or SDXL checkpoint works instead.\n\n"
+        "Type words into Attention Heatmap and run again: the image is not sampled again.",
+        sdxl("photo of a computer mouse and a mouse eating cheese on a wooden desk"), "mouse#1, mouse#2, cheese, desk",
     )  # fmt: skip
     repaint("03_mask_a_word_and_repaint_it")
     save_and_read_later("10_save_attention_and_read_it_later")

@@ -1,14 +1,12 @@
 """Example graphs in which words are weakened, strengthened, adjusted, excited or changed.
 
-The prompts and seeds of most stand in steering_examples.py, excite_example.py and edit_example.py. Standard library only.
+The prompts and seeds of most stand in examples.py. Standard library only.
 """
 
 from __future__ import annotations
 
-from edit_example import COLOUR
-from excite_example import MISSING
-from steering_examples import BY_VOTES, CFG, LOST_WORD, SIDE, STEPS, WRONG_SENSE, Example
-from workflow_graph import Graph, heatmap_widgets, text_to_image
+from examples import BY_VOTES, CFG, COLOUR, LOST_WORD, MISSING, SIDE, STEPS, WRONG_SENSE, Example
+from workflow_graph import Graph, text_to_image
 
 
 def ordered_weakening(name: str) -> None:
@@ -33,97 +31,82 @@ def ordered_weakening(name: str) -> None:
     )
     graph.add("negative", "CLIPTextEncode", (740, 620), (320, 90), [""], "Negative prompt", clip="scale.clip")
     graph.add("empty", "EmptyLatentImage", (740, 775), (320, 110), [256, 256, 1])
-    graph.add(
-        "sampler", "KSampler", (1110, 160), (300, 270), [7, "fixed", 15, 4.5, "euler", "normal", 1.0],
-        model="scale.model", positive="positive.CONDITIONING", negative="negative.CONDITIONING",
-        latent_image="empty.LATENT",
-    )  # fmt: skip
-    graph.add("decode", "VAEDecode", (1110, 510), (300, 50), samples="sampler.LATENT", vae="loader.vae")
+    graph.sampler("sampler decode", (1110, 160), (7, 15, 4.5), model="scale.model")
     graph.add(
         "curve", "HRVWeakeningCurve", (1460, 160), (460, 420), ["“red”, weakened by −2"],
         count="sweep.count", order="sweep.order", image="decode.IMAGE",
     )  # fmt: skip
-    graph.add("strip", "PreviewImage", (1460, 630), (900, 420), title="The pictures", images="curve.strip")
+    graph.add("strip", "PreviewImage", (1460, 630), (900, 420), title="The images", images="curve.strip")
     note = (
         "**Do these vectors mean anything?** Heads in Order takes more and more heads, the most relevant for *Colours* first, "
-        "then the least relevant first. Scale Heads turns their attention to *red* against it, and everything behind runs once "
-        "for each. If the vectors are right, the colour goes sooner in the upper row.\n\n"
-        "Weakening Curve draws whatever score you connect; here, with pictures alone, how much each is like the first."
+        "then the least relevant first. Scale Heads makes them work against *red*, and every node after it runs once per entry. "
+        "If the vectors are right, the colour disappears sooner in the upper row.\n\n"
+        "Weakening Curve plots whatever score you connect; here, with images alone, it plots how similar each one is to the first."
     )
-    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")
-    graph.save(name)
+    graph.save(name, note, "How to use this")
 
 
-def steered(graph: Graph, example: Example, kind: str, concepts: list[str], title: str) -> None:
+def steered(example: Example, kind: str, concepts: list[str], title: str) -> Graph:
     """The example's picture, and below it the same seed through a steering node of this kind."""
-    text_to_image(graph, example.prompt, SIDE, example.seed, STEPS, CFG, "HRVDemoCheckpoint")
+    graph = text_to_image(example.prompt, SIDE, example.seed, STEPS, CFG)
     graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [BY_VOTES])
     graph.add(
         "steer", kind, (390, 780), (340, 320), [*concepts, example.words, example.strength, 0.0, 0.0, 1.0, False], title,
         model="record.model", vectors="vectors.vectors",
     )  # fmt: skip
     same_seed_again(graph, example, "steer", "steered")
+    return graph
 
 
 def same_seed_again(graph: Graph, example: Example, node: str, how: str) -> None:
     """A lower row: the same seed through the model of this node."""
+    settings = (example.seed, STEPS, CFG)
+    graph.sampler("sampler2 decode2", (780, 780), settings, f"The same seed, {how}", model=f"{node}.model")
     graph.add(
-        "sampler2", "KSampler", (780, 780), (300, 270), [example.seed, "fixed", STEPS, CFG, "euler", "normal", 1.0],
-        f"The same seed, {how}", model=f"{node}.model", positive="positive.CONDITIONING",
-        negative="negative.CONDITIONING", latent_image="empty.LATENT",
-    )  # fmt: skip
-    graph.add("decode2", "VAEDecode", (780, 1130), (300, 50), samples="sampler2.LATENT", vae="loader.vae")
-    graph.add(
-        "save2", "SaveImage", (1130, 780), (300, 330), [f"hrv/{how}"], f"The {how} picture", images="decode2.IMAGE"
+        "save2", "SaveImage", (1130, 780), (300, 330), [f"hrv/{how}"], f"The {how} image", images="decode2.IMAGE"
     )  # fmt: skip
 
 
 def where_it_looked(graph: Graph, example: Example, how: str) -> None:
     """A heatmap of the example's words beside each of the two rows."""
     for number, source, title in ((1, "", "Where the model looked"), (2, "2", f"Where it looked, {how}")):
-        graph.add(
-            f"heatmap{number}", "HRVHeatmap", (1480, 160 + 720 * (number - 1)), (360, 660),
-            heatmap_widgets(example.words), title, attention="record.attention", latent=f"sampler{source}.LATENT",
-            image=f"decode{source}.IMAGE",
-        )  # fmt: skip
+        graph.heatmap(f"heatmap{number}", (1480, 160 + 720 * (number - 1)), example.words, title, source)
 
 
 def wrong_sense(name: str) -> None:
-    graph, example = Graph(), WRONG_SENSE
+    example = WRONG_SENSE
     concepts = [example.concept, example.unwanted]
-    steered(graph, example, "HRVAdjustConcept", concepts, "2. Turn it to the other sense")
+    graph = steered(example, "HRVAdjustConcept", concepts, "2. Switch to the other sense")
     graph.add(
         "compare", "HRVCompareConcepts", (1480, 160), (640, 560), [example.words, ", ".join(concepts), 23.0, ""],
         "1. Which sense was drawn?", attention="record.attention", latent="sampler.LATENT", vectors="vectors.vectors",
         image="decode.IMAGE",
     )  # fmt: skip
     note = (
-        f"**Wrong sense, adjusted.** *{example.words}* is a thing and a colour here. Something of that colour was meant, and the upper "
-        f"row drew the thing. Compare Concepts says which it was. Adjust Concept turns the word towards *{example.concept}* and away "
-        f"from *{example.unwanted}*, and the lower row draws the same seed again.\n\n"
-        "The diagnosis is asked of the upper picture. Record Attention keeps what the model looked at, not what Adjust Concept made "
-        "of it, so the verdict on the lower one would be about the looking, not about what was drawn."
+        f"**Wrong sense, adjusted.** *{example.words}* is both a thing and a colour here. The colour was meant, but the upper row drew the "
+        f"thing. Compare Concepts says which one it was. Adjust Concept turns the word towards *{example.concept}* and away "
+        f"from *{example.unwanted}*, and the lower row uses the same seed again.\n\n"
+        "The verdict is about the upper image only. Record Attention keeps what the model looked at, not what Adjust Concept made "
+        "of it, so a verdict on the lower image would not tell you what was drawn."
     )
-    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")
-    graph.save(name)
+    graph.save(name, note, "How to use this")
 
 
 def lost_word(name: str) -> None:
-    graph, example = Graph(), LOST_WORD
-    steered(graph, example, "HRVStrengthenConcept", [example.concept], f"Strengthen “{example.words}”")
+    example = LOST_WORD
+    graph = steered(example, "HRVStrengthenConcept", [example.concept], f"Strengthen “{example.words}”")
     where_it_looked(graph, example, "strengthened")
     note = (
-        f"**Strengthen a lost word.** The prompt asks for *{example.words}*, and the upper picture has lost it. Strengthen Concept "
-        f"makes the word count more where *{example.concept}* are decided, and the lower row draws the same seed again.\n\n"
-        "Raise `strength` until the word is there, and no further: too much spoils the rest."
+        f"**Strengthen a lost word.** The prompt asks for *{example.words}*, but it is missing from the upper image. Strengthen Concept "
+        f"makes the heads that care about *{example.concept}* look at the word more, and the lower row uses the same seed again.\n\n"
+        "Raise `strength` until the word appears, and no further: too much spoils the rest."
     )
-    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")
-    graph.save(name)
+    graph.save(name, note, "How to use this")
 
 
 def excite_a_missing_thing(name: str) -> None:
-    graph, example = Graph(), MISSING
-    text_to_image(graph, example.prompt, SIDE, example.seed, STEPS, CFG, "HRVDemoCheckpoint")
+    example = MISSING
+    graph = text_to_image(example.prompt, SIDE, example.seed, STEPS, CFG)
     graph.add(
         "excite", "HRVAttendExcite", (390, 780), (340, 320),
         [example.words, example.strength, 0.0, 0.5, "Objects", True], "Both things must be there", model="record.model",
@@ -131,14 +114,13 @@ def excite_a_missing_thing(name: str) -> None:
     same_seed_again(graph, example, "excite", "excited")
     where_it_looked(graph, example, "excited")
     note = (
-        f"**A thing is missing.** The prompt asks for two things, *{example.words.replace(', ', '* and *')}*, and the upper picture "
-        "has only one of them. Attend and Excite moves the picture in the making, step by step, to where each word is looked at "
-        "somewhere, and the lower row draws the same seed again.\n\n"
-        "Name all things that must be there, also those that are there already. No head relevance is needed; with `vectors` "
-        "connected, heads count as they care about the concept."
+        f"**Something is missing.** The prompt asks for two things, *{example.words.replace(', ', '* and *')}*, but the upper image "
+        "has only one of them. Attend and Excite nudges the latent, step by step, until each word gets attention somewhere. The "
+        "lower row uses the same seed again.\n\n"
+        "Name all things that must be in the image, including those that are there already. You don't need head relevance; if "
+        "`vectors` is connected, heads count in proportion to how much they care about the concept."
     )
-    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")
-    graph.save(name)
+    graph.save(name, note, "How to use this")
 
 
 def change_one_word(name: str) -> None:
@@ -173,7 +155,7 @@ def change_one_word(name: str) -> None:
         "sampler2", "KSampler", (780, 780), (300, 270), settings, "Second sampler: the same seed", model="edit.model",
         positive="positive2.CONDITIONING", negative="negative.CONDITIONING", latent_image="empty.LATENT",
     )  # fmt: skip
-    for number, x, title in ((1, 1130, "The first picture"), (2, 1480, "With one word changed")):
+    for number, x, title in ((1, 1130, "The first image"), (2, 1480, "With one word changed")):
         y = 510 if number == 1 else 1130
         graph.add(
             f"decode{number}",
@@ -188,10 +170,9 @@ def change_one_word(name: str) -> None:
             images=f"decode{number}.IMAGE",
         )  # fmt: skip
     note = (
-        "**Change one word.** The upper row draws a picture, and Remember Run notes what the sampler does. Edit Prompt then lets "
-        "the second sampler look where the first one looked, while *red* becomes *blue*: the rest of the picture stays.\n\n"
-        "Both samplers need the same seed, steps, sampler and scheduler. For a change of shape lower both percentages; to make "
+        "**Change one word.** The upper row makes an image, and Remember Run remembers what the sampler does. Edit Prompt then makes "
+        "the second sampler look where the first one looked, while *red* becomes *blue*: the rest of the image stays.\n\n"
+        "Both samplers need the same seed, steps, sampler and scheduler. To change the shape, lower both percentages; to make "
         "the new word count more, connect Load Head Relevance to `vectors`."
     )
-    graph.add("note", "MarkdownNote", (40, -100), (690, 210), [note], "How to use this")
-    graph.save(name)
+    graph.save(name, note, "How to use this")

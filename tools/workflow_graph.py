@@ -122,8 +122,36 @@ class Graph:
         origin["outputs"][out_slot]["links"].append(number)
         node["inputs"][in_slot]["link"] = number
 
-    def save(self, name: str) -> None:
-        """Writes the file; its id follows from its name, so that a second run changes nothing."""
+    def heatmap(self, name: str, pos: tuple[int, int], words: str, title=None, of: str = "", **sources):
+        """Adds an Attention Heatmap of the sampler and decoder whose names end like this."""
+        sources = {
+            "attention": "record.attention", "latent": f"sampler{of}.LATENT", "image": f"decode{of}.IMAGE", **sources
+        }  # fmt: skip
+        # words, unit, role, normalize, threshold, alpha, colormap, caption, prompt_text
+        widgets = [words, "auto", "positive", "shared", 0.4, 0.6, "turbo", True, ""]
+        self.add(name, "HRVHeatmap", pos, (360, 660), widgets, title, **sources)
+
+    def select(self, pos, size, concept: str, weighting: str = "equal", vectors: str = "vectors.vectors"):
+        """Adds a Select Heads by Concept of the 23 % most relevant."""
+        widgets = [concept, 23.0, "most relevant", weighting]
+        self.add("select", "HRVSelectHeads", pos, size, widgets, vectors=vectors)
+
+    def sampler(
+        self, names: str, pos: tuple[int, int], settings: tuple[int, int, float], title=None, *, model: str,
+        positive="positive.CONDITIONING", latent_image="empty.LATENT", vae="loader.vae",
+    ):  # fmt: skip
+        """Adds a KSampler and the VAEDecode behind it. names: of both; settings: seed, steps, cfg."""
+        seed, steps, cfg = settings
+        sampler, decode = names.split()
+        self.add(
+            sampler, "KSampler", pos, (300, 270), [seed, "fixed", steps, cfg, "euler", "normal", 1.0], title,
+            model=model, positive=positive, negative="negative.CONDITIONING", latent_image=latent_image,
+        )  # fmt: skip
+        self.add(decode, "VAEDecode", (pos[0], pos[1] + 350), (300, 50), samples=f"{sampler}.LATENT", vae=vae)
+
+    def save(self, name: str, note: str, title: str = "How to read this", size=(690, 210)) -> None:
+        """Puts a note above and writes the file; its id follows from its name, so that a second run changes nothing."""
+        self.add("note", "MarkdownNote", (40, 110 - size[1]), size, [note], title)
         workflow = {
             "id": str(uuid.uuid5(uuid.NAMESPACE_URL, name)), "revision": 0,
             "last_node_id": len(self.nodes), "last_link_id": len(self.links), "nodes": list(self.nodes.values()),
@@ -133,27 +161,28 @@ class Graph:
         (OUT / f"{name}.json").write_text(json.dumps(workflow, indent=1) + "\n", encoding="utf-8")
 
 
-def heatmap_widgets(words: str, threshold: float = 0.4) -> list:
-    """words, unit, role, normalize, threshold, alpha, colormap, caption, prompt_text."""
-    return [words, "auto", "positive", "shared", threshold, 0.6, "turbo", True, ""]
+SDXL = {
+    "name": "sd_xl_base_1.0.safetensors",
+    "url": "https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0/resolve/main/sd_xl_base_1.0.safetensors",
+    "directory": "checkpoints",
+}
+
+
+def sdxl(prompt: str) -> Graph:
+    """`text_to_image` with a checkpoint that the artist downloads."""
+    return text_to_image(prompt, 1024, 7, 25, 7.0, models=(SDXL,))
 
 
 def text_to_image(
-    graph: Graph,
-    prompt: str,
-    side: int,
-    seed: int,
-    steps: int,
-    cfg: float,
-    loader: str,
-    models=(),
-    part=(0.0, 1.0),
-) -> None:
+    prompt: str, side: int = 256, seed: int = 7, steps: int = 20, cfg: float = 5.0, models=(), part=(0.0, 1.0)
+) -> Graph:
     """Loader → Record Attention → text, sampler, decoder: the graph every artist has, with one node put in.
 
     part: of the schedule, what is recorded. Places leave room for the tallest nodes of any page: those of 1.45."""
+    graph = Graph()
     widgets = [models[0]["name"]] if models else []
     out = ("MODEL", "CLIP", "VAE") if models else ("model", "clip", "vae")
+    loader = "CheckpointLoaderSimple" if models else "HRVDemoCheckpoint"
     graph.add("loader", loader, (40, 160), (300, 110), widgets, models=models)
     graph.add(
         "record", "HRVRecordAttention", (40, 350), (300, 230), [*part, 1, False, 512],
@@ -164,12 +193,9 @@ def text_to_image(
         "negative", "CLIPTextEncode", (390, 325), (340, 100), [""], "Negative prompt", clip="record.clip"
     )
     graph.add("empty", "EmptyLatentImage", (390, 475), (340, 110), [side, side, 1])
+    settings = (seed, steps, cfg)
+    graph.sampler("sampler decode", (780, 160), settings, model="record.model", vae=f"loader.{out[2]}")
     graph.add(
-        "sampler", "KSampler", (780, 160), (300, 270), [seed, "fixed", steps, cfg, "euler", "normal", 1.0],
-        model="record.model", positive="positive.CONDITIONING", negative="negative.CONDITIONING",
-        latent_image="empty.LATENT",
-    )  # fmt: skip
-    graph.add("decode", "VAEDecode", (780, 510), (300, 50), samples="sampler.LATENT", vae=f"loader.{out[2]}")
-    graph.add(
-        "save", "SaveImage", (1130, 160), (300, 330), ["hrv/picture"], "The picture", images="decode.IMAGE"
+        "save", "SaveImage", (1130, 160), (300, 330), ["hrv/picture"], "The image", images="decode.IMAGE"
     )
+    return graph

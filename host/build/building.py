@@ -12,21 +12,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import comfy.model_management
-import comfy.sample
-import comfyui_version
-import latent_preview
 import torch
 
 from ...hrv.draw.line_chart import settling_chart
-from ...hrv.heads.known_layouts import describe
+from ...hrv.heads.known_layouts import layout_in_words
 from ...hrv.recording.recording import Recording
 from ...hrv.relevance import agreement as agreement_relevance
 from ...hrv.relevance import building
 from ...hrv.relevance.building import BuildPlan
 from ...hrv.relevance.concepts import ConceptWords, parse_text
 from ...hrv.relevance.vectors import HeadRelevance
+from ...hrv.runs.latents import LATENT_PIXEL
+from ..facts import drawing
 from ..facts.layers import layout_of_model
+from ..facts.running import stop_if_cancelled
 from ..facts.weights_identity import weights_identity
 from ..follow.recorder import Recorder
 from ..page.progress import LongWork, say
@@ -53,6 +52,7 @@ class Builder:
         clip,
         words: ConceptWords,
         prompts: list[str],
+        *,
         plan: BuildPlan,
         earlier: HeadRelevance | None,
         name: str,
@@ -66,9 +66,9 @@ class Builder:
         self._name, self.notes = name, []
         self.path: Path | None = None
         self.tally: Tally = (
-            AgreementTally(clip, self.layout, words, earlier)
+            AgreementTally(clip, self.layout, words, earlier=earlier)
             if plan.method == agreement_relevance.METHOD
-            else VoteTally(clip, self.layout, words, plan.seed, plan.draws, earlier)
+            else VoteTally(clip, self.layout, words, seed=plan.seed, draws=plan.draws, earlier=earlier)
         )
         self._model = model.clone()
         Recorder.take_off(self._model)  # a Record Attention before this node need not record
@@ -83,7 +83,7 @@ class Builder:
         title = f"{how}: {self._words.title or f'{len(self._words.concepts)} concepts'}"
         metadata = {
             "title": title,
-            "model": f"{describe(self.layout)}, checkpoint {self.plan.weights[:8]}",
+            "model": f"{layout_in_words(self.layout)}, checkpoint {self.plan.weights[:8]}",
             "source": "Build Head Relevance",
             "construction": building.construction(self._kept, self.state),
         }
@@ -147,18 +147,15 @@ class Builder:
     def _draw(self, key: str, positive, negative, work: LongWork, steps_before: int) -> None:
         plan, model = self.plan, self._model
         self.tally.begin(key)
-        latent = torch.zeros((1, 4, plan.height // 8, plan.width // 8))
-        latent = comfy.sample.fix_empty_latent_channels(model, latent)
-        noise = comfy.sample.prepare_noise(latent, building.noise_seed(plan.seed, key))
-        previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+        latent = torch.zeros((1, 4, plan.height // LATENT_PIXEL, plan.width // LATENT_PIXEL))
+        preview = drawing.previews(model)
 
-        def callback(step, x0, x, total_steps):
-            preview = previewer and previewer.decode_latent_to_preview_image("JPEG", x0)
-            work.step(steps_before + step + 1, preview)
+        def callback(step, shown, noisy, steps):
+            work.step(steps_before + step + 1, preview(shown))
 
-        comfy.sample.sample(
-            model, noise, plan.steps, plan.cfg, plan.sampler, plan.scheduler, positive, negative, latent,
-            callback=callback, disable_pbar=True, seed=building.noise_seed(plan.seed, key),
+        drawing.draw(
+            model, positive, negative, drawing.latent_for(model, latent), building.noise_seed(plan.seed, key),
+            steps=plan.steps, cfg=plan.cfg, sampler=plan.sampler, scheduler=plan.scheduler, callback=callback,
         )  # fmt: skip
         run = self._recorder.recording.runs[-1]
         if not self.tally.add(run):
@@ -176,7 +173,7 @@ class Builder:
                 yield number, key, positive, negative
 
     def _encode(self, prompt: str) -> list:
-        comfy.model_management.throw_exception_if_processing_interrupted()
+        stop_if_cancelled()
         return self.tally.clip.encode_from_tokens_scheduled(self.tally.clip.tokenize(prompt))
 
     def _line(self, steps: int, left: float | None) -> str:
@@ -214,13 +211,28 @@ class Builder:
 
 
 def _versions() -> dict[str, str]:
-    return {"comfyui": comfyui_version.__version__, "torch": torch.__version__}
+    return {"comfyui": drawing.VERSION, "torch": torch.__version__}
 
 
 def build(
-    model, clip, concepts, prompts, steps, cfg, width, height, seed, draws, continue_from=None, prompt_limit=0,
-    sampler_name="euler", scheduler="normal", concept_words="", method=building.METHODS[0],
-) -> tuple[HeadRelevance, torch.Tensor, str]:  # fmt: skip
+    model,
+    clip,
+    *,
+    concepts,
+    prompts,
+    steps,
+    cfg,
+    width,
+    height,
+    seed,
+    draws,
+    continue_from=None,
+    prompt_limit=0,
+    sampler_name="euler",
+    scheduler="normal",
+    concept_words="",
+    method=building.METHODS[0],
+) -> tuple[HeadRelevance, torch.Tensor, str]:
     """What the node does with its inputs: (vectors, chart as (1, height, width, 3), summary)."""
     own_words = bool(concept_words.strip())
     words = parse_text(concept_words) if own_words else concept_store.load(concepts)
@@ -230,16 +242,31 @@ def build(
     if by_agreement:
         _check_words_there(drawn, words)
     plan = BuildPlan(
-        len(drawn), building.short_hash("\n".join(drawn)), words.count, building.words_hash(words),
-        weights_identity(model), seed, steps, cfg, sampler_name, scheduler, width, height,
-        1 if by_agreement else draws, method,
-    )  # fmt: skip
+        prompts=len(drawn),
+        prompts_hash=building.short_hash("\n".join(drawn)),
+        concept_words=words.count,
+        concept_words_hash=building.words_hash(words),
+        weights=weights_identity(model),
+        seed=seed,
+        steps=steps,
+        cfg=cfg,
+        sampler=sampler_name,
+        scheduler=scheduler,
+        width=width,
+        height=height,
+        draws=1 if by_agreement else draws,
+        method=method,
+    )
     name = "_".join(["built", "own" if own_words else concepts, *([method] * by_agreement), plan.weights[:8]])
-    builder = Builder(model, clip, words, drawn, plan, continue_from, name)
+    builder = Builder(model, clip, words, drawn, plan=plan, earlier=continue_from, name=name)
     vectors = builder.run()
     title = f"{vectors.heads} heads, {len(vectors.concepts)} concepts, {plan.prompts} prompts"
     chart = settling_chart(builder.state.settled, plan.prompts, title)[None]
-    return vectors, chart, building.report(builder.state, vectors, str(builder.path or ""), builder.notes)
+    return (
+        vectors,
+        chart,
+        building.build_in_words(builder.state, vectors, str(builder.path or ""), builder.notes),
+    )
 
 
 def _listed_prompts(concepts: str, words: ConceptWords, method: str) -> list[str]:

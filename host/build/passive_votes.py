@@ -24,7 +24,7 @@ import torch
 
 from ...hrv.files import vector_files
 from ...hrv.files.writing import held
-from ...hrv.heads.known_layouts import describe
+from ...hrv.heads.known_layouts import layout_in_words
 from ...hrv.heads.layout import Layout
 from ...hrv.relevance.building import words_hash
 from ...hrv.relevance.concepts import ConceptWords
@@ -33,7 +33,9 @@ from ...hrv.relevance.vectors import HeadRelevance
 from ...hrv.relevance.votes import VoteCounter
 from ..facts import paths
 from ..facts.cancel import CANCELS
+from ..facts.guider import patcher_of
 from ..facts.layers import layout_of_model
+from ..facts.patcher import is_patched
 from ..facts.weights_identity import weights_identity
 from ..page import log
 from ..store import concept_store, vector_store
@@ -42,6 +44,7 @@ from ..text.concept_words import encode_words
 SAVE_EVERY = 60.0  # seconds
 PATIENCE = 2.0  # seconds to wait for another server that is just saving; what is not saved then is kept for the next time
 PATIENCE_AT_THE_END = 10.0
+OFF = "off"  # instead of concepts: no votes are collected
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class PassiveVotes:
         self._networks: weakref.WeakKeyDictionary[VoteCounter, _Network] = weakref.WeakKeyDictionary()
 
     def begin(self, guider) -> VoteCounter:
-        model = guider.model_patcher
+        model = patcher_of(guider)
         counter = VoteCounter(layout_of_model(model), self._encoded, random.SystemRandom().getrandbits(63))
         counter.begin("")
         self._networks[counter] = _network(model)
@@ -117,11 +120,14 @@ def _network(model) -> _Network:
     """model: ModelPatcher."""
     if model.model not in _identities:
         _identities[model.model] = weights_identity(model)
-    return _Network(_identities[model.model], bool(model.patches))
+    return _Network(_identities[model.model], is_patched(model))
 
 
 def passive_votes(clip, concepts: str) -> PassiveVotes | None:
-    """A PassiveVotes, or None with a warning: that votes cannot be collected must not keep a picture from being made."""
+    """A PassiveVotes, or None for `OFF`; also None, with a warning, where votes cannot be collected: that must not keep a picture
+    from being made."""
+    if concepts == OFF:
+        return None
     try:
         if clip is None:
             raise ValueError("connect clip, so that the concept words can be encoded")
@@ -195,7 +201,7 @@ def _vectors(new: _Pending, before: dict | None = None, votes: torch.Tensor | No
     }
     metadata = {
         "title": f"Collected while working: {new.words.title}",
-        "model": f"{describe(new.layout)}, checkpoint {new.weights[:8]}",
+        "model": f"{layout_in_words(new.layout)}, checkpoint {new.weights[:8]}",
         "source": "Record Attention, collect_votes",
         "construction": json.dumps(construction),
     }

@@ -47,16 +47,39 @@ class Tally(Protocol):
         """What the user should know of the result."""
 
 
+class _OnePrompt:
+    """A VoteKeeper whose samplings all vote into one counter. committed: whether the last one was done."""
+
+    def __init__(self, counter: VoteCounter):
+        self.counter, self.committed = counter, False
+
+    def begin(self, guider) -> VoteCounter:
+        self.committed = False
+        return self.counter
+
+    def end(self, counter: VoteCounter) -> None:
+        counter.commit()
+        self.committed = True
+
+
 class VoteTally:
-    """Votes, as published (hrv/relevance/votes.py); the recorder calls it while a prompt is drawn, and no maps are kept."""
+    """Votes, as published (hrv/relevance/votes.py); heads vote while a prompt is drawn, and no maps are kept."""
 
     def __init__(
-        self, clip, layout: Layout, words: ConceptWords, seed: int, draws: int, earlier: HeadRelevance | None
+        self,
+        clip,
+        layout: Layout,
+        words: ConceptWords,
+        *,
+        seed: int,
+        draws: int,
+        earlier: HeadRelevance | None,
     ):
         self.clip, self.registry = clip, TextRegistry()
-        self.options = RecordOptions(votes=self, keep_maps=False)
         self.counter = VoteCounter(layout, encode_words(clip, words), seed, draws)
-        self._concepts, self._layout, self._committed = words.concepts, layout, False
+        self._sampled = _OnePrompt(self.counter)
+        self.options = RecordOptions(votes=self._sampled, keep_maps=False)
+        self._concepts, self._layout = words.concepts, layout
         self._base = torch.zeros((len(words.concepts), layout.heads), dtype=torch.int64)
         if earlier is not None and earlier.votes is not None:
             self._base = earlier.votes[_rows(earlier, words)]
@@ -66,19 +89,12 @@ class VoteTally:
         """int64 (concept, head)."""
         return self._base + self.counter.votes
 
-    def begin(self, key) -> VoteCounter:
-        """Before a prompt, with its key; and, as a VoteKeeper, before its sampling, with the guider."""
-        if isinstance(key, str):
-            self.counter.begin(key)
-            self._committed = False
-        return self.counter
-
-    def end(self, counter: VoteCounter) -> None:
-        counter.commit()
-        self._committed = True
+    def begin(self, key: str) -> None:
+        self.counter.begin(key)
+        self._sampled.committed = False
 
     def add(self, run: Run) -> bool:
-        return self._committed
+        return self._sampled.committed
 
     def anything(self) -> bool:
         return bool(self.votes.any())
@@ -100,7 +116,7 @@ class VoteTally:
 class AgreementTally:
     """Agreement (hrv/relevance/agreement.py). One prompt's recording is kept at a time."""
 
-    def __init__(self, clip, layout: Layout, words: ConceptWords, earlier: HeadRelevance | None):
+    def __init__(self, clip, layout: Layout, words: ConceptWords, *, earlier: HeadRelevance | None):
         self.registry = TextRegistry()
         self.clip = trace(clip, self.registry)
         self.options = RecordOptions()

@@ -10,20 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import comfy.ldm.modules.attention
-import comfy.patcher_extension
 import torch
-from comfy.ldm.modules.attention import BasicTransformerBlock, CrossAttention
 
 from ...hrv.heads.layout import PARTS, Block, Layout
+from . import network, wrappers
+from .network import UNET, BasicTransformerBlock, CrossAttention
+from .options import ATTN2
+from .patcher import network_of, object_patches_backup_of, object_patches_of
 
 SUPPORTED = "Stable Diffusion 1.x and 2.x, SDXL, and models derived from them (Pony, Illustrious, SSD-1B, …)"
-UNET = "diffusion_model"
-"""What a ModelPatcher's model calls its network; paths of object patches begin with it."""
 Patches = Mapping[str, Any]
 """Path → what stands there in place of what lies on the network."""
 AS_IT_LIES: Patches = {}
-CROSS_ATTENTION = {"to_q", "to_k", "to_v"}
 
 
 class UnsupportedModel(ValueError):
@@ -45,10 +43,10 @@ def layout_of_model(patcher) -> Layout:
     A layer in whose place the patcher puts something of another kind keeps its place here, so that heads keep their numbers.
     Raises UnsupportedModel as `layout_of` does.
     """
-    before, own = _original(patcher), getattr(patcher, "object_patches", AS_IT_LIES)
+    before, own = object_patches_backup_of(patcher), object_patches_of(patcher)
     unet, found = None, {}
     for patches in (before, {**before, **own}) if own else (before,):
-        unet = patches.get(UNET, getattr(patcher.model, UNET, None))
+        unet = patches.get(UNET, network_of(patcher))
         found.update({block.key: block for block, _ in transformers(unet, patches)})
     return _layout(found, unet)
 
@@ -77,21 +75,20 @@ def transformers(unet, patches: Patches = AS_IT_LIES) -> Iterator[tuple[Block, B
     for part, index, stage, path in _stages(_uncompiled(unet), patches):
         for name in _parts(stage):
             layer, layer_path = _part(stage, name, path, patches)
-            blocks, blocks_path = _part(layer, "transformer_blocks", layer_path, patches)
-            if blocks is None or "time_stack" in _parts(
-                layer
-            ):  # a video model's layers take its frames together
-                continue
+            blocks, blocks_path = _part(layer, network.TRANSFORMER_BLOCKS, layer_path, patches)
+            if blocks is None or network.TIME_STACK in _parts(layer):
+                continue  # a video model's layers take its frames together
             for number, name_in_blocks in enumerate(_parts(blocks)):
                 transformer, its_path = _part(blocks, name_in_blocks, blocks_path, patches)
-                attention, _ = _part(transformer, "attn2", its_path, patches)
-                if CROSS_ATTENTION <= _parts(attention).keys() and hasattr(attention, "heads"):
-                    yield Block(part, index, number, attention.heads), transformer
+                attention, _ = _part(transformer, ATTN2, its_path, patches)
+                heads = getattr(attention, network.HEADS, None)
+                if network.PROJECTIONS <= _parts(attention).keys() and heads is not None:
+                    yield Block(part, index, number, heads), transformer
 
 
 def _stages(unet, patches: Patches) -> Iterator[tuple[str, int, Any, str]]:
     """(part, block number, module, its path) of each stage of a UNet; none for another kind of network."""
-    for part, name in (("input", "input_blocks"), ("middle", "middle_block"), ("output", "output_blocks")):
+    for part, name in network.STAGES:
         found, path = _part(unet, name, UNET, patches)
         if part == "middle":
             yield part, 0, found, path
@@ -107,22 +104,12 @@ def _part(parent, name: str, path: str, patches: Patches) -> tuple[Any, str]:
     if patches:
         path = f"{path}.{name}"
         found = patches.get(path, found)
-    return _parts(found).get("_orig_mod", found), path
+    return _parts(found).get(network.COMPILED_FROM, found), path
 
 
 def _parts(module) -> Mapping[str, Any]:
     """The modules in a module, by name; looked up like this because it is done often."""
     return getattr(module, "_modules", AS_IT_LIES)
-
-
-def _original(patcher) -> Patches:
-    """What lies on the network where no clone has put an object patch, for the places where one has now."""
-    return getattr(patcher, "object_patches_backup", AS_IT_LIES)
-
-
-def has_foreign_forward(layer: CrossAttention) -> bool:
-    """Whether another pack has put its own `forward` on the layer. A replacement of ours would silence it."""
-    return layer.forward.__module__ != CrossAttention.__module__
 
 
 def is_compiled(patcher) -> bool:
@@ -131,14 +118,11 @@ def is_compiled(patcher) -> bool:
     ComfyUI's node has compiled code kept whatever transformer_options hold. Blocks of one shape then share the code of the first,
     and with it an entry that was made for that one.
     """
-    if patcher.get_wrappers(comfy.patcher_extension.WrappersMP.APPLY_MODEL, "torch.compile"):
+    if wrappers.has(patcher, wrappers.APPLY_MODEL, wrappers.TORCH_COMPILE):
         return True
-    patches = {**_original(patcher), **patcher.object_patches}
-    unet = patches.get(UNET, getattr(patcher.model, UNET))
-    return any(
-        "_orig_mod" in part._modules or part._compiled_call_impl is not None
-        for part in _modules(unet, UNET, patches)
-    )
+    patches = {**object_patches_backup_of(patcher), **object_patches_of(patcher)}
+    unet = patches.get(UNET, network_of(patcher))
+    return any(map(network.is_compiled, _modules(unet, UNET, patches)))
 
 
 def _modules(module, path: str, patches: Patches) -> Iterator[torch.nn.Module]:
@@ -152,27 +136,4 @@ def _modules(module, path: str, patches: Patches) -> Iterator[torch.nn.Module]:
 
 def _uncompiled(module):
     """The module that torch.compile was given."""
-    return getattr(module, "_orig_mod", module)
-
-
-def attend(
-    occupant,
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    extra_options: dict[str, Any],
-    options: dict[str, Any],
-) -> torch.Tensor:
-    """What the layer would do without our entry: the replacement that was there before (`occupant`), or the host's
-    attention. q, k, v: (row, pixel or token, heads · d); options: the UNet's transformer_options."""
-    if occupant is not None:
-        return occupant(q, k, v, extra_options)
-    # looked up now, as CrossAttention.forward does: other packs put their own in its place
-    return comfy.ldm.modules.attention.optimized_attention(
-        q,
-        k,
-        v,
-        extra_options["n_heads"],
-        attn_precision=extra_options["attn_precision"],
-        transformer_options={**options, **extra_options},
-    )
+    return getattr(module, network.COMPILED_FROM, module)

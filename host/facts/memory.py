@@ -1,4 +1,4 @@
-"""How much memory is free."""
+"""How much memory is free, and what latents are kept in."""
 
 from __future__ import annotations
 
@@ -9,3 +9,13 @@ import torch
 def free_memory() -> int:
     """Bytes of the computer's own memory (not the graphics card's), as ComfyUI counts them."""
     return int(comfy.model_management.get_free_memory(torch.device("cpu")))
+
+
+def empty_cache() -> None:
+    """Gives the graphics card's memory that is not in use back to others."""
+    comfy.model_management.soft_empty_cache()
+
+
+def intermediate_dtype(otherwise: torch.dtype) -> torch.dtype:
+    """What sampler nodes hand latents on in. Older releases (0.16) have no say in it."""
+    return getattr(comfy.model_management, "intermediate_dtype", lambda: otherwise)()

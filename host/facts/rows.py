@@ -11,10 +11,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import comfy.patcher_extension
-import comfy.samplers
+from . import options, wrappers
+from .conditionings import AREA, UUID, length_of
+from .guider import NEGATIVE, conds_of
 
-POSITIVE, NEGATIVE = "positive", "negative"
+POSITIVE = "positive"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Chunk:
 
 def chunks_of(rows: int, transformer_options: dict[str, Any]) -> list[Chunk]:
     """The chunks that this many rows of the batch are made of; none when they do not divide."""
-    uuids, lists = transformer_options["uuids"], transformer_options["cond_or_uncond"]
+    uuids, lists = transformer_options[options.UUIDS], transformer_options[options.COND_OR_UNCOND]
     batch, rest = divmod(rows, len(uuids))
     if rest:
         return []
@@ -64,10 +65,10 @@ class Conditionings:
         self._owners: dict[Any, Owner] = {}
         self._lists: list[list[dict[str, Any]] | None] = []
         places: Counter[str] = Counter()
-        for guider_role, conds in guider.conds.items():
+        for guider_role, conds in conds_of(guider).items():
             role = NEGATIVE if NEGATIVE in guider_role else POSITIVE
             for cond in conds or ():
-                self._owners[cond["uuid"]] = Owner(cond["uuid"], guider_role, role, places[role], cond)
+                self._owners[cond[UUID]] = Owner(cond[UUID], guider_role, role, places[role], cond)
                 places[role] += 1
 
     def __iter__(self):
@@ -85,15 +86,15 @@ class Conditionings:
     def cond(self, chunk: Chunk) -> dict[str, Any] | None:
         """The conditioning of a chunk as it is evaluated."""
         listed = self._lists[chunk.number] if chunk.number < len(self._lists) else None
-        return next((c for c in listed or () if c["uuid"] == chunk.uuid), None)
+        return next((c for c in listed or () if c[UUID] == chunk.uuid), None)
 
     def length(self, chunk: Chunk) -> int:
         """Number of tokens of a chunk's conditioning, before the host pads it."""
-        return self.cond(chunk)["model_conds"]["c_crossattn"].cond.shape[1]
+        return length_of(self.cond(chunk))
 
     def crop(self, chunk: Chunk, latent: tuple[int, int]) -> tuple[int, int, int, int]:
         """(height, width, y, x), in latent pixels, of the part of the latent that a chunk is to show."""
-        area = self.cond(chunk).get("area")
+        area = self.cond(chunk).get(AREA)
         if area is None:
             return (*latent, 0, 0)
         y, x = (int(n) for n in area[-2:])
@@ -108,33 +109,12 @@ class Conditionings:
         owner = self._owners.get(chunk.uuid)
         if owner is None or self.cond(chunk) is None:
             return None
-        first = self._owners.get(self._lists[chunk.number][0]["uuid"])
+        first = self._owners.get(self._lists[chunk.number][0][UUID])
         return owner if first is not None and first.guider_role == owner.guider_role else None
-
-
-def guidance_of(guider) -> float | None:
-    """The CFG at which a guider may leave the negative prompt out, as ComfyUI does at 1; None where it works otherwise."""
-    always = guider.model_options.get("disable_cfg1_optimization", False)
-    own = getattr(type(guider), "predict_noise", None)
-    if always or own is not comfy.samplers.CFGGuider.predict_noise:
-        return None
-    return float(guider.cfg)
-
-
-def is_limited(cond: dict[str, Any]) -> bool:
-    """Whether a conditioning, as a guider holds it, is for a part of the schedule only."""
-    return "start_percent" in cond or "end_percent" in cond
-
-
-def is_zeroed(cond: dict[str, Any]) -> bool:
-    """Whether a conditioning is all zeros (ConditioningZeroOut)."""
-    embedding = cond.get("cross_attn")
-    return embedding is not None and not bool(embedding.any())
 
 
 def go_innermost(model_options: dict[str, Any], key: str) -> None:
     """Puts our wrapper of the UNet last in this sampling's own options, so that it sees what the wrappers of other
     packs have put into transformer_options, and keeps it."""
-    kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
-    wrappers = model_options["transformer_options"]["wrappers"][kind]
-    wrappers[key] = wrappers.pop(key)
+    of_unet = model_options[options.TRANSFORMER_OPTIONS][options.WRAPPERS][wrappers.DIFFUSION_MODEL]
+    of_unet[key] = of_unet.pop(key)

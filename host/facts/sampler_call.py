@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import comfy.model_management
 import torch
 
 from ...hrv.runs.latents import Traces, traces_of
 from .cancel import CANCELS
-
-ORDER = ("noise", "latent_image", "sampler", "sigmas", "denoise_mask", "callback")
-"""How an OUTER_SAMPLE wrapper is given them, by place or by name."""
+from .guider import patcher_of
+from .memory import intermediate_dtype
+from .patcher import highest_sigma, latent_out
+from .wrappers import OUTER_SAMPLE_GIVEN
 
 
 class SamplerCall:
@@ -24,14 +24,20 @@ class SamplerCall:
         self._last: list[torch.Tensor] = []
 
     def given(self, name: str) -> Any:
-        """One of ORDER; None where it was not given."""
-        place = ORDER.index(name)
+        """One of OUTER_SAMPLE_GIVEN; None where it was not given."""
+        place = OUTER_SAMPLE_GIVEN.index(name)
         return self.args[place] if place < len(self.args) else self.kwargs.get(name)
+
+    @property
+    def start(self) -> tuple[Any, Any, Any]:
+        """(noise, latent, sigmas) that it begins with."""
+        noise, latent, _, sigmas = map(self.given, OUTER_SAMPLE_GIVEN[:4])
+        return noise, latent, sigmas
 
     @property
     def highest_sigma(self) -> float:
         """Where the model's whole schedule begins."""
-        return float(self._guider.model_patcher.get_model_object("model_sampling").sigma_max)
+        return highest_sigma(patcher_of(self._guider))
 
     def watch(self) -> None:
         """Notes what the sampler shows of the image in each step, of which it takes nothing away. The node SamplerCustomAdvanced
@@ -48,7 +54,7 @@ class SamplerCall:
             last[:] = given[1:2]
             return shown
 
-        place = ORDER.index("callback")
+        place = OUTER_SAMPLE_GIVEN.index("callback")
         if place < len(self.args):
             self.args = (*self.args[:place], watched, *self.args[place + 1 :])
         else:
@@ -56,7 +62,7 @@ class SamplerCall:
 
     def traces(self, samples: torch.Tensor) -> Traces:
         """What the latents that sampler nodes will hand on are known by; samples: (batch, …), what the sampling gave."""
-        dtype = getattr(comfy.model_management, "intermediate_dtype", lambda: samples.dtype)()
+        dtype = intermediate_dtype(samples.dtype)
         return traces_of(samples.cpu().to(dtype), self._denoised(samples, dtype))
 
     def _denoised(self, samples: torch.Tensor, dtype: torch.dtype) -> torch.Tensor | None:
@@ -64,7 +70,7 @@ class SamplerCall:
         if not self._last or getattr(self._last[0], "shape", None) != samples.shape:
             return None
         try:
-            return self._guider.model_patcher.model.process_latent_out(self._last[0].cpu()).to(dtype)
+            return latent_out(patcher_of(self._guider), self._last[0].cpu()).to(dtype)
         except CANCELS:
             raise
         except Exception as error:

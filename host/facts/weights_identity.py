@@ -6,8 +6,10 @@ import hashlib
 
 import torch
 
+from .network import KEYED_WEIGHTS
+from .patcher import original_weights
+
 SAMPLED = 64  # values looked at in each weight
-LAYERS = ("attn2.to_q.weight", "attn2.to_k.weight")
 
 
 @torch.inference_mode()
@@ -18,9 +20,8 @@ def weights_identity(model) -> str:
     spaced values of each in half precision. It is the same before and after the model was loaded, on any device.
     """
     digest = hashlib.sha256()
-    for name, (original, *_patches) in sorted(model.get_key_patches("diffusion_model.").items()):
-        if name.endswith(LAYERS):
-            weight = original[0] if isinstance(original, tuple) else original
+    for name, weight in sorted(original_weights(model).items()):
+        if name.endswith(KEYED_WEIGHTS):
             flat = weight.detach().flatten()
             values = flat[:: max(1, len(flat) // SAMPLED)][:SAMPLED].float().cpu().half()
             digest.update(f"{name} {tuple(weight.shape)}".encode())

@@ -5,15 +5,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from ...hrv.heads.layout import Block
 from ...hrv.steer.factors import scale_values
 from ...hrv.steer.prompt_edit import Alignment, split_values
-from ..facts.layers import attend, has_foreign_forward
-from .following import Following
-from .replay import Attention, Kind, Taken, with_entries
+from ..facts.options import ATTN1, ATTN2
+from .base.calls import UnetCall
+from .base.following_layers import FollowingLayers
+from .base.layer_entries import Attention, Kind, Layer, LayerCall, with_entries
+from .replay import Taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,96 +36,92 @@ class EditedRows:
 
     def crosses(self, number: int) -> bool:
         """Whether cross-attention of a layer takes over the first picture's."""
-        return self.alignment is not None and self.taken is not None and number in self.taken.layers["attn2"]
+        return self.alignment is not None and self.taken is not None and number in self.taken.layers[ATTN2]
 
     def acts(self, kind: Kind, number: int) -> bool:
         """Whether a layer does anything else than it would."""
-        if kind == "attn1":
-            return self.taken is not None and number in self.taken.layers["attn1"]
+        if kind == ATTN1:
+            return self.taken is not None and number in self.taken.layers[ATTN1]
         return self.crosses(number) or number in self.rescaled
 
 
 class EditedLayers:
-    """The layers in one call of `rows` rows and prompts of `tokens` tokens."""
+    """The layers in one call of the UNet."""
 
-    def __init__(self, following: Following, edited: Sequence[EditedRows], rows: int, tokens: int):
+    def __init__(self, following: FollowingLayers, call: UnetCall, edited: Sequence[EditedRows]):
         self._following = following
         self._edited = edited
-        self._rows = rows
-        self._tokens = tokens
+        self._rows = call.x.shape[0]
+        self._tokens = call.context.shape[1]
 
-    def options(self, unet, options):
+    def options(self, unet, options: dict[str, Any]) -> dict[str, Any]:
         """A copy of transformer_options with entries for the layers that are edited."""
-        for kind in ("attn1", "attn2"):
+        for kind in (ATTN1, ATTN2):
             entry_for = functools.partial(self._entry, kind)
             options = with_entries(unet, self._following.layout, options, kind, entry_for)
         return options
 
-    def _entry(self, kind: Kind, number: int, block: Block, module, occupant, options) -> Attention | None:
-        """What a layer does, for `with_entries`; None where it stays as it is."""
-        parts = [part for part in self._edited if part.acts(kind, number)]
+    def _entry(self, kind: Kind, layer: Layer) -> Attention | None:
+        """What a layer does; None where it stays as it is."""
+        parts = [part for part in self._edited if part.acts(kind, layer.number)]
         if not parts:
             return None
-        following = self._following
-        if occupant is None and has_foreign_forward(module):
-            following.warn(
+        if layer.is_foreign:
+            self._following.warn(
                 "Another pack has replaced the attention of this model (NAG and the like). To leave its picture as it is, "
                 "those layers were not edited.",
                 cause="forward",
             )
             return None
-        change = self._self_attention if kind == "attn1" else self._cross_attention
-        at = f"at layer {block}"
+        return self._following.entry(layer, functools.partial(self._edit, kind, parts))
 
-        def entry(q, k, v, extra_options):
-            others = []
-            with following.guarded(at):
-                if not following.failed and self._fits(kind, number, q, k, parts, block):
-                    (q, k, v), others = change(number, q, k, v, parts, extra_options, options)
-            out = attend(occupant, q, k, v, extra_options, options)
-            if others:
-                out = out.clone()  # another pack may have kept it
-            for rows, other in others:
-                out[rows] += other
-            return out
+    def _edit(self, kind: Kind, parts: Sequence[EditedRows], at: LayerCall) -> None:
+        if self._following.failed or not self._fits(kind, parts, at):
+            return
+        if kind == ATTN1:
+            self._edit_self_attention(parts, at)
+        else:
+            self._edit_cross_attention(parts, at)
 
-        return entry
-
-    def _fits(self, kind: Kind, number: int, q, k, parts: Sequence[EditedRows], block: Block) -> bool:
-        """Whether the layer's queries and keys, (row, pixel or token, heads · d), are of the sizes they should be."""
-        fits = q.shape[0] == k.shape[0] == self._rows and (kind == "attn1" or k.shape[1] == self._tokens)
+    def _fits(self, kind: Kind, parts: Sequence[EditedRows], at: LayerCall) -> bool:
+        """Whether the layer's queries and keys are of the sizes they should be."""
+        q, k = at.q, at.k
+        fits = q.shape[0] == k.shape[0] == self._rows and (kind == ATTN1 or k.shape[1] == self._tokens)
         for part in parts:
-            taken = None if part.taken is None else part.taken.layers[kind].get(number)
+            taken = None if part.taken is None else part.taken.layers[kind].get(at.layer.number)
             if taken is not None:
                 fits = fits and taken[0].shape[1:] == q.shape[1:]
-                fits = fits and (kind == "attn2" or taken[1].shape[1:] == k.shape[1:])
+                fits = fits and (kind == ATTN2 or taken[1].shape[1:] == k.shape[1:])
         if not fits:
-            self._following.warn(
-                f"Another node changes rows, pixels or tokens inside the model (NegPip, attention couple and the like): layer "
-                f"{block} had {q.shape[0]} rows of {q.shape[1]} pixels and {k.shape[1]} tokens where {self._rows} rows and "
-                f"{self._tokens} tokens were expected. Such layers were not edited.",
-                cause="layer",
+            self._following.tell_of_layer(
+                at.layer,
+                f"{q.shape[0]} rows of {q.shape[1]} pixels and {k.shape[1]} tokens",
+                f"{self._rows} rows and {self._tokens} tokens",
+                what="rows, pixels or tokens",
+                by="NegPip, attention couple and the like",
+                become="not edited",
             )
         return fits
 
-    def _self_attention(self, number: int, q, k, v, parts, extra_options, options):
+    def _edit_self_attention(self, parts: Sequence[EditedRows], at: LayerCall) -> None:
         """The first picture's queries and keys with the second's values."""
-        q, k = q.clone(), k.clone()
+        q, k = at.q.clone(), at.k.clone()
         for part in parts:
-            q[part.rows], k[part.rows] = part.taken.layers["attn1"][number]
-        return (q, k, v), []
+            q[part.rows], k[part.rows] = part.taken.layers[ATTN1][at.layer.number]
+        at.q, at.k = q, k
 
-    def _cross_attention(self, number: int, q, k, v, parts, extra_options, options):
+    def _edit_cross_attention(self, parts: Sequence[EditedRows], at: LayerCall) -> None:
         """The second picture's own attention without the words that the first has, and what the first's gives to them."""
-        v, others = v.clone(), []
-        span = self._following.layout.span(number)
+        v, added = at.v.clone(), []
+        number = at.layer.number
+        heads = self._following.layout.span(number)
         for part in parts:
             if number in part.rescaled:
-                scale_values(v, part.rows, part.columns, part.factors[:, span])
+                scale_values(v, part.rows, part.columns, part.factors[:, heads])
             if not part.crosses(number):
                 continue
             kept, taken_values = split_values(v[part.rows], part.alignment)
             v[part.rows] = kept
-            queries, keys = part.taken.layers["attn2"][number]
-            others.append((part.rows, attend(None, queries, keys, taken_values, extra_options, options)))
-        return (q, k, v), others
+            queries, keys = part.taken.layers[ATTN2][number]
+            added.append((part.rows, at.host_attention(queries, keys, taken_values)))
+        at.v, at.added = v, added

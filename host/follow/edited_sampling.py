@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ...hrv.heads.layout import Layout
@@ -9,25 +11,37 @@ from ...hrv.prompt import Prompt
 from ...hrv.steer.factors import TokenFactors, missing_words, token_factors
 from ...hrv.steer.prompt_edit import Alignment, align, keep_outside
 from ...hrv.steer.source_run import Frame, Moments, SourceRun
-from ..facts.rows import POSITIVE, Chunk, Conditionings, Owner
-from ..text.clip_trace import find_prompt, registries_of
+from ..facts.guider import patcher_of
+from ..facts.options import ATTN1, ATTN2
+from ..facts.patcher import sigma_at
+from ..facts.rows import POSITIVE, Chunk, Owner
+from .base.calls import Evaluation, UnetCall
+from .base.following_layers import FollowingLayers
+from .base.following_prompts import why_unknown
+from .base.layer_entries import Kind
+from .base.wording import NOT_FOLLOWED
 from .edit_messages import OTHER_MODEL, OTHER_SIZE, OTHER_START, OTHER_STEPS, UNKNOWN_WORDS
 from .edited_layers import EditedLayers, EditedRows
-from .following import NOT_FOLLOWED, Following, why_unknown
-from .replay import Kind, Taken, replay
+from .replay import Taken, replay
 
 SAME_MODEL = 0.02
 """Largest relative distance between what the UNet makes of a remembered input and what it made of it then."""
 
 
-class EditedSampling(Following):
-    """Follows one sampling. `open`, `options_for` and what happens in layers may raise; callers wrap them in `guarded`."""
+class EditedSampling(FollowingLayers):
+    """Follows one sampling."""
 
     doing, done = "Editing", "edited"
     consequence = "From there on the picture is made without it."
+    holds_memory = True
+    at = FollowingLayers.at | {
+        "open": "comparing the prompts",
+        "after_evaluation": "keeping what is outside the mask",
+        "options_for": "computing the first picture's attention",
+    }
 
     def __init__(self, layout: Layout, run: SourceRun, options):
-        super().__init__(layout, [])
+        super().__init__(layout)
         self.run = run
         self.options = options
         self._prompts: dict[int, Prompt] = {}  # of the new picture, by place
@@ -45,23 +59,21 @@ class EditedSampling(Following):
 
     def open(self, guider) -> None:
         """Compares the words of both pictures."""
-        self.conditionings = Conditionings(guider)
-        registries = registries_of(owner.cond for owner in self.conditionings)
-        owners = [owner for owner in self.conditionings if owner.role == POSITIVE]
-        if len(owners) != len(self.run.prompts):
+        found = list(self.positive_prompts(guider))
+        if len(found) != len(self.run.prompts):
             self.warn(
-                f"Edit Prompt: the first sampler had {len(self.run.prompts)} positive prompts, the second has {len(owners)}. "
+                f"Edit Prompt: the first sampler had {len(self.run.prompts)} positive prompts, the second has {len(found)}. "
                 "They are compared in order; prompts without a counterpart are not edited."
             )
-        for owner in owners:
-            self._compare(owner, *find_prompt(owner.cond, registries))
+        for owner, prompt, warning in found:
+            self._compare(owner, prompt, warning)
         steering = self.options.steering
         if steering is not None and self._prompts:
             for complaint in missing_words(steering, list(self._prompts.values())):
                 self.warn(f"Edit Prompt: {complaint}")
-        to_sigma = guider.model_patcher.get_model_object("model_sampling").percent_to_sigma
-        percents = {"attn1": self.options.self_percent, "attn2": self.options.cross_percent}
-        self._edges = {kind: float(to_sigma(percent)) for kind, percent in percents.items() if percent > 0}
+        patcher = patcher_of(guider)
+        percents = {ATTN1: self.options.self_percent, ATTN2: self.options.cross_percent}
+        self._edges = {kind: sigma_at(patcher, percent) for kind, percent in percents.items() if percent > 0}
 
     def _compare(self, owner: Owner, prompt: Prompt | None, warning: str | None) -> None:
         before = self.run.prompts.get(owner.index)
@@ -87,9 +99,9 @@ class EditedSampling(Following):
             table = steering.factors.repeat(len(alignment.changed), 1)
             self._factors[owner.index] = TokenFactors(alignment.changed, table)
 
-    def begin_evaluation(self, timestep: torch.Tensor) -> None:
-        """timestep: (batch,) sigma."""
-        sigma = float(timestep.flatten()[0])
+    def before_evaluation(self, evaluation: Evaluation) -> None:
+        """Finds what is remembered of the same evaluation, and what is taken over in it."""
+        sigma = evaluation.sigma
         moment = self._moments.next(sigma)
         self._kinds = () if self._is_other else tuple(k for k, edge in self._edges.items() if sigma >= edge)
         self._is_start = moment == next(iter(self.run.frames), None)
@@ -101,13 +113,13 @@ class EditedSampling(Following):
         if wanted and not self._frames and not self.run.is_cut_short:
             self.warn(OTHER_STEPS)
 
-    def masked(self, denoised: torch.Tensor) -> torch.Tensor:
-        """What the sampler is given: (picture, channel, height, width), outside the mask that of the first sampling.
+    def after_evaluation(self, evaluation: Evaluation, denoised: torch.Tensor) -> torch.Tensor:
+        """Outside the mask that of the first sampling.
 
         A solver's step goes from the present latent towards this, so both pictures become the same there.
         """
         mask, before = self.options.mask, self._denoised
-        if self.failed or self._is_other or mask is None or before is None or before.shape != denoised.shape:
+        if self._is_other or mask is None or before is None or before.shape != denoised.shape:
             return denoised
         self._calls += 1
         return keep_outside(denoised, before, mask)
@@ -126,51 +138,36 @@ class EditedSampling(Following):
 
     # -- one call of the UNet ---------------------------------------------------------------------------------
 
-    def options_for(self, executor, x: torch.Tensor, context, control, options):
-        """The options to call the UNet with: the same object when there is nothing to edit.
-
-        executor: of the wrapper; x: (chunk · batch, channel, height, width); context: (chunk · batch, token, channel).
-        """
-        if self.failed or self.conditionings is None or context is None:
-            return options
-        edited = []
-        for chunk in self.chunks(x, options):
-            owner = self.conditionings.owner(chunk)
-            if owner is not None and owner.role == POSITIVE:
-                rows = self._edited_rows(executor, owner, chunk, x, context.shape[1], control, options)
-                edited += [rows] if rows is not None else []
+    def options_for(self, call: UnetCall) -> dict[str, Any]:
+        found = self.owned(call.x, call.options, POSITIVE)
+        edited = [rows for chunk, owner in found if (rows := self._edited_rows(call, chunk, owner))]
         if not edited:
-            return options
+            return call.options
         self._calls += 1
-        layers = EditedLayers(self, edited, x.shape[0], context.shape[1])
-        return layers.options(executor.class_obj, options)
+        return EditedLayers(self, call, edited).options(call.unet, call.options)
 
-    def _edited_rows(
-        self, executor, owner: Owner, chunk: Chunk, x, tokens: int, control, options
-    ) -> EditedRows | None:
+    def _edited_rows(self, call: UnetCall, chunk: Chunk, owner: Owner) -> EditedRows | None:
         prompt, alignment = self._prompts.get(owner.index), self._alignments.get(owner.index)
-        length = self.conditionings.length(chunk)
+        length, tokens = self.conditionings.length(chunk), call.context.shape[1]
         if prompt is not None and (prompt.length != length or tokens % length):
-            self.warn(
-                f"A prompt of {prompt.length} tokens reached the model with {tokens}, because another node changes prompts "
-                "(NegPip, attention couple and the like). Those steps were not edited.",
-                cause="prompt",
-            )
+            by = "NegPip, attention couple and the like"
+            self.tell_of_prompt(f"{prompt.length} tokens", f"{tokens}", by=by)
             return None
-        taken = self._take(executor, owner.index, chunk, x, control, options)
+        taken = self._take(call, chunk, owner.index)
         factors = self._factors.get(owner.index, TokenFactors((), torch.ones(0, self.layout.heads)))
         repeats = tokens // length  # the host pads a prompt by repeating it
         columns = [column + repeat * length for repeat in range(repeats) for column in factors.columns]
         if taken is None and not columns:
             return None
-        crosses = taken is not None and "attn2" in self._kinds and alignment is not None
+        crosses = taken is not None and ATTN2 in self._kinds and alignment is not None
+        device = call.x.device
         return EditedRows(
-            chunk.rows,
-            alignment.to(x.device) if crosses else None,
-            taken,
-            torch.tensor(columns, dtype=torch.int64, device=x.device),
-            factors.factors.repeat(repeats, 1).to(x.device),
-            self._rescaled(factors),
+            rows=chunk.rows,
+            alignment=alignment.to(device) if crosses else None,
+            taken=taken,
+            columns=torch.tensor(columns, dtype=torch.int64, device=device),
+            factors=factors.factors.repeat(repeats, 1).to(device),
+            rescaled=self._rescaled(factors),
         )
 
     def _rescaled(self, factors: TokenFactors) -> frozenset[int]:
@@ -178,12 +175,12 @@ class EditedSampling(Following):
         spans = ((number, self.layout.span(number)) for number in range(len(self.layout.blocks)))
         return frozenset(number for number, span in spans if (factors.factors[:, span] != 1).any())
 
-    def _take(self, executor, place: int, chunk: Chunk, x: torch.Tensor, control, options) -> Taken | None:
+    def _take(self, call: UnetCall, chunk: Chunk, place: int) -> Taken | None:
         """The first picture's queries and keys in this evaluation; None where nothing is to be taken."""
         frame = self._frames.get(place)
         if frame is None:
             return None
-        now = x[chunk.rows]
+        now = call.x[chunk.rows]
         if now.shape != frame.x.shape:
             self.warn(OTHER_SIZE.format(before=tuple(frame.x.shape), now=tuple(now.shape)), cause="size")
             return None
@@ -195,7 +192,7 @@ class EditedSampling(Following):
                 self._is_other = True
         if self._is_other or not self._kinds:
             return None
-        taken = replay(executor, self.layout, frame, self._kinds, x, control, chunk.rows, options)
+        taken = replay(call, self.layout, frame, self._kinds, chunk.rows)
         if self.options.smaller_grids:
             taken.only_smaller_grids()
         if is_first and frame.output is not None:

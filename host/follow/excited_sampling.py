@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import comfy.model_management
-import comfy.samplers
 import torch
 
 from ...hrv.heads.layout import Layout
 from ...hrv.prompt import Prompt
-from ...hrv.steer.attend_excite import Excitement, neglect, small_grid, weighted_map, weights_on, word_maps
-from ...hrv.steer.factors import missing_words
-from ..facts.rows import Chunk, is_limited
-from ..text.clip_trace import TextRegistry
-from .editor import Editor
-from .following import NOT_FOLLOWED, Following, ran_out_of_memory
-from .gradients import DIFFERENTIABLE_ATTENTION, Reached, differentiable, until_layer
-from .recorder import Recorder
-from .rememberer import Rememberer
-from .wrapping import CALC_COND_BATCH, DIFFUSION_MODEL
-
-UNKNOWN_WORDS = (
-    "Nothing was excited in a prompt whose words are not known. If its text node's CLIP comes neither from Record Attention nor "
-    "from Attend and Excite, connect it through the clip input and output of one of them. If it does, another node made or "
-    "changed the prompt after it was encoded."
+from ...hrv.steer.attend_excite import (
+    Excitement,
+    competing_maps,
+    neglect,
+    small_grid,
+    weighted_map,
+    weights_on,
 )
+from ...hrv.steer.factors import missing_words
+from ..facts.conditionings import UUID, is_limited
+from ..facts.guider import conds_of, evaluate, inner_model_of
+from ..facts.memory import empty_cache
+from ..facts.patcher import input_scale, part_at
+from ..facts.rows import Chunk
+from ..facts.running import stop_if_cancelled
+from ..text.clip_trace import TextRegistry
+from .base.calls import Evaluation, UnetCall
+from .base.errors import ran_out_of_memory
+from .base.following import Following
+from .base.following_layers import FollowingLayers
+from .base.layer_entries import LayerCall
+from .base.wording import UNKNOWN_WORDS, why_idle
+from .gradients import DIFFERENTIABLE_ATTENTION, Reached, differentiable, moved, until_layer
+from .unfollowed import unfollowed
+
 LESS_MEMORY = (
     "The rest of the picture is made without it: its gradient takes more memory than sampling does. A smaller picture or "
     "batch needs less."
@@ -41,15 +49,14 @@ NO_NOUNS = (
     "Attend and Excite found no thing in the prompt by itself. Name the words to excite in its words input."
 )
 
-NOT_FOLLOWED_BY = (Recorder.key, Rememberer.key, Editor.key)
-"""Whose wrappers do not see the additional run."""
 
-
-class ExcitedSampling(Following):
-    """Follows one sampling. Methods may raise; callers wrap them in `guarded`."""
+class ExcitedSampling(FollowingLayers):
+    """Follows one sampling."""
 
     doing, done = "Attend and Excite", "excited"
     consequence = "The rest of the picture is made without it."
+    at = FollowingLayers.at | {"before_evaluation": "looking for the way"}
+    evaluated = Following.evaluated  # it knows the lists: they are those of its own run
 
     def __init__(
         self,
@@ -58,7 +65,7 @@ class ExcitedSampling(Following):
         excitements: Sequence[Excitement],
         registries: Sequence[TextRegistry],
     ):
-        super().__init__(layout, [])
+        super().__init__(layout)
         self.excitements = excitements
         self.registries = registries
         self.levels = levels
@@ -67,7 +74,6 @@ class ExcitedSampling(Following):
         self._prompts: dict[Any, Prompt] = {}  # by uuid
         self._words: dict[Any, list[list[tuple[int, ...]]]] = {}  # by uuid: excitement, word, columns
         self._steps: list[float] = []
-        self._latent: tuple[int, int] = (0, 0)
         self._uphill: torch.Tensor | None = None
         self._keys: dict[Any, int] = {}  # by uuid: how many a layer should see
         self._limited = False
@@ -75,7 +81,8 @@ class ExcitedSampling(Following):
 
     def open(self, guider) -> None:
         """Finds the words in the positive prompts."""
-        for owner, prompt in self.known_prompts(guider, self.registries, UNKNOWN_WORDS):
+        unknown = UNKNOWN_WORDS.format(done=self.done, node="Attend and Excite")
+        for owner, prompt in self.known_prompts(guider, self.registries, unknown):
             self._prompts[owner.uuid] = prompt
             words = [excitement.columns(prompt) for excitement in self.excitements]
             if any(words):
@@ -98,54 +105,53 @@ class ExcitedSampling(Following):
             return
         self.tell_layers()
         if self._words and not self._gradients and not self.lost:
-            self.warn(f"Attend and Excite changed nothing in this picture: {self._why_idle()}")
-
-    def _why_idle(self) -> str:
-        if not self._asked:
-            return NOT_FOLLOWED
-        if not self._in_time:
-            return "no step of the sampler lies between start_percent and end_percent."
-        if self._limited:
-            return (
-                "the prompt with its words is limited to a part of the schedule (ConditioningSetTimestepRange) that no step "
-                "between start_percent and end_percent falls into."
+            why = why_idle(
+                "the prompt with its words",
+                was_called=self._asked > 0,
+                was_in_time=self._in_time > 0,
+                is_limited=self._limited,
             )
-        return "the prompt with its words was evaluated in no step between start_percent and end_percent."
+            self.warn(f"Attend and Excite changed nothing in this picture: {why}")
 
     def abandon(self, at: str, error: Exception) -> None:
         if ran_out_of_memory(error):
             self.consequence = LESS_MEMORY
-            comfy.model_management.soft_empty_cache()
+            empty_cache()
         super().abandon(at, error)
 
     # -- one evaluation -----------------------------------------------------------------------------------------
 
-    def shift(
-        self, guider, x: torch.Tensor, timestep: torch.Tensor, model_options: dict
-    ) -> torch.Tensor | None:
-        """What to add to the latent x (picture, channel, height, width) before it is evaluated; None for nothing.
+    def before_evaluation(self, evaluation: Evaluation) -> None:
+        """Moves the latent."""
+        stop_if_cancelled()
+        shift = self.shift(evaluation)
+        if shift is not None:
+            evaluation.x = moved(evaluation.x, shift)
 
-        timestep: (picture,) sigma.
-        """
-        if self.failed or not self._words:
+    def shift(self, evaluation: Evaluation) -> torch.Tensor | None:
+        """What to add to the latent before it is evaluated, (picture, channel, height, width); None for nothing."""
+        if not self._words:
             return None
-        model = guider.inner_model
+        guider, x, timestep = evaluation.guider, evaluation.x, evaluation.timestep
+        model = inner_model_of(guider)
         sampling = model.model_sampling
         self._asked += 1
-        self._steps = [excitement.step(_part(sampling, timestep)) for excitement in self.excitements]
-        lists = [found for role, conds in guider.conds.items() if (found := self._worded(role, conds))]
+        self._steps = [
+            excitement.step(part_at(sampling, timestep.flatten()[0])) for excitement in self.excitements
+        ]
+        lists = [found for role, conds in conds_of(guider).items() if (found := self._worded(role, conds))]
         if not any(self._steps):
             return None
         self._in_time += 1
         if not lists:
             return None
-        self._latent = tuple(x.shape[-2:])
-        self.layers = small_grid(self.layout, self.levels, self._latent)
+        self.latent = tuple(x.shape[-2:])
+        self.layers = small_grid(self.layout, self.levels, self.latent)
         self._uphill = torch.zeros_like(x, dtype=torch.float32)
         self.differentiating, before = True, self._gradients
         try:
             with self.conditionings.evaluated(lists):
-                comfy.samplers.calc_cond_batch(model, lists, x, timestep, _unfollowed(model_options))
+                evaluate(model, lists, x, timestep, unfollowed(evaluation.model_options))
         finally:
             self.differentiating = False
             uphill, self._uphill = self._uphill, None
@@ -155,8 +161,7 @@ class ExcitedSampling(Following):
             self.warn("Attend and Excite left out steps in which its gradient was no number.", cause="nan")
             return None
         # the network sees c · x; a step of s along its gradient there is a step of s / c of x
-        one = torch.ones(1, 1, 1, 1, device=x.device)
-        scale = sampling.calculate_input(timestep[:1].to(one), one)
+        scale = input_scale(sampling, timestep[:1].to(x.device, torch.float32))
         return (-uphill / scale).to(x)
 
     def _worded(self, guider_role: str, conds: Sequence[dict] | None) -> list[dict]:
@@ -167,14 +172,16 @@ class ExcitedSampling(Following):
             if owner.guider_role == guider_role
             and any(words and step for words, step in zip(self._words.get(owner.uuid, ()), self._steps))
         }
-        return [cond for cond in conds or () if cond["uuid"] in now]
+        return [cond for cond in conds or () if cond[UUID] in now]
 
-    def differentiate(self, executor, x, timesteps, context, y, control, options, kwargs) -> torch.Tensor:
+    def in_unet(self, call: UnetCall) -> torch.Tensor:
+        return self.differentiate(call) if self.differentiating else call.go_on()
+
+    def differentiate(self, call: UnetCall) -> torch.Tensor:
         """Runs the UNet as far as its maps are needed, and adds up the gradient of its rows. Returns zeros in place of
-        the UNet's output, which nobody reads. x: (chunk · picture, channel, height, width)."""
-        unet = executor.class_obj
-        chunks = [c for c in self.chunks(x, options) if self.conditionings.owner(c) is not None]
-        chunks = [c for c in chunks if self._fits(c, x, context)]
+        the UNet's output, which nobody reads."""
+        x, unet = call.x, call.unet
+        chunks = [chunk for chunk, _ in self.owned(x, call.options) if self._fits(chunk, call)]
         if self.failed or not chunks:
             return torch.zeros_like(x)
         with differentiable(unet, x.device):
@@ -182,12 +189,11 @@ class ExcitedSampling(Following):
             means: dict[Any, dict[int, torch.Tensor]] = {chunk.uuid: {} for chunk in chunks}
             grids: set[tuple[int, int]] = set()
             last = self.layout.blocks[self.layers[-1]]
-            options = {**until_layer(last, options), **DIFFERENTIABLE_ATTENTION}
-            options = self.with_entries(
-                unet, options, self._reader(len(x), chunks, means, grids), self.layers
-            )
+            options = {**until_layer(last, call.options), **DIFFERENTIABLE_ATTENTION}
+            reader = self._reader(len(x), chunks, means, grids)
+            options = self.with_entries(unet, options, reader, self.layers)
             try:
-                executor(leaf, timesteps, context, y, control, options, **kwargs)
+                dataclasses.replace(call, x=leaf).go_on(options)
             except Reached:
                 pass
             chunks = [chunk for chunk in chunks if means[chunk.uuid]]
@@ -197,17 +203,18 @@ class ExcitedSampling(Following):
             loss = sum(self._loss(chunk, means[chunk.uuid], grid) for chunk in chunks)
             (gradient,) = torch.autograd.grad(loss * LOSS_SCALE, leaf)
         for chunk in chunks:
-            height, width, top, left = self.conditionings.crop(chunk, self._latent)
+            height, width, top, left = self.conditionings.crop(chunk, self.latent)
             part = self._uphill[..., top : top + height, left : left + width]
             with self.lock:
                 part += gradient[chunk.rows, : part.shape[1]].to(part) / LOSS_SCALE
                 self._gradients += 1
         return torch.zeros_like(x)
 
-    def _fits(self, chunk: Chunk, x: torch.Tensor, context: torch.Tensor) -> bool:
-        height, width, _, _ = self.conditionings.crop(chunk, self._latent)
+    def _fits(self, chunk: Chunk, call: UnetCall) -> bool:
+        x = call.x
+        height, width, _, _ = self.conditionings.crop(chunk, self.latent)
         length, whole = self._prompts[chunk.uuid].length, self.conditionings.length(chunk)
-        repeats, rest = divmod(context.shape[1], whole)
+        repeats, rest = divmod(call.context.shape[1], whole)
         if (
             (height, width) == tuple(x.shape[-2:])
             and chunk.batch == self._uphill.shape[0]
@@ -225,16 +232,16 @@ class ExcitedSampling(Following):
         heads = [self.layout.blocks[number].heads for number in self.layers]
         parts = dict(zip(self.layers, weights.split(heads, dim=1), strict=True))
 
-        def read(number, module, q, k, v, extra_options):
+        def read(at: LayerCall) -> None:
+            q, k, number = at.q, at.k, at.layer.number
             for chunk in chunks:
                 if q.shape[0] != rows or k.shape[:2] != (rows, self._keys[chunk.uuid]):
                     self.warn(NOT_FITTING, cause="fit")
                     continue
-                grids.add(tuple(extra_options["activations_shape"][-2:]))
+                grids.add(at.grid)
                 length = self._prompts[chunk.uuid].length
                 mean = weighted_map(q[chunk.rows], k[chunk.rows], parts[number].to(q.device), length)
                 means[chunk.uuid].setdefault(number, mean)  # a checkpointed block runs twice
-            return v
 
         return read
 
@@ -246,7 +253,7 @@ class ExcitedSampling(Following):
             zip(self.excitements, self._words[chunk.uuid], strict=True)
         ):
             if words and self._steps[number]:
-                maps = word_maps(mean[number], prompt, words, grid, excitement.smoothing)
+                maps = competing_maps(mean[number], prompt, words, grid, excitement.smoothing)
                 total = total + self._steps[number] * neglect(maps).sum()
         return total
 
@@ -258,15 +265,3 @@ def _part(sampling, timestep: torch.Tensor) -> float:
         for sigma in (sampling.sigma_max, sampling.sigma_min, timestep.flatten()[0])
     )
     return min(1.0, max(0.0, (first - now) / (first - last)))
-
-
-def _unfollowed(model_options: dict[str, Any]) -> dict[str, Any]:
-    """A copy of the options in which what is evaluated is neither recorded nor edited."""
-    options = model_options.get("transformer_options", {})
-    wrappers = {
-        kind: {key: found for key, found in keyed.items() if key not in NOT_FOLLOWED_BY}
-        if kind in (CALC_COND_BATCH, DIFFUSION_MODEL)
-        else keyed
-        for kind, keyed in options.get("wrappers", {}).items()
-    }
-    return {**model_options, "transformer_options": {**options, "wrappers": wrappers}}

@@ -22,12 +22,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from comfy.ldm.modules.attention import BasicTransformerBlock, attention_pytorch
-from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, ResBlock, UNetModel
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 from ...hrv.heads.layout import Block, Layout
+from ..facts.network import BasicTransformerBlock, ResBlock, UNetModel, attention_pytorch, halves
+from ..facts.options import BLOCK, OPTIMIZED_ATTENTION_OVERRIDE, OUTPUT_BLOCK_PATCH, PATCHES
 
 WITH_WEIGHTS = (F.linear, F.conv2d, F.group_norm, F.layer_norm)
 
@@ -113,7 +113,7 @@ def _plain_attention(function, *args, **kwargs):
     return attention_pytorch(*args, **kwargs)
 
 
-DIFFERENTIABLE_ATTENTION = {"optimized_attention_override": _plain_attention}
+DIFFERENTIABLE_ATTENTION = {OPTIMIZED_ATTENTION_OVERRIDE: _plain_attention}
 
 
 class Reached(Exception):
@@ -124,22 +124,22 @@ def until_layer(block: Block, options: dict[str, Any]) -> dict[str, Any]:
     """A copy of a UNet's transformer_options with which it raises `Reached` before the first output block behind this
     cross-attention layer. Without a block behind it, it runs to its end."""
     last = block.index if block.part == "output" else -1
-    patches = options.get("patches", {})
+    patches = options.get(PATCHES, {})
 
     def stop(h, skip, transformer_options):
-        if transformer_options["block"][1] > last:
+        if transformer_options[BLOCK][1] > last:
             raise Reached
         return h, skip
 
-    stopping = {**patches, "output_block_patch": [stop, *patches.get("output_block_patch", ())]}
-    return {**options, "patches": stopping}
+    stopping = {**patches, OUTPUT_BLOCK_PATCH: [stop, *patches.get(OUTPUT_BLOCK_PATCH, ())]}
+    return {**options, PATCHES: stopping}
 
 
 def levels_of(unet: UNetModel, layout: Layout) -> list[int]:
     """For each cross-attention layer of a UNet, how often the latent has been halved on the way to it."""
     levels, level = [], 0
     for stage in unet.input_blocks:
-        level += any(isinstance(layer, Downsample) or getattr(layer, "updown", False) for layer in stage)
+        level += halves(stage)
         levels.append(level)
     place = {
         "input": levels,
@@ -147,3 +147,13 @@ def levels_of(unet: UNetModel, layout: Layout) -> list[int]:
         "output": levels[::-1],
     }  # an output block works on its skip's grid
     return [place[block.part][block.index] for block in layout.blocks]
+
+
+def moved(x: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """x + shift, both (picture, channel, height, width): x itself, moved where it lies; a copy where x must not be written
+    into, because pictures share its memory, gradients are taken of it, or it was made in inference mode and that has ended."""
+    shares_memory = any(stride == 0 and size > 1 for stride, size in zip(x.stride(), x.shape))
+    in_graph = x.requires_grad and torch.is_grad_enabled()
+    # asked, not tried: of an inference tensor torch complains after it has written
+    frozen = x.is_inference() and not torch.is_inference_mode_enabled()
+    return x + shift if shares_memory or in_graph or frozen else x.add_(shift)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...hrv.recording.recording import Entry, Run
-from ..facts.rows import POSITIVE, Chunk, Owner, is_zeroed
+from ..facts.conditionings import is_zeroed
+from ..facts.rows import POSITIVE, Chunk, Owner
 
 
 @dataclass
@@ -35,9 +36,8 @@ class Entries:
         self.run = run
         self._registry = registry
         self._time_bins = time_bins
-        self._warning = weakref.WeakMethod(
-            warn
-        )  # a circle would keep the maps until the garbage collector comes
+        # a circle would keep the maps until the garbage collector comes
+        self._warning = weakref.WeakMethod(warn)
         self._by_uuid: dict[Any, Entry] = {}
         self._settled: set[int] = set()  # ids of the entries whose columns are known
 
@@ -49,7 +49,9 @@ class Entries:
         if warning:
             self._warning()(warning)
         counts = [0] * self._time_bins
-        entry = Entry(owner.role, owner.index, prompt, length, (), counts, chunk.batch)
+        entry = Entry(
+            owner.role, owner.index, prompt, length=length, columns=(), counts=counts, batch=chunk.batch
+        )
         entry.zeroed = prompt is None and is_zeroed(owner.cond)
         self._by_uuid[chunk.uuid] = entry
         self.run.entries.append(entry)

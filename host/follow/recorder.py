@@ -1,15 +1,4 @@
-"""Records cross-attention while ComfyUI samples, without changing what is sampled.
-
-Four wrappers sit on a clone of the model, all under one key:
-
-    OUTER_SAMPLE     opens a capture, and turns it into a Run when the sampler has finished
-    PREDICT_NOISE    one evaluation of the model by the sampler
-    CALC_COND_BATCH  the lists of conditionings that the rows of the batch belong to
-    DIFFUSION_MODEL  hands the UNet a copy of transformer_options in which every cross-attention layer has an
-                     entry that records q and k, and then does what would have been done without it
-
-Whatever goes wrong in recording ends the recording, never the sampling.
-"""
+"""Records cross-attention while ComfyUI samples: one capture for each sampling, kept as a Run."""
 
 from __future__ import annotations
 
@@ -24,10 +13,11 @@ from ...hrv.recording.recording import Recording, Run
 from ...hrv.relevance.votes import VoteCounter
 from ..facts.cancel import CANCELS
 from ..facts.sampler_call import SamplerCall
-from ..text.clip_trace import TextRegistry, trace
+from ..text.clip_trace import TextRegistry
+from .base.errors import cause_of
+from .base.preamble import clones_with_layout
+from .base.wrapping import Wrapping
 from .capture import Capture
-from .following import cause_of, ran_out_of_memory
-from .wrapping import Wrapping, layout_or_reason
 
 
 class VoteKeeper(Protocol):
@@ -55,21 +45,26 @@ class RecordOptions:
     votes: VoteKeeper | None = None
     keep_maps: bool = True
 
+    def __post_init__(self):
+        """Raises ValueError for an empty part of the schedule."""
+        if self.start_percent >= self.end_percent:
+            raise ValueError(
+                f"Record Attention would record nothing: start_percent ({self.start_percent}) must be smaller than "
+                f"end_percent ({self.end_percent})."
+            )
+
 
 def attach(model, clip, options: RecordOptions):
     """Returns (model, clip, recording): clones that record into `recording` and note what they encode.
 
     A model that cannot be recorded comes back as a plain clone, and reading the recording tells why.
     """
-    registry = TextRegistry()
-    traced = trace(clip, registry) if clip is not None else None
-    model = model.clone()
-    layout, reason = layout_or_reason(model, "The picture is made without a recording.")
-    if layout is None:
-        return model, traced, Recording(None, options.memory_limit, problem=reason)
-    recorder = Recorder(Recording(layout, options.memory_limit), registry, options)
-    recorder.put_on(model)  # beside that of an earlier Record Attention
-    return model, traced, recorder.recording
+    made = clones_with_layout(model, clip, "a recording")
+    if made.layout is None:
+        return made.model, made.clip, Recording(None, options.memory_limit, problem=made.reason)
+    recorder = Recorder(Recording(made.layout, options.memory_limit), made.registry, options)
+    recorder.put_on(made.model)  # beside that of an earlier Record Attention
+    return made.model, made.clip, recorder.recording
 
 
 def unusable(run: Run, samples) -> str | None:
@@ -103,7 +98,7 @@ class Recorder(Wrapping):
         return Capture(Run(self.recording.layout), self.registry, self.options)
 
     def look_back(self, capture: Capture, samples: torch.Tensor, call: SamplerCall) -> None:
-        with capture.guarded("keeping the recording"):
+        with capture.guarded(capture.at["close"]):
             capture.close()
             complaint = unusable(capture.run, samples)
             if complaint is not None:
@@ -114,12 +109,12 @@ class Recorder(Wrapping):
             raise
         except Exception as error:  # e.g. nested latents
             logging.warning("[HRV] The latent of this run cannot be recognised later: %s", error)
-        with capture.guarded("keeping the recording"):
+        with capture.guarded(capture.at["close"]):
             self.recording.add(capture.run, instead_of=self._joined(capture, call))
 
     def _joined(self, capture: Capture, call: SamplerCall) -> Run | None:
         """The earlier run that this sampling went on with, when all it recorded was added to this one's."""
-        noise, latent, sigmas = (call.given(name) for name in ("noise", "latent_image", "sigmas"))
+        noise, latent, sigmas = call.start
         try:
             begun = beginning(self.recording, latent, noise, sigmas, call.highest_sigma)
             return begun.earlier if join(capture.run, begun) else None
@@ -128,35 +123,3 @@ class Recorder(Wrapping):
         except Exception as error:
             capture.warn(f"{ONLY_LAST}putting them together with those before failed ({cause_of(error)}).")
             return None
-
-    def _predict_noise(self, executor, x, timestep, *args, **kwargs):
-        if self.sampling is not None:
-            with self.sampling.guarded("following the schedule"):
-                self.sampling.begin_evaluation(timestep)
-        return executor(x, timestep, *args, **kwargs)
-
-    def _diffusion_model(
-        self, executor, x, timesteps, context=None, y=None, control=None, transformer_options=None, **kwargs
-    ):
-        transformer_options = {} if transformer_options is None else transformer_options
-        capture, recorded = self.sampling, None
-        if capture is not None:
-            with capture.guarded("matching rows with prompts"):
-                recorded = capture.begin_call(executor.class_obj, x, context, transformer_options)
-        if capture is None or recorded is None:
-            return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
-        call, options = recorded
-        # the UNet empties the lists of control signals
-        spare_control = control and {part: list(signals) for part, signals in control.items()}
-        try:
-            output = executor(x, timesteps, context, y, control, options, **kwargs)
-        except Exception as error:
-            if not ran_out_of_memory(error):
-                raise
-            # perhaps what is recorded fills it: once more without
-            capture.abandon("the model was running", error)
-        else:
-            with capture.guarded("counting evaluations"):
-                capture.end_call(call)
-            return output
-        return executor(x, timesteps, context, y, spare_control, transformer_options, **kwargs)

@@ -1,28 +1,21 @@
-"""Remembers what the UNet was given while ComfyUI samples, without changing what is sampled.
-
-Four wrappers sit on a clone of the model, all under one key:
-
-    OUTER_SAMPLE     opens a run, and keeps it when the sampler has finished
-    PREDICT_NOISE    one evaluation of the model by the sampler
-    CALC_COND_BATCH  the lists of conditionings that the rows of the batch belong to
-    DIFFUSION_MODEL  copies the rows of positive prompts to the CPU
-
-Whatever goes wrong ends the remembering, never the sampling.
-"""
+"""Remembers what the UNet was given while ComfyUI samples: the rows of positive prompts, copied to the CPU."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
 from ...hrv.heads.layout import Layout
 from ...hrv.steer.source_run import Frame, Moment, Moments, RunMemory, SourceRun
-from ..facts.rows import POSITIVE, Chunk, Conditionings
+from ..facts.rows import POSITIVE, Chunk
 from ..facts.sampler_call import SamplerCall
-from ..text.clip_trace import TextRegistry, find_prompt, registries_of, trace
-from .following import Following
-from .wrapping import Wrapping, layout_or_reason
+from ..text.clip_trace import TextRegistry
+from .base.calls import Evaluation, UnetCall
+from .base.following_layers import FollowingLayers
+from .base.preamble import clones_with_layout
+from .base.wrapping import Wrapping
 
 
 def remember(model, clip, memory_limit: int):
@@ -30,26 +23,29 @@ def remember(model, clip, memory_limit: int):
 
     A model without cross-attention comes back as a plain clone, and reading the memory tells why.
     """
-    registry = TextRegistry()
-    traced = trace(clip, registry) if clip is not None else None
-    model = model.clone()
-    layout, reason = layout_or_reason(model, "The picture is made without being remembered.")
-    if layout is None:
-        return model, traced, RunMemory(memory_limit, problem=reason)
-    rememberer = Rememberer(layout, RunMemory(memory_limit), registry)
-    Rememberer.take_off(model)  # of an earlier Remember Run
-    rememberer.put_on(model)
-    return model, traced, rememberer.memory
+    made = clones_with_layout(model, clip, "being remembered")
+    if made.layout is None:
+        return made.model, made.clip, RunMemory(memory_limit, problem=made.reason)
+    rememberer = Rememberer(made.layout, RunMemory(memory_limit), made.registry)
+    Rememberer.take_off(made.model)  # of an earlier Remember Run
+    rememberer.put_on(made.model)
+    return made.model, made.clip, rememberer.memory
 
 
-class RememberedSampling(Following):
-    """Follows one sampling into a SourceRun."""
+class RememberedSampling(FollowingLayers):
+    """Follows one sampling into a SourceRun. Needs no entries."""
 
     doing, done = "Remembering", "remembered"
     consequence = "The picture is not affected."
+    at = FollowingLayers.at | {
+        "after_evaluation": "keeping what the sampler was given",
+        "options_for": "copying what the model is given",
+        "after_call": "keeping what the model was given",
+        "close": "keeping the run",
+    }
 
     def __init__(self, layout: Layout, registry: TextRegistry, memory_limit: int):
-        super().__init__(layout, [])
+        super().__init__(layout)
         self.run = SourceRun()
         self._registry = registry
         self._limit = memory_limit
@@ -61,16 +57,13 @@ class RememberedSampling(Following):
 
     def open(self, guider) -> None:
         """Finds the words of the positive prompts."""
-        self.conditionings = Conditionings(guider)
-        registries = [*registries_of(owner.cond for owner in self.conditionings), self._registry]
-        for owner in self.conditionings:
-            if owner.role == POSITIVE:
-                self.run.prompts[owner.index] = find_prompt(owner.cond, registries)[0]
+        for owner, prompt, _ in self.positive_prompts(guider, [self._registry]):
+            self.run.prompts[owner.index] = prompt
 
-    def begin_evaluation(self, timestep: torch.Tensor) -> None:
-        """timestep: (batch,) sigma. Once no more fits, nothing more is kept."""
+    def before_evaluation(self, evaluation: Evaluation) -> None:
+        """Once no more fits, nothing more is kept."""
         full = self.run.nbytes > self._limit
-        self._moment = None if full else self._moments.next(float(timestep.flatten()[0]))
+        self._moment = None if full else self._moments.next(evaluation.sigma)
         if full:
             self.run.is_cut_short = True
             self.warn(
@@ -79,46 +72,43 @@ class RememberedSampling(Following):
                 cause="memory",
             )
 
-    def end_evaluation(self, denoised: torch.Tensor) -> None:
-        """denoised: (picture, channel, height, width), after guidance."""
-        if not self.failed and self._moment in self.run.frames:
-            self.run.add_denoised(self._moment, denoised.detach().cpu().clone())
+    def after_evaluation(self, evaluation: Evaluation, denoised: torch.Tensor) -> torch.Tensor:
+        """Keeps it, after guidance."""
+        if self._moment in self.run.frames:
+            self.run.add_denoised(self._moment, _copy(denoised))
+        return denoised
 
-    def frames(self, x, timesteps, context, y, options) -> list[tuple[Chunk, int, Frame]]:
-        """The positive chunks of one call, their places and what the UNet is given for them.
+    def options_for(self, call: UnetCall) -> dict[str, Any]:
+        """Changes nothing: notes the positive chunks, their places and what the UNet is given for them."""
+        call.noted = None if self._moment is None else self._frames(call)
+        return call.options
 
-        x: (chunk · batch, channel, height, width); context: (chunk · batch, token, channel); y: (chunk · batch, channel).
-        """
-        if self.failed or self._moment is None or self.conditionings is None or context is None:
-            return []
-        found = []
-        for chunk in self.chunks(x, options):
-            owner = self.conditionings.owner(chunk)
-            if owner is None or owner.role != POSITIVE:
-                continue
+    def _frames(self, call: UnetCall) -> list[tuple[Chunk, int, Frame]]:
+        found, tokens = [], call.context.shape[1]
+        for chunk, owner in self.owned(call.x, call.options, POSITIVE):
             length, rows = self.conditionings.length(chunk), chunk.rows
-            if context.shape[1] % length:
-                self.warn(
-                    f"A prompt of {length} tokens reached the model with {context.shape[1]}, because another node changes "
-                    "prompts (attention couple and the like). Those steps were not remembered.",
-                    cause="prompt",
-                )
+            if tokens % length:
+                self.tell_of_prompt(f"{length} tokens", f"{tokens}")
                 continue
-            given = (x[rows], timesteps[rows], context[rows, :length], None if y is None else y[rows])
-            # a copy, for the UNet or the sampler may write into what it was given
-            found.append(
-                (chunk, owner.index, Frame(*(None if t is None else t.detach().cpu().clone() for t in given)))
-            )
+            context = call.context[rows, :length]
+            y = None if call.y is None else _copy(call.y[rows])
+            # copies, for the UNet or the sampler may write into what it was given
+            frame = Frame(_copy(call.x[rows]), _copy(call.timesteps[rows]), _copy(context), y)
+            found.append((chunk, owner.index, frame))
         return found
 
-    def keep(self, given: list[tuple[Chunk, int, Frame]], output: torch.Tensor) -> None:
-        """output: what the UNet made of the call."""
-        for chunk, place, frame in given:
+    def after_call(self, call: UnetCall, output: torch.Tensor) -> None:
+        """Keeps the frames; of the first one also what the UNet made of it."""
+        for chunk, place, frame in call.noted:
             is_first = not any(place in frames for frames in self.run.frames.values())
             if is_first:
-                frame = replace(frame, output=output[chunk.rows].detach().cpu().clone())
+                frame = replace(frame, output=_copy(output[chunk.rows]))
             with self.lock:
                 self.run.add(self._moment, place, frame)
+
+
+def _copy(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().cpu().clone()
 
 
 class Rememberer(Wrapping):
@@ -136,34 +126,9 @@ class Rememberer(Wrapping):
         return RememberedSampling(self.layout, self.registry, self.memory.memory_limit)
 
     def look_back(self, sampling: RememberedSampling, samples: torch.Tensor, call: SamplerCall) -> None:
-        with sampling.guarded("keeping the run"):
+        with sampling.guarded(sampling.at["close"]):
             sampling.run.traces = call.traces(samples)
             if sampling.run.frames:
                 self.memory.add(sampling.run)
             elif sampling.warnings:
                 self.memory.problem = sampling.warnings[0]
-
-    def _predict_noise(self, executor, x, timestep, *args, **kwargs):
-        sampling = self.sampling
-        if sampling is None:
-            return executor(x, timestep, *args, **kwargs)
-        with sampling.guarded("following the schedule"):
-            sampling.begin_evaluation(timestep)
-        denoised = executor(x, timestep, *args, **kwargs)
-        with sampling.guarded("keeping what the sampler was given"):
-            sampling.end_evaluation(denoised)
-        return denoised
-
-    def _diffusion_model(
-        self, executor, x, timesteps, context=None, y=None, control=None, transformer_options=None, **kwargs
-    ):
-        options = {} if transformer_options is None else transformer_options
-        sampling, given = self.sampling, []
-        if sampling is not None:
-            with sampling.guarded("copying what the model is given"):
-                given = sampling.frames(x, timesteps, context, y, options)
-        output = executor(x, timesteps, context, y, control, options, **kwargs)
-        if sampling is not None:
-            with sampling.guarded("keeping what the model was given"):
-                sampling.keep(given, output)
-        return output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,17 +12,19 @@ import torch
 from ...hrv.heads.layout import Layout
 from ...hrv.prompt import Prompt
 from ...hrv.steer.factors import Steering, TokenFactors, missing_words, scale_values, token_factors
-from ..facts.rows import POSITIVE, Owner, is_limited
+from ..facts.conditionings import is_limited
+from ..facts.guider import patcher_of
+from ..facts.options import SIGMAS
+from ..facts.patcher import sigma_at
+from ..facts.rows import POSITIVE, Chunk, Owner
 from ..text.clip_trace import TextRegistry
-from .following import NOT_FOLLOWED, Following
+from .base.calls import UnetCall
+from .base.following_layers import FollowingLayers
+from .base.layer_entries import LayerCall
+from .base.wording import UNKNOWN_WORDS, why_idle
 
 STEERED_ROWS = "hrv_steered_rows"
 """Where transformer_options hold the `SteeredRows` of a call, for a recorder that wants them."""
-UNKNOWN_WORDS = (
-    "Nothing was steered in a prompt whose words are not known. If its text node's CLIP comes neither from Record Attention nor "
-    "from the steering node, connect it through the clip input and output of one of them. If it does, another node made or "
-    "changed the prompt after it was encoded."
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +55,14 @@ def recorded_factors(
     return factors
 
 
-class SteeredSampling(Following):
-    """Follows one sampling. `open`, `options_for` and what happens in layers may raise; callers wrap them in `guarded`."""
+class SteeredSampling(FollowingLayers):
+    """Follows one sampling."""
 
     doing, done = "Steering", "steered"
     consequence = "The picture is made without it."
 
     def __init__(self, layout: Layout, steerings: Sequence[Steering], registries: Sequence[TextRegistry]):
-        super().__init__(layout, [])
+        super().__init__(layout)
         self.steerings = steerings
         self.registries = registries
         self._prompts: dict[int, Prompt] = {}  # by id of the owner
@@ -73,7 +76,8 @@ class SteeredSampling(Following):
 
     def open(self, guider) -> None:
         """Finds the words in the positive prompts, and where in the schedule each steering acts."""
-        known = self.known_prompts(guider, self.registries, UNKNOWN_WORDS)
+        unknown = UNKNOWN_WORDS.format(done=self.done, node="the steering node")
+        known = self.known_prompts(guider, self.registries, unknown)
         self._prompts = {id(owner): prompt for owner, prompt in known}
         prompts = list(self._prompts.values())
         for number, steering in enumerate(self.steerings if prompts else ()):
@@ -84,9 +88,9 @@ class SteeredSampling(Following):
                 self._missing.add(number)
         conds = [owner.cond for owner in self.conditionings if owner.role == POSITIVE]
         self._limited = bool(conds) and all(map(is_limited, conds))
-        to_sigma = guider.model_patcher.get_model_object("model_sampling").percent_to_sigma
+        patcher = patcher_of(guider)
         self._ranges = [
-            (float(to_sigma(s.end_percent)), float(to_sigma(s.start_percent))) for s in self.steerings
+            (sigma_at(patcher, s.end_percent), sigma_at(patcher, s.start_percent)) for s in self.steerings
         ]
 
     def close(self) -> None:
@@ -102,99 +106,71 @@ class SteeredSampling(Following):
             self.warn(f"{' and '.join(dict.fromkeys(names))} changed nothing in this picture: {why}")
 
     def _why_idle(self, number: int) -> str:
-        if not self._calls:
-            return NOT_FOLLOWED
-        if number not in self._in_time:
-            return "no step of the sampler lies between start_percent and end_percent."
-        if self._limited:
-            return (
-                "the positive prompt is limited to a part of the schedule (ConditioningSetTimestepRange) that no step between "
-                "start_percent and end_percent falls into."
-            )
-        return "the positive prompt was evaluated in no step between start_percent and end_percent."
+        return why_idle(
+            "the positive prompt",
+            was_called=self._calls > 0,
+            was_in_time=number in self._in_time,
+            is_limited=self._limited,
+        )
 
     # -- one call of the UNet ---------------------------------------------------------------------------------
 
-    def options_for(
-        self, unet, x: torch.Tensor, context, transformer_options: dict[str, Any]
-    ) -> dict[str, Any]:
-        """The options to call the UNet with: the same object when there is nothing to steer.
-
-        x: (chunk · batch, channel, height, width); context: (chunk · batch, token, channel).
-        """
-        if self.failed or self.conditionings is None or context is None:
-            return transformer_options
+    def options_for(self, call: UnetCall) -> dict[str, Any]:
         self._calls += 1
-        active = self._active(transformer_options)
+        active = self._active(call.options)
         self._in_time.update(active)
         steered = []
-        for chunk in self.chunks(x, transformer_options):
-            owner = self.conditionings.owner(chunk)
-            if not active or owner is None or owner.role != POSITIVE:
+        for chunk, owner in self.owned(call.x, call.options, POSITIVE):
+            if not active:
                 continue
             self._done.update(active)
-            length = self.conditionings.length(chunk)
-            found = self._steered_rows(owner, active, chunk.rows, length, context.shape[1], x.device)
+            found = self._steered_rows(call, chunk, owner, active)
             if found is not None:
                 steered.append(found)
         if not steered:
-            return transformer_options
-        rows = x.shape[0]
-
-        def values(number, module, q, k, v, extra_options):
-            return self._steered_values(number, steered, v, rows)
-
-        return {
-            **self.with_entries(unet, transformer_options, values, self._layers(active)),
-            STEERED_ROWS: steered,
-        }
+            return call.options
+        change = functools.partial(self._steer, steered, call.x.shape[0])
+        entered = self.with_entries(call.unet, call.options, change, self._layers(active))
+        return {**entered, STEERED_ROWS: steered}
 
     def _active(self, transformer_options: dict[str, Any]) -> tuple[int, ...]:
         """Numbers of the steerings that act now. Reading sigma waits for a GPU, so only done where it matters."""
         whole = [s.start_percent <= 0.0 and s.end_percent >= 1.0 for s in self.steerings]
         if all(whole):
             return tuple(range(len(whole)))
-        sigma = float(transformer_options["sigmas"].flatten()[0])
+        sigma = float(transformer_options[SIGMAS].flatten()[0])
         return tuple(
             number for number, (low, high) in enumerate(self._ranges) if whole[number] or low <= sigma <= high
         )
 
     def _steered_rows(
-        self,
-        owner: Owner,
-        active: tuple[int, ...],
-        rows: slice,
-        length: int,
-        tokens: int,
-        device: torch.device,
+        self, call: UnetCall, chunk: Chunk, owner: Owner, active: tuple[int, ...]
     ) -> SteeredRows | None:
-        """The rows of one chunk with their factors; None when there is nothing to steer in them. length: of the conditioning,
-        which NegPip makes twice as long as the prompt (`Entries.fits`); tokens: of the call's context."""
+        """The rows of one chunk with their factors; None when there is nothing to steer in them. NegPip makes a conditioning twice
+        as long as its prompt (`Entries.fits`)."""
         prompt = self._prompts.get(id(owner))
         if prompt is None:
             return None
+        length, tokens = self.conditionings.length(chunk), call.context.shape[1]
         if length not in (prompt.length, 2 * prompt.length) or tokens % length:
-            self.warn(
-                f"A prompt of {prompt.length} tokens reached the model with {tokens}, because another node changes prompts "
-                "(attention couple and the like). Those steps were not steered.",
-                cause="prompt",
-            )
+            self.tell_of_prompt(f"{prompt.length} tokens", f"{tokens}")
             return None
-        key = (id(owner), active, rows.start, rows.stop, tokens, device)
+        device = call.x.device
+        key = (id(owner), active, chunk.rows.start, chunk.rows.stop, tokens, device)
         if key not in self._rows:
             acting = [self.steerings[n] for n in active]
             factors = token_factors(acting, prompt, self.layout.heads)
-            recorded = token_factors([s for s in acting if s.recorded], prompt, self.layout.heads)
             repeats = tokens // length  # the host pads a prompt by repeating it
             starts = range(0, repeats * prompt.length, prompt.length)
             columns = [start + column for start in starts for column in factors.columns]
+            recorded = [s for s in acting if s.recorded]
             self._rows[key] = (
                 SteeredRows(
-                    rows,
-                    repeats * prompt.length,
-                    recorded,
-                    torch.tensor(columns, dtype=torch.int64, device=device),
-                    factors.factors.repeat(repeats, 1).to(device),
+                    rows=chunk.rows,
+                    keys=repeats * prompt.length,
+                    recorded=token_factors(recorded, prompt, self.layout.heads),
+                    columns=torch.tensor(columns, dtype=torch.int64, device=device),
+                    factors=factors.factors.repeat(repeats, 1).to(device),
                 )
                 if columns
                 else None
@@ -206,24 +182,24 @@ class SteeredSampling(Following):
         changed = torch.stack([self.steerings[n].factors != 1 for n in active]).any(0)
         return [n for n in range(len(self.layout.blocks)) if changed[self.layout.span(n)].any()]
 
-    def _steered_values(
-        self, number: int, steered: list[SteeredRows], v: torch.Tensor, rows: int
-    ) -> torch.Tensor:
-        """v: (row, token, heads · d). The same, or a copy with the words' values multiplied."""
+    def _steer(self, steered: list[SteeredRows], rows: int, at: LayerCall) -> None:
+        """Multiplies the words' values in a layer; rows: of the call."""
         if self.failed:
-            return v
-        fitting = [part for part in steered if v.shape[:2] == (rows, part.keys)]
+            return
+        fitting = [part for part in steered if at.v.shape[:2] == (rows, part.keys)]
         if len(fitting) < len(steered):
             expected = next(part.keys for part in steered if part not in fitting)
-            self.warn(
-                "Another node changes rows or tokens inside the model (attention couple and the like): layer "
-                f"{self.layout.blocks[number]} had {v.shape[0]} rows of {v.shape[1]} tokens where {rows} of {expected} were "
-                "expected. Such layers were not steered.",
-                cause="layer",
+            self.tell_of_layer(
+                at.layer,
+                f"{at.v.shape[0]} rows of {at.v.shape[1]} tokens",
+                f"{rows} of {expected}",
+                what="rows or tokens",
+                by="attention couple and the like",
+                become="not steered",
             )
         if not fitting:
-            return v
-        v = v.clone()
+            return
+        v, heads = at.v.clone(), self.layout.span(at.layer.number)
         for part in fitting:
-            scale_values(v, part.rows, part.columns, part.factors[:, self.layout.span(number)])
-        return v
+            scale_values(v, part.rows, part.columns, part.factors[:, heads])
+        at.v = v

@@ -6,23 +6,25 @@ import contextlib
 import logging
 from collections.abc import Sequence
 
-from comfy_execution.utils import get_executing_context
-from server import PromptServer
+from ..facts import running, server
 
 EVENT = "hrv_sampling"
 
 _prompt: str | None = None  # the queued prompt that the warnings in `_said` belong to
 _said: set[str] = set()
 
+node_running = running.node_id
+"""The id of the node that ComfyUI is running, as its page knows it; None outside of a prompt."""
+
 
 def warn(message: str) -> None:
     """Writes a warning into the log, once in each queued prompt: the tiles of an upscale are sampled one by one, and several
     nodes read what one sampling warned of. Outside of a prompt, always."""
     global _prompt
-    context = get_executing_context()
-    if context is not None:
-        if context.prompt_id != _prompt:
-            _prompt = context.prompt_id
+    prompt = running.prompt_id()
+    if prompt is not None:
+        if prompt != _prompt:
+            _prompt = prompt
             _said.clear()
         if message in _said:
             return
@@ -30,17 +32,11 @@ def warn(message: str) -> None:
     logging.warning("[HRV] %s", message)
 
 
-def node_running() -> str | None:
-    """The id of the node that ComfyUI is running, as its page knows it; None outside of a prompt."""
-    context = get_executing_context()
-    return None if context is None else context.node_id
-
-
 def tell(node: str | None, warnings: Sequence[str]) -> None:
     """Shows warnings in a node that has run already, as those of a sampling that it follows: they take the place of those of
     earlier prompts, so none is told as well."""
-    context, server = get_executing_context(), getattr(PromptServer, "instance", None)
-    if node is not None and context is not None and server is not None:
-        told = {"node": node, "prompt_id": context.prompt_id, "warnings": list(warnings)}
+    prompt, running_server = running.prompt_id(), server.instance()
+    if node is not None and prompt is not None and running_server is not None:
+        told = {"node": node, "prompt_id": prompt, "warnings": list(warnings)}
         with contextlib.suppress(Exception):  # the page may be gone; the sampling goes on
-            server.send_sync(EVENT, told, server.client_id)
+            server.send(running_server, EVENT, told)

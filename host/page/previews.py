@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 import random
 import string
 
-import folder_paths
 import torch
 from comfy_api.latest import ui
 
 from ...hrv.threads import share_out
+from ..facts import paths
 
 FEW = 9  # shown as ComfyUI's own preview is: PNG with the workflow in it
 SIDES = ((FEW, 1024), (36, 512), (math.inf, 384))  # (up to so many images, their longest side in pixels)
@@ -48,10 +47,8 @@ def _jpegs(images: torch.Tensor, side: int) -> list[dict]:
     import cv2
 
     prefix = "ComfyUI_temp_" + "".join(random.choices(string.ascii_lowercase, k=8))  # noqa: S311
-    folder, name, first, subfolder, _ = folder_paths.get_save_image_path(
-        prefix, folder_paths.get_temp_directory(), images.shape[2], images.shape[1]
-    )
-    files = [f"{name}_{first + number:05}_.jpg" for number in range(len(images))]
+    free = paths.free_name(prefix, paths.temp(), (images.shape[2], images.shape[1]))
+    files = [f"{free.name}_{free.number + number:05}_.jpg" for number in range(len(images))]
 
     def write(number: int) -> None:
         pixels = cv2.convertScaleAbs(_shrunk(images[number], side).clamp(0, 1).numpy(), alpha=255)
@@ -59,8 +56,8 @@ def _jpegs(images: torch.Tensor, side: int) -> list[dict]:
             ".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
         )
         # not by OpenCV: on Windows it cannot write into folders with letters of other languages
-        with open(os.path.join(folder, files[number]), "wb") as file:
+        with open(free.folder / files[number], "wb") as file:
             file.write(data)
 
     share_out(write, range(len(images)))
-    return [{"filename": file, "subfolder": subfolder, "type": "temp"} for file in files]
+    return [{"filename": file, "subfolder": free.subfolder, "type": paths.TEMP} for file in files]

@@ -5,10 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import comfy.model_management
-import comfy.utils
-from comfy_execution.utils import get_executing_context
-from server import PromptServer
+from ..facts import running, server
 
 Progress = Callable[[int, int], None]
 SECONDS_BETWEEN_LINES = 1.0
@@ -20,9 +17,9 @@ def node_progress() -> Progress:
 
     def report(done: int, total: int) -> None:
         nonlocal bar
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        bar = bar or comfy.utils.ProgressBar(total)
-        bar.update_absolute(done, total)
+        running.stop_if_cancelled()
+        bar = bar or running.bar(total)
+        running.move(bar, done, total)
 
     return report
 
@@ -36,14 +33,14 @@ class LongWork:
 
     def __init__(self, total: int, text: Callable[[int, float | None], str]):
         """text: what the line says, given what is done and the seconds that are left (None: not known yet)."""
-        self._bar = comfy.utils.ProgressBar(total)
+        self._bar = running.bar(total)
         self._total, self._text, self._said = total, text, 0.0
         self._start = time.monotonic()
 
     def step(self, done: int, preview=None) -> None:
         """`done` of the total are done. Raises ComfyUI's own exception once the user cancels."""
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        self._bar.update_absolute(done, self._total, preview)
+        running.stop_if_cancelled()
+        running.move(self._bar, done, self._total, preview)
         now = time.monotonic()
         if now - self._said >= SECONDS_BETWEEN_LINES or done == self._total:
             self._said = now
@@ -53,7 +50,6 @@ class LongWork:
 
 def say(text: str) -> None:
     """Shows a line on the node that is running, where the host can."""
-    context = get_executing_context()
-    server = getattr(PromptServer, "instance", None)
-    if context is not None and server is not None:
-        server.send_progress_text(text, context.node_id)
+    node, running_server = running.node_id(), server.instance()
+    if node is not None and running_server is not None:
+        server.show_line(running_server, text, node)

@@ -17,9 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from aiohttp import web
+from comfy_api.latest import ui
 
-from ...hrv.look.lens import WORDS_AT_ONCE, LensGone
+from ...hrv.look.lens import WORDS_AT_ONCE, LensGone, Look
 from ...hrv.look.lens_shelf import LensShelf
+from ...hrv.relevance.vectors import PERCENT
+from ..facts import server
 
 MAPS = "/hrv/lens/maps"
 LONGEST_BODY = 16_384
@@ -39,14 +42,17 @@ class Refused(Exception):
         self.status, self.text = status, text
 
 
+def shown_lens(found: Look, cls: type) -> dict:
+    """What the page gets of a lens: its payload, where its pictures are, and the id by which it asks for more. cls: the node."""
+    pictures = ui.PreviewImage(found.pictures, cls=cls).as_dict()["images"]
+    return {"id": LENSES.add(found.lens), "pictures": [dict(one) for one in pictures], **found.payload}
+
+
 def register() -> None:
     """Adds the routes to the running ComfyUI; does nothing where there is no server, or they are there already."""
-    from server import PromptServer  # ComfyUI's; a test of the pure parts has none
-
-    server = getattr(PromptServer, "instance", None)
-    if server is None or any(getattr(route, "path", None) == MAPS for route in server.routes):
-        return
-    server.routes.post(MAPS)(lens_maps)
+    running = server.instance()
+    if running is not None and not server.has_route(running, MAPS):
+        server.add_post(running, MAPS, lens_maps)
 
 
 async def lens_maps(request: web.Request) -> web.Response:
@@ -88,7 +94,7 @@ def read_question(body: bytes) -> dict:
     words = fields.get("words")
     if not isinstance(words, list) or not 0 < len(words) <= WORDS_AT_ONCE:
         raise Refused(400, f"`words` must be a list of 1 to {WORDS_AT_ONCE} numbers.")
-    percent = fields.get("percent", 23.0)
+    percent = fields.get("percent", PERCENT)
     if isinstance(percent, bool) or not isinstance(percent, (int, float)) or not 0 <= percent <= 100:
         raise Refused(400, "`percent` must be a number between 0 and 100.")
     return {

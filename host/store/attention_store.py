@@ -6,25 +6,25 @@ import functools
 import os
 from pathlib import Path
 
-import folder_paths
 import torch
 
 from ...hrv.files import attention_files
 from ...hrv.maps.pairing import warnings_of
 from ...hrv.recording.recording import Recording
-from ...hrv.runs.latents import LATENT_PIXEL
+from ...hrv.runs.latents import image_size_of
+from ..facts import paths
+from ..facts.paths import OUTPUT
 from . import saving
 from .file_listing import Found, Listing
 
 SUFFIX = ".safetensors"
 _listing = Listing(SUFFIX)
-OUTPUT = " [output]"  # ComfyUI's own mark for a file of the output folder; without one it is the input folder
 
 
 def choices() -> list[str]:
     """Attention files in the output folder, newest first, then those in the input folder; subfolders too."""
     found = []
-    for folder, mark in ((_output(), OUTPUT), (_input(), "")):
+    for folder, mark in ((paths.output(), OUTPUT), (paths.input(), "")):
         files = [(file.time, file.name) for file in _listing.files(folder) if _is_ours(file)]
         found.extend(name + mark for _, name in sorted(files, reverse=True))
     return found
@@ -32,7 +32,9 @@ def choices() -> list[str]:
 
 def find(name: str) -> Path | None:
     """The file of a choice; None when it is not there, or the name leads out of its folder."""
-    folder, name = (_output(), name.removesuffix(OUTPUT)) if name.endswith(OUTPUT) else (_input(), name)
+    folder, name = (
+        (paths.output(), name.removesuffix(OUTPUT)) if name.endswith(OUTPUT) else (paths.input(), name)
+    )
     path = Path(os.path.abspath(folder / name))
     try:
         inside = path.is_relative_to(os.path.abspath(folder)) and path.suffix == SUFFIX
@@ -53,7 +55,9 @@ def stamp(name: str | None) -> str:
     """Changes when the file of a choice is replaced by another. None: a choice that another node makes, which is not known
     yet; then it changes with any of the files."""
     if name is None:
-        return str(hash(tuple(file for folder in (_output(), _input()) for file in _listing.files(folder))))
+        return str(
+            hash(tuple(file for folder in (paths.output(), paths.input()) for file in _listing.files(folder)))
+        )
     path = find(name)
     try:
         status = path.stat() if path else None
@@ -81,17 +85,9 @@ def save(recording: Recording, latent: torch.Tensor, prefix: str) -> tuple[Path,
     def write(path: Path) -> None:
         matches[:] = attention_files.write(path, recording, latent, new=True)
 
-    height, width = (side * LATENT_PIXEL for side in latent.shape[-2:])
-    path = saving.save_numbered("The attention", _output(), prefix, write, (width, height))
+    height, width = image_size_of(latent)
+    path = saving.save_numbered("The attention", paths.output(), prefix, write, (width, height))
     return path, warnings_of(matches)
-
-
-def _output() -> Path:
-    return Path(folder_paths.get_output_directory())
-
-
-def _input() -> Path:
-    return Path(folder_paths.get_input_directory())
 
 
 def _is_ours(file: Found) -> bool:

@@ -8,29 +8,33 @@ all other tokens share one row.
 import json
 from pathlib import Path
 
-import comfy.model_management
-import comfy.model_patcher
-import comfy.sd
-import comfy.supported_models
-import comfy.supported_models_base
 import torch
-from comfy import sdxl_clip
 from safetensors import safe_open
 
-PATH = Path(__file__).resolve().parents[2] / "hrv_data" / "demo" / "demo_checkpoint.safetensors"
+from ..facts import checkpoint, paths
+from ..facts.checkpoint import CLIP_ENCODERS, VOCABULARY
+
+PATH = paths.DATA / "demo" / "demo_checkpoint.safetensors"
 FORMAT = "hrv_demo_checkpoint"
 FORMAT_VERSION = "1"
 UNET_PREFIX, TEXT_PREFIX, VAE_PREFIX = "model.diffusion_model.", "text_encoders.", "first_stage_model."
-CLIP_VOCABULARY = 49408
 
 
-def load(path: Path = PATH) -> tuple[comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VAE]:
+def load(path: Path = PATH) -> tuple[checkpoint.ModelPatcher, checkpoint.CLIP, checkpoint.VAE]:
     """MODEL, CLIP and VAE of the demo checkpoint.
 
     Raises FileNotFoundError without the file and ValueError when it is not a demo checkpoint.
     """
     tensors, config = read(path)
-    return _load_model(tensors, config), _load_clip(tensors, config), _load_vae(tensors)
+    text: dict[str, torch.Tensor] = {}
+    for encoder in CLIP_ENCODERS:
+        text |= _text_weights(tensors, encoder, config["text"])
+    vae = _without_prefix(tensors, VAE_PREFIX, torch.float32)
+    return (
+        checkpoint.sdxl_model(tensors, UNET_PREFIX, config["unet"]),
+        checkpoint.sdxl_clip(text, config["text"]),
+        checkpoint.vae(vae),
+    )
 
 
 def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
@@ -64,7 +68,7 @@ def _check(tensors: dict[str, torch.Tensor], config: dict, path: Path) -> None:
         UNET_PREFIX + "out.2.weight": (unet["out_channels"], unet["model_channels"], 3, 3),
         VAE_PREFIX + "taesd_decoder.1.weight": (64, unet["in_channels"], 3, 3),
     }
-    for encoder in ("clip_l", "clip_g"):
+    for encoder in CLIP_ENCODERS:
         rows = len(tensors[TEXT_PREFIX + "token_ids"]) + 1
         expected[f"{TEXT_PREFIX}{encoder}.token_rows"] = (rows, width)
     for name, shape in expected.items():
@@ -81,49 +85,6 @@ def _without_prefix(
     return {name[len(prefix) :]: t.to(dtype) for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def _load_model(tensors: dict[str, torch.Tensor], config: dict) -> comfy.model_patcher.ModelPatcher:
-    management = comfy.model_management
-    model_config = comfy.supported_models.SDXL(config["unet"])
-    # The constructor puts SDXL's 64 back; this model's heads are narrower.
-    model_config.unet_config["num_head_channels"] = config["unet"]["num_head_channels"]
-    weights = {name: t for name, t in tensors.items() if name.startswith(UNET_PREFIX)}
-    count = sum(t.numel() for t in weights.values())
-    device = management.get_torch_device()
-    dtypes = model_config.supported_inference_dtypes
-    dtype = management.unet_dtype(model_params=count, supported_dtypes=dtypes, weight_dtype=torch.float16)
-    model_config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, device, dtypes))
-    # "v_pred" and "ztsnr" among the tensors make it a v-prediction model with zero terminal signal
-    model = model_config.get_model(tensors, UNET_PREFIX)
-    model.load_model_weights({name: t.to(dtype) for name, t in weights.items()}, UNET_PREFIX)
-    return comfy.model_patcher.ModelPatcher(
-        model, load_device=device, offload_device=management.unet_offload_device()
-    )
-
-
-def _load_clip(tensors: dict[str, torch.Tensor], config: dict) -> comfy.sd.CLIP:
-    text = config["text"]
-    target = comfy.supported_models_base.ClipTarget(sdxl_clip.SDXLTokenizer, sdxl_clip.SDXLClipModel)
-    weights: dict[str, torch.Tensor] = {}
-    for encoder in ("clip_l", "clip_g"):
-        weights |= _text_weights(tensors, encoder, text)
-    clip = comfy.sd.CLIP(
-        target,
-        embedding_directory=_embedding_folders(),
-        state_dict=weights,
-        parameters=sum(t.numel() for t in weights.values()),
-        model_options={"clip_l_model_config": text, "clip_g_model_config": text},
-    )
-    for tokenizer in (clip.tokenizer.clip_l, clip.tokenizer.clip_g):
-        tokenizer.embedding_size = text["hidden_size"]  # textual inversions of this width fit
-    return clip
-
-
-def _embedding_folders() -> list[str]:
-    import folder_paths
-
-    return folder_paths.get_folder_paths("embeddings")
-
-
 def _text_weights(tensors: dict[str, torch.Tensor], encoder: str, text: dict) -> dict[str, torch.Tensor]:
     """ComfyUI's full state dict of one text encoder.
 
@@ -135,7 +96,7 @@ def _text_weights(tensors: dict[str, torch.Tensor], encoder: str, text: dict) ->
     stored = _without_prefix(tensors, prefix, torch.float32)
     rows = stored.pop("token_rows")
     width, inner = text["hidden_size"], text["intermediate_size"]
-    table = rows[-1].repeat(CLIP_VOCABULARY, 1)
+    table = rows[-1].repeat(VOCABULARY, 1)
     table[tensors[TEXT_PREFIX + "token_ids"].long()] = rows[:-1]
     out = {f"{encoder}.transformer.text_model.{name}": t for name, t in stored.items()}
     out[f"{encoder}.transformer.text_model.embeddings.token_embedding.weight"] = table
@@ -154,7 +115,3 @@ def _text_weights(tensors: dict[str, torch.Tensor], encoder: str, text: dict) ->
             key = f"{encoder}.transformer.text_model.encoder.layers.{layer}.{name}"
             out[f"{key}.weight"], out[f"{key}.bias"] = torch.zeros(shape), torch.zeros(shape[0])
     return out
-
-
-def _load_vae(tensors: dict[str, torch.Tensor]) -> comfy.sd.VAE:
-    return comfy.sd.VAE(sd=_without_prefix(tensors, VAE_PREFIX, torch.float32))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import folder_paths
-
 from ...hrv.files.file_names import fault_of
 from ...hrv.files.writing import reason
+from ..facts import paths
 
 ENDING = ".safetensors"
 ATTEMPTS = 100  # names that another program may take at the same moment
@@ -25,9 +24,9 @@ def save_numbered(
     """
     _check(folder, prefix)
     try:
-        subfolder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, str(folder), *size)
-        for number in range(counter, counter + ATTEMPTS):
-            path = Path(subfolder) / f"{name}_{number:05}_{ENDING}"
+        free = paths.free_name(prefix, folder, size)
+        for number in range(free.number, free.number + ATTEMPTS):
+            path = free.folder / f"{free.name}_{number:05}_{ENDING}"
             try:
                 write(path)
                 return path

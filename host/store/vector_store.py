@@ -6,8 +6,6 @@ import functools
 import threading
 from pathlib import Path
 
-import folder_paths
-
 from ...hrv.files import vector_files
 from ...hrv.files.catalogue import Entry, convert, convert_by_hand, read_catalogue
 from ...hrv.files.writing import reason
@@ -30,14 +28,14 @@ def choices() -> list[str]:
     """Labels of the catalogue, then files: .safetensors in any folder of `hrv`, and .npy files put there by hand."""
     by_hand = {file.name for folder in paths.folders() for file in folder.glob("*.npy")}
     by_hand = sorted(name for name in by_hand if not name.startswith("head_index_"))
-    return [*catalogue(), *folder_paths.get_filename_list(paths.KIND), *by_hand]
+    return [*catalogue(), *paths.names(), *by_hand]
 
 
 def concepts() -> list[str]:
     """Concepts of all vectors that could be loaded: first those of the catalogue, then those of files."""
     names = dict.fromkeys(concept for entry in catalogue().values() for concept in entry.concepts)
-    for name in folder_paths.get_filename_list(paths.KIND):
-        path = folder_paths.get_full_path(paths.KIND, name)
+    for name in paths.names():
+        path = paths.full_path(name)
         if path is None:
             continue
         try:
@@ -76,9 +74,9 @@ def find(name: str) -> Path | None:
     """Where the file of a choice is; None when it is not there (yet)."""
     entry = catalogue().get(name)
     name = entry.file if entry else name
-    found = folder_paths.get_full_path(paths.KIND, name)
+    found = paths.full_path(name)
     if found is None and entry:
-        found = folder_paths.get_full_path(paths.KIND, entry.original)
+        found = paths.full_path(entry.original)
     return Path(found) if found else None
 
 

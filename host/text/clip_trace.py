@@ -17,19 +17,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import comfy.sd1_clip
 import torch
 
 from ...hrv.prompt import END_ID, PAD, Prompt, Token, concatenate, parse_chunks
 from ...hrv.prompt.typed_text import IDENTIFIER, parse
 from ...hrv.runs.latents import fingerprints
+from ...hrv.wording import shortened
 from ..facts.cancel import CANCELS
+from ..facts.conditionings import CROSS_ATTN
+from ..facts.text_encoder import CHUNK, ENCODERS, embedding_of, piece_of, tokens_of
 from .typed_texts import TYPED, TypedTexts
 
 TAG = "hrv_prompt"
 SOURCE = "hrv_texts"
-CHUNK = 77
-ENCODERS = ("l", "g", "h")
 KEPT = 1024
 GUESSES_KEPT = 64
 QUOTED = 80  # letters of a prompt in a message
@@ -97,7 +97,7 @@ class TextRegistry:
     def _parsed(self, tokens: dict[str, list], ids: tuple) -> Prompt | None:
         parsed = [
             replace(
-                parse_chunks(tokens[encoder], _piece, self._name_of, self._texts.get((encoder, known))),
+                parse_chunks(tokens[encoder], piece_of, self._name_of, self._texts.get((encoder, known))),
                 encoder=encoder,
             )
             for encoder, known in ids
@@ -123,7 +123,7 @@ class TextRegistry:
         By content where every chunk is known; else by the tag, if it has the right number of tokens; else
         what is known of it; else what was guessed. An embedding of zeros has no words.
         """
-        embedding, tag = cond.get("cross_attn"), cond.get(TAG)
+        embedding, tag = cond.get(CROSS_ATTN), cond.get(TAG)
         if embedding is None or embedding.ndim != 3 or not bool(embedding.any()):
             return None, None
         if len(embedding) > 1 and bool((embedding != embedding[:1]).any()):
@@ -139,7 +139,11 @@ class TextRegistry:
             unknown = [Token(0, PAD)] * CHUNK
             return concatenate([c or unknown for c in chunks]), PARTLY_KNOWN
         guess = self._guesses.get(fingerprints(embedding[:1])[0])
-        return (guess, GUESSED.format(text=_short(guess))) if guess is not None else (None, None)
+        return (
+            (guess, GUESSED.format(text=shortened(guess.text or "", QUOTED)))
+            if guess is not None
+            else (None, None)
+        )
 
     def guess(self, conds: Iterable[dict[str, Any]]) -> None:
         """Matches conditionings that nothing leads back to a text with texts that were tokenized but not encoded by the traced
@@ -148,8 +152,8 @@ class TextRegistry:
         unknown: dict[str, int] = {}
         for cond in conds:
             prompt, warning = self.prompt_of(cond)
-            if prompt is None and warning is None and cond.get("cross_attn") is not None:
-                embedding = cond["cross_attn"]
+            if prompt is None and warning is None and cond.get(CROSS_ATTN) is not None:
+                embedding = cond[CROSS_ATTN]
                 if embedding.ndim == 3 and bool(embedding.any()):
                     unknown[fingerprints(embedding[:1])[0]] = embedding.shape[1]
         for length in dict.fromkeys(unknown.values()):
@@ -166,7 +170,8 @@ class TextRegistry:
 
 
 class _Tracing:
-    """Mixed into a CLIP's own class: notes what is encoded, and stays with every further clone."""
+    """Mixed into a CLIP's own class: notes what is encoded, and stays with every further clone. Stands around `METHODS` of
+    facts/text_encoder.py, and no others."""
 
     hrv_registries: tuple[TextRegistry, ...] = ()
 
@@ -181,8 +186,7 @@ class _Tracing:
 
     def encode_from_tokens(self, tokens, *args, **kwargs):
         out = super().encode_from_tokens(tokens, *args, **kwargs)
-        embedding = out["cond"] if isinstance(out, dict) else out[0] if isinstance(out, tuple) else out
-        prompt = self._note(tokens, [embedding])
+        prompt = self._note(tokens, [embedding_of(out)])
         if isinstance(out, dict):
             out.update(self._keys(prompt, tokens))
         return out
@@ -247,7 +251,7 @@ def find_prompt(cond: dict[str, Any], registries: Sequence[TextRegistry]) -> tup
 
 def tokenize_text(text: str) -> Prompt:
     """Tokens of a text by CLIP's own tokenizer, for prompts whose encoding was not traced."""
-    return parse_chunks(_tokenizer().tokenize_with_weights(text), _piece, lambda vector: "embedding", text)
+    return parse_chunks(tokens_of(text), piece_of, lambda vector: "embedding", text)
 
 
 def _adopt(clip, registries: tuple[TextRegistry, ...]):
@@ -269,20 +273,6 @@ def untraced(clip):
 @functools.cache
 def _traced(cls: type) -> type:
     return type("TracedCLIP", (_Tracing, cls), {})
-
-
-@functools.cache
-def _tokenizer() -> comfy.sd1_clip.SDTokenizer:
-    return comfy.sd1_clip.SDTokenizer()
-
-
-def _piece(token_id: int) -> str:
-    return _tokenizer().inv_vocab.get(token_id, "")
-
-
-def _short(prompt: Prompt) -> str:
-    text = " ".join((prompt.text or "").split())
-    return text if len(text) <= QUOTED else text[: QUOTED - 1] + "…"
 
 
 def _remember(store: OrderedDict, key, value, most: int = KEPT) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ...hrv.prompt import END_ID
+from ..facts.conditionings import CROSS_ATTN, UUID
 
 TYPED = "hrv_typed"
 """Where a conditioning holds its `Typed`."""
@@ -85,12 +86,12 @@ def encode_again(clip, cond: dict[str, Any], texts: Mapping[str, str]) -> dict[s
         )
     embedding, values = encoded[0]
     kept = {name: value for name, value in values.items() if not name.startswith("hrv_")}
-    return {**cond, **kept, "cross_attn": embedding, "uuid": uuid.uuid4()}
+    return {**cond, **kept, CROSS_ATTN: embedding, UUID: uuid.uuid4()}
 
 
 def check_same(cond: dict[str, Any], again: dict[str, Any]) -> None:
     """Raises CannotEncode unless a conditioning is what its own text gives when it is encoded again."""
-    before, after = cond["cross_attn"], again["cross_attn"]
+    before, after = cond[CROSS_ATTN], again[CROSS_ATTN]
     largest = float(before.abs().max()) or 1.0
     if (
         before.shape != after.shape

@@ -24,9 +24,9 @@ def settling_chart(settled: Sequence[tuple[int, float]], prompts: int, title: st
     """
     picture = Image.new("RGB", (WIDTH, HEIGHT), BACKGROUND)
     pen = ImageDraw.Draw(picture)
-    text.write(pen, (LEFT - 50, 24), title, TITLE, INK, WIDTH - LEFT - RIGHT + 50)
+    text.write(pen, (LEFT - 50, 24), title, size=TITLE, ink=INK, room=WIDTH - LEFT - RIGHT + 50)
     note = "order of heads: agreement with the order one tenth of the prompts earlier (rank correlation, 1 is no change)"
-    text.write(pen, (LEFT - 50, 62), note, TYPE, QUIET_INK, WIDTH - LEFT - RIGHT + 50)
+    text.write(pen, (LEFT - 50, 62), note, size=TYPE, ink=QUIET_INK, room=WIDTH - LEFT - RIGHT + 50)
     lowest = min([0.0, *(value for _, value in settled)])
     _grid(pen, prompts, lowest)
     points = [(_x(number, prompts), _y(value, lowest)) for number, value in settled]
@@ -37,10 +37,26 @@ def settling_chart(settled: Sequence[tuple[int, float]], prompts: int, title: st
     if points:
         x, y = points[-1]
         above = y - 30 if y - 30 > TOP else y + 12
-        text.write(pen, (min(x, WIDTH - RIGHT), above), f"{settled[-1][1]:.2f}", TYPE + 2, INK, 80, "right")
+        text.write(
+            pen,
+            (min(x, WIDTH - RIGHT), above),
+            f"{settled[-1][1]:.2f}",
+            size=TYPE + 2,
+            ink=INK,
+            room=80,
+            align="right",
+        )
     else:
         middle = ((LEFT + WIDTH - RIGHT) // 2, (TOP + HEIGHT - BOTTOM) // 2)
-        text.write(pen, middle, "too few prompts for a curve", TYPE + 2, QUIET_INK, WIDTH - LEFT, "center")
+        text.write(
+            pen,
+            middle,
+            "too few prompts for a curve",
+            size=TYPE + 2,
+            ink=QUIET_INK,
+            room=WIDTH - LEFT,
+            align="center",
+        )
     return torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)
 
 
@@ -52,14 +68,20 @@ def _grid(pen, prompts: int, lowest: float) -> None:
         y = _y(max(value, lowest), lowest)
         pen.line((LEFT, y, WIDTH - RIGHT, y), fill=FRAME if value == 0 else (224, 224, 228))
         if value >= lowest:
-            text.write(pen, (LEFT - 10, y - 9), f"{value:.1f}", TYPE - 2, QUIET_INK, 60, "right")
+            text.write(
+                pen, (LEFT - 10, y - 9), f"{value:.1f}", size=TYPE - 2, ink=QUIET_INK, room=60, align="right"
+            )
     for part in range(0, 11, 2):
         number = round(prompts * part / 10)
         x = _x(number, prompts)
         pen.line((x, HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 5), fill=INK)
-        text.write(pen, (x, HEIGHT - BOTTOM + 8), str(number), TYPE - 2, INK, 70, "center")
+        text.write(
+            pen, (x, HEIGHT - BOTTOM + 8), str(number), size=TYPE - 2, ink=INK, room=70, align="center"
+        )
     centre = (LEFT + WIDTH - RIGHT) // 2
-    text.write(pen, (centre, HEIGHT - BOTTOM + 36), "prompts drawn", TYPE, INK, 300, "center")
+    text.write(
+        pen, (centre, HEIGHT - BOTTOM + 36), "prompts drawn", size=TYPE, ink=INK, room=300, align="center"
+    )
 
 
 def _x(number: int, prompts: int) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from ..wording import share_text
 from . import text
 
 COLORMAPS = ("turbo", "inferno", "viridis", "gray")
@@ -101,17 +102,6 @@ def _byte_table(name: str) -> np.ndarray:
     return np.ascontiguousarray(bgr.reshape(256, 3)[:, ::-1])
 
 
-def share(value: float) -> str:
-    """A share of attention as an artist reads it: 0.0312 is `3.1 %`."""
-    percent = 100 * value
-    if percent == 0:
-        return "0 %"
-    if percent < 1e-4:
-        return "< 0.0001 %"
-    digits = max(0, 1 - int(np.floor(np.log10(percent))))
-    return f"{percent:.{digits}f} %"
-
-
 def caption_strips(captions: Sequence[Caption], size: tuple[int, int], colormap: str) -> torch.Tensor:
     """The strips of a batch, all equally high: (caption, strip height, width, 3). size: (height, width) of the
     pictures above."""
@@ -157,7 +147,7 @@ class Strips:
         return title + source + 2 * self.small <= self.inner
 
     def _between(self, caption: Caption) -> bool:
-        ends = 2 * text.width(share(caption.high) + UNIT, self.small)
+        ends = 2 * text.width(share_text(caption.high) + UNIT, self.small)
         return ends + text.width(caption.note, self.small) + 2 * self.small <= self.inner
 
     def _with_bar(self, colormap: str) -> Image.Image:
@@ -175,23 +165,47 @@ class Strips:
         strip = self._empty.copy()
         pen = ImageDraw.Draw(strip)
         y = self.pad
-        text.write(pen, (left, y), caption.title, large, INK, self.inner)
+        text.write(pen, (left, y), caption.title, size=large, ink=INK, room=self.inner)
         if self.source_beside:
-            text.write(pen, (right, y + large - small), caption.source, small, QUIET_INK, self.inner, "right")
+            text.write(
+                pen,
+                (right, y + large - small),
+                caption.source,
+                size=small,
+                ink=QUIET_INK,
+                room=self.inner,
+                align="right",
+            )
         self._point(pen, caption)
         y = bottom + self.gap
-        low, high = share(caption.low), share(caption.high) + UNIT
-        text.write(pen, (left, y), low, small, INK, self.inner // 2)
-        text.write(pen, (right, y), high, small, INK, self.inner - text.width(low, small), "right")
+        low, high = share_text(caption.low), share_text(caption.high) + UNIT
+        text.write(pen, (left, y), low, size=small, ink=INK, room=self.inner // 2)
+        text.write(
+            pen,
+            (right, y),
+            high,
+            size=small,
+            ink=INK,
+            room=self.inner - text.width(low, small),
+            align="right",
+        )
         if self.note_between:
-            text.write(pen, (self.width // 2, y), caption.note, small, QUIET_INK, self.inner, "center")
+            text.write(
+                pen,
+                (self.width // 2, y),
+                caption.note,
+                size=small,
+                ink=QUIET_INK,
+                room=self.inner,
+                align="center",
+            )
         for quiet, has_own_line in (
             (caption.note, not self.note_between),
             (caption.source, not self.source_beside),
         ):
             if has_own_line:
                 y += self.line
-                text.write(pen, (left, y), quiet, small, QUIET_INK, self.inner)
+                text.write(pen, (left, y), quiet, size=small, ink=QUIET_INK, room=self.inner)
         out.copy_(torch.from_numpy(np.array(strip))).div_(255)
 
     def _point(self, pen, caption: Caption) -> None:

@@ -8,9 +8,20 @@ from PIL import ImageDraw, ImageFont
 
 # Pillow's own font has Latin only; these are where the usual systems keep the other scripts.
 SYSTEM_FONTS = (
-    "DejaVuSans.ttf", "NotoSansCJK-Regular.ttc", "NotoSansCJKsc-Regular.otf", "msyh.ttc", "YuGothM.ttc", "malgun.ttf",
-    "PingFang.ttc", "Arial Unicode.ttf", "AppleSDGothicNeo.ttc", "seguisym.ttf", "segoeui.ttf", "arial.ttf", "unifont.ttf",
-)  # fmt: skip
+    "DejaVuSans.ttf",
+    "NotoSansCJK-Regular.ttc",
+    "NotoSansCJKsc-Regular.otf",
+    "msyh.ttc",
+    "YuGothM.ttc",
+    "malgun.ttf",
+    "PingFang.ttc",
+    "Arial Unicode.ttf",
+    "AppleSDGothicNeo.ttc",
+    "seguisym.ttf",
+    "segoeui.ttf",
+    "arial.ttf",
+    "unifont.ttf",
+)
 UNDEFINED = "\U0010fffe"
 
 
@@ -37,6 +48,7 @@ def write(
     pen: ImageDraw.ImageDraw,
     position: tuple[int, int],
     words: str,
+    *,
     size: int,
     ink: tuple[int, int, int],
     room: int,

@@ -48,10 +48,3 @@ def effects(names: Sequence[str], changes: torch.Tensor, whole: torch.Tensor) ->
     means = relative.mean((-2, -1))
     shares = torch.where(means > NOTHING, means, 0.0).log().mean(0).exp()
     return Effects(tuple(names), shares, relative.mean(0).float(), float(totals[speaks].log().mean().exp()))
-
-
-def moments_of(evaluations: int, wanted: int) -> list[int]:
-    """Which of a run's evaluations to ask, first to last: spread evenly over its first half, where an image is decided."""
-    half = max(1, (evaluations + 1) // 2)
-    wanted = max(1, min(wanted, half))
-    return sorted({round((number + 0.5) * half / wanted - 0.5) for number in range(wanted)})

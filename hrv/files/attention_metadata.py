@@ -30,8 +30,12 @@ def metadata_of(runs: list[Run]) -> dict[str, str]:
     values = {
         "conditionings": [
             {
-                "run": number, "role": entry.role, "index": entry.index, "pictures": entry.batch,
-                "length": entry.length, "columns": list(entry.columns),
+                "run": number,
+                "role": entry.role,
+                "index": entry.index,
+                "pictures": entry.batch,
+                "length": entry.length,
+                "columns": list(entry.columns),
             }
             for number, entry in entries
         ],
@@ -43,7 +47,7 @@ def metadata_of(runs: list[Run]) -> dict[str, str]:
         "fingerprints": [run.fingerprints for run in runs],
         "other_fingerprints": [run.traces.others for run in runs],
         "warnings": [run.warnings for run in runs],
-    }  # fmt: skip
+    }
     if not any(values[LAYER_COUNT]):
         del values[LAYER_COUNT]
     texts = {key: json.dumps(value) for key, value in values.items()}
@@ -150,7 +154,7 @@ def _entry(facts, counts, text, tokens) -> Entry:
         prompt = Prompt(_tokens(tokens["first"], _text(text), tokens.get("typed")), text, second, names[0])
         if prompt.length != length:
             raise ValueError(f"it has {length} columns and {prompt.length} tokens")
-    return Entry(role, index, prompt, length, tuple(columns), counts, pictures)
+    return Entry(role, index, prompt, length=length, columns=tuple(columns), counts=counts, batch=pictures)
 
 
 def _read_layer_counts(metadata: dict[str, str], layout: Layout, entries: list[Entry]) -> None:

@@ -47,10 +47,10 @@ def head_chart(heads: HeadSelection, relevance: torch.Tensor, title: str) -> tor
     bottom = top + tallest * cell
     picture = Image.new("RGB", (max(right + MARGIN, 760), bottom + 4 * (TYPE + 12) + MARGIN), BACKGROUND)
     pen = ImageDraw.Draw(picture)
-    text.write(pen, (MARGIN, MARGIN), title, TITLE, INK, picture.width - 2 * MARGIN)
+    text.write(pen, (MARGIN, MARGIN), title, size=TITLE, ink=INK, room=picture.width - 2 * MARGIN)
     _heading(pen, heads.layout, columns, cell, top)
     _head_numbers(pen, tallest, cell, top)
-    _cells(pen, heads, relevance, columns, cell, top)
+    _cells(pen, heads, relevance, columns=columns, cell=cell, top=top)
     _counts(pen, heads, columns, cell, bottom + 8)
     _legend(picture, pen, relevance, bottom + TYPE + 28)
     return torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)
@@ -86,22 +86,46 @@ def _heading(pen, layout: Layout, columns, cell: int, top: int) -> None:
     part_top, block_top = top - 2 * (TYPE + 8), top - TYPE - 8
     for part, left, right, _ in _spans(layout, columns, cell, lambda block: block.part):
         pen.line((left, part_top + TYPE + 5, right - 2, part_top + TYPE + 5), fill=FRAME, width=2)
-        text.write(pen, ((left + right) // 2, part_top), part, TYPE, INK, max(right - left, 60), "center")
+        text.write(
+            pen,
+            ((left + right) // 2, part_top),
+            part,
+            size=TYPE,
+            ink=INK,
+            room=max(right - left, 60),
+            align="center",
+        )
     for (_, index), left, right, _ in _spans(layout, columns, cell, lambda block: (block.part, block.index)):
         text.write(
-            pen, ((left + right) // 2, block_top), str(index), TYPE, QUIET_INK, right - left + 4, "center"
+            pen,
+            ((left + right) // 2, block_top),
+            str(index),
+            size=TYPE,
+            ink=QUIET_INK,
+            room=right - left + 4,
+            align="center",
         )
-    text.write(pen, (LEFT - 10, block_top), "block", TYPE - 2, QUIET_INK, LEFT - 12, "right")
+    text.write(
+        pen, (LEFT - 10, block_top), "block", size=TYPE - 2, ink=QUIET_INK, room=LEFT - 12, align="right"
+    )
 
 
 def _head_numbers(pen, tallest: int, cell: int, top: int) -> None:
     step = next(step for step in (1, 2, 5, 10, 50, 1000) if step * cell >= TYPE + 2)
     for head in range(0, tallest, step):
         y = top + head * cell + (cell - TYPE) // 2 - 1
-        text.write(pen, (LEFT - 10, y), str(head) if head else "head 0", TYPE - 2, QUIET_INK, LEFT, "right")
+        text.write(
+            pen,
+            (LEFT - 10, y),
+            str(head) if head else "head 0",
+            size=TYPE - 2,
+            ink=QUIET_INK,
+            room=LEFT,
+            align="right",
+        )
 
 
-def _cells(pen, heads: HeadSelection, relevance: torch.Tensor, columns, cell: int, top: int) -> None:
+def _cells(pen, heads: HeadSelection, relevance: torch.Tensor, *, columns, cell: int, top: int) -> None:
     inset = max(2, round(cell * 0.3))
     for column in columns:
         span = heads.layout.span(column.layer)
@@ -117,12 +141,20 @@ def _cells(pen, heads: HeadSelection, relevance: torch.Tensor, columns, cell: in
 def _counts(pen, heads: HeadSelection, columns, cell: int, y: int) -> None:
     """How many heads are chosen in each block."""
     chosen = heads.weights > 0
-    text.write(pen, (LEFT - 10, y), "chosen", TYPE - 2, QUIET_INK, LEFT - 12, "right")
+    text.write(pen, (LEFT - 10, y), "chosen", size=TYPE - 2, ink=QUIET_INK, room=LEFT - 12, align="right")
     spans = _spans(heads.layout, columns, cell, lambda block: (block.part, block.index))
     for _, left, right, layers in spans:
         count = sum(int(chosen[heads.layout.span(layer)].sum()) for layer in layers)
         ink = INK if count else QUIET_INK
-        text.write(pen, ((left + right) // 2, y), str(count), TYPE, ink, right - left + 4, "center")
+        text.write(
+            pen,
+            ((left + right) // 2, y),
+            str(count),
+            size=TYPE,
+            ink=ink,
+            room=right - left + 4,
+            align="center",
+        )
 
 
 def _legend(picture: Image.Image, pen, relevance: torch.Tensor, y: int) -> None:
@@ -134,22 +166,24 @@ def _legend(picture: Image.Image, pen, relevance: torch.Tensor, y: int) -> None:
     for tick in TICKS:
         x = left + round(_place(tick) * (width - 1))
         pen.line((x, y + height, x, y + height + 4), fill=INK)
-        text.write(pen, (x, y + height + 5), f"{tick:g}", TYPE - 2, INK, 60, "center")
+        text.write(pen, (x, y + height + 5), f"{tick:g}", size=TYPE - 2, ink=INK, room=60, align="center")
     largest = float(relevance.max())
     x = left + round(_place(largest) * (width - 1))
     pen.polygon([(x - 5, y - 8), (x + 5, y - 8), (x, y - 2)], fill=INK)
     note = f"relevance: 1 is the average head, the largest is {largest:.3g}"
-    text.write(pen, (left, y + height + TYPE + 10), note, TYPE - 2, INK, picture.width - left - MARGIN)
+    text.write(
+        pen, (left, y + height + TYPE + 10), note, size=TYPE - 2, ink=INK, room=picture.width - left - MARGIN
+    )
     _samples(pen, left + width + 40, y)
 
 
 def _samples(pen, x: int, y: int) -> None:
     grey, size = (140, 140, 146), TYPE
     pen.rectangle((x, y, x + size, y + size), fill=grey, outline=INK)
-    text.write(pen, (x + size + 8, y), "chosen", TYPE - 2, INK, 80)
+    text.write(pen, (x + size + 8, y), "chosen", size=TYPE - 2, ink=INK, room=80)
     x += size + 90
     pen.rectangle((x + 5, y + 5, x + size - 5, y + size - 5), fill=grey)
-    text.write(pen, (x + size + 4, y), "not chosen", TYPE - 2, INK, 100)
+    text.write(pen, (x + size + 4, y), "not chosen", size=TYPE - 2, ink=INK, room=100)
 
 
 def _place(relevance: float) -> float:

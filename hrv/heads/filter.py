@@ -100,7 +100,7 @@ def parse_indices(text: str, heads: int) -> torch.Tensor:
     return keep
 
 
-def describe(heads: HeadSelection) -> str:
+def heads_in_words(heads: HeadSelection) -> str:
     """How many heads are chosen, in how many layers."""
     chosen = heads.weights > 0
     layers = sum(bool(chosen[heads.layout.span(number)].any()) for number in range(len(heads.layout.blocks)))

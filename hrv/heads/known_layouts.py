@@ -38,7 +38,7 @@ def name_of(layout: Layout) -> str | None:
     return next((name for name, known in KNOWN.items() if known == layout), None)
 
 
-def describe(layout: Layout, unit: str = " heads") -> str:
+def layout_in_words(layout: Layout, unit: str = " heads") -> str:
     """A number of heads as an artist reads it: `1300 heads (SDXL)`, or with unit="" `1300 (SDXL)`."""
     name = name_of(layout)
     return f"{layout.heads}{unit}" + (f" ({name})" if name else "")

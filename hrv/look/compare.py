@@ -12,21 +12,19 @@ import torch
 
 from ..maps.bicubic import resize
 from ..maps.head_maps import head_spreads
-from ..maps.lookup import find_word, heads_text, prompts_of, targets_of_unit
-from ..maps.mask import threshold_mask
-from ..maps.pairing import pair, warnings_of
+from ..maps.lookup import find_word, heads_text, names_of, prompts_of, targets_of_unit
+from ..maps.mask import MASK_THRESHOLD, threshold_mask
+from ..maps.pairing import drawn_size, pair, warnings_of
 from ..maps.word_maps import Target, word_maps
 from ..prompt import Prompt, split_names
 from ..recording.recording import Match, Recording
 from ..relevance.agreement import is_agreement
 from ..relevance.concept_scores import WordEvidence, leanings, painted
-from ..relevance.vectors import HeadRelevance
-from ..runs.latents import LATENT_PIXEL
+from ..relevance.vectors import PERCENT, HeadRelevance
 from .compare_page import Tile, comparison_picture
 
 SHARPNESS = 20.0  # so that shares are about how often such a verdict is right (docs/results.md)
 DOUBT = 0.6  # below this part of the two largest shares, the larger is no verdict
-THRESHOLD = 0.4
 LONELY = "The prompt has no other word, so there is nothing to compare this one with. Add a few words, such as a place or “a photo of”."
 FOR_MASKS = (
     "These vectors were built by agreement, which is for clean masks; for senses do not trust them. Load vectors that were built by "
@@ -37,13 +35,15 @@ FOR_MASKS = (
 @dataclass(frozen=True)
 class Comparison:
     """grid: (picture, height, width, 3); masks: (picture · concept, height, width), all concepts of the first picture,
-    then of the next; verdict: one line for each picture; shares: {concept: share} for each picture, adding up to 1."""
+    then of the next; verdict: one line for each picture; shares: {concept: share} for each picture, adding up to 1; names: of
+    all words that can be asked for."""
 
     grid: torch.Tensor
     masks: torch.Tensor
     verdict: str
     shares: list[dict[str, float]]
     warnings: list[str]
+    names: list[str]
 
 
 def compare(
@@ -52,7 +52,8 @@ def compare(
     word: str,
     vectors: HeadRelevance,
     concepts: str = "",
-    percent: float = 23.0,
+    *,
+    percent: float = PERCENT,
     image: torch.Tensor | None = None,
     prompt_text: str = "",
     tokenize: Callable[[str], Prompt] | None = None,
@@ -65,9 +66,7 @@ def compare(
     """
     names = named_concepts(vectors, concepts)
     matches, pictures = pair(recording, latent, image)
-    size = (
-        tuple(image.shape[1:3]) if image is not None else tuple(n * LATENT_PIXEL for n in latent.shape[-2:])
-    )
+    size = drawn_size(latent, image)
     rows, masks, verdicts, shares = [], [], [], []
     warnings = [*warnings_of(matches), *([FOR_MASKS] if is_agreement(vectors) else [])]
     for number, (match, picture) in enumerate(zip(matches, pictures, strict=True)):
@@ -84,7 +83,7 @@ def compare(
         for name in (None, *names):
             heads = None if name is None else vectors.select(name, percent)
             (heat,) = resize(word_maps(match, [target], heads), size)
-            mask = threshold_mask(heat[None], THRESHOLD)[0]
+            mask = threshold_mask(heat[None], MASK_THRESHOLD)[0]
             if name is not None:
                 masks.append(mask)
             title = "all heads" if name is None else f"{name} {share[name]:.2f}"
@@ -93,7 +92,14 @@ def compare(
         rows.append(comparison_picture(heading, picture, tiles))
         verdicts.append(heading)
         shares.append(share)
-    return Comparison(torch.stack(rows), torch.stack(masks), "\n".join(verdicts), shares, warnings)
+    return Comparison(
+        torch.stack(rows),
+        torch.stack(masks),
+        "\n".join(verdicts),
+        shares,
+        warnings=warnings,
+        names=names_of(matches, prompt_text=prompt_text, tokenize=tokenize),
+    )
 
 
 def named_concepts(vectors: HeadRelevance, text: str) -> list[str]:

@@ -37,7 +37,14 @@ def comparison_picture(heading: str, picture: torch.Tensor | None, tiles: Sequen
     drawn = [_draw(tile, picture) for tile in tiles]
     size = drawn[0].shape[:2]
     captions = [
-        Caption(tile.title, float(tile.heat.min()), float(tile.heat.max()), None, "own scale", tile.source)
+        Caption(
+            tile.title,
+            low=float(tile.heat.min()),
+            high=float(tile.heat.max()),
+            mark=None,
+            note="own scale",
+            source=tile.source,
+        )
         for tile in tiles
     ]
     strips = caption_strips(captions, (size[0] // 2, size[1]), COLORMAP)
@@ -47,7 +54,7 @@ def comparison_picture(heading: str, picture: torch.Tensor | None, tiles: Sequen
     rows = -(-len(drawn) // columns)
     top = HEADING + 2 * GAP
     sheet = Image.new("RGB", (GAP + columns * (width + GAP), top + rows * (height + GAP)), BACKGROUND)
-    text.write(ImageDraw.Draw(sheet), (GAP, GAP), heading, HEADING, INK, sheet.width - 2 * GAP)
+    text.write(ImageDraw.Draw(sheet), (GAP, GAP), heading, size=HEADING, ink=INK, room=sheet.width - 2 * GAP)
     result = torch.from_numpy(np.asarray(sheet).astype(np.float32) / 255)
     for number, tile in enumerate(drawn):
         y, x = top + number // columns * (height + GAP), GAP + number % columns * (width + GAP)

@@ -7,25 +7,24 @@ a timeline, every word with its parts of the schedule, first to last.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, chain
 
 import torch
 
-from ..draw.overlay import Caption, Strips, overlay, share
+from ..draw.overlay import Caption, Strips, overlay
 from ..heads.selection import HeadSelection
 from ..maps.bicubic import resize
-from ..maps.lookup import find_word, heads_text, prompts_of, targets_of_unit
-from ..maps.mask import threshold_mask
+from ..maps.lookup import find_word, heads_text, names_of, notes_of, prompts_of, targets_of_unit
+from ..maps.mask import MASK_THRESHOLD, threshold_mask
 from ..maps.normalize import normalize_maps
-from ..maps.pairing import pair, warnings_of
+from ..maps.pairing import drawn_size, pair, warnings_of
 from ..maps.timeline import ONE_PART, recorded_parts, timeline_maps
 from ..maps.word_maps import Target, word_maps
-from ..plural import counted
 from ..prompt import Prompt, WordNotFound, split_names
 from ..recording.recording import Entry, Match, Recording
-from ..runs.latents import LATENT_PIXEL
 from ..threads import share_out
+from ..wording import counted, share_text
 from .heatmap_memory import Order
 
 WORDS_AT_ONCE = 8  # whose maps are made by one thread at a time
@@ -36,7 +35,7 @@ class Style:
     """How heat is shown; the fields are the inputs of the node."""
 
     normalize: str = "shared"
-    threshold: float = 0.4
+    threshold: float = MASK_THRESHOLD
     alpha: float = 0.6
     colormap: str = "turbo"
     caption: bool = True
@@ -48,7 +47,7 @@ class Heatmaps:
     """n = Σ over pictures of their words, times the parts of a timeline.
 
     overlay: (n, height + strip, width, 3); heat and mask: (n, height, width), 0 to 1; words: n; summary: one
-    line for the node; warnings: in plain words.
+    line for the node; warnings, and notes on the prompts: in plain words; names: of all words that can be asked for.
     """
 
     overlay: torch.Tensor
@@ -57,6 +56,8 @@ class Heatmaps:
     words: list[str]
     summary: str
     warnings: list[str]
+    notes: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
 
 
 def heatmaps(
@@ -64,6 +65,7 @@ def heatmaps(
     latent: torch.Tensor,
     words: str = "",
     unit: str = "auto",
+    *,
     image: torch.Tensor | None = None,
     heads: HeadSelection | None = None,
     role: str = "positive",
@@ -84,17 +86,15 @@ def heatmaps(
     if it takes more than half of them. Raises NoRecording, WordNotFound, ValueError.
     """
     matches, pictures = pair(recording, latent, image)
-    size = (
-        tuple(image.shape[1:3]) if image is not None else tuple(n * LATENT_PIXEL for n in latent.shape[-2:])
-    )
+    size = drawn_size(latent, image)
     names = split_names(words)
-    plans = [_plan(match, role, names, unit, prompt_text, tokenize) for match in matches]
+    plans = [_plan(match, role, names, unit, (prompt_text, tokenize)) for match in matches]
     parts = [recorded_parts(plan.entries) if style.timeline else [] for plan in plans]
     total = sum(len(plan.shown) for plan in plans)
     warnings = warnings_of(matches)
     if style.timeline and any(match.run.bins == 1 for match in matches):
         warnings.append(ONE_PART)
-    order = _order(plans, parts, (size[0], size[1]), style, bool(names))
+    order = _order(plans, parts, size, style, bool(names))
     sentence = order.check(free_memory)
     if sentence:
         notice(sentence)
@@ -115,7 +115,16 @@ def heatmaps(
         jobs.extend(_Job(name, maps[:, row[name]], peak, picture, source) for name in plan.shown)
     overlays, heat, mask = _draw(jobs, order, style, progress)
     shown = [job.name for job in jobs for _ in job.maps]
-    return Heatmaps(overlays, heat, mask, shown, _summary(matches, plans, heads), warnings)
+    return Heatmaps(
+        overlay=overlays,
+        heat=heat,
+        mask=mask,
+        words=shown,
+        summary=_summary(matches, plans, heads),
+        warnings=warnings,
+        notes=notes_of(matches, role),
+        names=names_of(matches, unit, role, prompt_text, tokenize),
+    )
 
 
 def _order(
@@ -199,9 +208,9 @@ class _Plan:
     tags: bool
 
 
-def _plan(match: Match, role: str, names: list[str], unit: str, prompt_text: str, tokenize) -> _Plan:
+def _plan(match: Match, role: str, names: list[str], unit: str, typed: tuple) -> _Plan:
     entries = match.run.of_role(role)
-    prompts = prompts_of(entries, role, prompt_text, tokenize)
+    prompts = prompts_of(entries, role, *typed)
     targets = targets_of_unit(entries, prompts, unit)
     if not targets and not names:
         raise WordNotFound(f"The {role} prompt is empty.")
@@ -220,11 +229,18 @@ def _captions(job: _Job, normalize: str) -> list[Caption]:
         source = job.source + (f" · part {part} of {count}" if count > 1 else "")
         high = float(one.max())
         if normalize == "shared":
-            note = f"this word: up to {share(high)} · one scale for all words"
-            captions.append(Caption(job.name, 0.0, job.peak, high, note, source))
+            note = f"this word: up to {share_text(high)} · one scale for all words"
+            captions.append(Caption(job.name, low=0.0, high=job.peak, mark=high, note=note, source=source))
         else:
             captions.append(
-                Caption(job.name, low, float(job.maps.max()), None, "each word has its own scale", source)
+                Caption(
+                    job.name,
+                    low=low,
+                    high=float(job.maps.max()),
+                    mark=None,
+                    note="each word has its own scale",
+                    source=source,
+                )
             )
     return captions
 

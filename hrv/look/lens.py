@@ -15,23 +15,22 @@ import torch
 
 from ..draw.overlay import as_rgb
 from ..heads.selection import HeadSelection
-from ..maps.lookup import find_word, heads_text, prompts_of, targets_of_unit
+from ..maps.gathering import lens_score
+from ..maps.lookup import find_word, heads_text, notes_of, prompts_of, targets_of_unit
+from ..maps.mask import MASK_THRESHOLD
 from ..maps.pairing import pair, warnings_of
 from ..maps.word_maps import Target, recorded_heads, word_maps
-from ..plural import counted
 from ..prompt import Prompt, WordNotFound, key, split_names
 from ..recording.recording import Entry, Match, Recording, Run
 from ..recording.sums import resize_maps
-from ..relevance.vectors import HeadRelevance
+from ..relevance.vectors import PERCENT, HeadRelevance
+from ..wording import counted
 from .heatmap import Heatmaps, Style, heatmaps
 
 ROLE = "positive"
 PAYLOAD_BYTES = 750_000  # of maps in one payload; base64 makes 1 MB of them
 WORDS_AT_ONCE = 8  # in one answer
 SMALLEST_GRID = 8
-TOP = 0.1  # share of the picture that counts as the place where a word is looked at most
-HIGHEST_GATHERING = 1 - TOP
-FLAT = 1e-12
 
 
 class LensGone(ValueError):
@@ -73,7 +72,7 @@ class Lens:
         picture: int,
         words: Sequence[int],
         concept: str | None = None,
-        percent: float = 23.0,
+        percent: float = PERCENT,
         time_bin: int | None = None,
     ) -> dict:
         """Maps of some words of one picture, packed as in the payload, with `source` saying whose attention it is.
@@ -115,13 +114,19 @@ class Lens:
 @dataclass(frozen=True)
 class Look:
     """What one run of the node gives. overlay (n, h, w, 3) and mask (n, h, w) as Attention Heatmap makes them;
-    pictures: (picture, height, width, 3), for the browser; payload: what the browser gets beside them."""
+    pictures: (picture, height, width, 3), for the browser; payload: what the browser gets beside them; notes: on the prompts."""
 
     overlay: torch.Tensor
     mask: torch.Tensor
     pictures: torch.Tensor
     payload: dict
     lens: Lens
+    notes: list[str]
+
+    @property
+    def warnings(self) -> list[str]:
+        """In plain words."""
+        return self.payload["warnings"]
 
 
 def look(
@@ -130,10 +135,11 @@ def look(
     image: torch.Tensor,
     unit: str = "auto",
     words: str = "",
+    *,
     vectors: HeadRelevance | None = None,
-    threshold: float = 0.4,
+    threshold: float = MASK_THRESHOLD,
     concept: str = "",
-    percent: float = 23.0,
+    percent: float = PERCENT,
     progress: Callable[[int, int], None] = lambda done, total: None,
     prompt_text: str = "",
     tokenize: Callable[[str], Prompt] | None = None,
@@ -172,7 +178,17 @@ def look(
     if names:
         style = Style(threshold=threshold)
         drawn = heatmaps(
-            recording, latent, ",".join(names), unit, image, heads, ROLE, style, *typed, progress
+            recording,
+            latent,
+            ",".join(names),
+            unit,
+            image=image,
+            heads=heads,
+            role=ROLE,
+            style=style,
+            prompt_text=prompt_text,
+            tokenize=tokenize,
+            progress=progress,
         )
     else:
         drawn = _nothing_pinned(pictures)
@@ -183,14 +199,15 @@ def look(
         "concepts": list(vectors.concepts) if vectors is not None else [],
         "warnings": warnings,
     }
-    return Look(drawn.overlay, drawn.mask, torch.stack(pictures), payload, Lens(tuple(sights), vectors))
+    lens = Lens(tuple(sights), vectors)
+    return Look(drawn.overlay, drawn.mask, torch.stack(pictures), payload, lens=lens, notes=notes_of(matches))
 
 
 def pack(maps: torch.Tensor, grid: tuple[int, int]) -> dict:
     """Maps (word, height, width) for the browser: 8 bits from each map's lowest to its highest value.
 
     maps: base64 of bytes q (word, grid height, grid width), value = low + q / 255 · (high − low); low, high: shares of
-    attention; score: `gathering`. A grid smaller than the maps' is reached by averaging over area.
+    attention; score: `lens_score`. A grid smaller than the maps' is reached by averaging over area.
     """
     small = resize_maps(maps, grid)
     low, high = small.amin((1, 2), keepdim=True), small.amax((1, 2), keepdim=True)
@@ -198,22 +215,10 @@ def pack(maps: torch.Tensor, grid: tuple[int, int]) -> dict:
     steps = torch.where(span > 0, (small - low) / torch.where(span > 0, span, 1.0), 0.0)
     return {
         "maps": base64.b64encode((steps * 255).round().to(torch.uint8).numpy().tobytes()).decode("ascii"),
-        "low": _short(low),
-        "high": _short(high),
-        "score": _short(gathering(maps)),
+        "low": _six_digits(low),
+        "high": _six_digits(high),
+        "score": _six_digits(lens_score(maps)),
     }
-
-
-def gathering(maps: torch.Tensor) -> torch.Tensor:
-    """Whether a word's attention gathers anywhere: maps (word, height, width) → (word,), 0 to 100.
-
-    docs/formulas.md, "Lens score": 100 · (1 − mean / top) / 0.9 with top the mean over the tenth of the picture that
-    gets most. 0 is the same everywhere; 100 is all of it within a tenth of the picture.
-    """
-    flat = maps.flatten(1)
-    top = flat.topk(max(1, round(TOP * flat.shape[1])), dim=1).values.mean(1)
-    part = torch.where(top > FLAT, 1 - flat.mean(1) / top.clamp(min=FLAT), 0.0)
-    return (100 * part / HIGHEST_GATHERING).clamp(0, 100)
 
 
 def _pinned(matches: Sequence[Match], words: str, unit: str, typed: tuple) -> tuple[list[str], list[str]]:
@@ -282,9 +287,9 @@ def _target(entries: list[Entry], places: tuple[tuple[int, tuple[int, ...]], ...
 def _nothing_pinned(pictures: list[torch.Tensor]) -> Heatmaps:
     plain = torch.stack([as_rgb(picture) for picture in pictures])
     empty = torch.zeros(plain.shape[:3])
-    return Heatmaps(plain, empty, empty, [], "", [])
+    return Heatmaps(overlay=plain, heat=empty, mask=empty, words=[], summary="", warnings=[])
 
 
-def _short(values: torch.Tensor) -> list[float]:
+def _six_digits(values: torch.Tensor) -> list[float]:
     """Six digits of each: bytes saved, nothing lost that 8-bit maps could show."""
     return [float(f"{value:.6g}") for value in values.flatten().tolist()]

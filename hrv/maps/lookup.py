@@ -8,6 +8,7 @@ from ..heads.selection import HeadSelection
 from ..prompt import Prompt, WordNotFound, is_all_filler, key
 from ..recording.absence import ZEROED
 from ..recording.recording import Entry, Match, NoRecording
+from ..wording import shortened
 from .word_maps import Target, recorded_heads
 
 QUOTED = 60  # letters of a text in a note
@@ -98,14 +99,15 @@ def notes_of(matches: list[Match], role: str = "positive") -> list[str]:
     for match in matches:
         for prompt in (entry.prompt for entry in match.run.of_role(role)):
             if prompt is not None and prompt.second is not None:
-                given = " and ".join(f"text_{text.encoder} “{_short(text)}”" for text in prompt.each_text)
+                given = " and ".join(
+                    f"text_{text.encoder} “{shortened(_first(text), QUOTED)}”" for text in prompt.each_text
+                )
                 notes.append(TWO_TEXTS.format(given=given))
     return list(dict.fromkeys(notes))
 
 
-def _short(prompt: Prompt) -> str:
-    text = " ".join(" ".join(prompt.texts[:1]).split())
-    return text if len(text) <= QUOTED else text[: QUOTED - 1] + "…"
+def _first(prompt: Prompt) -> str:
+    return prompt.texts[0] if prompt.texts else ""
 
 
 def find_word(name: str, entries: list[Entry], prompts: list[Prompt | None], unit: str = "auto") -> Target:

@@ -6,6 +6,8 @@ import torch
 
 from .normalize import low_and_span
 
+MASK_THRESHOLD = 0.4  # where a mask begins unless asked otherwise
+
 
 def threshold_mask(maps: torch.Tensor, threshold: float, out: torch.Tensor | None = None) -> torch.Tensor:
     """Where (map − min) / (max − min) ≥ threshold: float32 0 or 1, (word, height, width); a flat map gives 0.

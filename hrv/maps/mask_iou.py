@@ -1,7 +1,7 @@
 """How well a mask meets a truth: intersection over union at several thresholds. Formula: docs/formulas.md, "Mask IoU".
 
 >>> result = mask_iou(heat, truth, parse_thresholds("0.3, 0.4, 0.5"))
->>> result.best, table(result)
+>>> result.best, iou_table(result)
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def parse_thresholds(text: str) -> tuple[float, ...]:
     return tuple(values)
 
 
-def table(result: IoU) -> str:
+def iou_table(result: IoU) -> str:
     """Markdown: one line for each threshold, the best in bold, and a line that says of how many pairs."""
     pairs = result.scores.shape[1]
     lines = ["| threshold | mean IoU | spread | lowest | highest |", "|---:|---:|---:|---:|---:|"]

@@ -9,7 +9,7 @@ import torch
 
 from ..draw.overlay import as_rgb
 from ..recording.recording import Match, Recording
-from ..runs.latents import LATENT_PIXEL, same_shape, size_of
+from ..runs.latents import Size, image_size_of, same_shape, size_of
 
 
 @overload
@@ -57,6 +57,11 @@ def pair(
     )
 
 
+def drawn_size(latent: torch.Tensor, image: torch.Tensor | None) -> Size:
+    """(height, width) in pixels of what is drawn: that of the image, or of the one that the latent stands for."""
+    return image_size_of(latent) if image is None else (image.shape[1], image.shape[2])
+
+
 def warnings_of(matches: Iterable[Match]) -> list[str]:
     """What the reader of these runs must know, each sentence once."""
     matches = list(matches)
@@ -67,10 +72,9 @@ def warnings_of(matches: Iterable[Match]) -> list[str]:
 def _check_shape(latent: torch.Tensor, image: torch.Tensor) -> None:
     """Raises ValueError for an image that was cropped, stretched or is another one."""
     height, width = image.shape[1:3]
-    rows, columns = size_of(latent)
-    if not same_shape((height, width), (rows, columns)):
+    rows, columns = image_size_of(latent)
+    if not same_shape((height, width), size_of(latent)):
         raise ValueError(
-            f"The image is {width}×{height} pixels, but the latent is that of an image of {columns * LATENT_PIXEL}×"
-            f"{rows * LATENT_PIXEL}, which has another shape: the heat would lie in the wrong places. Connect the image that was "
+            f"The image is {width}×{height} pixels, but the latent is that of an image of {columns}×{rows}, which has another shape: the heat would lie in the wrong places. Connect the image that was "
             "decoded from this latent. An enlarged one is fine, a cropped or stretched one is not."
         )

@@ -61,7 +61,9 @@ def word_maps(
     found: dict[tuple[int, int], torch.Tensor] = {}
     for entry, columns in wanted.values():
         ordered = sorted(columns)
-        maps = column_maps(entry, match.element, ordered, match.run.layout, grid, heads, time_bin)
+        maps = column_maps(
+            entry, match.element, ordered, layout=match.run.layout, grid=grid, heads=heads, time_bin=time_bin
+        )
         found.update({(id(entry), column): m for column, m in zip(ordered, maps, strict=True)})
     result = torch.zeros(len(targets), *grid)
     for row, target in enumerate(targets):
@@ -76,6 +78,7 @@ def column_maps(
     entry: Entry,
     element: int,
     columns: Sequence[int],
+    *,
     layout: Layout,
     grid: tuple[int, int],
     heads: HeadSelection | None = None,

@@ -7,6 +7,22 @@ from .prompt import UNITS, Prompt, concatenate
 from .tokens import EMBEDDING, END, PAD, START, TEXT, Token, Word, WordNotFound
 
 __all__ = [
-    "EMBEDDING", "END", "END_ID", "PAD", "START", "START_ID", "TEXT", "UNITS", "Prompt", "Token", "Word", "WordNotFound",
-    "concatenate", "is_all_filler", "is_filler", "key", "parse_chunks", "split_names",
-]  # fmt: skip
+    "EMBEDDING",
+    "END",
+    "END_ID",
+    "PAD",
+    "START",
+    "START_ID",
+    "TEXT",
+    "UNITS",
+    "Prompt",
+    "Token",
+    "Word",
+    "WordNotFound",
+    "concatenate",
+    "is_all_filler",
+    "is_filler",
+    "key",
+    "parse_chunks",
+    "split_names",
+]

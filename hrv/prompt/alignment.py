@@ -103,15 +103,15 @@ def _symbols(text: TypedText, vectors: Counter[int], lowered: bool) -> tuple[lis
     at = 0
     for number, embedding in enumerate(text.embeddings):
         start, stop = embedding.place
-        _spell(text, at, start, lowered, symbols, owners)
+        _spell(text, at, start, lowered=lowered, symbols=symbols, owners=owners)
         symbols.extend([VECTOR + number] * vectors[number])
         owners.extend([(start, stop)] * vectors[number])
         at = stop
-    _spell(text, at, len(text.clean), lowered, symbols, owners)
+    _spell(text, at, len(text.clean), lowered=lowered, symbols=symbols, owners=owners)
     return symbols, owners
 
 
-def _spell(text: TypedText, start: int, stop: int, lowered: bool, symbols: list, owners: list) -> None:
+def _spell(text: TypedText, start: int, stop: int, *, lowered: bool, symbols: list, owners: list) -> None:
     part = text.clean[start:stop]
     if part.isascii():
         part = part.lower() if lowered else part

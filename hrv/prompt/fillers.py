@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 # Words that carry grammar, not content: articles, prepositions, conjunctions, pronouns, auxiliaries.
-FILLERS = frozenset(
-    """a an the this that these those some any each every and or but nor so as than of in on at by to from with
+_WORDS = """
+    a an the this that these those some any each every and or but nor so as than of in on at by to from with
     without into onto over under above below beside besides between behind before after near next around along across
     through against among inside outside off up down out about for is are was were be been being am has have had
     having do does did it its he his him she her hers they their them i me my we our us you your who whom which what
     where when while there here then very too also just only not no both all more most much many other another
-    front back left right side top bottom middle while""".split()
-)  # fmt: skip
+    front back left right side top bottom middle while
+"""
+FILLERS = frozenset(_WORDS.split())
 
 
 def is_filler(word: str) -> bool:

@@ -83,7 +83,7 @@ def is_manner(tag: str) -> bool:
     >>> [is_manner(tag) for tag in ("best quality", "score_8_up", "f/1.8", "by alphonse mucha", "red star", "1girl")]
     [True, True, True, True, False, False]
     """
-    plain = _plain(tag)
+    plain = _folded(tag)
     if plain in WHOLE or _PATTERNS.fullmatch(plain) or _is_face(plain):
         return True
     words = plain.replace("-", " ").split()
@@ -95,7 +95,7 @@ def is_manner(tag: str) -> bool:
 
 def is_praise(word: str) -> bool:
     """Whether a word before a noun says how good it is to be, or counts, and nothing of what it looks like: “detailed eyes”."""
-    plain = _plain(word)
+    plain = _folded(word)
     return (
         plain in QUALITY
         or all(part in QUALITY for part in plain.split("-"))
@@ -105,16 +105,16 @@ def is_praise(word: str) -> bool:
 
 def is_medium(noun: str) -> bool:
     """Whether a noun may name what an image is (“photo”) instead of what is in it."""
-    return _plain(noun) in MEDIA
+    return _folded(noun) in MEDIA
 
 
 def is_person(tag: str) -> bool:
     """Whether a tag or a noun names people: “1girl”, “old man”. In a list of tags most others describe them."""
-    words = _plain(tag).split()
+    words = _folded(tag).split()
     return bool(words) and words[-1].lstrip("0123456789+") in PEOPLE
 
 
-def _plain(tag: str) -> str:
+def _folded(tag: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", tag).casefold().replace("_", " ").strip(" .!").split())
 
 

@@ -23,6 +23,7 @@ def column_probabilities(
     heads: int,
     columns: Sequence[int],
     length: int,
+    *,
     into: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """P = softmax(Q Kᵀ / √d) over all tokens, then only some of its columns (docs/formulas.md, "Recording").

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 import torch
 
 from ..heads.layout import Layout
-from ..plural import counted
 from ..prompt import Prompt
 from ..runs import pooling
 from ..runs.latents import Traces
 from ..runs.shelf import NoRecording, RunShelf
+from .path import RecordedPath
+from ..wording import counted
 
 
 @dataclass
@@ -64,7 +65,7 @@ class Run:
     """One sampling: the conditionings it evaluated, and what the latents it left are known by.
 
     Once it is kept, entries and their maps are never changed, but replaced: who reads some goes on reading the same.
-    absent: role → why nothing of it was recorded, in a sentence; not kept in files.
+    absent: role → why nothing of it was recorded, in a sentence; path: the latents of a few evaluations; not kept in files.
     """
 
     layout: Layout
@@ -72,6 +73,7 @@ class Run:
     traces: Traces = field(default_factory=Traces)
     warnings: list[str] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
+    path: RecordedPath | None = None
 
     @property
     def fingerprints(self) -> list[str]:
@@ -94,8 +96,8 @@ class Run:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the run's maps take in memory."""
-        return sum(e.nbytes for e in self.entries)
+        """Bytes that the run's maps and latents take in memory."""
+        return sum(e.nbytes for e in self.entries) + (0 if self.path is None else self.path.nbytes)
 
     @property
     def bins(self) -> int:
@@ -153,6 +155,12 @@ class Recording(RunShelf[Run]):
     def __init__(self, layout: Layout | None, memory_limit: int, problem: str | None = None):
         super().__init__(memory_limit, problem)
         self.layout = layout
+
+    def known_layout(self) -> Layout:
+        """The layout of the recorded model. Raises NoRecording for one that cannot be recorded."""
+        if self.layout is None:
+            raise NoRecording(self.problem)
+        return self.layout
 
     def match(self, latent: torch.Tensor) -> list[Match]:
         """The run and row of each element of a latent batch (batch, channel, height, width).

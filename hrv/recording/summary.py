@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ..plural import counted
+from ..wording import counted, shortened
 from .recording import Recording, Run
 
 MAX_TEXT = 100
 
 
-def summary(recording: Recording) -> str:
+def recording_in_words(recording: Recording) -> str:
     """One line for each run: its prompt, pictures, heads, grid and evaluations; then its warnings."""
     lines = []
     for run in recording.runs:
@@ -18,8 +18,7 @@ def summary(recording: Recording) -> str:
 
 def _line(run: Run) -> str:
     texts = [entry.prompt.text for entry in run.entries if entry.prompt and entry.prompt.text]
-    text = " ".join(texts[0].split()) if texts else "(prompt not known)"
-    text = text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+    text = shortened(texts[0], MAX_TEXT) if texts else "(prompt not known)"
     pictures = max(entry.batch for entry in run.entries)
     evaluations = max(entry.count() for entry in run.entries)
     facts = [f"{counted(pictures, 'picture')}", f"{run.layout.heads} heads"]

@@ -75,9 +75,13 @@ class BuildState:
             plan = BuildPlan(**{name: ({**older, **values})[name] for name in BuildPlan.__dataclass_fields__})
             settled = tuple((int(n), float(r)) for n, r in values["settled"])
             return cls(
-                plan, int(values["prompts_done"]), float(values["seconds"]), settled, dict(values["versions"]),
-                dict(values.get("agreement", {})),
-            )  # fmt: skip
+                plan,
+                done=int(values["prompts_done"]),
+                seconds=float(values["seconds"]),
+                settled=settled,
+                versions=dict(values["versions"]),
+                agreement=dict(values.get("agreement", {})),
+            )
         except (KeyError, TypeError, ValueError):
             return None
 
@@ -185,7 +189,7 @@ def construction(kept: list[dict], state: BuildState) -> str:
     return text_of([*kept, *([state.to_dict()] if state.done else [])])
 
 
-def report(state: BuildState, vectors: HeadRelevance, path: str, notes: Sequence[str] = ()) -> str:
+def build_in_words(state: BuildState, vectors: HeadRelevance, path: str, notes: Sequence[str] = ()) -> str:
     """How a build went, in an artist's words."""
     plan = state.plan
     lines = [

@@ -7,7 +7,7 @@ from collections.abc import Hashable
 
 import torch
 
-from ..heads.known_layouts import describe
+from ..heads.known_layouts import layout_in_words
 from . import agreement as agreement_relevance
 from .building import BuildPlan, BuildState
 from .construction import check_one_source, parts_of, text_of
@@ -60,8 +60,8 @@ def _votes_of(first: HeadRelevance, second: HeadRelevance) -> list[torch.Tensor]
 def _check_same_kind(first: HeadRelevance, second: HeadRelevance) -> None:
     if first.layout != second.layout:
         raise ValueError(
-            f"Vectors of different models cannot be merged: the first are for {describe(first.layout)}, the second for "
-            f"{describe(second.layout)}{' in other places' if first.heads == second.heads else ''}."
+            f"Vectors of different models cannot be merged: the first are for {layout_in_words(first.layout)}, the second for "
+            f"{layout_in_words(second.layout)}{' in other places' if first.heads == second.heads else ''}."
         )
     if set(first.concepts) != set(second.concepts):
         only = [sorted(set(a.concepts) - set(b.concepts)) for a, b in ((first, second), (second, first))]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 
-from ..heads.known_layouts import describe
+from ..heads.known_layouts import layout_in_words
 from . import agreement as agreement_relevance
 from .vectors import HeadRelevance
 
 
-def summary(vectors: HeadRelevance) -> str:
+def vectors_in_words(vectors: HeadRelevance) -> str:
     """What vectors are, in a few lines for the node."""
     lines = [
         vectors.metadata.get("title", ""),
-        f"{describe(vectors.layout)} in {len(vectors.layout.blocks)} layers, {len(vectors.concepts)} concepts",
+        f"{layout_in_words(vectors.layout)} in {len(vectors.layout.blocks)} layers, {len(vectors.concepts)} concepts",
         _votes(vectors),
         _line("Model", vectors.metadata.get("model")),
         _line("Source", vectors.metadata.get("source")),

@@ -55,7 +55,11 @@ def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
             names = evidence.thing(first), evidence.thing(second)
             said = f"“{names[0]}” and “{names[1]}” share one place: one of them may be missing, or they were mixed."
             tip = f"{APART} If one is a part of the other, all is well."
-            found.append(_shared(evidence, names, (first, second), (first, second), said, tip))
+            found.append(
+                _shared(
+                    evidence, names=names, words=(first, second), nouns=(first, second), said=said, tip=tip
+                )
+            )
         pairs = [
             (a, b)
             for a, b in itertools.product(phrases[first].modifiers, phrases[second].modifiers)
@@ -72,14 +76,16 @@ def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
                 said = (
                     f"“{bare(pair[0])}” and “{bare(pair[1])}” share one place, though they belong to {whose}."
                 )
-                found.append(_shared(evidence, pair, pair, (first, second), said, APART))
+                found.append(
+                    _shared(evidence, names=pair, words=pair, nouns=(first, second), said=said, tip=APART)
+                )
     return found
 
 
-def _shared(evidence: Evidence, names, words, nouns, said: str, tip: str) -> Finding:
+def _shared(evidence: Evidence, *, names, words, nouns, said: str, tip: str) -> Finding:
     numbers = {"agreement": evidence.agreement(*words), "iou": evidence.iou(*words)}
     reason = f"their maps agree by {numbers['agreement']:.2f} of 1, and {numbers['iou']:.0%} of the place is the same"
-    return Finding("shared place", names, said, tip, reason, numbers, nouns)
+    return Finding("shared place", names, said, tip=tip, reason=reason, numbers=numbers, nouns=nouns)
 
 
 def _same(first: str, second: str) -> bool:
@@ -142,5 +148,15 @@ def wrong_nouns(found: list[Bond], evidence: Evidence) -> list[Finding]:
         reason = f"their maps agree by {away:.2f} of 1, by {bond.own:.2f} with its own noun"
         numbers = {"own": bond.own, "other": away}
         nouns = (bond.noun, bond.holder)
-        findings.append(Finding("wrong noun", (bond.modifier, own, other), said, tip, reason, numbers, nouns))
+        findings.append(
+            Finding(
+                "wrong noun",
+                (bond.modifier, own, other),
+                said,
+                tip=tip,
+                reason=reason,
+                numbers=numbers,
+                nouns=nouns,
+            )
+        )
     return findings

@@ -11,20 +11,19 @@ from functools import cached_property, partial
 
 import torch
 
+from ..maps.gathering import FLAT, gathering, strength_and_mean
 from ..maps.lookup import targets_of_unit
-from ..maps.mask import threshold_mask
+from ..maps.mask import MASK_THRESHOLD, threshold_mask
 from ..maps.word_maps import Target, word_maps
 from ..prompt import Prompt, Word, is_filler, key
 from ..prompt.phrases import chunk_of, filler_columns, manner_words, phrases_of
 from ..prompt.tag_kinds import is_person, is_praise
 from ..recording.recording import Entry, Match
 from ..relevance.heads_for_word import Consent, compared_maps, consent
+from ..relevance.vectors import PERCENT
 
-PERCENT = 23.0  # of the heads are asked where a word is, as in Select Heads for a Word
 COMPARED = 40  # words whose heads are asked, at most: nouns first, then what describes them
-TOP = 0.1  # share of the picture that counts as the place where a word is looked at most
-MASK_THRESHOLD = 0.4
-FLAT, EVEN = 1e-12, 1e-5  # below these, of a map or of its largest value, differences are rounding
+EVEN = 1e-5  # below this part of a map's largest value, differences are rounding
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,13 @@ def examine(match: Match, entries: Sequence[Entry], prompts: Sequence[Prompt | N
     phrases = _phrases(known, single, listed if is_tag_list else {})
     words = _asked(match, word_facts, single, phrases)
     return Evidence(
-        tuple(listed_facts.values()), words, phrases, fillers, single, is_tag_list, _entry_of(single, listed)
+        entries=tuple(listed_facts.values()),
+        words=words,
+        phrases=phrases,
+        fillers=fillers,
+        targets=single,
+        is_tag_list=is_tag_list,
+        entry_of=_entry_of(single, listed),
     )
 
 
@@ -163,9 +168,8 @@ def measure(name: str, heat: torch.Tensor, **more) -> WordFacts:
 
 def levels(heat: torch.Tensor) -> tuple[float, float, float]:
     """(strength, mean, gathering) of a map (height, width)."""
-    mean = float(heat.mean())
-    strength = float(heat.flatten().topk(max(1, round(TOP * heat.numel()))).values.mean())
-    return strength, mean, max(0.0, 1 - mean / strength) if strength > FLAT else 0.0
+    strength, mean = strength_and_mean(heat[None])
+    return float(strength), float(mean), float(gathering(strength, mean))
 
 
 def agreements(maps: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 
-from ..draw.overlay import share
+from ..wording import share_text
 from .binding import bonds, shared_places, wrong_nouns
 from .evidence import Evidence, WordFacts
 from .finding import LIMITS, Finding, Limits, filler_level, gathers, louder
@@ -52,14 +52,16 @@ def ignored_words(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
         if is_weak and word.gathering < max(limits.even, factors[1] * level[1]):
             said = f"“{word.name}” was hardly looked at."
             reason = (
-                f"it gets {share(word.strength)} of the attention where it gets most, {against} get {share(level[0])}, and "
+                f"it gets {share_text(word.strength)} of the attention where it gets most, {against} get {share_text(level[0])}, and "
                 "its attention gathers in no place"
             )
             numbers = {"strength": word.strength, "filler_strength": level[0]}
             numbers |= {"gathering": word.gathering, "filler_gathering": level[1]}
             tip = louder(word.name, word.weight)
             of_word = tuple(nouns.get(word.name, ()))
-            found.append(Finding("ignored", (word.name,), said, tip, reason, numbers, of_word))
+            found.append(
+                Finding("ignored", (word.name,), said, tip=tip, reason=reason, numbers=numbers, nouns=of_word)
+            )
     return found
 
 
@@ -81,10 +83,15 @@ def lost_nouns(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
         numbers |= {"gathering": one.gathering, "mixed": one.mixed, "relative_strength": one.strength}
         found.append(
             Finding(
-                "no place", (name,), f"“{name}” may be missing{beside}.", louder(name, noun.weight), _why_lost(one, evidence),
-                numbers, (one.noun, one.beside) if is_mixed else (one.noun,),
+                "no place",
+                (name,),
+                f"“{name}” may be missing{beside}.",
+                tip=louder(name, noun.weight),
+                reason=_why_lost(one, evidence),
+                numbers=numbers,
+                nouns=(one.noun, one.beside) if is_mixed else (one.noun,),
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -115,10 +122,10 @@ def late_parts(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
         words = tuple(w.name for w in strengths[chunk])
         said = f"The words from “{words[0]}” on came late and were hardly looked at."
         reason = (
-            f"after token {77 * (chunk - 1)} the middle one gets {share(level[chunk])} of the attention, in the first part "
-            f"{share(level[1])}"
+            f"after token {77 * (chunk - 1)} the middle one gets {share_text(level[chunk])} of the attention, in the first part "
+            f"{share_text(level[1])}"
         )
         tip = "Move what matters most into the first 75 tokens, and take away words that change nothing."
         numbers = {"part": float(chunk), "strength": level[chunk], "first_strength": level[1]}
-        found.append(Finding("late part", words, said, tip, reason, numbers))
+        found.append(Finding("late part", words, said, tip=tip, reason=reason, numbers=numbers))
     return found

@@ -13,10 +13,11 @@ import torch
 from PIL import Image, ImageDraw
 
 from ..draw import text
-from ..draw.overlay import BACKGROUND, INK, QUIET_INK, color_table, overlay, share
+from ..draw.overlay import BACKGROUND, INK, QUIET_INK, color_table, overlay
 from ..maps.bicubic import resize
 from ..maps.mask import threshold_mask
 from ..maps.normalize import normalize_maps
+from ..wording import share_text
 from .binding import Bond
 from .evidence import Evidence, WordFacts
 from .finding import Finding, gathers
@@ -85,7 +86,7 @@ def _draw(page: Page) -> Image.Image:
     pen = ImageDraw.Draw(paper)
     if words:
         said = "The words, most strongly drawn first. One scale for all: a dark word was hardly looked at."
-        text.write(pen, (PAD, top), said, BODY, INK, WIDTH - 2 * PAD)
+        text.write(pen, (PAD, top), said, size=BODY, ink=INK, room=WIDTH - 2 * PAD)
     marks = _marks(page)
     small = _fit(page.picture, (picture_height, width))
     for number, word in enumerate(words):
@@ -93,7 +94,15 @@ def _draw(page: Page) -> Image.Image:
         y = top + heading + (number // columns) * (picture_height + caption + GAP)
         heat = normalize_maps(resize(word.map[None], (picture_height, width)), "shared", page.peak)[0]
         _paste(paper, overlay(small, heat, ALPHA, "turbo"), (x, y))
-        _caption(pen, (x, y + picture_height + 6), width, word, words[0].strength, page.filler, marks)
+        _caption(
+            pen,
+            (x, y + picture_height + 6),
+            width=width,
+            word=word,
+            most=words[0].strength,
+            filler=page.filler,
+            marks=marks,
+        )
     _scale(paper, pen, height - PAD - SMALL * 2, page)
     return paper
 
@@ -111,10 +120,12 @@ def _marks(page: Page) -> dict[str, str]:
     return marks
 
 
-def _caption(pen, place, width: int, word: WordFacts, most: float, filler: float | None, marks: dict) -> None:
+def _caption(
+    pen, place, *, width: int, word: WordFacts, most: float, filler: float | None, marks: dict
+) -> None:
     x, y = place
     mark = marks.get(word.name)
-    text.write(pen, (x, y), word.name, SMALL + 2, ALARM if mark else INK, width)
+    text.write(pen, (x, y), word.name, size=SMALL + 2, ink=ALARM if mark else INK, room=width)
     y += SMALL + 7
     pen.rectangle((x, y, x + width - 1, y + 4), fill=TRACK)
     if most > 0:
@@ -122,11 +133,11 @@ def _caption(pen, place, width: int, word: WordFacts, most: float, filler: float
         if filler is not None and filler <= most:
             at = x + round((width - 1) * filler / most)
             pen.rectangle((at, y - 2, at + 1, y + 6), fill=INK)
-    numbers = share(word.strength)
-    text.write(pen, (x, y + 8), numbers, SMALL, QUIET_INK, width)
+    numbers = share_text(word.strength)
+    text.write(pen, (x, y + 8), numbers, size=SMALL, ink=QUIET_INK, room=width)
     if mark:
         room = width - text.width(numbers, SMALL) - 6
-        text.write(pen, (x + width, y + 8), mark, SMALL, ALARM, room, "right")
+        text.write(pen, (x + width, y + 8), mark, size=SMALL, ink=ALARM, room=room, align="right")
 
 
 def _scale(paper, pen, y: int, page: Page) -> None:
@@ -134,14 +145,22 @@ def _scale(paper, pen, y: int, page: Page) -> None:
     width = 220
     steps = torch.linspace(0, 255, width).round().long()
     _paste(paper, color_table("turbo")[steps].expand(SMALL, width, 3), (PAD, y))
-    text.write(pen, (PAD, y + SMALL + 4), "0 %", SMALL, QUIET_INK, 60)
-    text.write(pen, (PAD + width, y + SMALL + 4), share(page.peak), SMALL, QUIET_INK, 120, "right")
+    text.write(pen, (PAD, y + SMALL + 4), "0 %", size=SMALL, ink=QUIET_INK, room=60)
+    text.write(
+        pen,
+        (PAD + width, y + SMALL + 4),
+        share_text(page.peak),
+        size=SMALL,
+        ink=QUIET_INK,
+        room=120,
+        align="right",
+    )
     notes = "Bars and numbers: attention in the tenth of the picture where the word gets most."
     if page.filler is not None:
         notes += " Line across the bars: what filler words get."
     room = WIDTH - 2 * PAD - width - GAP
-    text.write(pen, (PAD + width + GAP, y - 2), notes, SMALL, QUIET_INK, room)
-    text.write(pen, (PAD + width + GAP, y + SMALL + 4), page.footnote, SMALL, QUIET_INK, room)
+    text.write(pen, (PAD + width + GAP, y - 2), notes, size=SMALL, ink=QUIET_INK, room=room)
+    text.write(pen, (PAD + width + GAP, y + SMALL + 4), page.footnote, size=SMALL, ink=QUIET_INK, room=room)
 
 
 def _band(page: Page):
@@ -163,7 +182,14 @@ def _band(page: Page):
             if line.swatch is not None:
                 pen.rectangle((left, y + 3, left + 14, y + 17), fill=line.swatch)
             indent = 24 if line.swatch is not None else 0
-            text.write(pen, (left + indent, y), line.words, line.size, line.ink, WIDTH - PAD - left - indent)
+            text.write(
+                pen,
+                (left + indent, y),
+                line.words,
+                size=line.size,
+                ink=line.ink,
+                room=WIDTH - PAD - left - indent,
+            )
             y += line.height
 
     return draw, max(size[0], sum(line.height for line in column))

@@ -80,7 +80,17 @@ def presences(evidence: Evidence) -> list[Presence]:
         beside = max(mixed, key=mixed.__getitem__, default="")
         others = [strength[other] for other in asked if other != noun]
         louder = strength[noun] / max(TINY, statistics.fmean(others)) if others else 1.0
-        found.append(Presence(noun, agreed, clearest, gathering, mixed.get(beside, 0.0), beside, louder))
+        found.append(
+            Presence(
+                noun,
+                agreed,
+                clearest=clearest,
+                gathering=gathering,
+                mixed=mixed.get(beside, 0.0),
+                beside=beside,
+                strength=louder,
+            )
+        )
     return found
 
 

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 
 import torch
 
-from ..draw.overlay import share
-from ..maps.lookup import heads_text, prompts_of
+from ..maps.lookup import heads_text, notes_of, prompts_of
 from ..maps.pairing import pair, warnings_of
-from ..plural import counted
 from ..prompt import Prompt
 from ..recording.recording import Match, Recording
 from ..relevance.vectors import HeadRelevance
+from ..wording import counted, share_text
 from .binding import Bond, bonds
 from .causes import by_cause
 from .evidence import Evidence, examine
@@ -37,8 +36,8 @@ DETAILS = 12  # single findings of one cause that the text lists; the data has t
 @dataclass(frozen=True)
 class Report:
     """grid: float32 (picture, height, width, 3), 0 to 1. markdown, data (JSON) and summary (a few lines, for the
-    node) cover all pictures; findings holds those of each picture, one for each cause, the gravest first; warnings are in plain
-    words."""
+    node) cover all pictures; findings holds those of each picture, one for each cause, the gravest first; warnings, and notes on
+    the prompts, are in plain words."""
 
     grid: torch.Tensor
     markdown: str
@@ -46,6 +45,7 @@ class Report:
     summary: str
     findings: list[list[Finding]]
     warnings: list[str]
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def report(
     latent: torch.Tensor,
     image: torch.Tensor,
     unit: str = "auto",
+    *,
     vectors: HeadRelevance | None = None,
     limits: Limits = LIMITS,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -85,22 +86,25 @@ def report(
     found: list[_Picture] = []
     for number, match in enumerate(matches):
         progress(number, len(matches))
-        found.append(_read(number + 1, match, unit, vectors, limits, (prompt_text, tokenize)))
+        found.append(
+            _read(number + 1, match, unit, vectors=vectors, limits=limits, typed=(prompt_text, tokenize))
+        )
     grid = draw_pages([_page(one, picture) for one, picture in zip(found, pictures, strict=True)])
     progress(len(matches), len(matches))
     warnings = warnings_of(matches)
     return Report(
-        grid,
-        _markdown(found, warnings),
-        json.dumps(_data(found, unit, warnings), ensure_ascii=False, indent=1),
-        _summary(found),
-        [one.findings for one in found],
-        warnings,
+        grid=grid,
+        markdown=_markdown(found, warnings),
+        data=json.dumps(_data(found, unit, warnings), ensure_ascii=False, indent=1),
+        summary=_summary(found),
+        findings=[one.findings for one in found],
+        warnings=warnings,
+        notes=notes_of(matches),
     )
 
 
 def _read(
-    number: int, match: Match, unit: str, vectors: HeadRelevance | None, limits: Limits, typed: tuple
+    number: int, match: Match, unit: str, *, vectors: HeadRelevance | None, limits: Limits, typed: tuple
 ) -> _Picture:
     entries = match.run.of_role("positive")
     prompts = prompts_of(entries, "positive", *typed)
@@ -113,7 +117,16 @@ def _read(
         if p is not None
     ]
     source = heads_text(match, entries[0], None)
-    return _Picture(number, match, texts, source, evidence, findings, bonds(evidence, limits), senses)
+    return _Picture(
+        number=number,
+        match=match,
+        texts=texts,
+        source=source,
+        evidence=evidence,
+        findings=findings,
+        bonds=bonds(evidence, limits),
+        senses=senses,
+    )
 
 
 def _page(one: _Picture, picture: torch.Tensor) -> Page:
@@ -122,9 +135,15 @@ def _page(one: _Picture, picture: torch.Tensor) -> Page:
     title = f"Picture {one.number}: {_count(one)}" if one.number > 1 else _count(one).capitalize()
     evaluations = one.match.run.of_role("positive")[0].count()
     return Page(
-        picture, one.evidence, one.findings, one.bonds, peak, level and level[0], title,
-        f"{one.source} · {counted(evaluations, 'model evaluation')}",
-    )  # fmt: skip
+        picture,
+        evidence=one.evidence,
+        findings=one.findings,
+        bonds=one.bonds,
+        peak=peak,
+        filler=level and level[0],
+        title=title,
+        footnote=f"{one.source} · {counted(evaluations, 'model evaluation')}",
+    )
 
 
 def _count(one: _Picture) -> str:
@@ -149,7 +168,7 @@ def _markdown(found: Sequence[_Picture], warnings: Sequence[str]) -> str:
     for one in found:
         if len(found) > 1:
             parts.append(f"## Picture {one.number}")
-        parts += [f"Prompt: {_plain(text)}" if text.strip() else "Prompt: (empty)" for text in one.texts]
+        parts += [f"Prompt: {_escaped(text)}" if text.strip() else "Prompt: (empty)" for text in one.texts]
         parts.append(f"### {_count(one).capitalize()}")
         parts += [_told(finding) for finding in one.findings]
         parts += [_word_table(one), _bond_table(one), _sense_table(one)]
@@ -158,11 +177,11 @@ def _markdown(found: Sequence[_Picture], warnings: Sequence[str]) -> str:
 
 def _told(finding: Finding) -> str:
     """One cause as an item of a list: the sentence, what to try, and what it rests on."""
-    lines = [f"- **{_plain(finding.headline)}**", f"  Try: {_plain(finding.tip, code=True)}"]
+    lines = [f"- **{_escaped(finding.headline)}**", f"  Try: {_escaped(finding.tip, code=True)}"]
     if len(finding.details) == 1:
-        lines[1:1] = [f"  ({_plain(finding.details[0].reason)})"]
+        lines[1:1] = [f"  ({_escaped(finding.details[0].reason)})"]
     else:
-        lines += [f"  - {_plain(one.text)}" for one in finding.details[:DETAILS]]
+        lines += [f"  - {_escaped(one.text)}" for one in finding.details[:DETAILS]]
         if len(finding.details) > DETAILS:
             lines.append(f"  - and {len(finding.details) - DETAILS} more (all of them: output `data`)")
     return "\n".join(lines)
@@ -180,10 +199,10 @@ def _word_table(one: _Picture) -> str:
     rows = [(w.name, w) for w in sorted(one.evidence.content, key=lambda w: -w.strength)]
     for name, word in rows:
         lines.append(
-            f"| {_plain(name)} | {share(word.strength)} | {share(word.mean)} | {word.gathering:.2f} |"
+            f"| {_escaped(name)} | {share_text(word.strength)} | {share_text(word.mean)} | {word.gathering:.2f} |"
         )
     if (level := filler_level(one.evidence)) is not None:
-        lines.append(f"| *filler words, for comparison* | {share(level[0])} | | {level[1]:.2f} |")
+        lines.append(f"| *filler words, for comparison* | {share_text(level[0])} | | {level[1]:.2f} |")
     return "\n".join([*lines, "", f"Shares of attention: {one.source}."])
 
 
@@ -197,10 +216,10 @@ def _bond_table(one: _Picture) -> str:
         "|---|---|---|---:|---:|",
     ]
     for b in one.bonds:
-        holder = "(no noun)" if b.holder is None else _plain(b.holder)
+        holder = "(no noun)" if b.holder is None else _escaped(b.holder)
         moved = holder if b.holder == b.noun else f"**{holder}**"
         value = b.own if b.holder in (b.noun, None) else b.others[b.holder]
-        lines.append(f"| {_plain(b.modifier)} | {_plain(b.noun)} | {moved} | {value:.2f} | {b.own:.2f} |")
+        lines.append(f"| {_escaped(b.modifier)} | {_escaped(b.noun)} | {moved} | {value:.2f} | {b.own:.2f} |")
     return "\n".join(lines)
 
 
@@ -209,8 +228,8 @@ def _sense_table(one: _Picture) -> str:
         return ""
     lines = ["### What each word was taken for", "", "| word | concepts, most relevant first |", "|---|---|"]
     for sense in one.senses:
-        shares = ", ".join(f"{_plain(c)} {100 * s:.0f} %" for c, s in list(sense.shares.items())[:3])
-        lines.append(f"| {_plain(sense.word)} | {shares or '(no concept stands out)'} |")
+        shares = ", ".join(f"{_escaped(c)} {100 * s:.0f} %" for c, s in list(sense.shares.items())[:3])
+        lines.append(f"| {_escaped(sense.word)} | {shares or '(no concept stands out)'} |")
     return "\n".join(lines)
 
 
@@ -279,7 +298,7 @@ def _round(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-def _plain(text: str, code: bool = False) -> str:
+def _escaped(text: str, code: bool = False) -> str:
     """Text that Markdown shows as it is; with `code`, what stands between backquotes is code, where nothing is escaped."""
     parts = text.split("`") if code else [text]
     for place in range(0, len(parts), 2):

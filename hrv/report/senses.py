@@ -71,5 +71,15 @@ def doubtful_senses(senses: Sequence[Sense]) -> list[Finding]:
             "way round; or add a word that tells which. Compare Concepts shows both."
         )
         numbers = {"first": most, "second": next_most}
-        found.append(Finding("doubtful sense", (sense.word,), said, tip, reason, numbers, (sense.word,)))
+        found.append(
+            Finding(
+                "doubtful sense",
+                (sense.word,),
+                said,
+                tip=tip,
+                reason=reason,
+                numbers=numbers,
+                nouns=(sense.word,),
+            )
+        )
     return found

@@ -60,6 +60,12 @@ def size_of(latent: torch.Tensor) -> Size:
     return latent.shape[-2], latent.shape[-1]
 
 
+def image_size_of(latent: torch.Tensor) -> Size:
+    """(height, width) of the image that a latent stands for, in pixels."""
+    height, width = size_of(latent)
+    return height * LATENT_PIXEL, width * LATENT_PIXEL
+
+
 def thumbnails(latent: torch.Tensor) -> torch.Tensor | None:
     """Each image of a latent on at most 32 pixels a side, averaged over area, each channel's mean taken away, and scaled to unit
     norm: float16 (image, channel, height, width); None for what has no height and width. 8 KB for a square image with 4

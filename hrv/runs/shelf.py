@@ -14,7 +14,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 
 import torch
 
-from ..plural import counted
+from ..wording import counted
 from .forgotten import Forgotten, Gone
 from .latents import ALIKE, LATENT_PIXEL, Looks, Size, Traces, fingerprints_kept, size_of
 

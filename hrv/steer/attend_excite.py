@@ -135,7 +135,7 @@ def weighted_map(q: torch.Tensor, k: torch.Tensor, weights: torch.Tensor, length
     return mean.unflatten(-1, (-1, length)).sum(-2)
 
 
-def word_maps(
+def competing_maps(
     mean: torch.Tensor, prompt: Prompt, words: Sequence[Sequence[int]], grid: tuple[int, int], smoothing: bool
 ) -> torch.Tensor:
     """A_w[x], the word's share of each pixel when the tokens compete: (row, word, height, width), from 0 to 1.

@@ -66,7 +66,13 @@ class Where:
             )
         words = tuple(split_names(self.words))
         return Steering(
-            name, factors, made_from, words, self.start_percent, self.end_percent, self.record_steered
+            name,
+            factors,
+            made_from,
+            words=words,
+            start_percent=self.start_percent,
+            end_percent=self.end_percent,
+            recorded=self.record_steered,
         )
 
 
@@ -77,7 +83,7 @@ def strengthen(vectors: HeadRelevance, concept: str, strength: float, clamp: flo
 
 
 def adjust(
-    vectors: HeadRelevance, wanted: str, unwanted: str, strength: float, clamp: float, where: Where
+    vectors: HeadRelevance, wanted: str, unwanted: str, *, strength: float, clamp: float, where: Where
 ) -> Steering:
     """r_n = 1 + strength · (2 · min(h_wanted[n], b) − min(h_unwanted[n], b) − 1)."""
     limit = bound(vectors.heads, clamp)

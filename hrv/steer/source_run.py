@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from ..plural import counted
 from ..prompt import Prompt
 from ..runs.latents import Traces
 from ..runs.shelf import NoRecording, RunShelf
+from ..wording import counted
 
 Moment = tuple[str, int]
 """An evaluation's name: its sigma, and how many evaluations of the same sampling had this sigma before."""

@@ -88,7 +88,7 @@ def area_between(found: Sequence[Curve]) -> float | None:
     return by_order[ORDERS[1]] - by_order[ORDERS[0]]
 
 
-def table(found: Sequence[Curve], score: str = "score") -> str:
+def curve_table(found: Sequence[Curve], score: str = "score") -> str:
     """All points as Markdown, one row for each number of heads."""
     rows = sorted({number for curve in found for number in curve.counts})
     at = [dict(zip(curve.counts, curve.scores)) for curve in found]

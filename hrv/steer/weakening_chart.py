@@ -28,12 +28,17 @@ def curve_chart(found: Sequence[Curve], title: str, score: str) -> torch.Tensor:
     """Score against number of heads: float32 (height, width, 3), 0 to 1. score: what is measured, for the axis."""
     picture = Image.new("RGB", (WIDTH, HEIGHT), BACKGROUND)
     pen = ImageDraw.Draw(picture)
-    text.write(pen, (LEFT - 60, 22), title, TITLE, INK, WIDTH - LEFT - RIGHT + 60)
+    text.write(pen, (LEFT - 60, 22), title, size=TITLE, ink=INK, room=WIDTH - LEFT - RIGHT + 60)
     area = area_between(found)
     if area is not None:
         note = f"area between the curves: {area:+.3f} ({'most' if area > 0 else 'least'} relevant first is lower)"
         text.write(
-            pen, (LEFT - 60, 58), note if area else "area between the curves: 0", TYPE, QUIET_INK, WIDTH - 100
+            pen,
+            (LEFT - 60, 58),
+            note if area else "area between the curves: 0",
+            size=TYPE,
+            ink=QUIET_INK,
+            room=WIDTH - 100,
         )
     plot = _Plot(found)
     plot.draw_axes(pen, score)
@@ -62,14 +67,24 @@ class _Plot:
             value = self.low + (self.high - self.low) * step / 5
             _, y = self.at(0, value)
             pen.line((LEFT, y, WIDTH - RIGHT, y), fill=FRAME if step == 0 else (224, 224, 228))
-            text.write(pen, (LEFT - 10, y - 9), f"{value:.3g}", TYPE - 2, QUIET_INK, 70, "right")
+            text.write(
+                pen, (LEFT - 10, y - 9), f"{value:.3g}", size=TYPE - 2, ink=QUIET_INK, room=70, align="right"
+            )
         for count in self.ticks:
             x, y = self.at(count, self.low)
             pen.line((x, y, x, y + 5), fill=INK)
-            text.write(pen, (x, y + 8), str(count), TYPE - 2, INK, 70, "center")
-        text.write(pen, (LEFT - 60, TOP - 34), score, TYPE, INK, 400)
+            text.write(pen, (x, y + 8), str(count), size=TYPE - 2, ink=INK, room=70, align="center")
+        text.write(pen, (LEFT - 60, TOP - 34), score, size=TYPE, ink=INK, room=400)
         centre = (LEFT + WIDTH - RIGHT) // 2
-        text.write(pen, (centre, HEIGHT - BOTTOM + 38), "number of heads", TYPE, INK, 400, "center")
+        text.write(
+            pen,
+            (centre, HEIGHT - BOTTOM + 38),
+            "number of heads",
+            size=TYPE,
+            ink=INK,
+            room=400,
+            align="center",
+        )
 
     def draw_curve(self, pen, curve: Curve, number: int) -> None:
         colour = COLOURS[number % len(COLOURS)]
@@ -81,7 +96,7 @@ class _Plot:
         pen.line((x - 44, y + 9, x - 12, y + 9), fill=colour, width=3)
         _mark(pen, (x - 28, y + 9), colour, number)
         name = f"{curve.order} heads first" if curve.order in ORDERS else curve.order
-        text.write(pen, (x, y), name, TYPE, INK, 290)
+        text.write(pen, (x, y), name, size=TYPE, ink=INK, room=290)
 
 
 def _mark(pen, point: tuple[int, int], colour, number: int) -> None:
@@ -110,13 +125,15 @@ def picture_strip(found: Sequence[Curve], pictures: dict[tuple[str, int], torch.
     for row, curve in enumerate(found):
         y = row * (heading + size[0] + line)
         name = f"{curve.order} heads first" if curve.order in ORDERS else curve.order
-        text.write(pen, (GAP, y + 8), name, TYPE, COLOURS[row % len(COLOURS)], sheet.width - 2 * GAP)
+        text.write(
+            pen, (GAP, y + 8), name, size=TYPE, ink=COLOURS[row % len(COLOURS)], room=sheet.width - 2 * GAP
+        )
         for column, (count, score) in enumerate(zip(curve.counts, curve.scores)):
             x = GAP + column * (PICTURE + GAP)
             sheet.paste(_small(pictures[curve.order, count], size), (x, y + heading))
             caption = f"{count} heads: {score:.3f}"
             below = (x + PICTURE // 2, y + heading + size[0] + 2)
-            text.write(pen, below, caption, TYPE - 2, QUIET_INK, PICTURE, "center")
+            text.write(pen, below, caption, size=TYPE - 2, ink=QUIET_INK, room=PICTURE, align="center")
     return torch.from_numpy(np.asarray(sheet).astype(np.float32) / 255)
 
 

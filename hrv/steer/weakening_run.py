@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .weakening import area_between, curves, table
+from .weakening import area_between, curve_table, curves
 from .weakening_chart import curve_chart, picture_strip
 
 LIKENESS = "likeness to the first picture"
@@ -27,10 +27,11 @@ class Weakening:
 def weakening(
     numbers: Sequence[int],
     orders: Sequence[str],
-    images: Sequence[torch.Tensor] | None,
-    scores: Sequence[float] | None,
-    masks: Sequence[torch.Tensor] | None,
-    title: str,
+    *,
+    images: Sequence[torch.Tensor] | None = None,
+    scores: Sequence[float] | None = None,
+    masks: Sequence[torch.Tensor] | None = None,
+    title: str = "",
 ) -> Weakening:
     """Curves of what was given for each picture: `scores`, else the mean of `masks`, else likeness to the first of `images`.
 
@@ -50,7 +51,7 @@ def weakening(
     if images:
         pictures = {(o, n): picture[0] for n, o, picture in zip(numbers, orders, images)}
         strip = picture_strip(found, pictures)[None]
-    return Weakening(chart, strip, table(found, name), area_between(found) or 0.0)
+    return Weakening(chart, strip, curve_table(found, name), area_between(found) or 0.0)
 
 
 def _scores(images, scores, masks) -> tuple[str, list[float]]:

@@ -38,7 +38,7 @@ export class Chips {
     const chip = (name, index, absent) => {
       const bar = make("span", { class: "hrv-bar" });
       const meter = make("span", { class: "hrv-meter" }, make("span"));
-      const title = absent ? `“${name}” is pinned, but not among the words of the last run. Click to unpin it.` : name;
+      const title = absent ? `“${name}” is pinned, but is not one of the words of the last run. Click to unpin it.` : name;
       const element = make("div", { class: "hrv-chip", role: "option", id: this.prefix + index, title },
         bar, make("span", { class: "hrv-name" }, name), meter);
       element.classList.toggle("hrv-missing", absent);
@@ -66,7 +66,7 @@ export class Chips {
       if (this.items[i].score === scores[i]) continue;
       this.items[i].score = scores[i];
       meter.firstChild.style.width = `${scores[i] ?? 0}%`;
-      const told = scores[i] === undefined ? "" : `: gathers ${Math.round(scores[i])} of 100`;
+      const told = scores[i] === undefined ? "" : `: concentration ${Math.round(scores[i])} of 100`;
       element.title = `${name}${told}. Click to pin.`;
     }
   }

@@ -14,40 +14,40 @@ export class Controls {
       on.look({ [name]: value });
       on.settled();
     };
-    this.view = choice("View", "heat: colours over the picture. reveal: only the place that the word drew stays lit.",
+    this.view = choice("View", "heat: a coloured heatmap over the image. reveal: darkens everything except the place that the word drew.",
       [["heat", "heat"], ["reveal", "reveal"]], kept("view"));
-    this.scale = choice("Scale", "shared: one scale for all words, so an ignored word stays dark. per word: each word stretched to its own lowest and highest value.",
+    this.scale = choice("Scale", "shared: one scale for all words, so an ignored word stays dark. per word: each word is stretched to its own lowest and highest value.",
       [["shared", "shared"], ["per word", "per word"]], kept("scale"));
     this.colormap = choice("Colours", "viridis and inferno are safe for colour-blind eyes.",
       COLORMAPS.map((name) => [name, name]), kept("colormap"));
-    this.opacity = slider("Opacity", "How strongly the heat covers the picture.",
+    this.opacity = slider("Opacity", "How strongly the heatmap covers the image.",
       { min: 0, max: 1, step: 0.01, text: (v) => percent(100 * v) }, set("opacity"), settled);
-    this.smoothing = slider("Smoothing", "Softens the heat you see. The mask is never smoothed.",
+    this.smoothing = slider("Smoothing", "Softens the heatmap on screen. The mask is never smoothed.",
       { min: 0, max: 3, step: 0.1, text: (v) => (v ? v.toFixed(1) : "off") }, set("smoothing"), settled);
-    this.threshold = slider("Threshold", "Where the mask begins, between the word's lowest and highest heat. The mask output uses it.",
+    this.threshold = slider("Threshold", "Where the mask begins, between the word's lowest and highest attention. The mask output uses it too.",
       { min: 0, max: 1, step: 0.01, text: (v) => v.toFixed(2) }, (v) => on.threshold(v), settled);
     this.outline = make("input", { type: "checkbox", "aria-label": "Outline", onchange: () => kept("outline")(this.outline.checked) });
-    const outline = make("label", { class: "hrv-control hrv-check", title: "Draws the border of the mask." }, this.outline, make("span", {}, "Outline"));
+    const outline = make("label", { class: "hrv-control hrv-check", title: "Outlines the mask." }, this.outline, make("span", {}, "Outline"));
 
     const heads = () => on.heads(this.concept.input.value, this.share.input.valueAsNumber);
-    this.concept = choice("Heads", "Whose attention: of all heads (DAAM), or only of those that care most about a concept. The outputs follow.",
+    this.concept = choice("Heads", "Whose attention you see: all heads (DAAM), or only those that care most about a concept. The outputs change too.",
       [], () => (heads(), on.settled()));
-    this.share = slider("Share of heads", "How many of all heads the concept takes. 23 % worked best in the paper.",
+    this.share = slider("Share of heads", "The share of all heads to use for the concept. 23 % worked best in the paper.",
       { min: 1, max: 100, step: 1, text: percent }, heads, settled);
     this.headsRow = make("div", { class: "hrv-row" }, this.concept.element, this.share.element);
 
     this.bins = 1;
-    this.step = slider("Steps", "Which part of the schedule: from noise to the finished picture.",
+    this.step = slider("Steps", "Which part of the schedule you see, from noise to the finished image.",
       { min: 0, max: 1, step: 1, text: (v) => (v ? `${v} of ${this.bins}` : "all") }, (v) => on.bin(v ? v - 1 : null));
     const arrow = (text, by, hint) => make("button", { type: "button", title: hint, "aria-label": hint, onclick: () => on.picture(by) }, text);
     this.number = make("span", { class: "hrv-value" });
-    this.batch = make("span", { class: "hrv-control hrv-batch" }, arrow("◀", -1, "Previous picture"), this.number, arrow("▶", 1, "Next picture"));
+    this.batch = make("span", { class: "hrv-control hrv-batch" }, arrow("◀", -1, "Previous image"), this.number, arrow("▶", 1, "Next image"));
     this.timeRow = make("div", { class: "hrv-row" }, this.step.element, this.batch);
 
-    this.fillers = make("button", { type: "button", title: "Words that carry grammar and no content, such as “the” and “of”.",
+    this.fillers = make("button", { type: "button", title: "Shows words that carry grammar rather than content, such as “the” and “of”.",
       onclick: () => kept("fillers")(this.fillers.getAttribute("aria-pressed") !== "true") }, "Filler words");
     this.clear = make("button", { type: "button", title: "Unpins all words (Esc).", onclick: () => on.clear() }, "Unpin all");
-    this.save = make("button", { type: "button", title: "Saves the shown maps, all in one picture, with their numbers inside the file.", onclick: () => on.save() }, "Save picture");
+    this.save = make("button", { type: "button", title: "Saves the heatmaps on screen as one image, with their numbers stored in the file.", onclick: () => on.save() }, "Save image");
 
     this.element = make("div", { class: "hrv-controls" },
       this.timeRow, this.headsRow,

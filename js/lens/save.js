@@ -14,9 +14,9 @@ export async function saveMaps({ words, grid, picture, size, peak, source, look,
   stage.setPicture(picture, size);
   const tiles = words.map((word) => ({
     title: word.name,
-    note: `up to ${shareText(word.high)} · gathers ${Math.round(word.score)} of 100`,
+    note: `up to ${shareText(word.high)} · concentration ${Math.round(word.score)} of 100`,
     draw: (context, width, height) => {
-      stage.draw([word], grid, peak, look, level);
+      stage.draw([word], { grid, peak, look, level });
       context.drawImage(canvas, 0, 0, width, height);
     },
   }));
@@ -25,7 +25,7 @@ export async function saveMaps({ words, grid, picture, size, peak, source, look,
   });
   const data = { format: "hrv-lens", version: 1, grid, source, threshold: level, look, words: words.map(numbers) };
   const blob = await new Promise((done) => gridOf(tiles, size).toBlob(done, "image/png"));
-  if (!blob) throw new Error("the browser made no file of it; perhaps it is too large or memory is short");
+  if (!blob) throw new Error("the browser could not create the file; it may be too large, or memory may be low");
   const png = new Uint8Array(await blob.arrayBuffer());
   download(withText(png, "hrv", JSON.stringify(data)), "attention_lens.png");
 }

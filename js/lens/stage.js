@@ -68,7 +68,7 @@ export class Stage {
    *  words: [{map, low, high}]; grid: their height and width; peak: the value that is full heat on the shared scale;
    *  look: {view, scale, colormap, opacity, smoothing}; level: threshold of the outline, or null; beside: words of which
    *  only the outline is drawn, in a colour of its own. */
-  draw(words, grid, peak, look, level, beside = []) {
+  draw(words, { grid, peak, look, level, beside = [] }) {
     const { context, canvas } = this;
     context.globalAlpha = 1;
     context.imageSmoothingQuality = "high";

@@ -12,7 +12,7 @@ import { sentence } from "./shares.js";
 import { Stage } from "./stage.js";
 
 const LOOK = { view: "heat", scale: "shared", colormap: "turbo", opacity: 0.6, smoothing: 0, outline: true, fillers: false };
-const ARRIVING = "The maps of some words are still on their way. Try again in a moment.";
+const ARRIVING = "The maps of some words are still loading. Try again in a moment.";
 const PAUSE = 40; // milliseconds to wait for a slider to rest before the server is asked
 
 /** host: {get(name), set(name, value), settled(), locked(name), look(), setLook(look), ask(question),
@@ -32,9 +32,9 @@ export class LensView {
   }
 
   build() {
-    this.canvas = make("canvas", { class: "hrv-canvas", role: "img", "aria-label": "The picture with its attention" });
+    this.canvas = make("canvas", { class: "hrv-canvas", role: "img", "aria-label": "The image with its heatmap" });
     this.ranking = new Ranking();
-    this.empty = make("p", { class: "hrv-empty" }, "Run the graph to look into its picture.");
+    this.empty = make("p", { class: "hrv-empty" }, "Run the workflow to see its image here.");
     this.box = make("div", { class: "hrv-stage" }, this.canvas, this.ranking.element, this.empty);
     this.status = make("p", { class: "hrv-status", role: "status" });
     this.chips = new Chips({
@@ -53,7 +53,7 @@ export class LensView {
       picture: (step) => this.turn(step),
       bin: (value) => ((this.bin = value), this.update()),
       settled: () => this.host.settled(),
-      save: () => this.save().catch((error) => this.say(`The picture could not be saved (${error.message}).`)),
+      save: () => this.save().catch((error) => this.say(`The image could not be saved (${error.message}).`)),
       clear: () => this.pin([]),
     });
     const words = make("div", { class: "hrv-row hrv-wordbar" }, this.chips.search, this.controls.fillers, this.controls.clear, this.controls.save);
@@ -95,7 +95,7 @@ export class LensView {
     this.canvas.style.setProperty("--hrv-ratio", size[1] / size[0]);
     const drawn = () => ((this.scene = null), this.refresh());
     this.stage.open(this.host.pictureAddress(reference), size, drawn,
-      () => this.say("The picture is no longer there. Run the graph again."));
+      () => this.say("The image is no longer there. Run the workflow again."));
     drawn();
   }
 
@@ -160,7 +160,7 @@ export class LensView {
   }
 
   pin(names) {
-    if (this.host.locked("words")) return this.say("`words` comes from another node here, so words cannot be pinned.");
+    if (this.host.locked("words")) return this.say("`words` is connected to another node, so words cannot be pinned.");
     this.say("");
     this.host.set("words", names.join(", "));
     this.host.settled();
@@ -224,7 +224,7 @@ export class LensView {
     if (!this.set.complete) return this.say(ARRIVING);
     const shares = this.shares(this.place(event));
     const most = Math.max(...shares);
-    if (!(most > 0)) return this.say("No word of the prompt has any heat here.");
+    if (!(most > 0)) return this.say("No word of the prompt got any attention here.");
     const name = this.frame.names[shares.indexOf(most)];
     const joins = event.ctrlKey || event.metaKey || event.shiftKey;
     this.pin(joins ? toggled(this.pinned, name) : [name]);
@@ -259,7 +259,8 @@ export class LensView {
     const scene = JSON.stringify([shown, beside, this.choice, this.set.peak, this.look, this.level(), width, height]);
     if (scene !== this.scene) {
       const words = (places) => places.map((i) => this.set.words[i]);
-      this.stage.draw(words(shown), this.frame.grid, this.set.peak, this.look, this.level(), words(beside));
+      const [grid, peak, look, level] = [this.frame.grid, this.set.peak, this.look, this.level()];
+      this.stage.draw(words(shown), { grid, peak, look, level, beside: words(beside) });
       this.scene = scene;
     }
     this.rank();
@@ -287,9 +288,9 @@ export class LensView {
 
   /** The shown words, or all where none is shown, as one picture file. */
   async save() {
-    if (!this.frames) return this.say("Run the graph first.");
+    if (!this.frames) return this.say("Run the workflow first.");
     if (!this.set.complete) return this.say(ARRIVING);
-    if (this.stage.isLoading) return this.say("The picture is still on its way. Try again in a moment.");
+    if (this.stage.isLoading) return this.say("The image is still loading. Try again in a moment.");
     const shown = this.shown().filter((i) => this.set.words[i]);
     const places = shown.length ? shown : [...this.set.words.keys()].filter((i) => this.set.words[i] && !this.hidden.has(i));
     await saveMaps({

@@ -1,5 +1,6 @@
 // What can be known of a node before it runs: a missing CLIP, words that are not in the prompt. Only what is certain is told.
 
+import { RUNS } from "../page/facts.js";
 import { missingNames } from "../words/entries.js";
 import { isTraced, promptOf, upstream } from "../words/graph.js";
 import { splitNames } from "../words/names.js";
@@ -23,7 +24,6 @@ const READERS = new Set(["HRVHeatmap", "HRVLens", "HRVPromptReport", "HRVCompare
 const WITHOUT_CHIPS = new Set(["HRVLens", "HRVPromptReport"]); // elsewhere the word picker says that the prompt is empty
 const PLAIN_TEXT = /^CLIPTextEncode/; // ComfyUI's own text nodes encode what was typed; others may rewrite it
 const REWRITTEN = /__\S+__|\{[^{}]*\|[^{}]*\}/; // wildcards, and choices that the page makes when it queues
-const RUNS = 0; // a node's mode: neither muted nor bypassed
 
 /** Sentences. fieldsFor: gives the fields of a node, as js/page/node.js has them; root: the outermost graph. */
 export function knownBefore(node, fieldsFor, root) {

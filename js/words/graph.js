@@ -1,10 +1,9 @@
 // Finds the text of a prompt in the graph: from a node that reads or steers to its samplers, and from there to the text
 // nodes; through reroutes, bypassed nodes and the walls of subgraphs. Reads the graph only, and knows litegraph's fields.
 
+import { BYPASS, FROM_OUTSIDE, NEVER, TO_OUTSIDE } from "../page/facts.js";
 import { isConnected, linkInto, linksFrom, linksOfIds } from "../page/links.js";
 
-const [NEVER, BYPASS] = [2, 4]; // a node's mode
-const [FROM_OUTSIDE, TO_OUTSIDE] = ["-10", "-20"]; // ids that links have at the wall of a subgraph, as text
 const STEPS = 5000; // more than any graph needs; ends loops
 
 const nodeOf = (graph, id) => graph?.getNodeById?.(id) ?? null;

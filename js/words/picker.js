@@ -30,7 +30,7 @@ export class WordPicker {
     this.shown = wanted;
     this.buttons = names.map((name) => make("button", { type: "button", class: "hrv-word", "data-name": name, disabled: locked }, name));
     this.list.replaceChildren(...(names.length ? this.buttons : [make("p", { class: "hrv-words-hint" }, hint)]));
-    this.list.title = locked ? "The field above comes from another node here." : "";
+    this.list.title = locked ? "The field above is connected to another node." : "";
     this.search.hidden = names.length < SEARCH_FROM;
     this.filter();
     this.mark(this.text ?? "");

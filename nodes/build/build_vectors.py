@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import comfy.samplers
 from comfy_api.latest import io
 
 from ...host.build.building import build
+from ...host.facts.drawing import samplers, schedulers
 from ...hrv.relevance.building import METHODS
-from ..concept_input import concept_set_input
+from ..inputs import choice_input, concept_set_input
 from ..node import Node
 from ..shown import shown
 from ..sockets import Vectors
@@ -22,70 +22,149 @@ class HRVBuildVectors(Node):
         return io.Schema(
             node_id="HRVBuildVectors",
             display_name="Build Head Relevance",
-            category="HRV",
+            category="HRV/Build",
             description=(
-                "Builds head relevance vectors for exactly your checkpoint: draws many prompts, and asks every attention "
-                "head which concept it cares about, or how well it finds it. Takes minutes to a night; stop whenever you like."
+                "Builds head relevance vectors for exactly your checkpoint: draws many prompts, and asks "
+                "every attention head which concept it cares about, or how well it finds it. Takes minutes "
+                "to a night; stop whenever you like."
             ),
             search_aliases=["HRV", "head relevance vectors", "train heads"],
             inputs=[
-                io.Model.Input("model", tooltip="The model to build for: a checkpoint, with its LoRAs if you like."),
+                io.Model.Input(
+                    "model", tooltip="The model to build for: a checkpoint, with its LoRAs if you like."
+                ),
                 io.Clip.Input("clip", tooltip="The CLIP of the same checkpoint."),
                 concept_set_input(
-                    "concepts", tooltip="The concepts and their words. general: the 34 of the published vectors. Files "
-                    "of your own belong in models/hrv/concepts.",
+                    "concepts",
+                    tooltip=(
+                        "The concepts and their words. general: the 34 of the published vectors. Files of "
+                        "your own belong in models/hrv/concepts."
+                    ),
                 ),
                 io.String.Input(
-                    "prompts", default="", multiline=True, placeholder="empty: the list that comes with the concepts",
-                    tooltip="One prompt a line: what is drawn while heads vote. Leave empty for the built-in list.",
-                ),
-                io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Sampling steps for each prompt; heads are asked in each."),
-                io.Float.Input("cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="As in your sampler."),
-                io.Int.Input("width", default=512, min=64, max=8192, step=8, tooltip="Width of the pictures. Use what the "
-                             "checkpoint was made for: 512 for SD 1.5, 1024 for SDXL."),
-                io.Int.Input("height", default=512, min=64, max=8192, step=8, tooltip="Height of the pictures."),
-                io.Int.Input(
-                    "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=FIXED,
-                    tooltip="Noise and drawn words follow from it. Two builds with different seeds can be merged.",
+                    "prompts",
+                    default="",
+                    multiline=True,
+                    placeholder="empty: the list that comes with the concepts",
+                    tooltip=(
+                        "One prompt a line: what is drawn while heads vote. Leave empty for the built-in "
+                        "list."
+                    ),
                 ),
                 io.Int.Input(
-                    "draws", default=1, min=1, max=64,
-                    tooltip="Votes of each head in each step, each with other words of the concepts. More cost little time and "
-                    "make the result less a matter of chance. Only for votes.",
+                    "steps",
+                    default=20,
+                    min=1,
+                    max=1000,
+                    tooltip="Sampling steps for each prompt; heads are asked in each.",
+                ),
+                io.Float.Input(
+                    "cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="As in your sampler."
+                ),
+                io.Int.Input(
+                    "width",
+                    default=512,
+                    min=64,
+                    max=8192,
+                    step=8,
+                    tooltip=(
+                        "Width of the pictures. Use what the checkpoint was made for: 512 for SD 1.5, 1024 "
+                        "for SDXL."
+                    ),
+                ),
+                io.Int.Input(
+                    "height", default=512, min=64, max=8192, step=8, tooltip="Height of the pictures."
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=FIXED,
+                    tooltip=(
+                        "Noise and drawn words follow from it. Two builds with different seeds can be merged."
+                    ),
+                ),
+                io.Int.Input(
+                    "draws",
+                    default=1,
+                    min=1,
+                    max=64,
+                    tooltip=(
+                        "Votes of each head in each step, each with other words of the concepts. More cost "
+                        "little time and make the result less a matter of chance. Only for votes."
+                    ),
                 ),
                 Vectors.Input(
-                    "continue_from", optional=True,
-                    tooltip="Vectors that you built before: an interrupted build goes on where it stopped, other votes are added to.",
+                    "continue_from",
+                    optional=True,
+                    tooltip=(
+                        "Vectors that you built before: an interrupted build goes on where it stopped, other "
+                        "votes are added to."
+                    ),
                 ),
                 io.Int.Input(
-                    "prompt_limit", default=0, min=0, max=1_000_000, optional=True,
+                    "prompt_limit",
+                    default=0,
+                    min=0,
+                    max=1_000_000,
+                    optional=True,
                     tooltip="Draw only the first so many prompts of the list; 0 draws all.",
                 ),
                 io.Combo.Input(
-                    "sampler_name", options=list(comfy.samplers.KSampler.SAMPLERS), default="euler", optional=True, advanced=True,
+                    "sampler_name",
+                    options=samplers(),
+                    default="euler",
+                    optional=True,
+                    advanced=True,
                     tooltip="The sampler that draws.",
                 ),
                 io.Combo.Input(
-                    "scheduler", options=list(comfy.samplers.KSampler.SCHEDULERS), default="normal", optional=True,
-                    advanced=True, tooltip="The scheduler that draws.",
+                    "scheduler",
+                    options=schedulers(),
+                    default="normal",
+                    optional=True,
+                    advanced=True,
+                    tooltip="The scheduler that draws.",
                 ),
                 io.String.Input(
-                    "concept_words", default="", multiline=True, optional=True, advanced=True,
+                    "concept_words",
+                    default="",
+                    multiline=True,
+                    optional=True,
+                    advanced=True,
                     placeholder="Animals: fox, owl\nColour: red, navy blue",
-                    tooltip="Concepts of your own instead of a file, one a line: Animals: fox, owl. Leave empty to use the file.",
+                    tooltip=(
+                        "Concepts of your own instead of a file, one a line: Animals: fox, owl. Leave empty "
+                        "to use the file."
+                    ),
                 ),
-                io.Combo.Input(
-                    "method", options=list(METHODS), default=METHODS[0], optional=True, advanced=True,
-                    tooltip="votes: the published way; heads vote for the concept whose word they look at most. agreement: how "
-                    "well a head finds the place of a concept's words in the pictures; for clean masks.",
+                choice_input(
+                    "method",
+                    METHODS,
+                    optional=True,
+                    advanced=True,
+                    tooltip=(
+                        "votes: the published way; heads vote for the concept whose word they look at most. "
+                        "agreement: how well a head finds the place of a concept's words in the pictures; "
+                        "for clean masks."
+                    ),
                 ),
             ],
             outputs=[
-                Vectors.Output(display_name="vectors", tooltip="For Select Heads by Concept, Save Head Relevance and the rest."),
-                io.Image.Output(display_name="chart", tooltip="When it levels off near 1, more prompts change little."),
-                io.String.Output(display_name="summary", tooltip="What was drawn, how long it took, how settled the result is."),
+                Vectors.Output(
+                    display_name="vectors",
+                    tooltip="For Select Heads by Concept, Save Head Relevance and the rest.",
+                ),
+                io.Image.Output(
+                    display_name="chart", tooltip="When it levels off near 1, more prompts change little."
+                ),
+                io.String.Output(
+                    display_name="summary",
+                    tooltip="What was drawn, how long it took, how settled the result is.",
+                ),
             ],
-        )  # fmt: skip
+        )
 
     @classmethod
     def execute(cls, model, clip, **settings) -> io.NodeOutput:

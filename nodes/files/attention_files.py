@@ -5,9 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ...host.store import attention_store
-from ...hrv.recording.summary import summary
+from ...hrv.recording.summary import recording_in_words
+from ..inputs import attention_input, filename_prefix_input, latent_input
 from ..node import Node
-from ..shared_inputs import filename_prefix_input
 from ..shown import shown
 from ..sockets import Attention
 
@@ -18,22 +18,21 @@ class HRVSaveAttention(Node):
         return io.Schema(
             node_id="HRVSaveAttention",
             display_name="Save Attention",
-            category="HRV",
+            category="HRV/Files",
             description=(
-                "Saves what was recorded while this latent was sampled, and the latent with it, into the output folder. "
-                "Load Attention brings both back another day: heatmaps of any word, without the model and without sampling."
+                "Saves what was recorded while this latent was sampled, and the latent with it, into the "
+                "output folder. Load Attention brings both back another day: heatmaps of any word, without "
+                "the model and without sampling."
             ),
             search_aliases=["save cross attention", "save heatmap", "export attention"],
             inputs=[
-                Attention.Input("attention", tooltip="From Record Attention."),
-                io.Latent.Input(
-                    "latent", tooltip="Straight from the sampler. It tells which run to save, and is saved with it."
-                ),
+                attention_input(),
+                latent_input("It tells which run to save, and is saved with it."),
                 filename_prefix_input("attention/ComfyUI", " in the output folder"),
             ],
             outputs=[io.String.Output(display_name="path", tooltip="Where the file was saved.")],
             is_output_node=True,
-        )  # fmt: skip
+        )
 
     @classmethod
     def execute(cls, attention, latent, filename_prefix) -> io.NodeOutput:
@@ -48,27 +47,34 @@ class HRVLoadAttention(Node):
         return io.Schema(
             node_id="HRVLoadAttention",
             display_name="Load Attention",
-            category="HRV",
+            category="HRV/Files",
             description=(
-                "Loads a recording that Save Attention wrote, and its latent: connect both to Attention Heatmap and ask for "
-                "any word. No checkpoint is needed for that, and nothing is sampled."
+                "Loads a recording that Save Attention wrote, and its latent: connect both to Attention "
+                "Heatmap and ask for any word. No checkpoint is needed for that, and nothing is sampled."
             ),
             search_aliases=["load cross attention", "load heatmap", "import attention"],
             inputs=[
                 io.Combo.Input(
-                    "name", options=attention_store.choices(),
-                    tooltip="Recordings in ComfyUI's output folder, newest first, and in its input folder. Press R for a "
-                    "new file to appear.",
+                    "name",
+                    options=attention_store.choices(),
+                    tooltip=(
+                        "Recordings in ComfyUI's output folder, newest first, and in its input folder. Press "
+                        "R for a new file to appear."
+                    ),
                 ),
             ],
             outputs=[
-                Attention.Output(display_name="attention", tooltip="For Attention Heatmap and the other reading nodes."),
+                Attention.Output(
+                    display_name="attention", tooltip="For Attention Heatmap and the other reading nodes."
+                ),
                 io.Latent.Output(
                     display_name="latent",
-                    tooltip="The latent that the recording belongs to: for the same nodes, and for VAE Decode.",
+                    tooltip=(
+                        "The latent that the recording belongs to: for the same nodes, and for VAE Decode."
+                    ),
                 ),
             ],
-        )  # fmt: skip
+        )
 
     @classmethod
     def validate_inputs(cls, name):
@@ -81,4 +87,6 @@ class HRVLoadAttention(Node):
     @classmethod
     def execute(cls, name) -> io.NodeOutput:
         recording, latent = attention_store.load(name)
-        return io.NodeOutput(recording, {"samples": latent}, ui=shown(cls, text=summary(recording)))
+        return io.NodeOutput(
+            recording, {"samples": latent}, ui=shown(cls, text=recording_in_words(recording))
+        )

@@ -14,11 +14,12 @@ class HRVDemoCheckpoint(Node):
         return io.Schema(
             node_id="HRVDemoCheckpoint",
             display_name="Load Demo Checkpoint",
-            category="HRV",
+            category="HRV/Files",
             description=(
-                "Loads the small text-to-image model that ships with this pack, to try everything without a large "
-                "download. It draws simple things in colours, patterns and sizes on plain backgrounds."
+                "Loads the small text-to-image model that ships with this pack, to try everything without a "
+                "large download. It draws simple things in colours, patterns and sizes on plain backgrounds."
             ),
+            search_aliases=["demo", "sample model", "try HRV"],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The demo model, for any sampler."),
                 io.Clip.Output(display_name="clip", tooltip="Its text encoder, for CLIP Text Encode."),

@@ -6,10 +6,9 @@ from comfy_api.latest import io
 
 from ...host.page.progress import node_progress
 from ...host.store import vector_store
-from ...hrv.relevance.merging import merge
-from ...hrv.relevance.summary import summary
+from ...hrv.relevance.summary import vectors_in_words
+from ..inputs import filename_prefix_input
 from ..node import Node
-from ..shared_inputs import filename_prefix_input
 from ..shown import shown
 from ..sockets import Vectors
 
@@ -20,24 +19,30 @@ class HRVLoadVectors(Node):
         return io.Schema(
             node_id="HRVLoadVectors",
             display_name="Load Head Relevance",
-            category="HRV",
+            category="HRV/Files",
             description=(
-                "Loads head relevance vectors: numbers that say which attention heads of a model care about animals, "
-                "which about colour, and so on. The published ones for SD 1.x and SDXL are downloaded on first use."
+                "Loads head relevance vectors: numbers that say which attention heads of a model care about "
+                "animals, which about colour, and so on. The published ones for SD 1.x and SDXL are "
+                "downloaded on first use."
             ),
             search_aliases=["HRV", "head relevance vectors", "concept heads"],
             inputs=[
                 io.Combo.Input(
-                    "name", options=vector_store.choices(),
-                    tooltip="Vectors made for your kind of model. The published ones are downloaded into models/hrv the "
-                    "first time they run; your own files belong in the same folder.",
+                    "name",
+                    options=vector_store.choices(),
+                    tooltip=(
+                        "Vectors made for your kind of model. The published ones are downloaded into "
+                        "models/hrv the first time they run; your own files belong in the same folder."
+                    ),
                 ),
             ],
             outputs=[
-                Vectors.Output(display_name="vectors", tooltip="For Select Heads by Concept and the other HRV nodes."),
+                Vectors.Output(
+                    display_name="vectors", tooltip="For Select Heads by Concept and the other HRV nodes."
+                ),
                 io.String.Output(display_name="summary", tooltip="Model, concepts and origin in words."),
             ],
-        )  # fmt: skip
+        )
 
     @classmethod
     def fingerprint_inputs(cls, name):
@@ -46,7 +51,9 @@ class HRVLoadVectors(Node):
     @classmethod
     def execute(cls, name) -> io.NodeOutput:
         vectors = vector_store.load(name, node_progress())
-        return io.NodeOutput(vectors, summary(vectors), ui=shown(cls, text=summary(vectors)))
+        return io.NodeOutput(
+            vectors, vectors_in_words(vectors), ui=shown(cls, text=vectors_in_words(vectors))
+        )
 
 
 class HRVSaveVectors(Node):
@@ -55,44 +62,18 @@ class HRVSaveVectors(Node):
         return io.Schema(
             node_id="HRVSaveVectors",
             display_name="Save Head Relevance",
-            category="HRV",
+            category="HRV/Files",
             description="Saves head relevance vectors into models/hrv, where Load Head Relevance finds them.",
+            search_aliases=["HRV", "save head relevance vectors"],
             inputs=[
                 Vectors.Input("vectors", tooltip="Vectors that you built or merged."),
                 filename_prefix_input("head_relevance"),
             ],
             outputs=[io.String.Output(display_name="path", tooltip="Where the file was saved.")],
             is_output_node=True,
-        )  # fmt: skip
+        )
 
     @classmethod
     def execute(cls, vectors, filename_prefix) -> io.NodeOutput:
         path = vector_store.save(vectors, filename_prefix)
         return io.NodeOutput(str(path), ui=shown(cls, text=f"Saved as {path}"))
-
-
-class HRVMergeVectors(Node):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="HRVMergeVectors",
-            display_name="Merge Head Relevance",
-            category="HRV",
-            description=(
-                "Adds what two files counted, built on two machines or in two nights for the same model and concepts by the "
-                "same method, into better vectors."
-            ),
-            inputs=[
-                Vectors.Input("vectors_a", tooltip="Vectors that were built, not published ones."),
-                Vectors.Input(
-                    "vectors_b",
-                    tooltip="Vectors built for the same model and the same concepts, by the same method.",
-                ),
-            ],
-            outputs=[Vectors.Output(display_name="vectors", tooltip="Vectors from all that was counted.")],
-        )
-
-    @classmethod
-    def execute(cls, vectors_a, vectors_b) -> io.NodeOutput:
-        vectors = merge(vectors_a, vectors_b)
-        return io.NodeOutput(vectors, ui=shown(cls, text=summary(vectors)))

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ...host.page.progress import node_progress
-from ...host.page.routes import LENSES
+from ...host.page.routes import shown_lens
 from ...host.text.clip_trace import tokenize_text
 from ...hrv.look.lens import look
-from ...hrv.maps.lookup import notes_of
-from ...hrv.prompt import UNITS
+from ...hrv.maps.mask import MASK_THRESHOLD
+from ...hrv.relevance.vectors import PERCENT
+from ..inputs import (
+    attention_input,
+    latent_input,
+    percent_input,
+    prompt_text_input,
+    threshold_input,
+    unit_input,
+)
 from ..node import Node
-from ..shared_inputs import prompt_text_input
 from ..shown import shown
-from ..sockets import Attention, Vectors
+from ..sockets import Vectors
 
 
 class HRVLens(Node):
@@ -22,70 +29,116 @@ class HRVLens(Node):
         return io.Schema(
             node_id="HRVLens",
             display_name="Attention Lens",
-            category="HRV",
+            category="HRV/Look",
             description=(
-                "The picture with its prompt below. Point at a word to see where the model looked for it; point at the "
-                "picture to see which words drew that place. Click to pin words: they make the overlay and the mask."
+                "The picture with its prompt below. Point at a word to see where the model looked for it; "
+                "point at the picture to see which words drew that place. Click to pin words: they make the "
+                "overlay and the mask."
             ),
-            search_aliases=["DAAM", "attention explorer", "which word drew what", "interactive heatmap"],
+            search_aliases=[
+                "DAAM",
+                "attention explorer",
+                "which word drew what",
+                "interactive heatmap",
+                "x-ray",
+                "explain",
+                "word mask",
+                "text mask",
+                "inspect",
+                "interpretability",
+            ],
             inputs=[
-                Attention.Input("attention", tooltip="From Record Attention."),
-                io.Latent.Input(
-                    "latent", tooltip="Straight from the sampler. It tells which run the picture belongs to."
+                attention_input(),
+                latent_input("It tells which run the picture belongs to."),
+                io.Image.Input(
+                    "image", tooltip="The picture to look into, of any size; an upscaled one is fine."
                 ),
-                io.Image.Input("image", tooltip="The picture to look into, of any size; an upscaled one is fine."),
-                io.Combo.Input(
-                    "unit", options=list(UNITS), default="auto",
-                    tooltip="What one entry is: single words, or tags (the phrases between commas). auto takes tags when "
-                    "the prompt is mostly short phrases between commas.",
-                ),
+                unit_input(),
                 Vectors.Input(
-                    "vectors", optional=True,
-                    tooltip="From Load Head Relevance. With it you can look through the heads of one concept.",
+                    "vectors",
+                    optional=True,
+                    tooltip=(
+                        "From Load Head Relevance. With it you can look through the heads of one concept."
+                    ),
                 ),
                 io.String.Input(
-                    "words", default="", placeholder="pinned words",
-                    tooltip="The pinned words, separated by commas. Clicking words in the lens writes them here. Each "
-                    "gives one overlay and one mask; with none, you get the picture itself and an empty mask.",
+                    "words",
+                    default="",
+                    placeholder="pinned words",
+                    tooltip=(
+                        "The pinned words, separated by commas. Clicking words in the lens writes them here. "
+                        "Each gives one overlay and one mask; with none, you get the picture itself and an "
+                        "empty mask."
+                    ),
                 ),
-                io.Float.Input(
-                    "threshold", default=0.4, min=0.0, max=1.0, step=0.01, optional=True, advanced=True,
-                    tooltip="Where the mask begins, between the word's lowest (0) and highest (1) heat. The lens draws it "
-                    "as an outline.",
+                threshold_input(
+                    (
+                        "Where the mask begins, between the word's lowest (0) and highest (1) heat. The "
+                        "lens draws it as an outline."
+                    ),
+                    optional=True,
+                    advanced=True,
                 ),
                 io.String.Input(
-                    "concept", default="", optional=True, advanced=True,
-                    tooltip="Make overlay and mask from the heads of this concept of the vectors. Empty: all heads (DAAM).",
+                    "concept",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip=(
+                        "Make overlay and mask from the heads of this concept of the vectors. Empty: all "
+                        "heads (DAAM)."
+                    ),
                 ),
-                io.Float.Input(
-                    "percent", default=23.0, min=0.1, max=100.0, step=0.1, optional=True, advanced=True,
-                    tooltip="How many of all heads the concept takes. 23 % worked best in the paper.",
+                percent_input(
+                    "How many of all heads the concept takes. 23 % worked best in the paper.",
+                    optional=True,
+                    advanced=True,
                 ),
                 prompt_text_input(),
             ],
             outputs=[
                 io.Image.Output(
                     display_name="overlay",
-                    tooltip="The heat of each pinned word over the picture: all words of the first picture, then all of "
-                    "the next.",
+                    tooltip=(
+                        "The heat of each pinned word over the picture: all words of the first picture, then "
+                        "all of the next."
+                    ),
                 ),
                 io.Mask.Output(
-                    display_name="mask", tooltip="The heat of each pinned word cut at the threshold, one per overlay."
+                    display_name="mask",
+                    tooltip="The heat of each pinned word cut at the threshold, one per overlay.",
                 ),
             ],
             is_output_node=True,
-        )  # fmt: skip
+        )
 
     @classmethod
     def execute(
-        cls, attention, latent, image, unit, words, vectors=None, threshold=0.4, concept="", percent=23.0, prompt_text=""
-    ) -> io.NodeOutput:  # fmt: skip
-        result = look(
-            attention, latent["samples"], image, unit, words, vectors, threshold, concept, percent, node_progress(),
-            prompt_text, tokenize_text,
-        )  # fmt: skip
-        pictures = ui.PreviewImage(result.pictures, cls=cls).as_dict()["images"]
-        payload = {"id": LENSES.add(result.lens), "pictures": [dict(p) for p in pictures], **result.payload}
-        notes = notes_of(attention.match(latent["samples"]))
-        told = shown(cls, warnings=payload["warnings"], notes=notes, hrv_lens=(payload,))
-        return io.NodeOutput(result.overlay, result.mask, ui=told)
+        cls,
+        attention,
+        latent,
+        image,
+        unit,
+        words,
+        vectors=None,
+        threshold=MASK_THRESHOLD,
+        concept="",
+        percent=PERCENT,
+        prompt_text="",
+    ) -> io.NodeOutput:
+        found = look(
+            attention,
+            latent["samples"],
+            image,
+            unit,
+            words,
+            vectors=vectors,
+            threshold=threshold,
+            concept=concept,
+            percent=percent,
+            progress=node_progress(),
+            prompt_text=prompt_text,
+            tokenize=tokenize_text,
+        )
+        told = shown(cls, warnings=found.warnings, notes=found.notes, hrv_lens=(shown_lens(found, cls),))
+        return io.NodeOutput(found.overlay, found.mask, ui=told)

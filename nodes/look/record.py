@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ...host.build.passive_votes import passive_votes
+from ...host.build.passive_votes import OFF, passive_votes
 from ...host.follow.recorder import RecordOptions, attach
-from ..concept_input import concept_set_input
+from ..inputs import clip_output, concept_set_input, memory_limit_input, schedule_inputs
 from ..node import Node
 from ..sockets import Attention
-
-OFF = "off"
 
 
 class HRVRecordAttention(Node):
@@ -19,11 +17,12 @@ class HRVRecordAttention(Node):
         return io.Schema(
             node_id="HRVRecordAttention",
             display_name="Record Attention",
-            category="HRV",
+            category="HRV/Look",
             description=(
                 "Remembers, while the sampler runs, which word of the prompt drew which part of the picture. "
                 "Put it between loader and sampler; the picture does not change."
             ),
+            search_aliases=["x-ray", "cross attention", "DAAM", "saliency", "record prompt"],
             inputs=[
                 io.Model.Input(
                     "model", tooltip="The model, after any LoRA. Connect the model output to the sampler."
@@ -31,26 +30,12 @@ class HRVRecordAttention(Node):
                 io.Clip.Input(
                     "clip",
                     optional=True,
-                    tooltip="The CLIP that your text nodes use. Take it from this node's clip output, so that the words are known.",
+                    tooltip=(
+                        "The CLIP that your text nodes use. Take it from this node's clip output, so that "
+                        "the words are known."
+                    ),
                 ),
-                io.Float.Input(
-                    "start_percent",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    advanced=True,
-                    tooltip="Start recording at this part of the schedule: 0 is pure noise.",
-                ),
-                io.Float.Input(
-                    "end_percent",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    advanced=True,
-                    tooltip="Stop recording at this part of the schedule: 1 is the finished picture.",
-                ),
+                *schedule_inputs(" recording"),
                 io.Int.Input(
                     "time_bins",
                     default=1,
@@ -62,14 +47,13 @@ class HRVRecordAttention(Node):
                 io.Boolean.Input(
                     "negative", default=False, advanced=True, tooltip="Record the negative prompt too."
                 ),
-                io.Int.Input(
-                    "memory_limit_mb",
-                    default=512,
-                    min=16,
-                    max=65536,
-                    advanced=True,
-                    tooltip="Memory for all recordings of this node. Older ones are kept with smaller maps, then "
-                    "forgotten; an image too large for it is recorded with smaller maps. While sampling, a graphics card holds up to twice as much.",
+                memory_limit_input(
+                    512,
+                    tooltip=(
+                        "Memory for all recordings of this node. Older ones are kept with smaller maps, then "
+                        "forgotten; an image too large for it is recorded with smaller maps. While sampling, "
+                        "a graphics card holds up to twice as much."
+                    ),
                 ),
                 concept_set_input(
                     "collect_votes",
@@ -77,17 +61,18 @@ class HRVRecordAttention(Node):
                     default=OFF,
                     advanced=True,
                     optional=True,
-                    tooltip="While you work, let all heads vote for these concepts too, and add the votes to a file for this "
-                    "checkpoint in models/hrv. Takes a little longer; the picture does not change. Needs clip.",
+                    tooltip=(
+                        "While you work, let all heads vote for these concepts too, and add the votes to a "
+                        "file for this checkpoint in models/hrv. Takes a little longer; the picture does not "
+                        "change. Needs clip."
+                    ),
                 ),
             ],
             outputs=[
                 io.Model.Output(
                     display_name="model", tooltip="The same model, recording. Connect it to the sampler."
                 ),
-                io.Clip.Output(
-                    display_name="clip", tooltip="The same CLIP, noting words. Connect it to your text nodes."
-                ),
+                clip_output(),
                 Attention.Output(
                     display_name="attention", tooltip="The recording, for the nodes that read it."
                 ),
@@ -106,13 +91,12 @@ class HRVRecordAttention(Node):
         clip=None,
         collect_votes=OFF,
     ) -> io.NodeOutput:
-        if start_percent >= end_percent:
-            raise ValueError(
-                f"Record Attention would record nothing: start_percent ({start_percent}) must be smaller than "
-                f"end_percent ({end_percent})."
-            )
-        votes = passive_votes(clip, collect_votes) if collect_votes != OFF else None
         options = RecordOptions(
-            start_percent, end_percent, time_bins, negative, memory_limit_mb * 2**20, votes
+            start_percent,
+            end_percent,
+            time_bins=time_bins,
+            negative=negative,
+            memory_limit=memory_limit_mb * 2**20,
+            votes=passive_votes(clip, collect_votes),
         )
         return io.NodeOutput(*attach(model, clip, options))

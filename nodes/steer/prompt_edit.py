@@ -7,7 +7,15 @@ from comfy_api.latest import io
 from ...host.follow.editor import EditOptions, edit
 from ...host.follow.rememberer import remember
 from ...hrv.steer.factors import Where, strengthen
-from ..concept_input import concept_input
+from ..inputs import (
+    choice_input,
+    clamp_input,
+    clip_output,
+    concept_input,
+    fraction_input,
+    memory_limit_input,
+    strength_input,
+)
 from ..node import Node
 from ..sockets import Source, Vectors
 
@@ -21,37 +29,42 @@ class HRVRememberRun(Node):
         return io.Schema(
             node_id="HRVRememberRun",
             display_name="Remember Run",
-            category="HRV",
+            category="HRV/Steer",
             description=(
-                "Remembers what the sampler did in each step, so that Edit Prompt can change a word of that picture in a second "
-                "sampler. The picture does not change."
+                "Remembers what the sampler did in each step, so that Edit Prompt can change a word of that "
+                "picture in a second sampler. The picture does not change."
             ),
             search_aliases=["HRV", "prompt to prompt", "prompt-to-prompt", "p2p", "keep composition"],
             inputs=[
                 io.Model.Input(
-                    "model", tooltip="The model, after any LoRA. Connect the model output to the first sampler."
+                    "model",
+                    tooltip="The model, after any LoRA. Connect the model output to the first sampler.",
                 ),
                 io.Clip.Input(
-                    "clip", optional=True,
-                    tooltip="The CLIP that your text nodes use. Take it from this node's clip output for both prompts, so that "
-                    "their words are known. Not needed where it comes from Record Attention.",
+                    "clip",
+                    optional=True,
+                    tooltip=(
+                        "The CLIP that your text nodes use. Take it from this node's clip output for both "
+                        "prompts, so that their words are known. Not needed where it comes from Record "
+                        "Attention."
+                    ),
                 ),
-                io.Int.Input(
-                    "memory_limit_mb", default=256, min=16, max=65536, advanced=True,
-                    tooltip="Memory for all runs of this node. A picture of 1024² takes about 0.5 MB a step; the oldest "
-                    "runs are forgotten first.",
+                memory_limit_input(
+                    256,
+                    tooltip=(
+                        "Memory for all runs of this node. A picture of 1024² takes about 0.5 MB a step; the "
+                        "oldest runs are forgotten first."
+                    ),
                 ),
             ],
             outputs=[
                 io.Model.Output(
                     display_name="model", tooltip="The same model. Connect it to the first sampler."
                 ),
-                io.Clip.Output(
-                    display_name="clip", tooltip="The same CLIP, noting words. Connect it to your text nodes."
-                ),
+                clip_output(),
                 Source.Output(display_name="source", tooltip="What is remembered, for Edit Prompt."),
             ],
-        )  # fmt: skip
+        )
 
     @classmethod
     def execute(cls, model, memory_limit_mb, clip=None) -> io.NodeOutput:
@@ -64,63 +77,95 @@ class HRVPromptEdit(Node):
         return io.Schema(
             node_id="HRVPromptEdit",
             display_name="Edit Prompt",
-            category="HRV",
+            category="HRV/Steer",
             description=(
-                "Draws a remembered picture again with a prompt in which you changed a few words: red car to blue car. The "
-                "words that stayed look where they looked, so the rest of the picture stays too."
+                "Draws a remembered picture again with a prompt in which you changed a few words: red car to "
+                "blue car. The words that stayed look where they looked, so the rest of the picture stays "
+                "too."
             ),
-            search_aliases=["HRV", "prompt to prompt", "prompt-to-prompt", "p2p", "change colour", "swap word"],
+            search_aliases=[
+                "HRV",
+                "prompt to prompt",
+                "prompt-to-prompt",
+                "p2p",
+                "change colour",
+                "swap word",
+            ],
             inputs=[
                 io.Model.Input(
                     "model",
-                    tooltip="The model that the first sampler has. Connect the model output to the second sampler.",
+                    tooltip=(
+                        "The model that the first sampler has. Connect the model output to the second "
+                        "sampler."
+                    ),
                 ),
                 Source.Input("source", tooltip="From Remember Run."),
                 io.Latent.Input(
-                    "latent", tooltip="What the first sampler made, straight from it: this is the picture to edit."
+                    "latent",
+                    tooltip="What the first sampler made, straight from it: this is the picture to edit.",
                 ),
-                io.Float.Input(
-                    "cross_percent", default=0.8, min=0.0, max=1.0, step=0.01,
-                    tooltip="Up to this part of the schedule, words look where they looked in the first picture. Less gives a "
-                    "changed word more freedom, for another shape.",
+                fraction_input(
+                    "cross_percent",
+                    default=0.8,
+                    tooltip=(
+                        "Up to this part of the schedule, words look where they looked in the first picture. "
+                        "Less gives a changed word more freedom, for another shape."
+                    ),
                 ),
-                io.Float.Input(
-                    "self_percent", default=0.4, min=0.0, max=1.0, step=0.01,
-                    tooltip="Up to this part of the schedule, the layout of the first picture is used (self-attention). More "
-                    "keeps more, and leaves the change less room.",
+                fraction_input(
+                    "self_percent",
+                    default=0.4,
+                    tooltip=(
+                        "Up to this part of the schedule, the layout of the first picture is used "
+                        "(self-attention). More keeps more, and leaves the change less room."
+                    ),
                 ),
-                io.Combo.Input(
-                    "changed_words", options=[OLD_PLACE, OWN_PLACE], default=OLD_PLACE,
-                    tooltip="Where a word that replaces another one looks: in the old word's place, or where it wants to. "
-                    "Added words always look where they want to.",
+                choice_input(
+                    "changed_words",
+                    (OLD_PLACE, OWN_PLACE),
+                    tooltip=(
+                        "Where a word that replaces another one looks: in the old word's place, or where it "
+                        "wants to. Added words always look where they want to."
+                    ),
                 ),
                 Vectors.Input(
-                    "vectors", optional=True,
-                    tooltip="Head relevance, to make the changed words count more where their concept is decided. Optional.",
+                    "vectors",
+                    optional=True,
+                    tooltip=(
+                        "Head relevance, to make the changed words count more where their concept is "
+                        "decided. Optional."
+                    ),
                 ),
                 concept_input("concept", tooltip="What the changed words are about. Only used with vectors."),
                 io.String.Input(
-                    "words", default="", placeholder="blue",
-                    tooltip="Words to make count more, separated by commas. Leave empty for the words that differ between the "
-                    "prompts. Only used with vectors.",
+                    "words",
+                    default="",
+                    placeholder="blue",
+                    tooltip=(
+                        "Words to make count more, separated by commas. Leave empty for the words that "
+                        "differ between the prompts. Only used with vectors."
+                    ),
                 ),
-                io.Float.Input(
-                    "strength", default=1.0, min=-10.0, max=10.0, step=0.05,
-                    tooltip="How much more, as in Strengthen Concept. 0 is not at all. Only used with vectors.",
+                strength_input(
+                    "How much more, as in Strengthen Concept. 0 is not at all. Only used with vectors.",
                 ),
-                io.Float.Input(
-                    "clamp", default=0.0, min=0.0, max=1000.0, step=0.5, advanced=True,
-                    tooltip="No head counts as more relevant than this. 0 is automatic: 9 for SDXL, no bound for SD 1.x.",
-                ),
-                io.Combo.Input(
-                    "self_grids", options=[SMALLER, ALL], default=SMALLER, advanced=True,
-                    tooltip="Which layers self_percent is about: all but those with the finest grid, or all. All keeps more of "
-                    "the first picture's detail.",
+                clamp_input(),
+                choice_input(
+                    "self_grids",
+                    (SMALLER, ALL),
+                    advanced=True,
+                    tooltip=(
+                        "Which layers self_percent is about: all but those with the finest grid, or all. All "
+                        "keeps more of the first picture's detail."
+                    ),
                 ),
                 io.Mask.Input(
-                    "mask", optional=True,
-                    tooltip="Where the picture may change, for example the mask of the first picture's word from Attention "
-                    "Heatmap, grown a little. Outside it the first picture stays. Optional.",
+                    "mask",
+                    optional=True,
+                    tooltip=(
+                        "Where the picture may change, for example the mask of the first picture's word from "
+                        "Attention Heatmap, grown a little. Outside it the first picture stays. Optional."
+                    ),
                 ),
             ],
             outputs=[
@@ -128,7 +173,7 @@ class HRVPromptEdit(Node):
                     display_name="model", tooltip="The model, editing. Connect it to the second sampler."
                 ),
             ],
-        )  # fmt: skip
+        )
 
     @classmethod
     def validate_inputs(cls, concept):
@@ -153,8 +198,13 @@ class HRVPromptEdit(Node):
     ) -> io.NodeOutput:
         steering = None
         if vectors is not None:
-            steering = strengthen(vectors, concept, strength, clamp, Where(words))
+            steering = strengthen(vectors, concept, strength=strength, clamp=clamp, where=Where(words))
         options = EditOptions(
-            cross_percent, self_percent, self_grids == SMALLER, changed_words == OLD_PLACE, steering, mask
+            cross_percent,
+            self_percent,
+            smaller_grids=self_grids == SMALLER,
+            replace=changed_words == OLD_PLACE,
+            steering=steering,
+            mask=mask,
         )
         return io.NodeOutput(edit(model, source, latent["samples"], options))

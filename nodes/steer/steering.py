@@ -6,59 +6,66 @@ from comfy_api.latest import io
 
 from ...host.follow.steerer import steer
 from ...hrv.steer.factors import Where, adjust, scale, strengthen
-from ..concept_input import concept_input
+from ..inputs import (
+    clamp_input,
+    clip_output,
+    concept_input,
+    passing_clip_input,
+    schedule_inputs,
+    strength_input,
+    typed,
+    vectors_input,
+)
 from ..node import Node
-from ..sockets import Heads, Vectors
+from ..sockets import Heads
 
-MODEL = io.Model.Input("model", tooltip="The model, after any LoRA; before or after Record Attention.")
-VECTORS = Vectors.Input(
-    "vectors", tooltip="From Load Head Relevance; they must be made for this kind of model."
-)
-STRENGTH = io.Float.Input(
-    "strength", default=1.0, min=-10.0, max=10.0, step=0.05,
-    tooltip="0 changes nothing, 1 is the method as published. Higher acts more strongly, and spoils the picture sooner.",
-)  # fmt: skip
-CLAMP = io.Float.Input(
-    "clamp", default=0.0, min=0.0, max=1000.0, step=0.5, advanced=True,
-    tooltip="No head counts as more relevant than this. 0 is automatic: 9 for SDXL, no bound for SD 1.x.",
-)  # fmt: skip
-LAST = (  # the inputs that end every steering node, in this order
-    io.Float.Input(
-        "start_percent", default=0.0, min=0.0, max=1.0, step=0.01, advanced=True,
-        tooltip="Start steering at this part of the schedule: 0 is pure noise.",
-    ),
-    io.Float.Input(
-        "end_percent", default=1.0, min=0.0, max=1.0, step=0.01, advanced=True,
-        tooltip="Stop steering at this part of the schedule: 1 is the finished picture.",
-    ),
-    io.Clip.Input(
-        "clip", optional=True,
-        tooltip="Only needed when the CLIP of your text nodes does not come from Record Attention: connect it through here, so "
-        "that the words are known.",
-    ),
-    io.Boolean.Input(
-        "record_steered", default=False, optional=True, advanced=True,
-        tooltip="Record Attention shows what the model looked at. On: it shows that multiplied as this node does.",
-    ),
-)  # fmt: skip
-OUTPUTS = (
-    io.Model.Output(display_name="model", tooltip="The same model, steered. Connect it to the sampler."),
-    io.Clip.Output(
-        display_name="clip", tooltip="The same CLIP, noting words. Connect it to your text nodes."
-    ),
-)
+
+def model_input() -> io.Model.Input:
+    return io.Model.Input("model", tooltip="The model, after any LoRA; before or after Record Attention.")
 
 
 def words_input(tooltip: str) -> io.String.Input:
     return io.String.Input(
-        "words", default="", placeholder="rose, red car, cat#2",
-        tooltip=f"{tooltip} Words or phrases of the positive prompt, separated by commas. Leave empty for every word.",
-    )  # fmt: skip
+        "words",
+        default="",
+        placeholder="rose, red car, cat#2",
+        tooltip=(
+            f"{tooltip} Words or phrases of the positive prompt, separated by commas. "
+            "Leave empty for every word."
+        ),
+    )
 
 
-def _named(concept) -> bool:
-    """A linked concept is not known yet when inputs are validated."""
-    return concept is None or bool(str(concept).strip())
+def published_strength_input() -> io.Float.Input:
+    return strength_input(
+        "0 changes nothing, 1 is the method as published. Higher acts more strongly, and spoils the picture "
+        "sooner."
+    )
+
+
+def last_inputs() -> tuple:
+    """What ends every steering node, in this order."""
+    return (
+        *schedule_inputs(" steering"),
+        passing_clip_input(),
+        io.Boolean.Input(
+            "record_steered",
+            default=False,
+            optional=True,
+            advanced=True,
+            tooltip=(
+                "Record Attention shows what the model looked at. On: it shows that multiplied as this node "
+                "does."
+            ),
+        ),
+    )
+
+
+def outputs() -> list:
+    return [
+        io.Model.Output(display_name="model", tooltip="The same model, steered. Connect it to the sampler."),
+        clip_output(),
+    ]
 
 
 class HRVStrengthenConcept(Node):
@@ -67,10 +74,11 @@ class HRVStrengthenConcept(Node):
         return io.Schema(
             node_id="HRVStrengthenConcept",
             display_name="Strengthen Concept",
-            category="HRV",
+            category="HRV/Steer",
             description=(
-                "Makes words count more where a concept is decided: the attention heads that care about the concept look at "
-                "them more, the others less. For a colour, a material or a thing that the picture has lost."
+                "Makes words count more where a concept is decided: the attention heads that care about the "
+                "concept look at them more, the others less. For a colour, a material or a thing that the "
+                "picture has lost."
             ),
             search_aliases=[
                 "HRV",
@@ -78,28 +86,31 @@ class HRVStrengthenConcept(Node):
                 "lost colour",
                 "missing object",
                 "attention weight",
+                "prompt weight",
+                "emphasis",
+                "lost color",
             ],
             inputs=[
-                MODEL,
-                VECTORS,
+                model_input(),
+                vectors_input(),
                 concept_input(
                     "concept", tooltip="What the words are about: Color for red, Animals for a dog."
                 ),
                 words_input("What to strengthen."),
-                STRENGTH,
-                CLAMP,
-                *LAST,
+                published_strength_input(),
+                clamp_input(),
+                *last_inputs(),
             ],
-            outputs=list(OUTPUTS),
+            outputs=outputs(),
         )
 
     @classmethod
     def validate_inputs(cls, concept):
-        return _named(concept) or "Choose a concept."
+        return typed("Choose a concept.", concept)
 
     @classmethod
     def execute(cls, model, vectors, concept, strength, clamp, clip=None, **where) -> io.NodeOutput:
-        steering = strengthen(vectors, concept, strength, clamp, Where(**where))
+        steering = strengthen(vectors, concept, strength=strength, clamp=clamp, where=Where(**where))
         return io.NodeOutput(*steer(model, clip, steering))
 
 
@@ -109,34 +120,43 @@ class HRVAdjustConcept(Node):
         return io.Schema(
             node_id="HRVAdjustConcept",
             display_name="Adjust Concept",
-            category="HRV",
+            category="HRV/Steer",
             description=(
-                "Turns a word with two senses towards the one you mean: heads of the wanted concept look at it more, heads of "
-                "the unwanted concept less."
+                "Turns a word with two senses towards the one you mean: heads of the wanted concept look at "
+                "it more, heads of the unwanted concept less."
             ),
-            search_aliases=["HRV", "concept adjusting", "wrong meaning", "ambiguous word", "polysemy"],
+            search_aliases=[
+                "HRV",
+                "concept adjusting",
+                "wrong meaning",
+                "ambiguous word",
+                "polysemy",
+                "concept bleeding",
+            ],
             inputs=[
-                MODEL,
-                VECTORS,
+                model_input(),
+                vectors_input(),
                 concept_input("wanted", tooltip="The sense you mean: Animals for a mouse with a tail."),
                 concept_input(
-                    "unwanted", tooltip="The sense you do not mean: Electronics for a computer mouse.", default="Electronics"
+                    "unwanted",
+                    tooltip="The sense you do not mean: Electronics for a computer mouse.",
+                    default="Electronics",
                 ),
                 words_input("The words that were misread."),
-                STRENGTH,
-                CLAMP,
-                *LAST,
+                published_strength_input(),
+                clamp_input(),
+                *last_inputs(),
             ],
-            outputs=list(OUTPUTS),
-        )  # fmt: skip
+            outputs=outputs(),
+        )
 
     @classmethod
     def validate_inputs(cls, wanted, unwanted):
-        return (_named(wanted) and _named(unwanted)) or "Choose both concepts."
+        return typed("Choose both concepts.", wanted, unwanted)
 
     @classmethod
     def execute(cls, model, vectors, wanted, unwanted, strength, clamp, clip=None, **where) -> io.NodeOutput:
-        steering = adjust(vectors, wanted, unwanted, strength, clamp, Where(**where))
+        steering = adjust(vectors, wanted, unwanted, strength=strength, clamp=clamp, where=Where(**where))
         return io.NodeOutput(*steer(model, clip, steering))
 
 
@@ -146,25 +166,31 @@ class HRVScaleHeads(Node):
         return io.Schema(
             node_id="HRVScaleHeads",
             display_name="Scale Heads",
-            category="HRV",
+            category="HRV/Steer",
             description=(
-                "Multiplies what chosen attention heads take from chosen words. A negative factor makes them work against the "
-                "words: that shows what the heads are for."
+                "Multiplies what chosen attention heads take from chosen words. A negative factor makes them "
+                "work against the words: that shows what the heads are for."
             ),
             search_aliases=["HRV", "ordered weakening", "weaken heads", "ablation"],
             inputs=[
-                MODEL,
+                model_input(),
                 Heads.Input("heads", tooltip="From Select Heads by Concept, Filter Heads or Heads in Order."),
                 words_input("What the heads read."),
                 io.Float.Input(
-                    "factor", default=-2.0, min=-10.0, max=10.0, step=0.05,
-                    tooltip="What the attention of these heads is multiplied by. 1 changes nothing, 0 switches them off for "
-                    "the words, −2 is what the paper uses to weaken.",
+                    "factor",
+                    default=-2.0,
+                    min=-10.0,
+                    max=10.0,
+                    step=0.05,
+                    tooltip=(
+                        "What the attention of these heads is multiplied by. 1 changes nothing, 0 switches "
+                        "them off for the words, −2 is what the paper uses to weaken."
+                    ),
                 ),
-                *LAST,
+                *last_inputs(),
             ],
-            outputs=list(OUTPUTS),
-        )  # fmt: skip
+            outputs=outputs(),
+        )
 
     @classmethod
     def execute(cls, model, heads, factor, clip=None, **where) -> io.NodeOutput:

@@ -102,7 +102,7 @@ def answer(page) -> None:
 def test_a_click_before_the_maps_have_come_keeps_the_pins(page):
     page.evaluate(OPEN, [MODULE, payload()])
     assert click(page, 0.2, 0.2) == "fish, star"
-    assert "still on their way" in status(page)
+    assert "of some words are still loading" in status(page)
     answer(page)  # of two words: the one that leads among these need not lead among all
     assert not page.evaluate("view.set.complete")
     for modifiers in ((), ("Shift",)):
@@ -110,7 +110,7 @@ def test_a_click_before_the_maps_have_come_keeps_the_pins(page):
     assert page.locator(".hrv-rank").is_hidden(), "nor are shares shown"
     while not page.evaluate("view.set.complete"):
         answer(page)
-    assert "still on their way" not in status(page)
+    assert "of some words are still loading" not in status(page)
     assert click(page, 0.2, 0.2) == "fish"
     assert page.locator(".hrv-rank").is_visible()
     assert click(page, 0.85, 0.85, "Shift") == "fish, red"
@@ -121,7 +121,7 @@ def test_the_line_below_says_that_maps_are_still_read(page):
     page.evaluate(OPEN, [MODULE, payload()])
     answer(page)
     page.mouse.move(700, 700)
-    assert "still reading the recording" in status(page)
+    assert "still loading the recording" in status(page)
     while not page.evaluate("view.set.complete"):
         answer(page)
     assert "all 72 heads (DAAM)" in status(page)
@@ -130,17 +130,17 @@ def test_the_line_below_says_that_maps_are_still_read(page):
 def test_a_click_where_no_word_has_heat_keeps_the_pins(page):
     page.evaluate(OPEN, [MODULE, payload(maps=torch.zeros(5, *GRID))])
     assert click(page, 0.5, 0.5) == "fish, star"
-    assert "No word of the prompt has any heat here" in status(page)
+    assert "No word of the prompt got any attention here" in status(page)
 
 
 def test_saving_waits_for_maps_and_picture(page):
     page.evaluate(OPEN, [MODULE, payload()])
-    save = page.get_by_role("button", name="Save picture")
+    save = page.get_by_role("button", name="Save image")
     save.click()
-    assert "still on their way" in status(page)
+    assert "of some words are still loading" in status(page)
     page.evaluate(OPEN, [MODULE, payload("/slow.png", blobs())])
     save.click()
-    assert "The picture is still on its way" in status(page)
+    assert "The image is still loading" in status(page)
     page.evaluate(OPEN, [MODULE, payload(maps=blobs())])
     page.wait_for_function("view.stage.picture")
     with page.expect_download() as download:
@@ -153,5 +153,5 @@ def test_a_picture_that_cannot_be_saved_is_said(page):
     page.evaluate(OPEN, [MODULE, payload(maps=blobs())])
     page.wait_for_function("view.stage.picture")
     page.evaluate("() => { HTMLCanvasElement.prototype.toBlob = function (done) { done(null); }; }")
-    page.get_by_role("button", name="Save picture").click()
-    assert "The picture could not be saved" in status(page)
+    page.get_by_role("button", name="Save image").click()
+    assert "The image could not be saved" in status(page)

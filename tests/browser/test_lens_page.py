@@ -134,7 +134,7 @@ def test_a_pinned_word_that_left_the_prompt_is_crossed_out_and_the_rest_is_shown
     assert lens.run()["status"]["status_str"] == "success"
     lens.until("lens.frame.names.includes('red star')")
     crossed = lens.lens("lens.chips.items.filter((i) => i.absent).map((i) => i.element.title)")
-    assert crossed == ["“fox” is pinned, but not among the words of the last run. Click to unpin it."]
+    assert crossed == ["“fox” is pinned, but is not one of the words of the last run. Click to unpin it."]
     assert lens.lens("lens.shown().map((i) => lens.frame.names[i])") == ["fish", "red star"]
     assert "left out: “fox”" in lens.lens("lens.frames.payload.warnings[0]")
 

@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 from editor import example
+from graphs import OPEN_SUBGRAPH, OUTSIDE, TO_SUBGRAPH
 
 LENS = "HRVLens"
 VECTORS = {
@@ -12,14 +13,6 @@ VECTORS = {
                               {"name": "summary", "type": "STRING", "links": []}],
     "properties": {}, "widgets_values": ["demo_checkpoint.safetensors"],
 }  # fmt: skip
-TO_SUBGRAPH = """type => {
-    const graph = window.app.rootGraph ?? window.app.graph;
-    const node = graph._nodes.find((n) => n.type === type);
-    const made = graph.convertToSubgraph(new Set([node]));
-    window.app.canvas.openSubgraph(made.subgraph, made.node);
-}"""
-INSIDE = "() => window.app.canvas.openSubgraph(...(n => [n.subgraph, n])((window.app.rootGraph ?? window.app.graph)._nodes.find((n) => n.subgraph)))"
-OUTSIDE = "() => window.app.canvas.setGraph(window.app.rootGraph ?? window.app.graph)"
 
 
 def widgets(workflow: dict, node_type: str) -> list:
@@ -47,11 +40,11 @@ def test_the_pictures_of_a_batch_and_the_heads_of_a_concept(editor):
     open_lens(editor, workflow)
     lens, page = editor.lens, editor.page
     first = lens("Array.from(lens.set.words[6].map)")
-    page.get_by_role("button", name="Next picture").click()
+    page.get_by_role("button", name="Next image").click()
     assert lens("lens.controls.number.textContent") == "2 / 2"
     assert lens("Array.from(lens.set.words[6].map)") != first
     editor.until("lens.stage.picture")
-    page.get_by_role("button", name="Next picture").click()
+    page.get_by_role("button", name="Next image").click()
     assert lens("lens.controls.number.textContent") == "1 / 2"
     assert lens("Array.from(lens.set.words[6].map)") == first
 
@@ -79,7 +72,8 @@ def test_the_pictures_of_a_batch_and_the_heads_of_a_concept(editor):
 
 def test_inside_a_subgraph(editor):
     editor.load(example("08"))
-    editor.page.evaluate(TO_SUBGRAPH, LENS)
+    editor.page.evaluate(TO_SUBGRAPH, [LENS])
+    editor.page.evaluate(OPEN_SUBGRAPH)
     editor.page.wait_for_timeout(500)
     assert editor.run()["status"]["status_str"] == "success"
     editor.until("lens.frames")
@@ -94,13 +88,13 @@ def test_inside_a_subgraph(editor):
 
     editor.page.evaluate(OUTSIDE)
     editor.page.wait_for_timeout(500)
-    editor.page.evaluate(INSIDE)
+    editor.page.evaluate(OPEN_SUBGRAPH)
     editor.until("lens.frames && lens.pinned[0] === 'fish'")
     assert editor.run()["status"]["status_str"] == "success"
     editor.page.evaluate(OUTSIDE)
     editor.page.wait_for_timeout(500)
     editor.load({**saved, "id": str(uuid.uuid4())})
-    editor.page.evaluate(INSIDE)
+    editor.page.evaluate(OPEN_SUBGRAPH)
     editor.page.wait_for_timeout(500)
     assert editor.widget(LENS, "words") == "fish"
 

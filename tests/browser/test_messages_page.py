@@ -2,7 +2,7 @@
 
 import pytest
 from editor import example
-from test_words_page import FAKE, NEW_NODE, TO_SUBGRAPH, UNPACK
+from graphs import FAKE, HINT, NEW_NODE, OPEN_SUBGRAPH, OUTSIDE, TO_SUBGRAPH, UNPACK, in_both_ways
 
 HEATMAP, RECORD = "HRVHeatmap", "HRVRecordAttention"
 UNKNOWN = "“dragon” is not in the prompt."
@@ -27,7 +27,6 @@ SET = """([type, name, value]) => {
     window.app.canvas.emitBeforeChange();
     window.app.canvas.emitAfterChange();
 }"""
-OPEN_SUBGRAPH = "() => window.app.canvas.openSubgraph(...(n => [n.subgraph, n])(window.app.rootGraph._nodes.find((n) => n.subgraph)))"
 
 
 def told(editor, node_type: str = HEATMAP) -> list[list[str]]:
@@ -91,9 +90,7 @@ def test_a_warning_stays_when_the_tab_comes_back(editor):
         assert was["size"] == pytest.approx(now["size"], abs=5)  # Nodes 2.0 measures what the images take
         assert {**was, "size": None, "order": None} == {**now, "size": None, "order": None}
     editor.load(example("08", steps=1))
-    editor.page.evaluate(
-        "() => window.app.extensionManager.command.execute('Workspace.PreviousOpenedWorkflow')"
-    )
+    editor.command("Workspace.PreviousOpenedWorkflow")
     editor.page.wait_for_timeout(1500)
     assert told(editor) == [[kind, text]]
     assert editor.page.locator(".hrv-message:visible").count() == 1
@@ -147,11 +144,11 @@ def test_inside_a_subgraph(editor):
     ((kind, text),) = told(editor)
     assert kind == "error" and text.startswith(UNKNOWN)
     set_field(editor, HEATMAP, "words", "fish")
-    editor.page.evaluate("() => window.app.canvas.setGraph(window.app.rootGraph)")
+    editor.page.evaluate(OUTSIDE)
     assert editor.run()["status"]["status_str"] == "success"
     editor.page.evaluate(OPEN_SUBGRAPH)
     assert told(editor) == []
-    editor.page.evaluate("() => window.app.canvas.setGraph(window.app.rootGraph)")
+    editor.page.evaluate(OUTSIDE)
     editor.page.evaluate(UNPACK)
 
 
@@ -196,8 +193,7 @@ def test_an_empty_prompt_is_called_empty(editor):
     editor.load(example("01", steps=1))
     set_field(editor, "Prompt", "text", "")
     assert editor.offered(HEATMAP) == [] and told(editor) == []
-    hint = "nodes.find((n) => n.type === 'HRVHeatmap').widgets.find((w) => w.name === 'word_picker').element.textContent"
-    assert editor.nodes(hint) == "The prompt is empty."
+    assert editor.nodes(HINT) == "The prompt is empty."
 
 
 def test_prompt_text_takes_one_line_while_it_is_empty(editor):
@@ -281,8 +277,7 @@ KNOWN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("older", [True, False], ids=["links in slots", "links in a store"])
-@pytest.mark.parametrize("case", KNOWN)
+@in_both_ways(KNOWN)
 def test_what_is_known_before_a_run(bare_page, case, older):
     script, wanted = KNOWN[case]
     assert bare_page.evaluate(f"async (older) => {{ {BEFORE} {script} }}", older) == wanted

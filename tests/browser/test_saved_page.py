@@ -128,7 +128,7 @@ def test_a_damaged_file_is_put_right(editor):
     editor.load(damaged("saved_once"))
     assert shown(editor) == [[kind, values] for kind, values in VALUES.items()]
     (told,) = notices(editor)
-    assert "HRV: settings put back in place" in told and titles(editor) in told
+    assert "HRV: settings repaired" in told and titles(editor) in told
     saved = editor.saved()
     editor.clear_notices()
     editor.load({**saved, "id": str(uuid.uuid4())})

@@ -2,27 +2,10 @@
 
 import pytest
 from editor import example
+from graphs import FAKE, HINT, NEW_NODE, OPEN_SUBGRAPH, OUTSIDE, TO_SUBGRAPH, UNPACK, in_both_ways
 
 HEATMAP = "HRVHeatmap"
 NAMES = ["red", "star", "blue", "fish", "sand"]  # filler words are left out
-NEW_NODE = """([type, changes, links]) => {
-    const graph = window.app.rootGraph ?? window.app.graph;
-    const node = window.LiteGraph.createNode(type);
-    graph.add(node);
-    for (const [name, value] of Object.entries(changes)) node.widgets.find((w) => w.name === name).value = value;
-    const at = (which) => (which === "new" ? node : graph._nodes.find((n) => (n.title === which || n.type === which)));
-    for (const [from, slot, to, input] of links) {
-        at(from).connect(slot, at(to), at(to).inputs.findIndex((i) => i.name === input));
-    }
-    window.app.canvas.emitBeforeChange();
-    window.app.canvas.emitAfterChange();
-}"""
-TO_SUBGRAPH = """titles => {
-    const graph = window.app.rootGraph ?? window.app.graph;
-    const nodes = graph._nodes.filter((n) => titles.includes(n.title) || titles.includes(n.type));
-    graph.convertToSubgraph(new Set(nodes));
-}"""
-UNPACK = "() => { const g = window.app.rootGraph; g.unpackSubgraph(g._nodes.find((n) => n.subgraph)); }"
 
 
 def pick(editor, word: str) -> None:
@@ -96,12 +79,10 @@ def test_words_are_found_inside_subgraphs_and_out_of_them(editor):
     editor.page.wait_for_timeout(500)
     editor.page.evaluate(TO_SUBGRAPH, [HEATMAP, "VAEDecode"])
     editor.page.wait_for_timeout(500)
-    editor.page.evaluate(
-        "() => window.app.canvas.openSubgraph(...(n => [n.subgraph, n])((window.app.rootGraph ?? window.app.graph)._nodes.find((n) => n.subgraph)))"
-    )
+    editor.page.evaluate(OPEN_SUBGRAPH)
     editor.page.wait_for_timeout(500)
     assert editor.offered(HEATMAP) == NAMES
-    editor.page.evaluate("() => window.app.canvas.setGraph(window.app.rootGraph)")
+    editor.page.evaluate(OUTSIDE)
 
 
 def test_words_that_only_a_run_tells_are_offered_after_it(editor):
@@ -110,8 +91,7 @@ def test_words_that_only_a_run_tells_are_offered_after_it(editor):
     trim = ["StringTrim", {"string": "  a green star on sand "}, [["new", 0, "Prompt", "text"]]]
     editor.page.evaluate(NEW_NODE, trim)
     assert editor.offered(HEATMAP) == []
-    hint = "nodes.find((n) => n.type === 'HRVHeatmap').widgets.find((w) => w.name === 'word_picker').element.textContent"
-    assert "after a run" in editor.nodes(hint)
+    assert "after a run" in editor.nodes(HINT)
     assert editor.run()["status"]["status_str"] == "success"
     assert editor.offered(HEATMAP) == ["green", "star", "sand"]
 
@@ -154,39 +134,6 @@ def test_the_words_offered_are_those_that_a_run_names(bare_page, server):
             assert found == outputs[f"{unit}{i}"]["hrv_words"], (text, unit)
 
 
-# A graph as litegraph has it: node(id, type, {input: [type, from id, slot]}, {output: type}, fields). `older` pages keep the ids
-# of links in the slots, newer ones warn whoever reads them there.
-FAKE = """
-    const graph = { links: new Map(), nodes: new Map(), getNodeById: (id) => graph.nodes.get(id), subgraphs: new Map() };
-    Object.defineProperty(graph, "_nodes", { get: () => [...graph.nodes.values()] });
-    let number = 0;
-    const node = (id, type, inputs = {}, outputs = {}, fields = {}, mode = 0) => {
-        const made = { id, type, mode, graph, widgets: [], outputs: Object.entries(outputs).map(([name, type]) => ({ name, type, links: [] })) };
-        made.inputs = Object.entries(inputs).map(([name, [type, from, slot = 0]], i) => {
-            if (from === undefined) return { name, type, link: null };
-            graph.links.set(++number, { id: number, origin_id: from, origin_slot: slot, target_id: id, target_slot: i });
-            graph.nodes.get(from).outputs[slot].links.push(number);
-            return { name, type, link: number };
-        });
-        made.widgets = Object.entries(fields).map(([name, value]) => ({ name, value, type: "customtext" }));
-        graph.nodes.set(id, made);
-        if (!older) made.isInputConnected = (slot) => [...graph.links.values()].some((l) => l.target_id === id && l.target_slot === slot);
-        return made;
-    };
-    const warns = { get link() { throw new Error("input.link is deprecated"); }, get links() { throw new Error("output.links is deprecated"); } };
-    const newer = () => older || graph.nodes.forEach((made) => [...made.inputs, ...made.outputs].forEach((slot) => {
-        delete slot.link;
-        delete slot.links;
-        Object.setPrototypeOf(slot, warns);
-    }));
-    const text = (id, value, mode) => node(id, "CLIPTextEncode", {}, { CONDITIONING: "CONDITIONING" }, { text: value }, mode);
-    const C = "CONDITIONING";
-    const { promptOf } = await import("/extensions/ComfyUI-HRV/words/graph.js");
-    const told = (reader, role = "positive") => { newer(); const { texts, complete } = promptOf(reader, role, graph); return [texts, complete]; };
-    const sampler = (id, positive, negative = []) =>
-        node(id, "KSampler", { positive: [C, ...positive], negative: [C, ...negative] }, { LATENT: "LATENT" });
-    const reader = (from) => node(99, "HRVHeatmap", { latent: ["LATENT", from] });
-"""
 CASES = {
     "both sides": ("text(1, 'a'); text(2, 'b'); sampler(3, [1], [2]); return told(reader(3), 'negative')", [["b"], True]),
     "combine": (
@@ -233,8 +180,7 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("older", [True, False], ids=["links in slots", "links in a store"])
-@pytest.mark.parametrize("case", CASES)
+@in_both_ways(CASES)
 def test_the_way_from_a_node_to_its_prompt(bare_page, case, older):
     script, wanted = CASES[case]
     assert bare_page.evaluate(f"async (older) => {{ {FAKE} {script} }}", older) == wanted

@@ -133,6 +133,28 @@ def comfy() -> Comfy:
 
 
 @pytest.fixture(scope="session")
+def rig(comfy) -> ModuleType:
+    """rig.py, which needs ComfyUI's nodes."""
+    import rig
+
+    return rig
+
+
+@pytest.fixture(params=["sd1", "sdxl"])
+def kind(request) -> str:
+    """The shape of a small model."""
+    return request.param
+
+
+@pytest.fixture
+def studio():
+    """A small model with a recording clone, as rig.studio makes it."""
+    import rig
+
+    return rig.studio()
+
+
+@pytest.fixture(scope="session")
 def server() -> Iterator[ComfyServer]:
     """A real server with the pack, shared by all tests of a run: leave it as you found it."""
     with ComfyServer(COMFYUI) as running:

@@ -33,8 +33,8 @@ def shifts():
     """(x before, shift) of every evaluation that was excited."""
     found, real = [], excited_sampling.ExcitedSampling.shift
 
-    def noting(self, guider, x, timestep, model_options):
-        before, shift = x.clone(), real(self, guider, x, timestep, model_options)
+    def noting(self, evaluation):
+        before, shift = evaluation.x.clone(), real(self, evaluation)
         if shift is not None:
             found.append((before, shift.clone()))
         return shift

@@ -75,7 +75,7 @@ def sample_custom(guider, latent=None, seed=5, steps=2, sampler="euler") -> torc
 
 @dataclass
 class Studio:
-    """A model, its recording clone, and two prompts encoded through the traced CLIP."""
+    """A model, its recording clone, and two prompts encoded through the traced CLIP. latent: of its last sampling, if any."""
 
     model: object
     recorded: object
@@ -83,6 +83,12 @@ class Studio:
     recording: object
     positive: list
     negative: list
+    latent: dict | None = None
+
+    def sample(self, batch: int = 1) -> Studio:
+        """Records one sampling."""
+        self.latent = {"samples": sample(self.recorded, self.positive, self.negative, empty(batch))}
+        return self
 
 
 def studio(kind="sdxl", positive="a red cat on a mat", negative="ugly", model=None, **options) -> Studio:

@@ -17,16 +17,6 @@ from hrv_pack.hrv.steer.attend_excite import Excitement
 WRAPPERS = comfy.patcher_extension.WrappersMP
 
 
-@pytest.fixture(params=["sd1", "sdxl"])
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def studio():
-    return rig.studio()
-
-
 # -- what the sampler goes on from ----------------------------------------------------------------------------------
 
 

@@ -13,21 +13,12 @@ from comfy_extras import nodes_pag
 from excite_rig import FIRST, complaints, draw, excited, shift_of, shifts
 from stand_ins import replaced, wrapped
 
-from hrv_pack.host.follow import excited_sampling, following
-from hrv_pack.host.follow import exciter as attend_excite
-from hrv_pack.host.follow.gradients import NormalTensors
+from hrv_pack.host.follow import excited_sampling
+from hrv_pack.host.follow.base import following_prompts
+from hrv_pack.host.follow.exciter import Exciter
+from hrv_pack.host.follow.gradients import NormalTensors, moved
 
 WRAPPERS = comfy.patcher_extension.WrappersMP
-
-
-@pytest.fixture(params=["sd1", "sdxl"])
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def studio():
-    return rig.studio()
 
 
 # -- beside others --------------------------------------------------------------------------------------------------
@@ -195,7 +186,7 @@ def test_whatever_goes_wrong_the_picture_is_made(studio, monkeypatch, caplog, na
     def failing(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(following if name == "find_prompt" else excited_sampling, name, failing)
+    monkeypatch.setattr(following_prompts if name == "find_prompt" else excited_sampling, name, failing)
     assert torch.equal(draw(excited(studio), studio), draw(studio.model, studio))
     (complaint,) = complaints(caplog)
     assert fragment in complaint
@@ -237,7 +228,7 @@ def test_a_latent_that_cannot_be_written_into(studio, caplog):
 def test_a_latent_is_moved_where_it_lies_if_that_can_be():
     shift = torch.ones(2, 4, 8, 8)
     x = torch.zeros(2, 4, 8, 8)
-    assert attend_excite.moved(x, shift) is x and torch.equal(x, shift)
+    assert moved(x, shift) is x and torch.equal(x, shift)
     with torch.inference_mode():
         made_in_inference = torch.zeros(2, 4, 8, 8)
     for other in (
@@ -245,7 +236,7 @@ def test_a_latent_is_moved_where_it_lies_if_that_can_be():
         torch.zeros(2, 4, 8, 8, requires_grad=True),  # of which a sampler takes gradients
         made_in_inference,
     ):
-        assert torch.equal(attend_excite.moved(other, shift), shift) and not other.any()
+        assert torch.equal(moved(other, shift), shift) and not other.any()
 
 
 def test_a_gradient_that_is_no_number(studio, monkeypatch, caplog):
@@ -267,7 +258,7 @@ def test_cancel(studio, monkeypatch):
     with pytest.raises(stopped):
         draw(model, studio, steps=6)
     monkeypatch.undo()
-    exciter = attend_excite.Exciter.of(model)
+    exciter = Exciter.of(model)
     assert exciter.sampling is None
     assert torch.equal(draw(model, studio), draw(excited(studio), studio))
 

@@ -7,18 +7,9 @@ import torch
 
 
 @pytest.fixture(scope="module")
-def rig(comfy):
-    import rig
-
-    return rig
-
-
-@pytest.fixture(scope="module")
 def sampled(rig):
     """A studio whose recorder has seen one sampling of a batch of two, and that latent."""
-    studio = rig.studio("sdxl", positive="a red cat on a mat")
-    studio.latent = {"samples": rig.sample(studio.recorded, studio.positive, studio.negative, rig.empty(2))}
-    return studio
+    return rig.studio().sample(batch=2)
 
 
 def test_the_contract_of_the_graph(comfy):

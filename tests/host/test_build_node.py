@@ -57,9 +57,20 @@ def make(
 ):
     model = rig.tiny("sd1") if model is None else model
     return build(
-        model, rig.clip("sd1"), "general", "\n".join(prompts), steps, cfg, side, side, seed, draws, earlier,
-        concept_words=words.to_text(), method=method,
-    )  # fmt: skip
+        model,
+        rig.clip("sd1"),
+        concepts="general",
+        prompts="\n".join(prompts),
+        steps=steps,
+        cfg=cfg,
+        width=side,
+        height=side,
+        seed=seed,
+        draws=draws,
+        continue_from=earlier,
+        concept_words=words.to_text(),
+        method=method,
+    )
 
 
 def test_every_word_is_encoded_on_its_own():
@@ -85,7 +96,7 @@ def test_the_votes_are_those_of_a_plain_computation():
     words = concept_store.load("demo")
     prompts = parse_prompts(concept_store.prompts_for("demo"))[-20:]
     plan = BuildPlan(20, "", words.count, "", "", 11, 2, 1.0, "euler", "normal", 128, 128, 1)
-    builder = Builder(model, clip, words, prompts, plan, None, "test")
+    builder = Builder(model, clip, words, prompts, plan=plan, earlier=None, name="test")
     counter = builder.tally.counter
     counter.seed = DRAW_SEED
 
@@ -273,7 +284,7 @@ def test_a_model_without_cross_attention_is_refused(comfy):
     model.model = torch.nn.Module()
     model.model.diffusion_model = torch.nn.Linear(1, 1)
     with pytest.raises(ValueError, match="Supported are"):
-        Builder(model, None, WORDS, ["a"], None, None, "x")
+        Builder(model, None, WORDS, ["a"], plan=None, earlier=None, name="x")
 
 
 def test_a_full_disk_does_not_end_a_build(monkeypatch, caplog):

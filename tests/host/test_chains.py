@@ -16,11 +16,6 @@ ROUNDING = 2e-2  # of sums of 10 maps in half precision
 way = pytest.mark.way
 
 
-@pytest.fixture
-def studio():
-    return rig.studio()
-
-
 @torch.inference_mode()
 def part(
     studio, model, latent, start, end, sampler="euler", positive=None, steps=STEPS, noise=None, leave=None

@@ -7,19 +7,11 @@ import torch
 
 
 @pytest.fixture(scope="module")
-def rig(comfy):
-    import rig
-
-    return rig
-
-
-@pytest.fixture(scope="module")
 def sampled(rig):
     """A studio whose recorder has seen one sampling of a batch of two, that latent, and vectors for the model."""
     from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
-    studio = rig.studio("sd1", positive="a grey mouse on a desk")
-    studio.latent = {"samples": rig.sample(studio.recorded, studio.positive, studio.negative, rig.empty(2))}
+    studio = rig.studio("sd1", positive="a grey mouse on a desk").sample(batch=2)
     layout = studio.recording.layout
     votes = torch.randint(0, 50, (3, layout.heads), generator=torch.Generator().manual_seed(0))
     studio.vectors = HeadRelevance.from_votes(("Animals", "Electronics", "Color"), votes, layout, {})

@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 
 from hrv_pack.host.store import demo_checkpoint
 from hrv_pack.tools.train_demo import evaluate, judge
-from hrv_pack.tools.train_demo.world import full_caption, render, sample_scene
+from hrv_pack.tools.train_demo.draw import render
+from hrv_pack.tools.train_demo.world import full_caption, sample_scene
 
 
 @pytest.fixture(scope="module")

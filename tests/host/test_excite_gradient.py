@@ -15,11 +15,6 @@ from hrv_pack.hrv.relevance.vectors import HeadRelevance
 from hrv_pack.hrv.steer.attend_excite import SHARPNESS, small_grid, smoothed
 
 
-@pytest.fixture(params=["sd1", "sdxl"])
-def kind(request):
-    return request.param
-
-
 def what_the_network_is_given(model, studio) -> dict:
     """Everything but the latent, for the positive prompt at the first evaluation."""
     seen = []

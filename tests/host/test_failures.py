@@ -8,14 +8,10 @@ import rig
 import torch
 
 from hrv_pack.host.facts import sampler_call
-from hrv_pack.host.follow import capture, wrapping
+from hrv_pack.host.follow import capture
+from hrv_pack.host.follow.base import wrapping
 from hrv_pack.hrv.recording.recording import NoRecording
 from hrv_pack.hrv.recording.sums import Accumulator
-
-
-@pytest.fixture
-def studio():
-    return rig.studio()
 
 
 def draw(studio, model=None):
@@ -49,9 +45,9 @@ PLACES = [
     (Accumulator, "_make_room", 3),
     (Accumulator, "finish", 1),
     (capture.Capture, "open", 1),
-    (capture.Capture, "begin_evaluation", 2),
-    (capture.Capture, "begin_call", 2),
-    (capture.Capture, "end_call", 1),
+    (capture.Capture, "before_evaluation", 2),
+    (capture.Capture, "options_for", 2),
+    (capture.Capture, "after_call", 1),
     (wrapping, "go_innermost", 1),
 ]
 

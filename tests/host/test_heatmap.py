@@ -31,23 +31,10 @@ OUTPUTS = [
 
 
 @pytest.fixture(scope="module")
-def rig(comfy):
-    import rig
-
-    return rig
-
-
-@pytest.fixture(scope="module")
 def sampled(rig):
     """A studio whose recorder has seen one sampling of a batch of two, and that latent."""
-    from hrv_pack.host.follow.recorder import RecordOptions, attach
-
-    model = rig.tiny("sdxl")
-    recorded, clip, recording = attach(model, rig.clip("sdxl"), RecordOptions(negative=True))
-    positive, negative = rig.encode(clip, "a (red:1.4) cat and a café 😀"), rig.encode(clip, "ugly dog")
-    studio = rig.Studio(model, recorded, clip, recording, positive, negative)
-    studio.latent = {"samples": rig.sample(studio.recorded, studio.positive, studio.negative, rig.empty(2))}
-    return studio
+    studio = rig.studio("sdxl", "a (red:1.4) cat and a café 😀", "ugly dog", record_negative=True)
+    return studio.sample(batch=2)
 
 
 def heatmap(comfy, studio, latent=None, **inputs):

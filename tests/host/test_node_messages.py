@@ -10,17 +10,8 @@ from hrv_pack.host.page import log
 
 
 @pytest.fixture(scope="module")
-def rig(comfy):
-    import rig
-
-    return rig
-
-
-@pytest.fixture(scope="module")
 def sampled(rig):
-    studio = rig.studio("sdxl", positive="a red cat on a mat")
-    studio.latent = {"samples": rig.sample(studio.recorded, studio.positive, studio.negative)}
-    return studio
+    return rig.studio().sample()
 
 
 @pytest.fixture

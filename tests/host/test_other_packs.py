@@ -11,18 +11,13 @@ import pytest
 import rig
 import torch
 from comfy_extras import nodes_model_downscale, nodes_pag, nodes_perpneg, nodes_sag
-from stand_ins import both_orders, draw, image_attention, one_warning, replaced, right
+from stand_ins import added_tokens, both_orders, draw, image_attention, one_warning, replaced, right
 
 from hrv_pack.hrv.recording.recording import NoRecording
 
 attention = comfy.ldm.modules.attention
 WRAPPERS = comfy.patcher_extension.WrappersMP
 way = pytest.mark.way
-
-
-@pytest.fixture
-def studio():
-    return rig.studio()
 
 
 def compare(studio, change, **options) -> None:
@@ -68,17 +63,7 @@ def test_attention_patches_of_the_same_length(studio):
 
 @way("attn2 patch that changes the context length", maps="one warning")
 def test_a_patch_that_adds_tokens(studio, caplog):
-    """The context grows inside the model."""
-
-    def change(model):
-        def patch(n, context, value, extra):
-            return n, torch.cat([context, context[:, :5]], 1), torch.cat([value, -value[:, :5]], 1)
-
-        clone = model.clone()
-        clone.set_model_attn2_patch(patch)
-        return clone
-
-    one_warning(studio, change, "82 tokens where 2 of")
+    one_warning(studio, added_tokens, "82 tokens where 2 of")
     assert (
         caplog.text.count("Another node changes rows, pixels or tokens") == 2
     )  # once for each recorded sampling

@@ -5,7 +5,7 @@ import edit_rig as editing
 import nodes
 import pytest
 import rig
-import stand_ins
+import stand_in_models
 import steering_rig as steered
 import torch
 from comfy_extras import nodes_pag
@@ -13,6 +13,7 @@ from edit_rig import SAME, complaints, layout, repeats_and_calls
 from stand_ins import replaced
 
 from hrv_pack.host.follow import edited_layers, edited_sampling
+from hrv_pack.host.follow.base import layer_entries
 from hrv_pack.host.follow.steerer import steer
 from hrv_pack.hrv.recording.recording import NoRecording
 from hrv_pack.hrv.steer.factors import Where, scale, strengthen
@@ -66,7 +67,7 @@ def test_control_nets():
     """On both samplers: the repeated run is given the present call's signals of its rows."""
     scene = editing.scene(latent=rig.empty(2, 8, 12))
     picture = torch.rand(1, 64, 96, 3, generator=torch.Generator().manual_seed(0))
-    plain, control = scene.latent, stand_ins.control_net(rig.CONFIG["sdxl"])
+    plain, control = scene.latent, stand_in_models.control_net(rig.CONFIG["sdxl"])
     scene.first, scene.negative = nodes.ControlNetApplyAdvanced().apply_controlnet(
         scene.first, scene.negative, control, picture, 0.8, 0.0, 1.0
     )[:2]
@@ -215,14 +216,14 @@ def test_whatever_goes_wrong_the_picture_is_made(module, place, monkeypatch, cap
 def test_memory_that_the_first_pictures_attention_fills(monkeypatch, caplog):
     """The UNet runs once more without it."""
     scene = editing.scene()
-    attend = edited_layers.attend
+    attend = layer_entries.LayerCall.attend
 
-    def starving(occupant, q, k, v, extra_options, options):
-        if k.shape[1] == editing.LENGTH and q.shape[0] == 2:  # the second picture's rows
+    def starving(self):
+        if self.k.shape[1] == editing.LENGTH and self.q.shape[0] == 2:  # the second picture's rows
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return attend(occupant, q, k, v, extra_options, options)
+        return attend(self)
 
-    monkeypatch.setattr(edited_layers, "attend", starving)
+    monkeypatch.setattr(layer_entries.LayerCall, "attend", starving)
     latent = scene.draw(scene.edited())
     (warning,) = complaints(caplog)
     assert "Editing stopped while the model was running (memory ran out)" in warning

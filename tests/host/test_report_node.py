@@ -17,25 +17,14 @@ OUTPUTS = ["grid", "report", "data"]
 
 
 @pytest.fixture(scope="module")
-def rig(comfy):
-    import rig
-
-    return rig
-
-
-@pytest.fixture(scope="module")
 def sampled(rig):
-    studio = rig.studio("sdxl", "a red cat and a blue dog, (café:1.3) 😀")
-    latent = {"samples": rig.sample(studio.recorded, studio.positive, studio.negative, rig.empty(2))}
-    return studio, latent
+    return rig.studio("sdxl", "a red cat and a blue dog, (café:1.3) 😀").sample(batch=2)
 
 
 def run(comfy, sampled, **more):
-    studio, latent = sampled
     image = torch.rand(2, 128, 192, 3, generator=torch.Generator().manual_seed(0))
-    return comfy.run_node_ui(
-        "HRVPromptReport", attention=studio.recording, latent=latent, image=image, **more
-    )
+    more = {"attention": sampled.recording, "latent": sampled.latent, "image": image, **more}
+    return comfy.run_node_ui("HRVPromptReport", **more)
 
 
 def test_the_sockets_are_those_of_the_contract(comfy):
@@ -65,7 +54,7 @@ def test_with_vectors_of_this_model_and_of_another(comfy, sampled):
     from hrv_pack.hrv.heads.known_layouts import SD1
     from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
-    layout = sampled[0].recording.layout
+    layout = sampled.recording.layout
     votes = torch.randint(1, 9, (3, layout.heads), generator=torch.Generator().manual_seed(0))
     vectors = HeadRelevance.from_votes(("Animals", "Color", "Places"), votes, layout, {})
     (_, _, data), _ = run(comfy, sampled, vectors=vectors)
@@ -78,18 +67,17 @@ def test_with_vectors_of_this_model_and_of_another(comfy, sampled):
 
 
 def test_a_latent_that_was_changed_is_answered_with_a_warning(comfy, sampled):
-    studio, latent = sampled
-    _, shown = run(comfy, (studio, {"samples": latent["samples"] + 1}))
+    _, shown = run(comfy, sampled, latent={"samples": sampled.latent["samples"] + 1})
     assert "It matches an image that did" in shown["text"][0]
 
 
 def test_text_of_an_untraced_clip_is_read_from_prompt_text(comfy, rig):
     studio, text = rig.studio("sdxl"), "two big dogs and a red cat"
     positive = rig.encode(rig.clip("sdxl"), text)
-    latent = {"samples": rig.sample(studio.recorded, positive, studio.negative, rig.empty(2))}
+    studio.latent = {"samples": rig.sample(studio.recorded, positive, studio.negative, rig.empty(2))}
     with pytest.raises(ValueError, match="type the prompt into prompt_text.$"):
-        run(comfy, (studio, latent))
-    (*_, data), _ = run(comfy, (studio, latent), prompt_text=text)
+        run(comfy, studio)
+    (*_, data), _ = run(comfy, studio, prompt_text=text)
     traced = rig.sample(studio.recorded, rig.encode(studio.clip, text), studio.negative, rig.empty(2))
-    (*_, expected), _ = run(comfy, (studio, {"samples": traced}))
+    (*_, expected), _ = run(comfy, studio, latent={"samples": traced})
     assert json.loads(data)["pictures"] == json.loads(expected)["pictures"]

@@ -125,15 +125,16 @@ BUILD = """
 import rig
 import torch
 torch.set_num_threads(1)
-from hrv_pack.host import building, paths
+from hrv_pack.host.build import building
+from hrv_pack.host.facts import paths
 building.SAVE_EVERY = 0.0
 import folder_paths
 from pathlib import Path
 paths.own_folder = lambda: Path(sys.argv[1])
 prompts = "\\n".join(f"a cat number {i}" for i in range(500))
 with torch.inference_mode():
-    building.build(rig.tiny("sd1"), rig.clip("sd1"), "", prompts, 1, 1.0, 64, 64, 0, 1,
-                   concept_words="animals: cat, dog\\ncolors: red, blue")
+    building.build(rig.tiny("sd1"), rig.clip("sd1"), concepts="", prompts=prompts, steps=1, cfg=1.0, width=64, height=64,
+                   seed=0, draws=1, concept_words="animals: cat, dog\\ncolors: red, blue")
 """
 
 

@@ -6,24 +6,10 @@ import pytest
 import torch
 
 
-@pytest.fixture(scope="module")
-def rig(comfy):
-    import rig
-
-    return rig
-
-
 @pytest.fixture(scope="module", params=["sd1", "sdxl"])
 def sampled(rig, request):
     """A studio whose recorder has seen one sampling, and that latent."""
-    from hrv_pack.host.follow.recorder import RecordOptions, attach
-
-    model = rig.tiny(request.param)
-    recorded, clip, recording = attach(model, rig.clip(request.param), RecordOptions())
-    positive, negative = rig.encode(clip, "a red cat"), rig.encode(clip, "ugly")
-    studio = rig.Studio(model, recorded, clip, recording, positive, negative)
-    studio.latent = {"samples": rig.sample(recorded, positive, negative)}
-    return studio
+    return rig.studio(request.param, "a red cat").sample()
 
 
 def vectors_for(layout, seed: int = 0):

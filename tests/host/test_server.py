@@ -34,7 +34,47 @@ def test_the_server_lists_the_packs_nodes(comfy, object_info):
         name for name, info in object_info.items() if info["python_module"] == "custom_nodes.ComfyUI-HRV"
     }
     assert found == set(comfy.ids)
-    assert all(object_info[name]["category"].split("/")[0] == "HRV" for name in found)
+
+
+def test_the_menu_has_the_folders_of_nodes(comfy, object_info):
+    for name in comfy.ids:
+        folder = comfy.node_class(name).__module__.split(".")[2]
+        assert object_info[name]["category"] == f"HRV/{folder.replace('_', ' ').capitalize()}", name
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("word mask", {"HRVHeatmap", "HRVLens", "HRVAutoHeads"}),
+        ("text mask", {"HRVHeatmap", "HRVLens"}),
+        ("saliency", {"HRVHeatmap", "HRVRecordAttention"}),
+        ("x-ray", {"HRVLens", "HRVRecordAttention"}),
+        ("explain", {"HRVLens", "HRVPromptReport"}),
+        ("debug prompt", {"HRVPromptReport"}),
+        ("prompt weight", {"HRVStrengthenConcept", "HRVAttendExcite"}),
+        ("bleeding", {"HRVPromptReport", "HRVAdjustConcept"}),
+        ("attribution", {"HRVHeatmap"}),
+        ("interpretability", {"HRVHeatmap", "HRVLens"}),
+        ("missing object", {"HRVStrengthenConcept", "HRVAttendExcite"}),
+        ("prompt to prompt", {"HRVRememberRun", "HRVPromptEdit"}),
+        ("DAAM", {"HRVRecordAttention", "HRVHeatmap", "HRVLens", "HRVPromptReport"}),
+    ],
+)
+def test_words_that_find_a_node(object_info, words, expected):
+    """The page looks for what was typed in a node's name, title and search words."""
+    found = {
+        name
+        for name, info in object_info.items()
+        if name.startswith("HRV")
+        for text in (name, info["display_name"], *(info["search_aliases"] or ()))
+        if words.lower() in text.lower()
+    }
+    assert expected <= found
+
+
+def test_every_node_is_found_by_words(object_info):
+    """Other than its title: by what someone looks for who does not know it."""
+    assert [n for n, info in object_info.items() if n.startswith("HRV") and not info["search_aliases"]] == []
 
 
 def test_start_up_complains_of_nothing(server):

@@ -12,16 +12,6 @@ from hrv_pack.host.follow.steerer import steer
 from hrv_pack.host.text.clip_trace import TAG, TextRegistry, trace
 
 
-@pytest.fixture(params=["sd1", "sdxl"])
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def studio():
-    return rig.studio("sdxl")
-
-
 def layout_of(kind: str):
     from hrv_pack.host.facts.layers import layout_of
 

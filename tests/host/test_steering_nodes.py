@@ -7,13 +7,6 @@ LAST = {"start_percent": 0.0, "end_percent": 1.0}
 
 
 @pytest.fixture(scope="module")
-def rig(comfy):
-    import rig
-
-    return rig
-
-
-@pytest.fixture(scope="module")
 def steered(comfy):
     import steering_rig
 
@@ -57,7 +50,7 @@ def test_nodes_do_what_their_formulas_say(comfy, rig, steered, studio):
         ("HRVStrengthenConcept", {"vectors": vectors, "concept": "color", "words": "red", "strength": 0.5},
          strengthen(vectors, "Color", 0.5, 0.0, Where("red"))),
         ("HRVAdjustConcept", {"vectors": vectors, "wanted": "Size", "unwanted": "Animals", "words": "cat", "clamp": 1.2},
-         adjust(vectors, "Size", "Animals", 1.0, 1.2, Where("cat"))),
+         adjust(vectors, "Size", "Animals", strength=1.0, clamp=1.2, where=Where("cat"))),
         ("HRVScaleHeads", {"heads": heads, "end_percent": 0.5}, scale(heads, -2.0, Where("", 0.0, 0.5))),
     ]  # fmt: skip
     for node, inputs, steering in cases:

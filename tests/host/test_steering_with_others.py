@@ -11,19 +11,15 @@ import rig
 import steering_rig as steered
 import torch
 from comfy_extras import nodes_pag, nodes_torch_compile
-from test_other_packs import image_attention, replaced
+from stand_ins import added_tokens, image_attention, replaced
 from test_ways_attention import node
 
-from hrv_pack.host.follow import following, steered_sampling
+from hrv_pack.host.follow import steered_sampling
+from hrv_pack.host.follow.base import following_prompts
 from hrv_pack.host.follow.steerer import steer
 
 attention = comfy.ldm.modules.attention
 WRAPPERS = comfy.patcher_extension.WrappersMP
-
-
-@pytest.fixture
-def studio():
-    return rig.studio()
 
 
 @pytest.fixture
@@ -226,15 +222,7 @@ def left_alone(studio, steering, change, caplog, fragment: str) -> None:
 
 
 def test_a_patch_that_adds_tokens(studio, steering, caplog):
-    def change(model):
-        def patch(n, context, value, extra):
-            return n, torch.cat([context, context[:, :5]], 1), torch.cat([value, -value[:, :5]], 1)
-
-        clone = model.clone()
-        clone.set_model_attn2_patch(patch)
-        return clone
-
-    left_alone(studio, steering, change, caplog, "of 82 tokens where 2 of 77 were expected")
+    left_alone(studio, steering, added_tokens, caplog, "of 82 tokens where 2 of 77 were expected")
 
 
 def test_rows_that_do_not_divide(studio, steering, caplog):
@@ -287,7 +275,7 @@ def test_whatever_goes_wrong_the_picture_is_made(studio, steering, monkeypatch, 
     expected = steered.draw(studio.model, studio)
     model, _ = steer(studio.model, None, steering)
     with monkeypatch.context() as patch:
-        patch.setattr(following if name == "find_prompt" else steered_sampling, name, failing)
+        patch.setattr(following_prompts if name == "find_prompt" else steered_sampling, name, failing)
         assert torch.equal(steered.draw(model, studio), expected)
     (warning,) = complaints(caplog)
     assert warning.startswith("[HRV] Steering stopped while") and "RuntimeError: broken" in warning

@@ -8,7 +8,8 @@ import torch
 from hrv_pack.host.store.demo_checkpoint import load
 from hrv_pack.hrv.maps.word_maps import Target, word_maps
 from hrv_pack.hrv.recording.sums import resize_maps
-from tools.train_demo.world import full_caption, render, sample_scene
+from tools.train_demo.draw import render
+from tools.train_demo.world import full_caption, sample_scene
 
 SCENES = 20
 FIRST_SEED = 7_000_000  # none of the training scenes

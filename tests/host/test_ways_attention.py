@@ -3,6 +3,7 @@ says why there are none. (More of them in test_other_packs.py; with steering, in
 
 import pytest
 import rig
+import stand_in_layers
 import stand_ins
 import torch
 from comfy_extras import nodes_freelunch, nodes_hypertile, nodes_tomesd
@@ -11,11 +12,6 @@ from hrv_pack.host.follow.recorder import RecordOptions, attach
 
 way = pytest.mark.way
 SHAPE = {"latent": rig.empty(1, 16, 16)}
-
-
-@pytest.fixture
-def studio():
-    return rig.studio()
 
 
 def node(cls, **inputs):
@@ -86,7 +82,7 @@ def test_freeu(studio, version):
 @way("A layer's forward exchanged by an object patch")
 def test_an_object_patch_on_a_layer(studio):
     """That layer is left alone and left out; the others are recorded."""
-    for recording, calls in stand_ins.both_orders(studio, stand_ins.object_patched):
+    for recording, calls in stand_ins.both_orders(studio, stand_in_layers.object_patched):
         run = rig.last_run(recording)
         (warning,) = run.warnings
         layers = len(run.layout.blocks)

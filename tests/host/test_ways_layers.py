@@ -8,6 +8,7 @@ import excite_rig
 import models
 import pytest
 import rig
+import stand_in_layers
 import stand_ins
 import steering_rig as steered
 import torch
@@ -47,7 +48,7 @@ def plain_map(calls, layout, embedding, column: int, grid) -> torch.Tensor:
 @way("Caches that skip layers (first-block cache)")
 def test_a_cache_that_skips_layers(studio):
     """Case D2: each layer is divided by the evaluations in which it ran."""
-    for recording, calls in stand_ins.both_orders(studio, stand_ins.cached_layers, steps=5):
+    for recording, calls in stand_ins.both_orders(studio, stand_in_layers.cached_layers, steps=5):
         run = rig.last_run(recording)
         (found,) = run.of_role("positive")
         ran = {found.count(block=number) for number in range(1, len(run.layout.blocks))}
@@ -68,13 +69,13 @@ def test_where_nothing_is_skipped_nothing_is_counted_by_layer(studio):
 # -- layers that are exchanged --------------------------------------------------------------------------------------
 
 EXCHANGED = {
-    "one layer": lambda model: stand_ins.exchanged(model, stand_ins.SubTransformer, [SEVENTH]),
-    "all layers": lambda model: stand_ins.exchanged(
-        model, stand_ins.SubTransformer, stand_ins.places(model, "transformer_blocks")
+    "one layer": lambda model: stand_in_layers.exchanged(model, stand_in_layers.SubTransformer, [SEVENTH]),
+    "all layers": lambda model: stand_in_layers.exchanged(
+        model, stand_in_layers.SubTransformer, stand_in_layers.places(model, "transformer_blocks")
     ),
-    "the UNet": lambda model: stand_ins.exchanged(model, stand_ins.SubUNet, ["diffusion_model"]),
-    "the UNet, by a class of its own": lambda model: stand_ins.exchanged(
-        model, stand_ins.OtherUNet, ["diffusion_model"]
+    "the UNet": lambda model: stand_in_layers.exchanged(model, stand_in_layers.SubUNet, ["diffusion_model"]),
+    "the UNet, by a class of its own": lambda model: stand_in_layers.exchanged(
+        model, stand_in_layers.OtherUNet, ["diffusion_model"]
     ),
 }
 exchanges = pytest.mark.parametrize("change", EXCHANGED.values(), ids=list(EXCHANGED))
@@ -82,7 +83,7 @@ exchanges = pytest.mark.parametrize("change", EXCHANGED.values(), ids=list(EXCHA
 
 def is_plain(model) -> bool:
     """Whether no other class lies on the network now."""
-    own = (stand_ins.SubTransformer, stand_ins.SubUNet, stand_ins.OtherUNet)
+    own = (stand_in_layers.SubTransformer, stand_in_layers.SubUNet, stand_in_layers.OtherUNet)
     return not any(isinstance(module, own) for module in model.model.diffusion_model.modules())
 
 
@@ -133,7 +134,7 @@ def test_a_module_in_the_place_of_a_layer(studio):
     """Case D3: something that never comes by our entry. Heads keep their numbers, the other layers their maps."""
 
     def change(model):
-        return stand_ins.put_in_place(model, SEVENTH, stand_ins.Dimmer())
+        return stand_in_layers.put_in_place(model, SEVENTH, stand_in_layers.Dimmer())
 
     layout = studio.recording.layout
     left_out = {number for number, block in enumerate(layout.blocks) if block.key[:2] == ("input", 7)}
@@ -152,8 +153,8 @@ def test_a_module_in_the_place_of_a_layer(studio):
 def test_a_module_that_another_clone_left_behind(studio):
     """Case D3: it lies on the shared network when our nodes run, and does not count."""
     layout = studio.recording.layout
-    strange = stand_ins.put_in_place(studio.model, SEVENTH, stand_ins.Dimmer())
-    compiled = stand_ins.put_in_place(
+    strange = stand_in_layers.put_in_place(studio.model, SEVENTH, stand_in_layers.Dimmer())
+    compiled = stand_in_layers.put_in_place(
         studio.model, "diffusion_model.middle_block", torch.compile(studio.model.model.diffusion_model.middle_block)
     )  # fmt: skip
     steering = steered.scaling(layout)
@@ -179,8 +180,8 @@ def test_all_layers_run_another_way(studio):
     """Cases D3 and D6."""
 
     def change(model):
-        paths = stand_ins.places(model, "attn2")
-        return stand_ins.exchanged(model, stand_ins.OwnWayBlock, paths)
+        paths = stand_in_layers.places(model, "attn2")
+        return stand_in_layers.exchanged(model, stand_in_layers.OwnWayBlock, paths)
 
     layers = len(studio.recording.layout.blocks)
     stand_ins.one_warning(studio, change, f"all {layers} layers run its own way")
@@ -188,7 +189,7 @@ def test_all_layers_run_another_way(studio):
 
 def test_steering_says_which_layers_it_did_not_reach(studio, caplog):
     model, _ = steer(studio.model, None, steered.scaling(studio.recording.layout))
-    steered.draw(stand_ins.put_in_place(model, SEVENTH, stand_ins.Dimmer()), studio)
+    steered.draw(stand_in_layers.put_in_place(model, SEVENTH, stand_in_layers.Dimmer()), studio)
     (warning,) = [record.message for record in caplog.records if "[HRV]" in record.message]
     assert "2 of 17 layers were not steered, because another pack runs them its own way" in warning
 

@@ -6,20 +6,21 @@ import node_helpers
 import nodes
 import pytest
 import rig
+import stand_in_models
 import stand_ins
 import torch
 from comfy_extras import nodes_model_advanced
-from stand_ins import ModelType, shaped
+from stand_in_models import ModelType, shaped
 
 from hrv_pack.hrv.heads.known_layouts import SDXL
 from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
 way = pytest.mark.way
 UNETS = {
-    "SD 2 with v-prediction": (stand_ins.SD2, "SD20", "BaseModel", ModelType.V_PREDICTION, "sd1"),
-    "SDXL refiner": (stand_ins.REFINER, "SDXLRefiner", "SDXLRefiner", ModelType.EPS, "sdxl"),
-    "SSD-1B": (stand_ins.SSD1B, "SSD1B", "SDXL", ModelType.EPS, "sdxl"),
-    "KOALA": (stand_ins.KOALA, "KOALA_700M", "SDXL", ModelType.EPS, "sdxl"),
+    "SD 2 with v-prediction": (stand_in_models.SD2, "SD20", "BaseModel", ModelType.V_PREDICTION, "sd1"),
+    "SDXL refiner": (stand_in_models.REFINER, "SDXLRefiner", "SDXLRefiner", ModelType.EPS, "sdxl"),
+    "SSD-1B": (stand_in_models.SSD1B, "SSD1B", "SDXL", ModelType.EPS, "sdxl"),
+    "KOALA": (stand_in_models.KOALA, "KOALA_700M", "SDXL", ModelType.EPS, "sdxl"),
     "SDXL with v-prediction (EDM)": (rig.CONFIG["sdxl"], "SDXL", "SDXL", ModelType.V_PREDICTION_EDM, "sdxl"),
 }
 
@@ -45,7 +46,7 @@ def test_v_prediction_by_a_node():
 
 @way("Inpaint models (9 channels)")
 def test_an_inpaint_model():
-    studio = rig.studio("sd1", model=shaped(stand_ins.INPAINT, "SD15", "BaseModel", inpaint=True))
+    studio = rig.studio("sd1", model=shaped(stand_in_models.INPAINT, "SD15", "BaseModel", inpaint=True))
     mask = torch.zeros(1, 1, 128, 192)
     mask[..., 64:] = 1.0
     start = torch.randn(1, 4, 16, 24, generator=torch.Generator().manual_seed(0))
@@ -60,9 +61,9 @@ def test_an_inpaint_model():
 
 
 CONTROLS = {
-    "ControlNet": ("sdxl", stand_ins.control_net),
-    "ControlNet on SD 1": ("sd1", stand_ins.control_net),
-    "T2I-adapter": ("sd1", stand_ins.t2i_adapter),
+    "ControlNet": ("sdxl", stand_in_models.control_net),
+    "ControlNet on SD 1": ("sd1", stand_in_models.control_net),
+    "T2I-adapter": ("sd1", stand_in_models.t2i_adapter),
 }
 
 
@@ -100,7 +101,7 @@ WAN = {
     "ffn_dim": 48, "freq_dim": 16, "text_dim": 24, "out_dim": 16, "num_heads": 2, "num_layers": 1,
 }  # fmt: skip
 SVD = {
-    **stand_ins.SD2, "in_channels": 8, "adm_in_channels": 768, "num_classes": "sequential", "use_temporal_attention": True,
+    **stand_in_models.SD2, "in_channels": 8, "adm_in_channels": 768, "num_classes": "sequential", "use_temporal_attention": True,
     "use_temporal_resblock": True, "extra_ff_mix_layer": True, "use_spatial_context": True, "merge_strategy": "learned_with_images",
     "merge_factor": 0.0, "video_kernel_size": [3, 1, 1],
 }  # fmt: skip

@@ -12,6 +12,8 @@ import models
 import nodes
 import pytest
 import rig
+import stand_in_models
+import stand_in_samplings
 import stand_ins
 import torch
 from comfy_extras import nodes_model_advanced, nodes_slg, nodes_torch_compile
@@ -24,22 +26,17 @@ WRAPPERS = stand_ins.WRAPPERS
 way = pytest.mark.way
 
 
-@pytest.fixture
-def studio():
-    return rig.studio()
-
-
 def by_wrapper(kind: str, wrapper):
     return lambda model: stand_ins.wrapped(model, kind, wrapper)
 
 
 RIGHT = {
-    "APPLY_MODEL wrapper": by_wrapper(WRAPPERS.APPLY_MODEL, stand_ins.shifted),
-    "DIFFUSION_MODEL wrapper": by_wrapper(WRAPPERS.DIFFUSION_MODEL, stand_ins.shifted),
-    "CALC_COND_BATCH wrapper": by_wrapper(WRAPPERS.CALC_COND_BATCH, stand_ins.scaled),
-    "PREDICT_NOISE wrapper": by_wrapper(WRAPPERS.PREDICT_NOISE, stand_ins.scaled),
-    "SAMPLER_SAMPLE wrapper": by_wrapper(WRAPPERS.SAMPLER_SAMPLE, stand_ins.scaled),
-    "calc_cond_batch function": stand_ins.own_cond_batch,
+    "APPLY_MODEL wrapper": by_wrapper(WRAPPERS.APPLY_MODEL, stand_in_samplings.shifted),
+    "DIFFUSION_MODEL wrapper": by_wrapper(WRAPPERS.DIFFUSION_MODEL, stand_in_samplings.shifted),
+    "CALC_COND_BATCH wrapper": by_wrapper(WRAPPERS.CALC_COND_BATCH, stand_in_samplings.scaled),
+    "PREDICT_NOISE wrapper": by_wrapper(WRAPPERS.PREDICT_NOISE, stand_in_samplings.scaled),
+    "SAMPLER_SAMPLE wrapper": by_wrapper(WRAPPERS.SAMPLER_SAMPLE, stand_in_samplings.scaled),
+    "calc_cond_batch function": stand_in_samplings.own_cond_batch,
     "sampler_cfg_function (RescaleCFG)": node(nodes_model_advanced.RescaleCFG, multiplier=0.7),
 }
 
@@ -52,7 +49,7 @@ def test_maps_are_right(studio, name):
 @way("OUTER_SAMPLE wrapper that changes the latent", maps="right, found by its looks")
 def test_an_outer_sample_wrapper_that_changes_the_latent(studio):
     """Outside ours, it hands on another latent than the one recorded: it is known by its looks, and the reader is told."""
-    change = by_wrapper(WRAPPERS.OUTER_SAMPLE, stand_ins.scaled)
+    change = by_wrapper(WRAPPERS.OUTER_SAMPLE, stand_in_samplings.scaled)
     for recording, calls in stand_ins.both_orders(studio, change):
         run = rig.last_run(recording)
         assert run.warnings == []
@@ -64,7 +61,7 @@ def test_an_outer_sample_wrapper_that_changes_the_latent(studio):
 @way("Skip-layer guidance")
 def test_skip_layer_guidance(studio):
     """The second pass of the positive prompt in each evaluation does not count."""
-    stand_ins.right(studio, stand_ins.skipped_layers, counted=slice(0, None, 2))
+    stand_ins.right(studio, stand_in_samplings.skipped_layers, counted=slice(0, None, 2))
 
 
 @way("Skip-layer guidance of DiT models, on a UNet")
@@ -80,7 +77,7 @@ def test_skip_layer_guidance_for_dit(studio):
 @way("Caches that skip calls of the UNet (DeepCache, TeaCache)")
 def test_a_cache_in_front_of_the_unet(studio):
     """Maps are divided by the calls that were made."""
-    for recording, asked in stand_ins.both_orders(studio, stand_ins.cached_steps, steps=4):
+    for recording, asked in stand_ins.both_orders(studio, stand_in_samplings.cached_steps, steps=4):
         calls = [call for call in asked if call.q]
         run = rig.last_run(recording)
         (found,) = run.entries
@@ -106,7 +103,7 @@ def test_easycache(studio):
 @way("Hooks with a scheduled LoRA")
 def test_hooks_with_a_scheduled_lora(studio):
     """The LoRA acts on one prompt, in the second half: the two prompts run in calls of their own, with other weights."""
-    hooks = comfy.hooks.create_hook_lora(stand_ins.random_lora(studio.model), 0.8, 0.0)
+    hooks = comfy.hooks.create_hook_lora(stand_in_models.random_lora(studio.model), 0.8, 0.0)
     keyframes = comfy.hooks.HookKeyframeGroup()
     for strength, start in ((0.0, 0.0), (1.0, 0.5)):
         keyframes.add(comfy.hooks.HookKeyframe(strength=strength, start_percent=start))

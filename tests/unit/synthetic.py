@@ -5,12 +5,14 @@ import torch.nn.functional as F
 
 from hrv_pack.hrv.heads.layout import Block, Layout
 from hrv_pack.hrv.prompt import Prompt
-from hrv_pack.hrv.recording.recording import Entry, Match, Run
+from hrv_pack.hrv.recording.recording import Entry, Match, Recording, Run
+from hrv_pack.hrv.relevance.vectors import HeadRelevance
 from hrv_pack.hrv.runs.latents import traces_of
 
 LAYOUT = Layout(
     (Block("input", 1, 0, 3), Block("input", 2, 0, 2), Block("middle", 0, 0, 4), Block("output", 5, 0, 3))
 )
+CONCEPTS = ("Animals", "Electronics", "Color")
 GRIDS = ((8, 12), (4, 6), (2, 3), (8, 12))
 
 
@@ -52,6 +54,19 @@ def match(*entries: Entry, element=0, layout=LAYOUT) -> Match:
 
 def run_of(latent: torch.Tensor, *entries: Entry, warnings=(), layout=LAYOUT) -> Run:
     return Run(layout, list(entries), traces_of(latent), list(warnings))
+
+
+def recording(*runs: Run, limit=2**40) -> Recording:
+    made = Recording(LAYOUT, limit)
+    for run in runs:
+        made.add(run)
+    return made
+
+
+def vectors(seed=0) -> HeadRelevance:
+    """Random votes for CONCEPTS."""
+    votes = torch.randint(0, 50, (3, LAYOUT.heads), generator=torch.Generator().manual_seed(seed))
+    return HeadRelevance.from_votes(CONCEPTS, votes, LAYOUT, {})
 
 
 def plain_map(

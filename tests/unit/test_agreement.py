@@ -14,7 +14,7 @@ from hrv_pack.hrv.relevance import agreement as agreement_relevance
 from hrv_pack.hrv.relevance.agreement import AgreementCounter, AgreementSums
 from hrv_pack.hrv.relevance.concepts import ConceptWords
 from hrv_pack.hrv.relevance.heads_for_word import choose_heads
-from hrv_pack.hrv.relevance.summary import summary
+from hrv_pack.hrv.relevance.summary import vectors_in_words
 from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
 WORDS = ConceptWords(
@@ -88,7 +88,7 @@ def test_the_file_holds_what_can_be_added_to(tmp_path):
     assert again.votes is None and torch.equal(again.relevance, vectors.relevance)
     found = agreement_relevance.sums_of(again)
     assert torch.allclose(found.scores, sums.scores, rtol=1e-6) and found.seen.tolist() == [3, 2, 0]
-    assert "By agreement, from 5 words" in summary(again)
+    assert "By agreement, from 5 words" in vectors_in_words(again)
     assert (
         again.select("Animals", 23.0).weights > 0
     ).sum() == 3  # every node takes them as any other vectors
@@ -111,7 +111,7 @@ def test_a_construction_that_does_not_say_enough_is_refused(facts):
     damaged = HeadRelevance(vectors.concepts, vectors.relevance, LAYOUT, None, {"construction": made})
     with pytest.raises(ValueError, match="does not say how many words of (Animals|Colour|Fruit)"):
         agreement_relevance.sums_of(damaged)
-    assert "Concepts: Animals" in summary(damaged)
+    assert "Concepts: Animals" in vectors_in_words(damaged)
 
 
 def test_other_vectors_are_told_from_them():

@@ -11,13 +11,13 @@ from hrv_pack.hrv.heads.layout import Block, Layout
 from hrv_pack.hrv.relevance.vectors import HeadRelevance
 from hrv_pack.hrv.steer.attend_excite import (
     Excitement,
+    competing_maps,
     grids_of,
     neglect,
     small_grid,
     smoothed,
     weighted_map,
     weights_on,
-    word_maps,
 )
 
 SD1_LEVELS = [0, 0, 1, 1, 2, 2, 3, 2, 2, 2, 1, 1, 1, 0, 0, 0]
@@ -99,7 +99,7 @@ def test_loss_is_the_plainest_sum(smoothing, repeats):
     for choice, row in ((c, r) for c in range(2) for r in range(ROWS)):
         plain = plain_map(q, k, weights[choice].double(), 8, row)
         assert torch.allclose(mean[choice, row], torch.tensor(plain, dtype=torch.float64), atol=1e-7)
-        maps = word_maps(mean[choice], prompt, words, GRID, smoothing)
+        maps = competing_maps(mean[choice], prompt, words, GRID, smoothing)
         assert maps.shape == (ROWS, 2, *GRID)
         wanted = plain_loss(plain, competing, words, smoothing)
         assert 0 < wanted < 1
@@ -115,7 +115,7 @@ def test_gradient_is_that_of_differences(smoothing):
 
     def loss(queries, keys):
         mean = weighted_map(queries, keys, torch.tensor([[0.5, 0.25, 0.25]], dtype=torch.float64), 6)
-        return neglect(word_maps(mean[0], prompt, words, GRID, smoothing))
+        return neglect(competing_maps(mean[0], prompt, words, GRID, smoothing))
 
     assert 0.1 < float(loss(q, k).min()) < 0.999
     assert torch.autograd.gradcheck(loss, (q.requires_grad_(), k.requires_grad_()))
@@ -139,8 +139,8 @@ def test_a_word_that_is_looked_at_costs_nothing():
     cat, dog = (prompt.find(w).columns for w in ("cat", "dog"))
     mean = torch.zeros(1, 12, 5)
     mean[0, 7, cat[0]] = 1.0
-    alone = neglect(word_maps(mean, prompt, [cat], GRID, smoothing=False))
-    both = neglect(word_maps(mean, prompt, [cat, dog], GRID, smoothing=False))
+    alone = neglect(competing_maps(mean, prompt, [cat], GRID, smoothing=False))
+    both = neglect(competing_maps(mean, prompt, [cat, dog], GRID, smoothing=False))
     assert float(alone) < 1e-6 and float(both) == pytest.approx(1 - 1 / 4, abs=1e-3)
 
 

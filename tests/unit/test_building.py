@@ -130,7 +130,7 @@ def test_published_vectors_cannot_be_continued():
 
 def test_report_and_duration():
     state = BuildState(PLAN, 20, 3725.0, ((18, 0.9), (20, 0.934)))
-    text = building.report(state, vectors(state), "/models/hrv/x.safetensors", ["a note"])
+    text = building.build_in_words(state, vectors(state), "/models/hrv/x.safetensors", ["a note"])
     for part in ("20 of 20 prompts", "1 h 2 min", "128 heads", "0.93", "/models/hrv/x.safetensors", "a note"):
         assert part in text
     assert [building.duration(s) for s in (0.4, 59, 90, 7200)] == ["0 s", "59 s", "1 min 30 s", "2 h 0 min"]

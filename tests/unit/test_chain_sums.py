@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 import torch
 from prompts import prompt
-from synthetic import GRIDS, LAYOUT, entry, run_of
+from synthetic import GRIDS, LAYOUT, entry, recording, run_of
 
 from hrv_pack.hrv.heads.layout import Layout
 from hrv_pack.hrv.recording.chains import Beginning, beginning, join
-from hrv_pack.hrv.recording.recording import Recording, Run
+from hrv_pack.hrv.recording.recording import Run
 
 HIGHEST = 14.6
 SIGMAS = torch.tensor([7.0, 3.0, 0.0])
@@ -17,13 +17,6 @@ SIGMAS = torch.tensor([7.0, 3.0, 0.0])
 
 def latents(seed=0, count=2):
     return torch.randn(count, 4, 8, 12, generator=torch.Generator().manual_seed(seed))
-
-
-def recording(*runs, limit=2**40):
-    r = Recording(LAYOUT, limit)
-    for run in runs:
-        r.add(run)
-    return r
 
 
 def began(r, latent, noise=None, sigmas=SIGMAS):

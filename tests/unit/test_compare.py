@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from prompts import prompt
-from synthetic import LAYOUT, entry, match, run_of
+from synthetic import CONCEPTS, LAYOUT, entry, match, run_of, vectors
 
 from hrv_pack.hrv.look import compare as module
 from hrv_pack.hrv.look.compare import compare, evidence_of, named_concepts, shares_of, verdict
@@ -19,13 +19,7 @@ from hrv_pack.hrv.relevance.concept_scores import WordEvidence, leanings, painte
 from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
 PROMPT = prompt("a grey mouse on a desk")
-CONCEPTS = ("Animals", "Electronics", "Color")
 HEADS = LAYOUT.heads
-
-
-def vectors(seed=0):
-    votes = torch.randint(0, 50, (3, HEADS), generator=torch.Generator().manual_seed(seed))
-    return HeadRelevance.from_votes(CONCEPTS, votes, LAYOUT, {})
 
 
 def targets_of(text: str, word: str, **more):

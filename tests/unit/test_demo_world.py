@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hrv_pack.tools.train_demo import judge
-from hrv_pack.tools.train_demo.draw import second_tone
+from hrv_pack.tools.train_demo.draw import render, second_tone
 from hrv_pack.tools.train_demo.world import (  # fmt: skip
     BACKGROUNDS,
     CLASHES,
@@ -19,7 +19,6 @@ from hrv_pack.tools.train_demo.world import (  # fmt: skip
     Thing,
     caption,
     full_caption,
-    render,
     sample_scene,
 )
 

@@ -15,8 +15,8 @@ from hrv_pack.hrv.draw.overlay import (
     caption_strips,
     color_table,
     overlay,
-    share,
 )
+from hrv_pack.hrv.wording import share_text
 
 CAPTION = Caption("cat", 0.0, 0.031, 0.004, "one scale for all words", "all 1300 heads (DAAM)")
 BACKGROUND_COLOUR = torch.tensor(BACKGROUND) / 255
@@ -82,7 +82,7 @@ def test_gray_and_alpha_channels():
     ],
 )
 def test_shares_have_two_digits(value, said):
-    assert share(value) == said
+    assert share_text(value) == said
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_any_title_can_be_drawn(title):
 
 def test_type_is_dark_on_light_and_smooth():
     image = Image.new("RGB", (200, 40), BACKGROUND)
-    text.write(ImageDraw.Draw(image), (10, 5), "cowboy hat", 24, INK, 180)
+    text.write(ImageDraw.Draw(image), (10, 5), "cowboy hat", size=24, ink=INK, room=180)
     pixels = np.asarray(image).reshape(-1, 3)
     shades = np.unique(pixels[:, 0])
     assert shades.min() <= 40 and shades.max() == BACKGROUND[0] and len(shades) > 10
@@ -159,7 +159,7 @@ def test_type_is_dark_on_light_and_smooth():
 
 def test_type_that_does_not_fit_is_cut():
     image = Image.new("RGB", (200, 40), BACKGROUND)
-    text.write(ImageDraw.Draw(image), (10, 5), "w" * 100, 24, INK, 100)
+    text.write(ImageDraw.Draw(image), (10, 5), "w" * 100, size=24, ink=INK, room=100)
     dark = (np.asarray(image)[..., 0] < 200).any(0).nonzero()[0]
     assert dark.min() >= 9 and dark.max() <= 112 and dark.max() > 80
 

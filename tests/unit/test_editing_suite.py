@@ -12,7 +12,8 @@ import editing  # noqa: E402
 from editing_report import PLAIN, Seen, by_prompt, table  # noqa: E402
 from editing_scenes import QUESTIONS, iou, object_mask, pairs, surroundings  # noqa: E402
 
-from hrv_pack.tools.train_demo.world import render, sample_scene  # noqa: E402
+from hrv_pack.tools.train_demo.draw import render  # noqa: E402
+from hrv_pack.tools.train_demo.world import sample_scene  # noqa: E402
 
 
 def test_pairs_differ_in_the_word_that_is_asked_for():

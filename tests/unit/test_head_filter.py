@@ -11,8 +11,8 @@ from hrv_pack.hrv.heads.chart import head_chart
 from hrv_pack.hrv.heads.filter import (
     all_heads,
     combine,
-    describe,
     filter_heads,
+    heads_in_words,
     on_largest_grid,
     parse_indices,
 )
@@ -105,7 +105,7 @@ def test_bad_indices(text, fault):
 
 
 def test_describe():
-    assert describe(choice(1, 0, 0, 0, 2, 0, 0)) == "2 of 7 heads, in 2 of 3 layers"
+    assert heads_in_words(choice(1, 0, 0, 0, 2, 0, 0)) == "2 of 7 heads, in 2 of 3 layers"
 
 
 @pytest.mark.parametrize("layout", [SD1, SDXL, LAYOUT, Layout((Block("middle", 0, 0, 1),))])

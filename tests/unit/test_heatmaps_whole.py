@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from prompts import prompt
 from synthetic import LAYOUT, entry, plain_map, run_of
 
-from hrv_pack.hrv.draw.overlay import Caption, caption_strips, color_table, share
+from hrv_pack.hrv.draw.overlay import Caption, caption_strips, color_table
 from hrv_pack.hrv.look import heatmap
 from hrv_pack.hrv.look.heatmap import Style, heatmaps
 from hrv_pack.hrv.recording.recording import Recording
+from hrv_pack.hrv.wording import share_text
 
 SIZE = (150, 225)
 MANY = " ".join(f"word{n} , other{n} thing{n} ," for n in range(10)).removesuffix(" ,")
@@ -77,7 +78,7 @@ def test_everything_is_what_the_plainest_computation_gives(how, colormap):
             assert (out.overlay[row, : SIZE[0]] - plain).abs().max() < 1e-6
             source = f"all 12 heads (DAAM) · picture {number + 1}"
             if how == "shared":
-                note = f"this word: up to {share(float(small.max()))} · one scale for all words"
+                note = f"this word: up to {share_text(float(small.max()))} · one scale for all words"
                 captions.append(Caption(name, 0.0, peak, float(small.max()), note, source))
             else:
                 captions.append(

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrv_pack.hrv.maps.mask_iou import binary, mask_iou, parse_thresholds, table
+from hrv_pack.hrv.maps.mask_iou import binary, iou_table, mask_iou, parse_thresholds
 
 HALVES = (0.3, 0.4, 0.5)
 
@@ -143,7 +143,7 @@ def test_the_table():
     truth[0, 0, :2] = 1
     mask = torch.tensor([[[1.0, 0.45, 0.35, 0.0]], [[0.0, 0.0, 0.0, 0.0]]])
     result = mask_iou(mask, truth, HALVES)  # first pair: 2/3, 1, 1/2; second: both empty, 1
-    assert table(result).splitlines() == [
+    assert iou_table(result).splitlines() == [
         "| threshold | mean IoU | spread | lowest | highest |",
         "|---:|---:|---:|---:|---:|",
         "| 0.3 | 0.8333 | 0.2357 | 0.6667 | 1.0000 |",
@@ -152,7 +152,7 @@ def test_the_table():
         "",
         "Best: 1.0000 at 0.4 · 2 masks · 1 with an empty truth",
     ]
-    assert "| **0.3** | **0.6667** | **–** |" in table(mask_iou(mask[:1], truth[:1], (0.3,)))
+    assert "| **0.3** | **0.6667** | **–** |" in iou_table(mask_iou(mask[:1], truth[:1], (0.3,)))
 
 
 @settings(max_examples=150, deadline=None)
@@ -175,4 +175,4 @@ def test_properties(seed, n, size, truth_size, scale, hard, thresholds):
     assert mask_iou((truths >= 0.5).float(), truths, (0.5,)).best == 1  # a truth is its own best mask
     shuffled = mask_iou(masks.flip(0), truths.flip(0), tuple(thresholds))
     assert torch.equal(shuffled.scores, result.scores.flip(1))
-    assert len(table(result).splitlines()) == len(thresholds) + 4
+    assert len(iou_table(result).splitlines()) == len(thresholds) + 4

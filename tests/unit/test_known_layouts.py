@@ -6,7 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hrv_pack.hrv.heads.known_layouts import SD1, SDXL, describe, head_index_sha256, head_labels, name_of
+from hrv_pack.hrv.heads.known_layouts import (
+    SD1,
+    SDXL,
+    head_index_sha256,
+    head_labels,
+    layout_in_words,
+    name_of,
+)
 from hrv_pack.hrv.heads.layout import Block, Layout
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,5 +53,5 @@ def test_spans_of_sdxl():
 def test_names():
     assert (SD1.heads, SDXL.heads) == (128, 1300)
     assert name_of(SDXL) == "SDXL"
-    assert describe(SD1) == "128 heads (SD1)"
-    assert describe(Layout((Block("middle", 0, 0, 68),)), unit="") == "68"
+    assert layout_in_words(SD1) == "128 heads (SD1)"
+    assert layout_in_words(Layout((Block("middle", 0, 0, 68),)), unit="") == "68"

@@ -12,8 +12,9 @@ from synthetic import LAYOUT, entry, run_of
 
 from hrv_pack.hrv.heads.known_layouts import SDXL
 from hrv_pack.hrv.look.heatmap import Style, heatmaps
-from hrv_pack.hrv.look.lens import Lens, LensGone, gathering, look, pack, payload_grid
+from hrv_pack.hrv.look.lens import Lens, LensGone, look, pack, payload_grid
 from hrv_pack.hrv.look.lens_shelf import LensShelf
+from hrv_pack.hrv.maps.gathering import lens_score
 from hrv_pack.hrv.maps.word_maps import Target, word_maps
 from hrv_pack.hrv.prompt import WordNotFound
 from hrv_pack.hrv.recording.recording import Match, NoRecording, Recording
@@ -188,7 +189,9 @@ def test_gathering_is_0_for_a_flat_map_and_100_within_a_tenth():
     maps[0] += 0.3
     maps[1, 3] = 0.2  # ten of a hundred pixels
     maps[2, :2] = 0.2  # twenty of them
-    assert torch.allclose(gathering(maps), torch.tensor([0.0, 100.0, 100 * 0.8 / 0.9, 0.0]), atol=1e-3)
+    assert torch.allclose(
+        lens_score(maps).float(), torch.tensor([0.0, 100.0, 100 * 0.8 / 0.9, 0.0]), atol=1e-3
+    )
 
 
 def test_flat_maps_and_few_numbers_are_packed():

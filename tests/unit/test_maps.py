@@ -28,7 +28,7 @@ def close(actual, expected):
 def test_the_mean_over_all_heads_is_the_plain_sum():
     e = entry(PROMPT)
     for column in (0, 2, 7):
-        close(column_maps(e, 0, [column], LAYOUT, GRID)[0], plain_map(e, [column], GRID))
+        close(column_maps(e, 0, [column], layout=LAYOUT, grid=GRID)[0], plain_map(e, [column], GRID))
 
 
 def test_clamping_matters_in_these_recordings():
@@ -93,10 +93,10 @@ def test_balanced_heads_that_look_everywhere_alike_count_nothing():
     firsts[list(LAYOUT.offsets)[: len(LAYOUT.blocks)]] = 1.0
     every = HeadSelection(LAYOUT, torch.ones(LAYOUT.heads), balanced=True)
     expected = plain_map(e, [2], GRID, weights=firsts, balanced=True)
-    close(column_maps(e, 0, [2], LAYOUT, GRID, every)[0], expected)
+    close(column_maps(e, 0, [2], layout=LAYOUT, grid=GRID, heads=every)[0], expected)
     for maps in e.maps.values():
         maps[:, :, :, 2] = 3.0
-    assert not column_maps(e, 0, [2], LAYOUT, GRID, every).any()
+    assert not column_maps(e, 0, [2], layout=LAYOUT, grid=GRID, heads=every).any()
 
 
 SKIPPED = {1: (1, 2), 3: (0, 4)}  # two layers that a cache left out of evaluations (case D2)
@@ -108,7 +108,7 @@ def test_layers_are_divided_by_the_evaluations_they_took_part_in(time_bin):
     e = entry(PROMPT, counts=(3, 4), layer_counts=SKIPPED)
     for column in (0, 2):
         plain = plain_map(e, [column], GRID, time_bin=time_bin)
-        close(column_maps(e, 0, [column], LAYOUT, GRID, time_bin=time_bin)[0], plain)
+        close(column_maps(e, 0, [column], layout=LAYOUT, grid=GRID, time_bin=time_bin)[0], plain)
     ignorant = plain_map(dataclasses.replace(e, layer_counts={}), [2], GRID, time_bin=time_bin)
     assert not torch.allclose(ignorant, plain, atol=1e-3)
     assert recorded_heads(e, LAYOUT) == LAYOUT.heads
@@ -122,17 +122,20 @@ def test_skipped_layers_with_chosen_heads():
     for balanced in (False, True):
         heads = HeadSelection(LAYOUT, weights, balanced=balanced)
         plain = plain_map(e, [2], GRID, weights=weights, balanced=balanced)
-        close(column_maps(e, 0, [2], LAYOUT, GRID, heads)[0], plain)
+        close(column_maps(e, 0, [2], layout=LAYOUT, grid=GRID, heads=heads)[0], plain)
     last = torch.zeros(LAYOUT.heads)
     last[LAYOUT.span(3)] = 1
     with pytest.raises(NoRecording, match="None of the chosen heads"):
-        column_maps(e, 0, [2], LAYOUT, GRID, HeadSelection(LAYOUT, last), time_bin=0)
+        column_maps(e, 0, [2], layout=LAYOUT, grid=GRID, heads=HeadSelection(LAYOUT, last), time_bin=0)
 
 
 def test_choosing_all_heads_is_the_plain_mean():
     e = entry(PROMPT)
     heads = HeadSelection(LAYOUT, torch.full((LAYOUT.heads,), 0.5))
-    close(column_maps(e, 0, [2], LAYOUT, GRID, heads), column_maps(e, 0, [2], LAYOUT, GRID))
+    close(
+        column_maps(e, 0, [2], layout=LAYOUT, grid=GRID, heads=heads),
+        column_maps(e, 0, [2], layout=LAYOUT, grid=GRID),
+    )
 
 
 def test_blocks_without_a_chosen_head_are_not_touched():
@@ -142,7 +145,7 @@ def test_blocks_without_a_chosen_head_are_not_touched():
     expected = plain_map(e, (2,), GRID, weights=weights)
     for block in (0, 2, 3):
         e.maps[block] = torch.full_like(e.maps[block], torch.nan)
-    close(column_maps(e, 0, [2], LAYOUT, GRID, HeadSelection(LAYOUT, weights))[0], expected)
+    close(column_maps(e, 0, [2], layout=LAYOUT, grid=GRID, heads=HeadSelection(LAYOUT, weights))[0], expected)
 
 
 def test_heads_that_are_not_chosen_are_not_touched():
@@ -151,7 +154,7 @@ def test_heads_that_are_not_chosen_are_not_touched():
     weights[4] = 1.0  # the second head of block 1
     expected = plain_map(e, (2,), GRID, weights=weights)
     e.maps[1][:, :, 0] = torch.nan
-    close(column_maps(e, 0, [2], LAYOUT, GRID, HeadSelection(LAYOUT, weights))[0], expected)
+    close(column_maps(e, 0, [2], layout=LAYOUT, grid=GRID, heads=HeadSelection(LAYOUT, weights))[0], expected)
 
 
 @pytest.mark.parametrize("time_bin", [None, 0, 1, 2])
@@ -181,11 +184,11 @@ def test_any_grid_sizes(grids):
 def test_large_grids_and_many_columns_are_worked_off_in_parts(monkeypatch):
     e = entry(PROMPT)
     columns = list(e.columns)
-    whole = column_maps(e, 0, columns, LAYOUT, GRID)
+    whole = column_maps(e, 0, columns, layout=LAYOUT, grid=GRID)
     monkeypatch.setattr("hrv_pack.hrv.maps.word_maps.WORKSPACE", 7 * GRID[0] * GRID[1])
-    close(column_maps(e, 0, columns, LAYOUT, GRID), whole)
+    close(column_maps(e, 0, columns, layout=LAYOUT, grid=GRID), whole)
     monkeypatch.setattr("hrv_pack.hrv.maps.word_maps.WORKSPACE", 1)
-    close(column_maps(e, 0, columns, LAYOUT, GRID), whole)
+    close(column_maps(e, 0, columns, layout=LAYOUT, grid=GRID), whole)
 
 
 def test_sdxl_shaped_blocks_against_the_plain_loop():
@@ -198,7 +201,7 @@ def test_sdxl_shaped_blocks_against_the_plain_loop():
 def test_a_recording_that_lacks_a_block_averages_the_heads_it_has():
     e = entry(PROMPT)
     del e.maps[0], e.maps[2]
-    close(column_maps(e, 0, [2], LAYOUT, GRID)[0], plain_map(e, (2,), GRID))
+    close(column_maps(e, 0, [2], layout=LAYOUT, grid=GRID)[0], plain_map(e, (2,), GRID))
     assert recorded_heads(e, LAYOUT) == 5
 
 
@@ -211,9 +214,9 @@ def test_the_recording_is_left_as_it_was():
 
 def test_a_column_that_was_not_kept_is_an_error():
     e = entry(PROMPT, columns=(0, 1, 3))
-    assert column_maps(e, 0, [3, 1], LAYOUT, GRID).shape == (2, *GRID)
+    assert column_maps(e, 0, [3, 1], layout=LAYOUT, grid=GRID).shape == (2, *GRID)
     with pytest.raises(ColumnNotRecorded, match="Token 2 .* 3 of its 77 tokens"):
-        column_maps(e, 0, [1, 2], LAYOUT, GRID)
+        column_maps(e, 0, [1, 2], layout=LAYOUT, grid=GRID)
 
 
 def test_heads_that_were_not_recorded_are_an_error():
@@ -222,7 +225,7 @@ def test_heads_that_were_not_recorded_are_an_error():
     weights = torch.zeros(LAYOUT.heads)
     weights[LAYOUT.span(1)] = 1.0
     with pytest.raises(NoRecording, match="None of the chosen heads"):
-        column_maps(e, 0, [2], LAYOUT, GRID, HeadSelection(LAYOUT, weights))
+        column_maps(e, 0, [2], layout=LAYOUT, grid=GRID, heads=HeadSelection(LAYOUT, weights))
 
 
 def test_heads_of_another_model_are_an_error():
@@ -235,9 +238,9 @@ def test_heads_of_another_model_are_an_error():
 def test_a_part_without_evaluations_and_a_picture_out_of_range_are_errors():
     e = entry(PROMPT, counts=(5, 0))
     with pytest.raises(NoRecording, match="no evaluations"):
-        column_maps(e, 0, [2], LAYOUT, GRID, time_bin=1)
+        column_maps(e, 0, [2], layout=LAYOUT, grid=GRID, time_bin=1)
     with pytest.raises(NoRecording, match="Picture 2"):
-        column_maps(e, 1, [2], LAYOUT, GRID)
+        column_maps(e, 1, [2], layout=LAYOUT, grid=GRID)
 
 
 @pytest.mark.parametrize("source, target", [(32, 64), (7, 13), (5, 3), (8, 8), (1, 6), (3, 200)])

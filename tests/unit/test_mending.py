@@ -81,7 +81,7 @@ def test_figures():
         mending.Picture(BOTH, right, right, False), mending.Picture(BOTH, wrong, wrong, True),
     ]  # fmt: skip
     assert mending.gain(found) == pytest.approx(-0.5 / 4)  # one colour of two, in one picture of four
-    granted, change, mended, lost, error = mending.row(found).split(" | ")
+    granted, change, mended, lost, error = mending.row(found)
     assert granted == "50.0% → 50.0%" and change.startswith("+0.0% ± 69.3%")
     assert (mended, lost) == ("1 of 2", "1 of 1")
     assert error == "33.3% → 50.0%"

@@ -153,7 +153,7 @@ def test_arrows_only_point_down(folder):
 FLOORS = [
     {"report"},
     {"look"},
-    {"steer", "files"},
+    {"steer", "files", "effect"},
     {"relevance"},
     {"maps"},
     {"recording"},
@@ -228,7 +228,7 @@ def test_links_lead_somewhere(name):
 def test_the_install_section_promises_no_registry_entry():
     """There is none yet; change this test and the README together once there is."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    install = text[text.index("## Install") : text.index("## Your first graph")]
+    install = text[text.index("## Install") : text.index("## Your first workflow")]
     assert (
         "not in the ComfyUI registry yet" in install
         and "Install via Git URL" in install

@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 from prompts import prompt
-from synthetic import GRIDS, LAYOUT, entry, run_of
+from synthetic import GRIDS, LAYOUT, entry, recording, run_of
 
 from hrv_pack.hrv.recording.recording import NoRecording, Recording, Run
 from hrv_pack.hrv.runs.latents import fingerprints
@@ -14,13 +14,6 @@ from hrv_pack.hrv.runs.shelf import MAX_RUNS
 
 def latents(count, seed=0):
     return torch.randn(count, 4, 8, 12, generator=torch.Generator().manual_seed(seed))
-
-
-def recording(*runs, limit=2**40):
-    r = Recording(LAYOUT, limit)
-    for run in runs:
-        r.add(run)
-    return r
 
 
 def test_a_fingerprint_is_of_the_numbers_of_one_picture():

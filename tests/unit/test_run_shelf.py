@@ -3,9 +3,9 @@
 import pytest
 import torch
 from prompts import prompt
-from synthetic import LAYOUT, entry, run_of
+from synthetic import LAYOUT, entry, recording, run_of
 
-from hrv_pack.hrv.recording.recording import NoRecording, Recording, Run
+from hrv_pack.hrv.recording.recording import NoRecording, Run
 from hrv_pack.hrv.runs.forgotten import MAX_LOOKS, MAX_NAMES
 from hrv_pack.hrv.runs.latents import traces_of
 from hrv_pack.hrv.runs.shelf import MAX_RUNS
@@ -16,13 +16,6 @@ FINE = ((64, 64), (32, 32), (16, 16), (64, 64))  # of LAYOUT's blocks
 
 def latents(seed, count=1, size=(8, 12)):
     return torch.randn(count, 4, *size, generator=torch.Generator().manual_seed(seed))
-
-
-def recording(*runs, limit=2**40):
-    r = Recording(LAYOUT, limit)
-    for run in runs:
-        r.add(run)
-    return r
 
 
 def small(seed):

@@ -37,7 +37,7 @@ def test_formulas(layout, clamp, strength):
     b = clamp if clamp else (9.0 if layout.heads > 1000 else math.inf)
     h = {name: vectors.relevance[row].tolist() for row, name in enumerate(vectors.concepts)}
     strengthened = strengthen(vectors, "animals", strength, clamp, Where("cat"))
-    adjusted = adjust(vectors, "Animals", "Color", strength, clamp, Where("cat"))
+    adjusted = adjust(vectors, "Animals", "Color", strength=strength, clamp=clamp, where=Where("cat"))
     for n in range(layout.heads):
         want, avoid = min(h["Animals"][n], b), min(h["Color"][n], b)
         assert strengthened.factors[n] == pytest.approx(1 + strength * (want - 1), abs=1e-4)
@@ -87,7 +87,7 @@ def test_factors_of_tokens_multiply():
     prompt = prompts.prompt("a red cat and a cat")
     vectors = vectors_of(SD1)
     first = strengthen(vectors, "Animals", 1.0, 0.0, Where("cat, red cat\ncat#2"))
-    second = adjust(vectors, "Color", "Size", 0.5, 0.0, Where("red"))
+    second = adjust(vectors, "Color", "Size", strength=0.5, clamp=0.0, where=Where("red"))
     found = token_factors([first, second], prompt, SD1.heads)
     columns = {name: prompt.find(name).columns for name in ("red", "cat#1", "cat#2")}
     assert found.columns == tuple(sorted(c for cs in columns.values() for c in cs))

@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 from prompts import prompt
-from synthetic import LAYOUT, entry, match
+from synthetic import CONCEPTS, LAYOUT, entry, match, vectors
 
 from devtools.setup import ROOT
 from hrv_pack.hrv.look.compare import shares_of
@@ -17,13 +17,7 @@ sys.path.append(str(ROOT / "benchmarks"))
 from truth_candidates import SCORES, Evidence, evidence_of  # noqa: E402
 
 PROMPT = prompt("a grey mouse on a desk")
-CONCEPTS = ("Animals", "Electronics", "Color")
 HEADS = LAYOUT.heads
-
-
-def vectors(seed=0):
-    votes = torch.randint(0, 50, (3, HEADS), generator=torch.Generator().manual_seed(seed))
-    return HeadRelevance.from_votes(CONCEPTS, votes, LAYOUT, {})
 
 
 def plain_evidence(word: str):

@@ -6,7 +6,7 @@ import torch
 
 from hrv_pack.hrv.heads.known_layouts import SD1
 from hrv_pack.hrv.relevance.vectors import HeadRelevance
-from hrv_pack.hrv.steer.weakening import Curve, area_between, counts, curves, sweep, table
+from hrv_pack.hrv.steer.weakening import Curve, area_between, counts, curve_table, curves, sweep
 from hrv_pack.hrv.steer.weakening_run import COVERED, LIKENESS, weakening
 
 MOST, LEAST = "most relevant", "least relevant"
@@ -60,7 +60,7 @@ def test_curves_from_pictures_in_any_sequence():
     assert area_between([most]) is None
     with pytest.raises(ValueError, match="at least two numbers of heads; “least relevant” has one"):
         curves([0, 4, 4], [MOST, MOST, LEAST], [1, 1, 1])
-    assert table([most, least], "kept").splitlines() == [
+    assert curve_table([most, least], "kept").splitlines() == [
         "| heads | kept, most relevant first | kept, least relevant first |",
         "|---|---|---|",
         "| 0 | 1.000 | 1.000 |",
@@ -77,12 +77,12 @@ def test_scores_come_from_what_is_connected():
     numbers, orders = [0, 3, 0, 3], [MOST, MOST, LEAST, LEAST]
     images = pictures([0.25, 0.75, 0.25, 0.5])
     masks = [torch.full((1, 8, 12), value) for value in (1.0, 0.0, 1.0, 0.5)]
-    by_image = weakening(numbers, orders, images, None, None, "title")
+    by_image = weakening(numbers, orders, images=images, scores=None, masks=None, title="title")
     assert f"{LIKENESS}, most relevant first" in by_image.table and "| 3 | 0.500 | 0.750 |" in by_image.table
     assert by_image.area == pytest.approx(0.125)
-    by_mask = weakening(numbers, orders, images, None, masks, "title")
+    by_mask = weakening(numbers, orders, images=images, scores=None, masks=masks, title="title")
     assert COVERED in by_mask.table and by_mask.area == pytest.approx(0.25)
-    by_score = weakening(numbers, orders, None, [3, 1, 3, -1], masks, "title")
+    by_score = weakening(numbers, orders, images=None, scores=[3, 1, 3, -1], masks=masks, title="title")
     assert by_score.area == pytest.approx(-1.0)
     assert torch.equal(by_score.strip, by_score.chart)  # without pictures
     for result in (by_image, by_mask, by_score):
@@ -96,19 +96,21 @@ def test_scores_come_from_what_is_connected():
 def test_mistakes_are_told():
     numbers, orders, images = [0, 3], [MOST, MOST], pictures([0, 1])
     with pytest.raises(ValueError, match="nothing to draw. Connect a score, a mask, or the pictures"):
-        weakening(numbers, orders, None, None, None, "")
+        weakening(numbers, orders, images=None, scores=None, masks=None, title="")
     with pytest.raises(ValueError, match="given 2 numbers of heads, but 1 entries for score"):
-        weakening(numbers, orders, images, [1.0], None, "")
+        weakening(numbers, orders, images=images, scores=[1.0], masks=None, title="")
     with pytest.raises(ValueError, match="2 numbers of heads, but 1 entries for image"):
-        weakening(numbers, orders, images[:1], [1.0, 0.0], None, "")
+        weakening(numbers, orders, images=images[:1], scores=[1.0, 0.0], masks=None, title="")
     with pytest.raises(ValueError, match="differ in size"):
-        weakening(numbers, orders, [images[0], torch.zeros(1, 4, 4, 3)], None, None, "")
+        weakening(
+            numbers, orders, images=[images[0], torch.zeros(1, 4, 4, 3)], scores=None, masks=None, title=""
+        )
 
 
 def test_both_curves_can_be_told_apart_without_colour():
     """The marks differ: filled and hollow."""
     numbers, orders = [0, 3, 0, 3], [MOST, MOST, LEAST, LEAST]
-    chart = weakening(numbers, orders, None, [1, 0.2, 1, 0.8], None, "").chart[0]
+    chart = weakening(numbers, orders, images=None, scores=[1, 0.2, 1, 0.8], masks=None, title="").chart[0]
     gray = chart.mean(-1)
     at = lambda score: gray[600 - 90 - round(380 * score), 1000 - 40]  # noqa: E731
     assert at(0.2) < 0.6 and at(0.8) > 0.9

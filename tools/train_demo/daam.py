@@ -10,7 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .world import Scene, full_caption, render
+from .draw import render
+from .world import Scene, full_caption
 
 TIMESTEPS = (900, 700, 500, 300, 100)  # chosen once, evenly; not tuned
 THRESHOLDS = tuple(round(0.1 + 0.05 * i, 2) for i in range(17))

@@ -13,8 +13,8 @@ MARK: RGB = (40, 36, 48)
 LIGHT_COLOURS = ("yellow", "mint", "rose")
 
 
-def draw_scene(scene: Scene, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 (height, width, RGB) and bool (object, height, width)."""
+def render(scene: Scene, width: int = 256, height: int = 256) -> tuple[np.ndarray, np.ndarray]:
+    """The scene's picture and masks: uint8 (height, width, RGB) and bool (object, height, width)."""
     # image: (height, width, RGB) float 0..255
     image = _background(scene, width, height)
     masks = []

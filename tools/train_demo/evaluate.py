@@ -5,7 +5,6 @@ python tools/train_demo/evaluate.py [--pictures 200] [--scenes 200] [--no-write]
 
 import argparse
 import importlib.util
-import json
 import sys
 import time
 from pathlib import Path
@@ -23,7 +22,6 @@ from .world import full_caption, sample_scene
 CFG, STEPS = 4.5, 20
 PROMPT_SEED, TWO_SEED, SCENE_SEED = 900_001, 910_001, 920_001  # never drawn from in training
 DOCUMENT = settings.PACK / "docs" / "demo_model.md"
-MARKS = ("<!-- figures: written by tools/train_demo/evaluate.py -->", "<!-- end of figures -->")
 
 
 def load_checkpoint(path: Path):
@@ -110,12 +108,6 @@ def table(figures: dict) -> str:
     return "\n".join(lines)
 
 
-def write(text: str) -> None:
-    before, _, rest = DOCUMENT.read_text().partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    DOCUMENT.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -125,7 +117,6 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=50, help="two-object prompts to generate")
     parser.add_argument("--scenes", type=int, default=200, help="rendered scenes for DAAM against masks")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's choice)")
-    parser.add_argument("--json", type=Path, help="write all figures here as well")
     parser.add_argument("--no-write", action="store_true", help="print only, leave docs/demo_model.md alone")
     arguments = parser.parse_args()
     if arguments.threads:
@@ -147,10 +138,11 @@ def main() -> None:
     figures["two"] = judged_pictures(parts, arguments.pairs, TWO_SEED, True)[0] if arguments.pairs else None
     figures["daam"] = masks_met(parts, arguments.scenes)
     print(table(figures))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1))
     if not arguments.no_write:
-        write(table(figures))
+        sys.path.append(str(settings.PACK / "benchmarks"))
+        from bench import write_block
+
+        write_block(DOCUMENT, "figures", table(figures))
 
 
 if __name__ == "__main__":

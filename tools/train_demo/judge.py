@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from . import settings, train_vae
-from .world import BACKGROUNDS, COLOURS, KINDS, PATTERNS, SIZES, Scene, render, sample_scene
+from .draw import render
+from .world import BACKGROUNDS, COLOURS, KINDS, PATTERNS, SIZES, Scene, sample_scene
 
 SIDE = 128  # pictures are averaged down to this
 QUESTIONS: dict[str, tuple[str, ...]] = {

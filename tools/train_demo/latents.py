@@ -14,7 +14,8 @@ import torch
 
 from . import settings, train_vae
 from .autoencoder import averages
-from .world import Scene, render, sample_scene
+from .draw import render
+from .world import Scene, sample_scene
 
 CHUNK = 500
 FIRST_SEED = 10_000_000

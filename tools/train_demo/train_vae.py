@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from . import crew, settings
 from .autoencoder import Autoencoder, averages, fix_encoder
-from .world import render, sample_scene
+from .draw import render
+from .world import sample_scene
 
 CROP = 64
 LATENT_NOISE = 0.06  # the decoder must bear small errors of the denoiser

@@ -1,10 +1,10 @@
-"""The demo world: drawn scenes of one or two objects, their exact masks and their captions.
+"""The demo world: scenes of one or two objects, and their captions. draw.py draws them, with exact masks.
 
 Everything is seeded: the same Scene always gives the same picture. Use it as
 
     scene = sample_scene(rng)                 # rng: numpy Generator
-    image, masks = render(scene)              # uint8 (height, width, RGB), bool (object, height, width)
     text = caption(scene, rng)                # "a large striped red star on grass"
+    image, masks = render(scene)              # draw.py: uint8 (height, width, RGB), bool (object, height, width)
 
 Words with two senses (`TWO_SENSE`) name a thing and a colour: "a blue rose" is a flower, "a rose fish" is
 pink, and "rose, on sand" may be either.
@@ -191,10 +191,3 @@ def _two_phrases(left: str, right: str, rng) -> str:
 
 def _article(words: str) -> str:
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
-
-
-def render(scene: Scene, width: int = 256, height: int = 256):
-    """The scene's picture and masks: uint8 (height, width, RGB) and bool (object, height, width)."""
-    from .draw import draw_scene
-
-    return draw_scene(scene, width, height)

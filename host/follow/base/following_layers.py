@@ -1,0 +1,131 @@
+"""Following the attention layers of a UNet: entries in them, layers that never came by, and a UNet that runs out of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, ClassVar
+
+import torch
+
+from ....hrv.heads.layout import Layout
+from ...facts.guider import patcher_of
+from ...facts.layers import is_compiled
+from ...facts.options import ATTN2
+from .calls import UnetCall
+from .errors import ran_out_of_memory
+from .following_prompts import FollowingPrompts
+from .layer_entries import Attention, Layer, LayerCall, with_entries
+
+COMPILED = (
+    "This model is compiled (TorchCompileModel and the like), and a compiled model does not show what its single layers do, so "
+    "this sampling was not {done}. Bypass the node that compiles to have it {done}."
+)
+
+Change = Callable[[LayerCall], None]
+"""What a follower does in a layer: reads a call of it, or changes it, all at the end or not at all."""
+
+
+class FollowingLayers(FollowingPrompts):
+    """Follows the layers in one sampling. A follower overrides `options_for`, and `after_call` if it counts."""
+
+    at = FollowingPrompts.at | {
+        "options_for": "matching rows with prompts",
+        "after_call": "counting evaluations",
+    }
+    holds_memory: ClassVar[bool] = False
+    """Whether what it holds may fill the memory: a UNet that runs out of it then runs once more without."""
+
+    def __init__(self, layout: Layout, warnings: list[str] | None = None):
+        super().__init__(warnings)
+        self.layout = layout
+        self.awaited: set[int] = set()  # layers that were to come by an entry of ours
+        self.reached: set[int] = set()  # of these, those that did
+
+    def refusal(self, guider) -> str:
+        return COMPILED.format(done=self.done) if is_compiled(patcher_of(guider)) else ""
+
+    # -- one call of the UNet ---------------------------------------------------------------------------------
+
+    def options_for(self, call: UnetCall) -> dict[str, Any]:
+        """The transformer_options to call the UNet with: `call.options` itself, or a copy with entries. `call.context` is there."""
+        return call.options
+
+    def after_call(self, call: UnetCall, output: torch.Tensor) -> None:
+        """The UNet has run, and `call.noted` was set. output: (chunk · batch, channel, height, width)."""
+
+    def in_unet(self, call: UnetCall) -> torch.Tensor:
+        options, spare_control = call.options, None
+        if self.failed or self.conditionings is None or call.context is None:
+            return call.go_on()
+        with self.guarded(self.at["options_for"]):
+            spare_control = call.spare_control() if self.holds_memory else None
+            options = self.options_for(call)
+        can_do_without = self.holds_memory and options is not call.options
+        try:
+            output = call.go_on(options)
+        except Exception as error:
+            if not (can_do_without and ran_out_of_memory(error)):
+                raise
+            self.abandon("the model was running", error)
+        else:
+            if call.noted is not None and not self.failed:
+                with self.guarded(self.at["after_call"]):
+                    self.after_call(call, output)
+            return output
+        call.control, call.noted, options = spare_control, None, None  # what was held is free again
+        return call.go_on()
+
+    # -- layers -----------------------------------------------------------------------------------------------
+
+    def with_entries(
+        self, unet, options: dict[str, Any], change: Change, layers: Collection[int] | None = None
+    ) -> dict[str, Any]:
+        """A copy of transformer_options with an entry for these cross-attention layers (None: all), in which `change` is called.
+        Layers that another pack runs its own way, or that are not what the layout says, get none."""
+        wanted = range(len(self.layout.blocks)) if layers is None else layers
+        self.awaited.update(wanted)
+
+        def entry_for(layer: Layer) -> Attention | None:
+            known = layer.number in wanted and self.layout.blocks[layer.number] == layer.block
+            return self.entry(layer, change) if known and not layer.is_foreign else None
+
+        return with_entries(unet, self.layout, options, ATTN2, entry_for)
+
+    def entry(self, layer: Layer, change: Change) -> Attention:
+        """An entry in which `change` is called, guarded, and then what the layer would have done."""
+        at = f"at layer {layer.block}"
+
+        def entry(q, k, v, extra_options):
+            self.reached.add(layer.number)
+            call = LayerCall(layer, q, k, v, extra_options)
+            with self.guarded(at):
+                change(call)
+            return call.attend()
+
+        return entry
+
+    def tell_of_layer(
+        self, layer: Layer, had: str, expected: str, *, what: str, by: str, become: str
+    ) -> None:
+        """Says that a layer was given other sizes. become: what becomes of such layers, "left out"."""
+        self.warn(
+            f"Another node changes {what} inside the model ({by}): layer {layer.block} had {had} "
+            f"where {expected} were expected. Such layers were {become}.",
+            cause="layer",
+        )
+
+    def tell_layers(self) -> None:
+        """Says so when layers never came by their entries: their own forward, or what stands around them, is another pack's."""
+        total, missing = len(self.awaited), len(self.awaited - self.reached)
+        if missing and missing == total:
+            self.warn(
+                f"Another pack has replaced the cross-attention of this model (NAG and the like): all {total} layers run its own "
+                f"way, and none was {self.done}.",
+                cause="own way",
+            )
+        elif missing:
+            self.warn(
+                f"{missing} of {total} layers {'was' if missing == 1 else 'were'} not {self.done}, because another pack runs "
+                f"{'it' if missing == 1 else 'them'} its own way (NAG and the like).",
+                cause="own way",
+            )

@@ -1,0 +1,104 @@
+"""Entries for the attention layers of a UNet in one call, and what becomes of them where another pack replaced attention.
+
+An entry stands in a copy of `transformer_options[PATCHES_REPLACE]`, which dies with the call. It does its own work and then
+what would have been done without it (`LayerCall.attend`):
+
+- Another pack has put a replacement for this layer into the options (IPAdapter and the like): that is the `occupant`, and the
+  entry calls it.
+- Another pack has exchanged ComfyUI's attention function: it is looked up at each call, as the layer itself does.
+- Another pack has put its own `forward` on the layer (NAG and the like): an entry would silence it, so none should be made
+  (`Layer.is_foreign`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ....hrv.heads.layout import Block, Layout
+from ...facts.layers import transformers
+from ...facts.network import CrossAttention, attention_in_layer, has_foreign_forward, has_no_self_attention
+from ...facts.options import ACTIVATIONS_SHAPE, ATTN1, PATCHES_REPLACE, occupant_of
+
+Kind = str
+"""ATTN1 (self-attention) or ATTN2 (cross-attention)."""
+Attention = Callable[..., torch.Tensor]
+"""(q, k, v, extra_options) → what the layer gives, each (row, pixel or token, heads · d)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """An attention layer in one call of the UNet. number: in the layout; block: what it is made of now; options: the call's
+    transformer_options, without entries of this kind."""
+
+    number: int
+    block: Block
+    module: CrossAttention
+    occupant: Attention | None
+    options: dict[str, Any]
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether an entry would silence another pack's `forward`."""
+        return self.occupant is None and has_foreign_forward(self.module)
+
+
+@dataclass(eq=False)
+class LayerCall:
+    """One call of a layer, which a follower may read and change.
+
+    q: (row, pixel, heads · d); k, v: (row, pixel or token, heads · d). added: (rows, what is added to the layer's output there).
+    """
+
+    layer: Layer
+    q: torch.Tensor
+    k: torch.Tensor
+    v: torch.Tensor
+    extra_options: dict[str, Any]
+    added: list[tuple[slice, torch.Tensor]] = field(default_factory=list)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the layer."""
+        return tuple(self.extra_options[ACTIVATIONS_SHAPE][-2:])
+
+    def attend(self) -> torch.Tensor:
+        """What the layer would give without our entry."""
+        if self.layer.occupant is not None:
+            out = self.layer.occupant(self.q, self.k, self.v, self.extra_options)
+        else:
+            out = self.host_attention(self.q, self.k, self.v)
+        if self.added:
+            out = out.clone()  # another pack may have kept it
+        for rows, more in self.added:
+            out[rows] += more
+        return out
+
+    def host_attention(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        """ComfyUI's attention in this layer."""
+        return attention_in_layer(q, k, v, self.extra_options, self.layer.options)
+
+
+def with_entries(
+    unet,
+    layout: Layout,
+    options: dict[str, Any],
+    kind: Kind,
+    entry_for: Callable[[Layer], Attention | None],
+) -> dict[str, Any]:
+    """A copy of transformer_options with what `entry_for` makes for the layers of one kind; None leaves a layer as it is.
+    Nothing refers back to the copy: it dies with the call."""
+    replace = options.get(PATCHES_REPLACE, {})
+    entries = dict(replace.get(kind, {}))
+    for block, transformer in transformers(unet):
+        number = layout.numbers.get(block.key)
+        if number is None or (kind == ATTN1 and has_no_self_attention(transformer)):
+            continue
+        occupant = occupant_of(entries, block.key)
+        entry = entry_for(Layer(number, block, getattr(transformer, kind), occupant, options))
+        if entry is not None:
+            entries[block.key] = entry
+    return {**options, PATCHES_REPLACE: {**replace, kind: entries}}

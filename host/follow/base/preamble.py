@@ -1,0 +1,45 @@
+"""What every follower begins with when its node runs: clones, and what is known of the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ....hrv.heads.layout import Layout
+from ...facts.layers import UnsupportedModel, layout_of_model
+from ...page import log
+from ...text.clip_trace import TextRegistry, trace
+
+
+@dataclass
+class Clones:
+    """Clones of a MODEL and of a CLIP that notes what it encodes in `registry`; clip None for None.
+
+    layout: the model's cross-attention layers; None where it has none, and `reason` then says so.
+    """
+
+    model: Any
+    clip: Any
+    registry: TextRegistry
+    layout: Layout | None = None
+    reason: str = ""
+
+
+def clones(model, clip) -> Clones:
+    """For following a model of any kind: nothing is asked of it."""
+    registry = TextRegistry()
+    return Clones(model.clone(), None if clip is None else trace(clip, registry), registry)
+
+
+def clones_with_layout(model, clip, without: str) -> Clones:
+    """For following layers. Of a model without cross-attention of this kind the log and the node say so, and what becomes of the
+    picture: it is made without …"""
+    made = clones(model, clip)
+    try:
+        made.layout = layout_of_model(made.model)
+    except UnsupportedModel as error:
+        made.reason = str(error)
+        warning = f"{error} The picture is made without {without}."
+        log.warn(warning)
+        log.tell(log.node_running(), [warning])
+    return made

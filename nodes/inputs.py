@@ -1,0 +1,186 @@
+"""Inputs and outputs that several nodes have, and what they check of them.
+
+Where a function takes `more`, that goes to ComfyUI's input as it is: `optional=True`, `advanced=True`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from comfy_api.latest import io
+
+from ..host.store import concept_store, vector_store
+from ..hrv.maps.mask import MASK_THRESHOLD
+from ..hrv.prompt import UNITS
+from ..hrv.relevance.vectors import PERCENT
+from .sockets import Attention, Vectors
+
+
+def attention_input() -> Attention.Input:
+    """What was recorded, for a node that reads it."""
+    return Attention.Input("attention", tooltip="From Record Attention.")
+
+
+def latent_input(what_for: str) -> io.Latent.Input:
+    """The latent that tells which run a node reads."""
+    return io.Latent.Input("latent", tooltip=f"Straight from the sampler. {what_for}")
+
+
+def vectors_input() -> Vectors.Input:
+    """Head relevance vectors, where a node cannot do without."""
+    return Vectors.Input(
+        "vectors", tooltip="From Load Head Relevance; they must be made for your kind of model."
+    )
+
+
+def fraction_input(name: str, default: float, tooltip: str, **more) -> io.Float.Input:
+    """A number between 0 and 1."""
+    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, tooltip=tooltip, **more)
+
+
+def choice_input(name: str, options: Sequence[str], tooltip: str, **more) -> io.Combo.Input:
+    """A list to choose from; its first entry is the default."""
+    return io.Combo.Input(name, options=list(options), default=options[0], tooltip=tooltip, **more)
+
+
+def unit_input(when: str = "") -> io.Combo.Input:
+    """Whether words or tags are listed. when: “ when `words` is empty”, or nothing."""
+    return choice_input(
+        "unit",
+        UNITS,
+        tooltip=(
+            f"What one entry is{when}: single words, or tags (the phrases between commas). auto takes tags "
+            "when the prompt is mostly short phrases between commas."
+        ),
+    )
+
+
+def percent_input(tooltip: str, **more) -> io.Float.Input:
+    """How many of all heads."""
+    return io.Float.Input("percent", default=PERCENT, min=0.1, max=100.0, step=0.1, tooltip=tooltip, **more)
+
+
+def threshold_input(tooltip: str, **more) -> io.Float.Input:
+    """Where a mask is cut."""
+    return fraction_input("threshold", MASK_THRESHOLD, tooltip, **more)
+
+
+def schedule_inputs(
+    doing: str = "", end: float = 1.0, why_end: str = ""
+) -> tuple[io.Float.Input, io.Float.Input]:
+    """From where to where in the schedule a node acts. doing: “ recording”, or nothing; why_end: “ And so on.”"""
+    return (
+        fraction_input(
+            "start_percent",
+            0.0,
+            f"Start{doing} at this part of the schedule: 0 is pure noise.",
+            advanced=True,
+        ),
+        fraction_input(
+            "end_percent",
+            end,
+            f"Stop{doing} at this part of the schedule: 1 is the finished picture.{why_end}",
+            advanced=True,
+        ),
+    )
+
+
+def strength_input(tooltip: str) -> io.Float.Input:
+    """How strongly words are steered."""
+    return io.Float.Input("strength", default=1.0, min=-10.0, max=10.0, step=0.05, tooltip=tooltip)
+
+
+def clamp_input() -> io.Float.Input:
+    """The largest relevance of a head that steers."""
+    return io.Float.Input(
+        "clamp",
+        default=0.0,
+        min=0.0,
+        max=1000.0,
+        step=0.5,
+        advanced=True,
+        tooltip="No head counts as more relevant than this. 0 is automatic: 9 for SDXL, no bound for SD 1.x.",
+    )
+
+
+def memory_limit_input(default: int, tooltip: str) -> io.Int.Input:
+    """How much may be kept, in MB."""
+    return io.Int.Input("memory_limit_mb", default=default, min=16, max=65536, advanced=True, tooltip=tooltip)
+
+
+def passing_clip_input() -> io.Clip.Input:
+    """A CLIP that goes through a steering node, which then knows the words that it encodes."""
+    return io.Clip.Input(
+        "clip",
+        optional=True,
+        tooltip=(
+            "Only needed when the CLIP of your text nodes does not come from Record Attention: connect it "
+            "through here, so that the words are known."
+        ),
+    )
+
+
+def clip_output() -> io.Clip.Output:
+    """The CLIP of a node that needs to know the words."""
+    return io.Clip.Output(
+        display_name="clip", tooltip="The same CLIP, noting words. Connect it to your text nodes."
+    )
+
+
+def prompt_text_input() -> io.String.Input:
+    """The text of the prompt, where no traced CLIP knows it."""
+    return io.String.Input(
+        "prompt_text",
+        default="",
+        multiline=True,
+        optional=True,
+        advanced=True,
+        placeholder="only if CLIP is not from Record Attention",
+        tooltip=(
+            "Only needed when your CLIP does not go through Record Attention: the prompt as you typed it."
+        ),
+    )
+
+
+def filename_prefix_input(default: str, where: str = "") -> io.String.Input:
+    """What a saved file is called. where: “ in the output folder”, or nothing."""
+    return io.String.Input(
+        "filename_prefix",
+        default=default,
+        tooltip=(
+            f"Name of the file{where}; a number is added, so nothing is ever overwritten. A / makes a folder."
+        ),
+    )
+
+
+def concept_input(name: str, tooltip: str, default: str = "Animals", **more) -> io.Combo.Input:
+    """A list of the concepts of all vectors that can be loaded.
+
+    The node must name this input in its `validate_inputs`, so that concepts of vectors which are built in the same
+    graph, and are in no file yet, are let through; `HeadRelevance.index` says so if the vectors do not have it.
+    """
+    return io.Combo.Input(name, options=vector_store.concepts(), default=default, tooltip=tooltip, **more)
+
+
+def concept_set_input(
+    name: str, tooltip: str, first: tuple[str, ...] = (), default: str = "general", **more
+) -> io.Combo.Input:
+    """A list of the sets of concept words; `first` are choices that are not sets."""
+    return io.Combo.Input(
+        name, options=[*first, *concept_store.choices()], default=default, tooltip=tooltip, **more
+    )
+
+
+def accepted(parse: Callable[[str], object], value) -> bool | str:
+    """For `validate_inputs`: True if `parse` takes what was typed (None: the input is connected); else what it says."""
+    try:
+        if value is not None:
+            parse(value)
+    except ValueError as error:
+        return str(error)
+    return True
+
+
+def typed(what_to_do: str, *values) -> bool | str:
+    """For `validate_inputs`: True if something was typed into each (None: the input is connected); else what to do."""
+    return all(value is None or str(value).strip() for value in values) or what_to_do

@@ -1,0 +1,66 @@
+"""Select Heads by Concept: the attention heads that care most about a concept."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ...hrv.look.chosen_heads import heads_by_concept
+from ...hrv.relevance.vectors import ORDERS, WEIGHTINGS
+from ..inputs import choice_input, concept_input, percent_input, typed, vectors_input
+from ..node import Node
+from ..shown import shown
+from ..sockets import Heads
+
+
+class HRVSelectHeads(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HRVSelectHeads",
+            display_name="Select Heads by Concept",
+            category="HRV/Select heads",
+            description=(
+                "Chooses the attention heads that care most about a concept: an animal, a colour, a "
+                "material. For clean masks take vectors that were built by agreement, and `weighting` "
+                "balanced."
+            ),
+            search_aliases=["HRV", "head relevance", "concept heads", "selective heatmap"],
+            inputs=[
+                vectors_input(),
+                concept_input(
+                    "concept",
+                    tooltip="What the word that you look at is about: Animals for a dog, Color for red.",
+                ),
+                percent_input("How many of all heads to take. 23 % worked best in the paper; 100 % is DAAM."),
+                choice_input(
+                    "order",
+                    ORDERS,
+                    tooltip=(
+                        "most relevant: the heads that care most. least relevant: those that care least, to "
+                        "compare."
+                    ),
+                ),
+                choice_input(
+                    "weighting",
+                    WEIGHTINGS,
+                    tooltip=(
+                        "equal: the plain mean, in which a few heads that look hard at the word decide. "
+                        "relevance: heads count by how much they care. balanced: all chosen heads have a "
+                        "say, which makes cleaner masks on the demo model."
+                    ),
+                ),
+            ],
+            outputs=[
+                Heads.Output(display_name="heads", tooltip="For the `heads` input of Attention Heatmap."),
+                io.Image.Output(display_name="chart", tooltip="Where the chosen heads sit in the network."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, concept):
+        return typed("Choose a concept.", concept)
+
+    @classmethod
+    def execute(cls, vectors, concept, percent, order, weighting) -> io.NodeOutput:
+        found = heads_by_concept(vectors, concept, percent=percent, order=order, weighting=weighting)
+        return io.NodeOutput(found.heads, found.chart, ui=shown(cls, found.chart, found.text))
