@@ -10,6 +10,7 @@ from .look.heatmap import HRVHeatmap
 from .look.lens import HRVLens
 from .look.record import HRVRecordAttention
 from .look.report import HRVPromptReport
+from .look.word_effect import HRVWordEffect
 from .research.mask_iou import HRVMaskIoU
 from .research.weakening import HRVHeadSweep, HRVWeakeningCurve
 from .select_heads.by_concept import HRVSelectHeads
@@ -22,7 +23,7 @@ from .steer.steering import HRVAdjustConcept, HRVScaleHeads, HRVStrengthenConcep
 
 def all_nodes() -> list[type]:
     """Every node class, by entry of the menu."""
-    look = [HRVRecordAttention, HRVHeatmap, HRVLens, HRVPromptReport, HRVCompareConcepts]
+    look = [HRVRecordAttention, HRVHeatmap, HRVLens, HRVPromptReport, HRVWordEffect, HRVCompareConcepts]
     select_heads = [HRVSelectHeads, HRVAutoHeads, HRVFilterHeads]
     steer = [
         HRVStrengthenConcept,

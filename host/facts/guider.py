@@ -19,6 +19,11 @@ def conds_of(guider) -> dict[str, list[dict[str, Any]] | None]:
     return guider.conds
 
 
+def original_conds_of(guider) -> dict[str, list[dict[str, Any]]]:
+    """Name of a list → its conditionings as nodes made them, before ComfyUI fits them to a sampling; copies of the lists."""
+    return {name: list(conds or ()) for name, conds in guider.original_conds.items()}
+
+
 def patcher_of(guider):
     """The ModelPatcher that is sampled."""
     return guider.model_patcher

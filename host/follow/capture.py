@@ -24,6 +24,7 @@ from .base.calls import Evaluation, UnetCall
 from .base.errors import cause_of
 from .base.following_layers import FollowingLayers
 from .base.layer_entries import LayerCall
+from .path_notes import PathNotes
 from .recorded_rows import Entries, Row
 from .recorded_schedule import RecordedSchedule
 from .steered_sampling import recorded_factors
@@ -54,6 +55,7 @@ class Capture(FollowingLayers):
         self._registry = registry
         self._entries = Entries(run, registry, options.time_bins, self.warn)
         self._sums = Accumulator(run, options.time_bins, options.memory_limit)
+        self.path = PathNotes()
         self._schedule: RecordedSchedule | None = None
         self._time_bin: int | None = 0
         self._seen: set[Any] = set()
@@ -147,6 +149,7 @@ class Capture(FollowingLayers):
     # -- what the sampler does ------------------------------------------------------------------------------
 
     def before_evaluation(self, evaluation: Evaluation) -> None:
+        self.path.note(evaluation)
         self._seen = set()
         self._evaluation += 1
         self._time_bin = self._schedule.bin_of(evaluation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -18,6 +18,8 @@ from .base.errors import cause_of
 from .base.preamble import clones_with_layout
 from .base.wrapping import Wrapping
 from .capture import Capture
+from .path_notes import noting
+from .path_recorder import PathRecorder
 
 
 class VoteKeeper(Protocol):
@@ -59,9 +61,11 @@ def attach(model, clip, options: RecordOptions):
 
     A model that cannot be recorded comes back as a plain clone, and reading the recording tells why.
     """
-    made = clones_with_layout(model, clip, "a recording")
+    made = clones_with_layout(model, clip, "a recording; What Each Word Did works all the same")
     if made.layout is None:
-        return made.model, made.clip, Recording(None, options.memory_limit, problem=made.reason)
+        recording = Recording(None, options.memory_limit, problem=made.reason)
+        PathRecorder(recording).put_on(made.model)
+        return made.model, made.clip, recording
     recorder = Recorder(Recording(made.layout, options.memory_limit), made.registry, options)
     recorder.put_on(made.model)  # beside that of an earlier Record Attention
     return made.model, made.clip, recorder.recording
@@ -84,7 +88,7 @@ def unusable(run: Run, samples) -> str | None:
 
 
 class Recorder(Wrapping):
-    """Opens one Capture per sampling and keeps its Run."""
+    """Opens one Capture per sampling and keeps its Run, with the path that it took."""
 
     key, follower, knows_latents = "hrv_record", Capture, True
 
@@ -96,6 +100,11 @@ class Recorder(Wrapping):
 
     def new_sampling(self) -> Capture:
         return Capture(Run(self.recording.layout), self.registry, self.options)
+
+    def _open(self, sampling: Capture, guider, args: tuple, kwargs: dict[str, Any]) -> SamplerCall:
+        call = super()._open(sampling, guider, args, kwargs)
+        sampling.path = noting(guider, call)
+        return call
 
     def look_back(self, capture: Capture, samples: torch.Tensor, call: SamplerCall) -> None:
         with capture.guarded(capture.at["close"]):
@@ -109,6 +118,7 @@ class Recorder(Wrapping):
             raise
         except Exception as error:  # e.g. nested latents
             logging.warning("[HRV] The latent of this run cannot be recognised later: %s", error)
+        capture.run.path = capture.path.finished()
         with capture.guarded(capture.at["close"]):
             self.recording.add(capture.run, instead_of=self._joined(capture, call))
 
@@ -117,7 +127,11 @@ class Recorder(Wrapping):
         noise, latent, sigmas = call.start
         try:
             begun = beginning(self.recording, latent, noise, sigmas, call.highest_sigma)
-            return begun.earlier if join(capture.run, begun) else None
+            if not join(capture.run, begun):
+                return None
+            if capture.run.path is not None and begun.earlier.path is not None:
+                capture.run.path = begun.earlier.path.followed_by(capture.run.path)
+            return begun.earlier
         except CANCELS:
             raise
         except Exception as error:

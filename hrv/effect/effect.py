@@ -31,8 +31,10 @@ class Effects:
 
 
 def change(given: torch.Tensor, without: torch.Tensor) -> torch.Tensor:
-    """Σ over channels of the squared difference: (…, channel, height, width) → (…, height, width), float64."""
-    return (given.double() - without.double()).square().sum(-3)
+    """Σ over channels of the squared difference of one image's estimates: (channel, …, height, width) → (height, width), float64;
+    the mean over frames where there are any."""
+    squared = (given.double() - without.double()).square().sum(0)
+    return squared.flatten(0, -3).mean(0) if squared.ndim > 2 else squared
 
 
 def effects(names: Sequence[str], changes: torch.Tensor, whole: torch.Tensor) -> Effects:

@@ -12,6 +12,7 @@ from ..draw.overlay import Caption, Strips, overlay
 from ..maps.bicubic import resize
 from ..maps.mask import threshold_mask
 from ..maps.normalize import normalize_maps
+from ..maps.pairing import beside, drawn_size
 from .effect import Effects
 
 IDLE = 0.02
@@ -33,7 +34,7 @@ class Look:
 @dataclass(frozen=True)
 class Shown:
     """overlay: (n, height + strip, width, 3); heat, mask: (n, height, width), 0 to 1; words: n names, image by image, strongest
-    first; report: Markdown; data: JSON; summary: one line."""
+    first; report: Markdown; data: JSON; text: what the node says."""
 
     overlay: torch.Tensor
     heat: torch.Tensor
@@ -41,18 +42,16 @@ class Shown:
     words: list[str]
     report: str
     data: str
-    summary: str
+    text: str
 
 
-def show(
-    found: Sequence[Effects],
-    images: Sequence[torch.Tensor | None],
-    size: tuple[int, int],
-    look: Look,
-    instead: str = "",
+def show_effects(
+    found: list[Effects], latent: torch.Tensor, image: torch.Tensor | None, look: Look, instead: str = ""
 ) -> Shown:
-    """found: of each image, with at least one word. images: (height, width, channel) each, or None. size: (height, width).
-    instead: the words that took each word's place."""
+    """found: of each image of the latent (batch, channel, …, height, width), with at least one word. image: (batch, height, width,
+    channel) or None. instead: the words that took each word's place. Raises ValueError for an image that is not of this latent."""
+    found, images = beside(found, latent, image)
+    size = drawn_size(latent, image)
     ordered = [_strongest_first(effects) for effects in found]
     rows = [
         (effects, place, image)
@@ -71,9 +70,14 @@ def show(
         if strips is not None:
             strips.draw(captions[row], overlays[row, size[0] :])
     return Shown(
-        overlays, heat, mask, [effects.names[place] for effects, place, _ in rows],
-        _report(ordered, instead), _data(ordered, instead), _summary(ordered, instead),
-    )  # fmt: skip
+        overlays,
+        heat=heat,
+        mask=mask,
+        words=[effects.names[place] for effects, place, _ in rows],
+        report=_report(ordered, instead),
+        data=_data(ordered, instead),
+        text=_text(ordered, instead),
+    )
 
 
 def percent(share: float) -> str:
@@ -113,13 +117,14 @@ def _idle(effects: Effects) -> list[str]:
     return [name for name, share in zip(effects.names, effects.shares.tolist(), strict=True) if share < IDLE]
 
 
-def _summary(found: Sequence[Effects], instead: str) -> str:
+def _text(found: Sequence[Effects], instead: str) -> str:
+    """One line, and the words that can go."""
     first = found[0]
     strongest = f"“{first.names[0]}” did most ({percent(float(first.shares[0]))})"
     if instead:
         return f"with “{instead}” instead: {strongest.replace('did', 'changes')}"
     idle = _idle(first)
-    return f"{strongest}; {len(idle)} of {len(first.names)} words can go" if idle else strongest
+    return f"{strongest}. Do nothing here, can go: {', '.join(idle)}." if idle else f"{strongest}."
 
 
 def _report(found: Sequence[Effects], instead: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import overload
+from typing import TypeVar, overload
 
 import torch
 
@@ -32,7 +32,16 @@ def pair(
     latent: (batch, channel, h, w), what the sampler gave; image: (batch, height, width, channel), of any size but of the latent's
     shape, or None. Raises NoRecording, and ValueError for an image that is not of this latent.
     """
-    matches = recording.match(latent)
+    return beside(recording.match(latent), latent, image)
+
+
+Found = TypeVar("Found")
+
+
+def beside(
+    matches: list[Found], latent: torch.Tensor, image: torch.Tensor | None
+) -> tuple[list[Found], Sequence[torch.Tensor | None]]:
+    """What was found of each image of a latent, beside the images to draw, as `pair` has it."""
     if image is None:
         return matches, [None] * len(matches)
     if image.ndim != 4:

@@ -37,6 +37,11 @@ class RecordedPath:
         """Bytes that the latents take."""
         return sum(step.x.numel() * step.x.element_size() for step in self.steps.values())
 
+    def followed_by(self, later: RecordedPath) -> RecordedPath:
+        """The path of two samplings that made one image: as the later one was given, from where the first began."""
+        held = [path.steps[number] for path in (self, later) for number in sorted(path.steps)]
+        return RecordedPath(later.latent, later.mask, later.conds, dict(enumerate(held[: 2 * KEPT])))
+
     def chosen(self, wanted: int) -> list[Step]:
         """So many of the steps, spread evenly."""
         steps = [self.steps[number] for number in sorted(self.steps)]

@@ -17,8 +17,8 @@ from ..prompt import Prompt
 from ..runs import pooling
 from ..runs.latents import Traces
 from ..runs.shelf import NoRecording, RunShelf
-from .path import RecordedPath
 from ..wording import counted
+from .path import RecordedPath
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Run:
     absent: role → why nothing of it was recorded, in a sentence; path: the latents of a few evaluations; not kept in files.
     """
 
-    layout: Layout
+    layout: Layout | None
     entries: list[Entry] = field(default_factory=list)
     traces: Traces = field(default_factory=Traces)
     warnings: list[str] = field(default_factory=list)
@@ -167,6 +167,12 @@ class Recording(RunShelf[Run]):
 
         Raises NoRecording, which says what to connect, and ValueError for a latent without images.
         """
+        if self.layout is None and self.problem:
+            raise NoRecording(self.problem)
+        return self.match_paths(latent)
+
+    def match_paths(self, latent: torch.Tensor) -> list[Match]:
+        """The same for who reads only the path of a run, which every model has."""
         return [Match(one.run, one.row, one.exact, one.note) for one in self.find(latent)]
 
     def finest(self, run: Run) -> int:

@@ -46,7 +46,7 @@ def test_one_text(kind):
 
 def test_long_texts_and_two_texts(demo):
     long = "very " * 90
-    for g, l, changed in (
+    for g, l, changed in (  # noqa: E741
         ("a red star", "good, sharp", "a star"),
         (f"{long} a red star", "good", f"{long} a star"),
         ("a red star", f"good {long}", "a star"),

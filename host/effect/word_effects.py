@@ -1,0 +1,165 @@
+"""What each word of a sampled image did: the prompt encoded again without it, and asked of the model on the run's own latents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ...hrv.effect.effect import Effects, change, effects
+from ...hrv.effect.words import TypedWords, typed_words
+from ...hrv.prompt import WordNotFound, is_all_filler, split_names
+from ...hrv.recording.path import RecordedPath
+from ...hrv.recording.recording import Match, Recording
+from ...hrv.runs.shelf import NoRecording
+from ..facts.conditionings import CROSS_ATTN
+from ..facts.guider import NEGATIVE
+from ..follow.editor import Editor
+from ..follow.exciter import Exciter
+from ..follow.path_recorder import PathRecorder
+from ..follow.recorder import Recorder
+from ..follow.rememberer import Rememberer
+from ..text.clip_trace import untraced
+from ..text.typed_texts import TYPED, CannotEncode, check_same, encode_again
+from .asking import estimates
+
+NO_PATH = (
+    "The latents of this run were not kept, so nothing can be asked of it: it was loaded from a file, or its latent has an unusual form. "
+    "Sample it again through Record Attention."
+)
+SEVERAL = "This conditioning holds another prompt for each image of the batch, so no single word can be left out of it. Sample the images one by one."
+Conds = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked. words: names split by commas or line ends; empty: every entry of the prompt by `unit`, filler words left out.
+    instead: what is typed in each one's place; empty: nothing. moments: at how many of the run's evaluations; role: whose prompt."""
+
+    words: str = ""
+    unit: str = "auto"
+    instead: str = ""
+    moments: int = 3
+    role: str = "positive"
+
+
+@dataclass(frozen=True)
+class Found:
+    """effects: of each image; names: every entry of the first image's prompt; warnings: in plain words."""
+
+    effects: list[Effects]
+    names: list[str]
+    warnings: list[str]
+
+
+def word_effects(
+    model,
+    clip,
+    recording: Recording,
+    latent: torch.Tensor,
+    question: Question,
+    *,
+    progress: Callable[[int, int], None],
+) -> Found:
+    """model: as the sampler was given it; clip: the text node's. latent: (batch, channel, …), what the sampler gave.
+
+    Raises NoRecording, WordNotFound, CannotEncode, ValueError, all in plain words.
+    """
+    matches = recording.match_paths(latent)
+    plain = model.clone()
+    for wrapping in (Recorder, PathRecorder, Rememberer, Editor, Exciter):
+        wrapping.take_off(plain)
+    asked = [_Asked(clip, path_of(match), question) for match in _one_per_run(matches)]
+    warnings = list(dict.fromkeys(match.note for match in matches if match.note))
+    answers = {}
+    for number, one in enumerate(asked):
+        share = lambda done, total, number=number: progress(number * total + done, len(asked) * total)  # noqa: E731
+        answers[id(one.path)] = one, one.ask(plain, share)
+    found = []
+    for match in matches:
+        one, estimated = answers[id(match.run.path)]
+        found.append(one.effects(estimated, match.element))
+    return Found(found, [name for name, _ in _entries(asked[0].typed, question.unit)], warnings)
+
+
+def path_of(match: Match) -> RecordedPath:
+    """The path of an image's run. Raises NoRecording."""
+    if match.run.path is None:
+        raise NoRecording(NO_PATH)
+    return match.run.path
+
+
+def _one_per_run(matches: Sequence[Match]) -> list[Match]:
+    return list({id(match.run): match for match in matches}.values())
+
+
+def _entries(typed: TypedWords, unit: str) -> list[tuple[str, tuple[int, ...]]]:
+    """(name, columns) of every entry with content."""
+    listed = [(name, word) for name, word in typed.prompt.listed(unit)]
+    content = [(name, word.columns) for name, word in listed if not is_all_filler(word.text)]
+    return content or [(name, word.columns) for name, word in listed]
+
+
+class _Asked:
+    """The words of one run's prompt, and the lists of conditionings that tell what they did."""
+
+    def __init__(self, clip, path: RecordedPath, question: Question):
+        self.path, self.question = path, question
+        self._clip = untraced(clip)
+        self._conds = _conds_of(path, question.role)
+        texts = [text for cond in self._conds if TYPED in cond for text in cond[TYPED].texts.values()]
+        self._check()
+        self.typed = typed_words(texts)
+        names = split_names(question.words)
+        if names:
+            self.entries = [(name, self.typed.prompt.find(name, question.unit).columns) for name in names]
+        else:
+            self.entries = _entries(self.typed, question.unit)
+        if not self.entries:
+            raise WordNotFound(f"The {question.role} prompt is empty.")
+
+    def ask(self, model, progress: Callable[[int, int], None]) -> list[list[torch.Tensor]]:
+        """[step][the prompt, the whole text left out, each entry left out or exchanged]"""
+        everything = self.typed.without(range(len(self.typed.places)))
+        lists = [self._conds, self._with(everything)]
+        lists += [
+            self._with(self.typed.without(columns, self.question.instead)) for _, columns in self.entries
+        ]
+        steps = self.path.chosen(self.question.moments)
+        return estimates(model, lists, steps, self.path, progress=progress)
+
+    def effects(self, estimated: list[list[torch.Tensor]], row: int) -> Effects:
+        """Of the image in this row of the run's batch."""
+        changes = [[change(step[0][row], other[row]) for other in step[1:]] for step in estimated]
+        stacked = torch.stack([torch.stack(one) for one in changes])  # (step, list, height, width)
+        return effects([name for name, _ in self.entries], stacked[:, 1:], stacked[:, 0])
+
+    def _with(self, texts: Mapping[str, str]) -> Conds:
+        """The conditionings with these texts; those of which nothing changes as they are."""
+        return [
+            encode_again(self._clip, cond, texts)
+            if TYPED in cond and any(texts.get(text, text) != text for text in cond[TYPED].texts.values())
+            else cond
+            for cond in self._conds
+        ]
+
+    def _check(self) -> None:
+        """Raises CannotEncode where a conditioning is not what this CLIP makes of its text."""
+        for cond in self._conds:
+            if cond[CROSS_ATTN].shape[0] > 1 and bool((cond[CROSS_ATTN] != cond[CROSS_ATTN][:1]).any()):
+                raise CannotEncode(SEVERAL)
+            if TYPED in cond or len(self._conds) == 1:
+                check_same(cond, encode_again(self._clip, cond, {}))
+        if not any(TYPED in cond for cond in self._conds):
+            encode_again(self._clip, self._conds[0], {})  # says why
+
+
+def _conds_of(path: RecordedPath, role: str) -> Conds:
+    """The first list of this role that has conditionings with a text."""
+    for name, conds in path.conds.items():
+        own = [cond for cond in conds if cond.get(CROSS_ATTN) is not None]
+        if own and len(own) == len(conds) and (NEGATIVE in name) == (role == NEGATIVE):
+            return own
+    raise NoRecording(f"This run has no {role} prompt that could be asked about.")

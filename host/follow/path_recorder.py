@@ -1,0 +1,50 @@
+"""Records the path of a sampling of a model whose attention cannot be recorded."""
+
+from __future__ import annotations
+
+import torch
+
+from ...hrv.recording.recording import Recording, Run
+from ..facts.sampler_call import SamplerCall
+from .base.calls import Evaluation
+from .base.following import Following
+from .base.wrapping import Wrapping
+from .path_notes import PathNotes, noting
+
+
+class FollowedPath(Following):
+    """Follows one sampling."""
+
+    doing, done = "Recording", "recorded"
+    consequence = "The picture is not affected."
+
+    def __init__(self):
+        super().__init__()
+        self.path = PathNotes()
+
+    def before_evaluation(self, evaluation: Evaluation) -> None:
+        self.path.note(evaluation)
+
+
+class PathRecorder(Wrapping):
+    """Keeps a Run without maps for each sampling."""
+
+    key, follower, knows_latents = "hrv_record", FollowedPath, True
+
+    def __init__(self, recording: Recording):
+        self.recording = recording
+        super().__init__()
+
+    def new_sampling(self) -> FollowedPath:
+        return FollowedPath()
+
+    def _open(self, sampling: FollowedPath, guider, args: tuple, kwargs: dict) -> SamplerCall:
+        call = super()._open(sampling, guider, args, kwargs)
+        sampling.path = noting(guider, call)
+        return call
+
+    def look_back(self, sampling: FollowedPath, samples: torch.Tensor, call: SamplerCall) -> None:
+        path = sampling.path.finished()
+        if path is not None:
+            with sampling.guarded(sampling.at["close"]):
+                self.recording.add(Run(None, traces=call.traces(samples), path=path))

@@ -1,0 +1,154 @@
+"""What Each Word Did: which words can go, and which would do more."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ...host.effect.word_effects import Question, word_effects
+from ...host.page.progress import node_progress
+from ...hrv.draw.overlay import COLORMAPS
+from ...hrv.effect.page import Look, show_effects
+from ...hrv.maps.normalize import NORMALIZE
+from ..inputs import attention_input, choice_input, fraction_input, latent_input, threshold_input, unit_input
+from ..node import Node
+from ..shown import shown
+
+
+class HRVWordEffect(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HRVWordEffect",
+            display_name="What Each Word Did",
+            category="HRV/Look",
+            description=(
+                "Measures how much each word of the prompt changed the image, by leaving it out and asking the model again at a "
+                "few steps of the run. Shows which words can go, and where each one acts. Works with every model."
+            ),
+            search_aliases=[
+                "word effect",
+                "prompt weight",
+                "which words matter",
+                "ablation",
+                "unused words",
+                "prompt cleanup",
+            ],
+            inputs=[
+                io.Model.Input(
+                    "model", tooltip="The model that made the image: the one that the sampler got."
+                ),
+                io.Clip.Input("clip", tooltip="The CLIP of your text nodes: the one from Record Attention."),
+                attention_input(),
+                latent_input("It tells which run is asked about."),
+                io.String.Input(
+                    "words",
+                    default="",
+                    placeholder="cat, cowboy hat",
+                    tooltip="Words, tags or phrases of the prompt, separated by commas or lines. Leave empty for every word.",
+                ),
+                unit_input(" when `words` is empty"),
+                io.String.Input(
+                    "replace_with",
+                    default="",
+                    placeholder="nothing: leave the word out",
+                    tooltip=(
+                        "Asks what this would do in the word's place, with its weight. Leave empty to ask what the word does: it is "
+                        "then left out."
+                    ),
+                ),
+                io.Image.Input(
+                    "image",
+                    optional=True,
+                    tooltip="The image to draw on, of any size. Without it you get the bare heat.",
+                ),
+                io.Int.Input(
+                    "moments",
+                    default=3,
+                    min=1,
+                    max=6,
+                    optional=True,
+                    tooltip="At how many steps of the run the model is asked. More is steadier and takes longer.",
+                ),
+                choice_input(
+                    "role",
+                    ("positive", "negative"),
+                    optional=True,
+                    tooltip="Whose words: the positive or the negative prompt.",
+                ),
+                choice_input(
+                    "normalize",
+                    NORMALIZE,
+                    optional=True,
+                    advanced=True,
+                    tooltip="shared: one scale for all words, so a word that does little stays dark. per word: each on its own scale.",
+                ),
+                threshold_input(
+                    "Where the mask begins, between a word's smallest (0) and largest (1) change.",
+                    optional=True,
+                    advanced=True,
+                ),
+                fraction_input(
+                    "alpha",
+                    0.6,
+                    "How strongly the heat covers the image: 0 is the image alone, 1 the heat alone.",
+                    optional=True,
+                    advanced=True,
+                ),
+                choice_input(
+                    "colormap", COLORMAPS, optional=True, advanced=True, tooltip="Colours of the heat."
+                ),
+                io.Boolean.Input(
+                    "caption",
+                    default=True,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Adds a strip below each image with the word and its share.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    display_name="overlay",
+                    tooltip="Where each word changed the image, the strongest first; all words of the first image, then of the next.",
+                ),
+                io.Mask.Output(
+                    display_name="heat", tooltip="The change itself as a soft mask, 0 to 1, one per overlay."
+                ),
+                io.Mask.Output(
+                    display_name="mask", tooltip="The change cut at the threshold, one per overlay."
+                ),
+                io.String.Output(
+                    display_name="words", is_output_list=True, tooltip="The word of each overlay, as a list."
+                ),
+                io.String.Output(
+                    display_name="report", tooltip="All words with their shares, sorted, as text (Markdown)."
+                ),
+                io.String.Output(display_name="data", tooltip="The same for scripts (JSON)."),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        clip,
+        attention,
+        latent,
+        words,
+        unit,
+        replace_with,
+        image=None,
+        moments=3,
+        role="positive",
+        normalize="shared",
+        threshold=0.4,
+        alpha=0.6,
+        colormap="turbo",
+        caption=True,
+    ) -> io.NodeOutput:
+        question = Question(words, unit, replace_with.strip(), moments, role)
+        found = word_effects(model, clip, attention, latent["samples"], question, progress=node_progress())
+        look = Look(normalize, threshold, alpha=alpha, colormap=colormap, caption=caption)
+        page = show_effects(found.effects, latent["samples"], image, look, question.instead)
+        told = shown(cls, page.overlay, page.text, found.warnings, hrv_words=found.names)
+        return io.NodeOutput(page.overlay, page.heat, page.mask, page.words, page.report, page.data, ui=told)
