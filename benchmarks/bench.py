@@ -6,12 +6,13 @@ rows.append(ratio.row("recording", target=0.20))
 """
 
 import importlib.util
+import json
 import re
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -158,6 +159,14 @@ def table(rows: list[Row]) -> str:
         spread = f"{row.spread[0]:.3g} – {row.spread[1]:.3g}" if row.spread else ""
         cells.append((row.name, _shown(row, unit), target, spread, row.note))
     return markdown("what | measured | target | spread | how", cells)
+
+
+def tell(machine: str, rows: list[Row], file: Path | None) -> None:
+    """Prints all rows, and writes them into a file as JSON if there is one."""
+    print(f"\n{machine}\n\n{table(rows)}")
+    if file:
+        report = {"machine": machine, "rows": [asdict(row) for row in rows]}
+        file.write_text(json.dumps(report, indent=1))
 
 
 def _shown(row: Row, unit: str) -> str:

@@ -8,7 +8,6 @@ Full-size networks with random half-precision weights, sampled by ComfyUI's own 
 """
 
 import argparse
-import dataclasses
 import json
 import subprocess
 import sys
@@ -42,10 +41,7 @@ class Case:
     memory: float | None
 
 
-CASES = (
-    Case("SDXL 1024²", "SDXL", 1024, 1.03, 200.0),
-    Case("SD 1.5 512²", "SD1", 512, 1.05, None),
-)
+CASES = (Case("SDXL 1024²", "SDXL", 1024, 1.03, 200.0), Case("SD 1.5 512²", "SD1", 512, 1.05, None))
 
 
 def measure(quick: bool) -> list[bench.Row]:
@@ -81,10 +77,7 @@ def main() -> int:
     bench.start_host(gpu=arguments.device == "cuda")
     rows = [row for case in CASES for row in _case(case, arguments.quick, arguments.device)]
     machine = torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU"
-    print(f"\n{machine}, torch {torch.__version__}\n\n{bench.table(rows)}")
-    if arguments.json:
-        report = {"machine": machine, "rows": [dataclasses.asdict(row) for row in rows]}
-        arguments.json.write_text(json.dumps(report, indent=1))
+    bench.tell(f"{machine}, torch {torch.__version__}", rows, arguments.json)
     return 0
 
 

@@ -11,9 +11,7 @@ Times are medians of pairs that run in turn in this process, so that a ratio mea
 """
 
 import argparse
-import dataclasses
 import importlib
-import json
 import os
 import platform
 import re
@@ -78,10 +76,7 @@ def main() -> int:
                 f"`python3 dev.py bench --only {part}{' --quick' if arguments.quick else ''}`, {machine}"
             )
             bench.write_block(DOCUMENT, part, f"{command}\n\n{bench.table(measured)}")
-    print(f"\n{machine}\n\n{bench.table(rows)}")
-    if arguments.json:
-        report = {"machine": machine, "rows": [dataclasses.asdict(row) for row in rows]}
-        arguments.json.write_text(json.dumps(report, indent=1))
+    bench.tell(machine, rows, arguments.json)
     return 0
 
 

@@ -38,10 +38,7 @@ def which_rose(name: str) -> None:
 def compare_masks(name: str) -> None:
     graph = text_to_image("a large plain blue fish on sand", cfg=CFG)
     graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [AGREEMENT])
-    graph.add(
-        "select", "HRVSelectHeads", (390, 660), (340, 200), ["Objects", 23.0, "most relevant", "balanced"],
-        vectors="vectors.vectors",
-    )  # fmt: skip
+    graph.select((390, 660), (340, 200), "Objects", "balanced")
     graph.add("red", "ImageToMask", (780, 680), (300, 60), ["red"], "How red is it?", image="decode.IMAGE")
     graph.add("little", "InvertMask", (1130, 680), (220, 30), title="How little red?", mask="red.MASK")
     graph.add(
@@ -96,10 +93,7 @@ def merge_builds(name: str) -> None:
     graph.add(
         "save", "HRVSaveVectors", (1330, 290), (320, 110), ["my_merged_vectors"], vectors="merge.vectors"
     )
-    graph.add(
-        "select", "HRVSelectHeads", (1330, 460), (320, 200), ["Objects", 23.0, "most relevant", "equal"],
-        vectors="merge.vectors",
-    )  # fmt: skip
+    graph.select((1330, 460), (320, 200), "Objects", vectors="merge.vectors")
     graph.add(
         "heads", "PreviewImage", (1700, 160), (420, 300), title="Heads for objects", images="select.chart"
     )

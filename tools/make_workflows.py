@@ -79,10 +79,7 @@ def build_vectors(name: str) -> None:
         model="loader.model", clip="loader.clip",
     )  # fmt: skip
     graph.add("save", "HRVSaveVectors", (860, 160), (360, 110), ["my_checkpoint"], vectors="build.vectors")
-    graph.add(
-        "select", "HRVSelectHeads", (860, 330), (360, 200), ["Objects", 23.0, "most relevant", "equal"],
-        vectors="build.vectors",
-    )  # fmt: skip
+    graph.select((860, 330), (360, 200), "Objects", vectors="build.vectors")
     graph.add(
         "settled", "PreviewImage", (1270, 160), (420, 300), title="Has it settled?", images="build.chart"
     )
@@ -102,10 +99,7 @@ def build_vectors(name: str) -> None:
 def published_vectors(name: str) -> None:
     graph = sdxl("photo of a fox wearing a red knitted scarf, sitting on a wooden bench in snow")
     graph.add("vectors", "HRVLoadVectors", (40, 780), (340, 110), [PUBLISHED])
-    graph.add(
-        "select", "HRVSelectHeads", (430, 780), (340, 200), ["Animals", 23.0, "most relevant", "equal"],
-        vectors="vectors.vectors",
-    )  # fmt: skip
+    graph.select((430, 780), (340, 200), "Animals")
     graph.add(
         "filter", "HRVFilterHeads", (820, 780), (280, 160), ["all", "all", "", "shared by both"], heads="select.heads",
     )  # fmt: skip
@@ -165,10 +159,7 @@ def heads_without_vectors(name: str) -> None:
 def heatmap_by_concept(name: str) -> None:
     graph = text_to_image("an orange and a blue fish on sand")
     graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [AGREEMENT])
-    graph.add(
-        "select", "HRVSelectHeads", (390, 660), (340, 200), ["Objects", 23.0, "most relevant", "balanced"],
-        vectors="vectors.vectors",
-    )  # fmt: skip
+    graph.select((390, 660), (340, 200), "Objects", "balanced")
     graph.add(
         "chart", "PreviewImage", (780, 640), (650, 340), title="Where these heads are", images="select.chart"
     )

@@ -131,6 +131,11 @@ class Graph:
         widgets = [words, "auto", "positive", "shared", 0.4, 0.6, "turbo", True, ""]
         self.add(name, "HRVHeatmap", pos, (360, 660), widgets, title, **sources)
 
+    def select(self, pos, size, concept: str, weighting: str = "equal", vectors: str = "vectors.vectors"):
+        """Adds a Select Heads by Concept of the 23 % most relevant."""
+        widgets = [concept, 23.0, "most relevant", weighting]
+        self.add("select", "HRVSelectHeads", pos, size, widgets, vectors=vectors)
+
     def sampler(
         self, names: str, pos: tuple[int, int], settings: tuple[int, int, float], title=None, *, model: str,
         positive="positive.CONDITIONING", latent_image="empty.LATENT", vae="loader.vae",
