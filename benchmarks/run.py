@@ -39,7 +39,15 @@ PARTS = (
     "gpu",
 )
 DOCUMENT = bench.ROOT / "docs" / "performance.md"
-SUITES = ("truth", "editing", "report", "weakening", "mending", "paper_table")  # each has its own options
+SUITES = (
+    "truth",
+    "editing",
+    "report",
+    "weakening",
+    "mending",
+    "effect",
+    "paper_table",
+)  # each has its own options
 
 
 def main() -> int:

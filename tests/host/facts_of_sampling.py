@@ -137,6 +137,25 @@ def conds_of(comfy):
     assert set(conds) == {"positive", "negative"} and all("uuid" in cond for cond in conds["positive"])
 
 
+@fact("guider.original_conds_of")
+def original_conds_of(comfy):
+    conds = while_sampling(KINDS.OUTER_SAMPLE, lambda found, *_: guider.original_conds_of(found))
+    assert set(conds) == {"positive", "negative"} and all("cross_attn" in cond for cond in conds["positive"])
+
+
+@fact("guider.ask")
+def ask(comfy):
+    made = []
+    conds = guider.original_conds_of(guided())["positive"]
+    latent, sigmas = torch.zeros(1, 4, 8, 8), torch.tensor([5.0, 0.0])
+
+    def work(answers):
+        made.extend(answers(["one", "two"], torch.ones(1, 4, 8, 8), sigmas[:1]))
+
+    guider.ask(rig.tiny("sd1"), {"one": conds, "two": conds}, latent, mask=None, sigmas=sigmas, work=work)
+    assert [tuple(one.shape) for one in made] == [(1, 4, 8, 8)] * 2
+
+
 @fact("guider.patcher_of")
 def patcher_of(comfy):
     assert guider.patcher_of(guided()) is rig.tiny("sd1")
