@@ -70,6 +70,27 @@ def report(name: str) -> None:
     graph.save(name, note, size=(690, 190))
 
 
+def words_that_can_go(name: str) -> None:
+    graph = text_to_image(
+        "a large red star on sand, plain, detailed, high quality, beautiful", seed=3, steps=12, cfg=4.5
+    )
+    graph.add(
+        "effect", "HRVWordEffect", (1480, 160), (480, 660),
+        ["", "words", "", 3, "positive", "shared", 0.4, 0.6, "turbo", True],
+        model="record.model", clip="record.clip", attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
+    )  # fmt: skip
+    graph.add(
+        "text", "PreviewAny", (2000, 160), (440, 660), title="All words, sorted", source="effect.report"
+    )
+    note = (
+        "**Which words can go?** What Each Word Did leaves out one word at a time and asks the model again at three steps of this run. "
+        "Nothing is sampled again. The strongest word comes first; words that do nothing here can go.\n\n"
+        "Type a word into `replace_with` to ask what it would do in each word's place. This works with every model: put your own loader "
+        "in the place of Load Demo Checkpoint."
+    )
+    graph.save(name, note, size=(690, 190))
+
+
 def build_vectors(name: str) -> None:
     graph = Graph()
     graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 110))
@@ -254,6 +275,7 @@ def main() -> None:
     which_rose("17_which_rose")
     compare_masks("18_which_mask_is_better")
     merge_builds("19_two_builds_merged")
+    words_that_can_go("20_which_words_can_go")
 
 
 if __name__ == "__main__":

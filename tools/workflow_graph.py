@@ -27,6 +27,10 @@ SOCKETS = {
         "attention:HRV_ATTENTION latent:LATENT image:IMAGE vectors:HRV_VECTORS",
         "grid:IMAGE report:STRING data:STRING",
     ),
+    "HRVWordEffect": (
+        "model:MODEL clip:CLIP attention:HRV_ATTENTION latent:LATENT image:IMAGE",
+        "overlay:IMAGE heat:MASK mask:MASK words:STRING report:STRING data:STRING",
+    ),
     "PreviewAny": ("source:*", "STRING:STRING"),
     "HRVBuildVectors": (
         "model:MODEL clip:CLIP continue_from:HRV_VECTORS",

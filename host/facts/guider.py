@@ -67,17 +67,7 @@ class _InsteadOfSampler:
     def __init__(self, work: Callable):
         self._work = work
 
-    def sample(
-        self,
-        guider,
-        sigmas,
-        extra_args,
-        callback,
-        noise,
-        latent_image=None,
-        denoise_mask=None,
-        disable_pbar=False,
-    ):
+    def sample(self, guider, sigmas, extra_args, callback, noise, *more):
         def answers(names: Sequence[str], x: torch.Tensor, sigma: torch.Tensor) -> list[torch.Tensor]:
             lists = [conds_of(guider)[name] for name in names]
             return evaluate(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import torch
 
+from ...hrv.heads.layout import Layout
 from ...hrv.recording.recording import Recording, Run
 from ..facts.sampler_call import SamplerCall
 from .base.calls import Evaluation
 from .base.following import Following
 from .base.wrapping import Wrapping
 from .path_notes import PathNotes, noting
+
+NO_LAYERS = Layout(())
 
 
 class FollowedPath(Following):
@@ -47,4 +50,4 @@ class PathRecorder(Wrapping):
         path = sampling.path.finished()
         if path is not None:
             with sampling.guarded(sampling.at["close"]):
-                self.recording.add(Run(None, traces=call.traces(samples), path=path))
+                self.recording.add(Run(NO_LAYERS, traces=call.traces(samples), path=path))

@@ -44,6 +44,11 @@ class Shown:
     data: str
     text: str
 
+    @property
+    def outputs(self) -> tuple:
+        """In the order of the node's."""
+        return self.overlay, self.heat, self.mask, self.words, self.report, self.data
+
 
 def show_effects(
     found: list[Effects], latent: torch.Tensor, image: torch.Tensor | None, look: Look, instead: str = ""
@@ -107,9 +112,9 @@ def _strongest_first(effects: Effects) -> Effects:
 def _caption(effects: Effects, place: int) -> Caption:
     share = float(effects.shares[place])
     note = "does nothing here, can go" if share < IDLE else "of what the whole prompt changes"
-    top = float(effects.maps.max())
+    title = f"{effects.names[place]} · {percent(share)}"
     return Caption(
-        f"{effects.names[place]} · {percent(share)}", 0.0, top, float(effects.maps[place].max()), note, ""
+        title, 0.0, float(effects.maps.max()), mark=float(effects.maps[place].max()), note=note, source=""
     )
 
 

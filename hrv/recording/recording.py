@@ -68,7 +68,7 @@ class Run:
     absent: role → why nothing of it was recorded, in a sentence; path: the latents of a few evaluations; not kept in files.
     """
 
-    layout: Layout | None
+    layout: Layout
     entries: list[Entry] = field(default_factory=list)
     traces: Traces = field(default_factory=Traces)
     warnings: list[str] = field(default_factory=list)

@@ -151,4 +151,4 @@ class HRVWordEffect(Node):
         look = Look(normalize, threshold, alpha=alpha, colormap=colormap, caption=caption)
         page = show_effects(found.effects, latent["samples"], image, look, question.instead)
         told = shown(cls, page.overlay, page.text, found.warnings, hrv_words=found.names)
-        return io.NodeOutput(page.overlay, page.heat, page.mask, page.words, page.report, page.data, ui=told)
+        return io.NodeOutput(*page.outputs, ui=told)

@@ -1,0 +1,36 @@
+"""Models whose attention cannot be recorded: the image is the same, and What Each Word Did works."""
+
+import pytest
+import rig
+import torch
+from test_ways_models import other  # noqa: F401
+
+from hrv_pack.host.effect.word_effects import Question, word_effects
+from hrv_pack.host.follow.recorder import RecordOptions, attach
+from hrv_pack.hrv.recording.recording import NoRecording
+
+
+def nothing(done: int, total: int) -> None:
+    pass
+
+
+@pytest.mark.parametrize("other", ["Flux", "Stable Diffusion 3", "Video DiT (Wan)"], indirect=True)
+def test_words_of_models_that_are_no_unets(other, caplog):  # noqa: F811
+    model, _, latent = other
+    recorded, clip, recording = attach(model, rig.clip("sd1"), RecordOptions())
+    assert "What Each Word Did works all the same" in caplog.text
+    positive, negative = (rig.encode(clip, text) for text in ("a red star, sand", ""))
+    plain = rig.sample(model, positive, negative, latent, steps=4)
+    drawn = rig.sample(recorded, positive, negative, latent, steps=4)
+    assert torch.equal(plain, drawn) and plain.isfinite().all()
+    with pytest.raises(NoRecording, match="has no cross-attention"):
+        recording.match(drawn)
+    asked = Question(words="red, star, red star")
+    found = word_effects(recorded, clip, recording, drawn, asked, progress=nothing).effects[0]
+    assert found.names == ("red", "star", "red star") and bool((found.shares > 0).all())
+    assert found.maps.shape == (3, *latent["samples"].shape[-2:])
+    itself = word_effects(
+        model, clip, recording, drawn, Question(words="red", instead="red"), progress=nothing
+    )
+    assert float(itself.effects[0].shares) == 0
+    assert len(recording.runs) == 1

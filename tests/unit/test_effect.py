@@ -1,0 +1,75 @@
+"""Shares of what words change, by hand; and the page that shows them."""
+
+import json
+
+import pytest
+import torch
+
+from hrv_pack.hrv.effect.effect import Effects, change, effects
+from hrv_pack.hrv.effect.page import Look, percent, show_effects
+from hrv_pack.hrv.recording.path import KEPT, RecordedPath, Step, kept_of
+
+
+def test_change_is_the_sum_over_channels_and_the_mean_over_frames():
+    a, b = torch.rand(2, 3, 4, 5)
+    expected = sum((a[c].double() - b[c].double()) ** 2 for c in range(3))
+    assert torch.allclose(change(a, b), expected)
+    frames = torch.stack([a, b], dim=1), torch.stack([b, b], dim=1)  # (channel, frame, height, width)
+    assert torch.allclose(change(*frames), expected / 2)
+
+
+def test_a_share_is_the_geometric_mean_over_moments():
+    whole = torch.ones(2, 4, 4).double() * torch.tensor([1.0, 100.0])[:, None, None]
+    half = torch.stack([torch.full((1, 4, 4), 0.5).double(), torch.full((1, 4, 4), 2.0).double()])
+    found = effects(["red"], half, whole)
+    assert float(found.shares) == pytest.approx((0.5 * 0.02) ** 0.5)
+    assert torch.allclose(found.maps, torch.full((1, 4, 4), (0.5 + 0.02) / 2))
+    assert found.whole == pytest.approx(10.0)
+
+
+def test_what_changes_nothing_is_zero():
+    changes = torch.zeros(2, 1, 4, 4).double()
+    assert float(effects(["the"], changes, torch.ones(2, 4, 4).double()).shares) == 0
+    empty = effects(["the"], changes, torch.zeros(2, 4, 4).double())
+    assert float(empty.shares) == 0 and empty.whole == 0
+
+
+def test_moments_come_from_the_first_half():
+    assert kept_of(1) == {0} and kept_of(4) == {0, 1} and kept_of(20) == {0, 2, 4, 5, 7, 9}
+    for evaluations in range(1, 80):
+        kept = kept_of(evaluations)
+        assert 1 <= len(kept) <= KEPT and max(kept) <= (evaluations - 1) / 2 + 0.5
+    steps = {n: Step(torch.full((1, 4, 8, 8), float(n)), torch.tensor([float(n)])) for n in range(6)}
+    path = RecordedPath(torch.zeros(1, 4, 8, 8), None, {}, steps)
+    assert [float(step.sigma) for step in path.chosen(3)] == [0, 2, 4] or len(path.chosen(3)) == 3
+    assert len(path.chosen(1)) == 1 and len(path.chosen(9)) == 6
+    assert path.nbytes == 6 * 4 * 64 * 4
+    assert len(path.followed_by(path).steps) == 2 * KEPT
+
+
+def test_the_page():
+    maps = torch.zeros(3, 8, 8)
+    maps[1, 2:4, 2:4] = 1.0
+    found = Effects(("soft", "star", "sand"), torch.tensor([0.001, 0.6, 0.3]).double(), maps, 4.0)
+    page = show_effects([found], torch.zeros(1, 4, 8, 8), torch.rand(1, 64, 64, 3), Look())
+    assert page.words == ["star", "sand", "soft"]
+    assert page.mask[0, 20, 20] == 1 and page.mask[0, 60, 60] == 0 and not page.mask[1:].any()
+    assert page.text == "“star” did most (60 %). Do nothing here, can go: soft."
+    assert "| star | 60 % |" in page.report and "can go: soft" in page.report
+    words = json.loads(page.data)["pictures"][0]["words"]
+    assert [(w["name"], round(w["effect"], 3)) for w in words] == [
+        ("star", 2.4),
+        ("sand", 1.2),
+        ("soft", 0.004),
+    ]
+    instead = show_effects([found], torch.zeros(1, 4, 8, 8), None, Look(caption=False), "moon")
+    assert "“moon”" in instead.text and "can go" not in instead.text + instead.report
+    with pytest.raises(ValueError, match="another shape"):
+        show_effects([found], torch.zeros(1, 4, 8, 8), torch.rand(1, 64, 96, 3), Look())
+
+
+@pytest.mark.parametrize(
+    ("share", "said"), [(0, "0 %"), (0.0004, "< 0.1 %"), (0.024, "2.4 %"), (0.6, "60 %"), (1.2, "120 %")]
+)
+def test_percent(share, said):
+    assert percent(share) == said
