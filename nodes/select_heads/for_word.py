@@ -42,8 +42,8 @@ class HRVAutoHeads(Node):
                     tooltip="A word or phrase from the prompt that names a thing. cat#2 is the second cat.",
                 ),
                 percent_input(
-                    "Share of all heads to choose. Heads that agree better count more, so other "
-                    "values change little."
+                    "Share of all heads to choose. Heads that agree better with the others count more, so "
+                    "other values change little."
                 ),
                 prompt_text_input(),
             ],
