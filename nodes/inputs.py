@@ -71,13 +71,13 @@ def schedule_inputs(
         fraction_input(
             "start_percent",
             0.0,
-            f"Start{doing} at this part of the schedule: 0 is pure noise.",
+            f"Start{doing} at this point in the schedule: 0 is pure noise.",
             advanced=True,
         ),
         fraction_input(
             "end_percent",
             end,
-            f"Stop{doing} at this part of the schedule: 1 is the finished image.{why_end}",
+            f"Stop{doing} at this point in the schedule: 1 is the finished image.{why_end}",
             advanced=True,
         ),
     )
@@ -113,7 +113,7 @@ def passing_clip_input() -> io.Clip.Input:
         optional=True,
         tooltip=(
             "Only needed if your text nodes don't get their CLIP from Record Attention. Pass their CLIP "
-            "through here, so that the words of the prompt are known."
+            "through here, so that this node knows the words of the prompt."
         ),
     )
 
@@ -145,7 +145,7 @@ def filename_prefix_input(default: str, where: str = "") -> io.String.Input:
         "filename_prefix",
         default=default,
         tooltip=(
-            f"Name of the file{where}. A number is added, so nothing is ever overwritten. A / makes a folder."
+            f"Name of the file{where}. A number is added, so nothing is ever overwritten. A / in the name makes a folder."
         ),
     )
 

@@ -25,8 +25,8 @@ class HRVBuildVectors(Node):
             category="HRV/Build",
             description=(
                 "Builds head relevance vectors for exactly your checkpoint. It generates images from "
-                "many prompts and asks every attention head which concept it cares about, or how well "
-                "it finds it. This takes minutes to a night, and you can stop whenever you like."
+                "many prompts and asks every attention head which concepts it cares about. This takes "
+                "minutes to a night, and you can stop whenever you like."
             ),
             search_aliases=["HRV", "head relevance vectors", "train heads"],
             inputs=[
@@ -107,7 +107,7 @@ class HRVBuildVectors(Node):
                     optional=True,
                     tooltip=(
                         "Vectors that you built earlier. An interrupted build picks up where it "
-                        "stopped; to a finished one, new votes are added."
+                        "stopped; a finished one gets more votes."
                     ),
                 ),
                 io.Int.Input(

@@ -21,7 +21,7 @@ class HRVSaveAttention(Node):
             category="HRV/Files",
             description=(
                 "Saves what was recorded while this latent was sampled, along with the latent, in the "
-                "output folder. Load Attention brings both back another day: heatmaps of any word, "
+                "output folder. With Load Attention you can make heatmaps of any word another day, "
                 "without the checkpoint and without sampling."
             ),
             search_aliases=["save cross attention", "save heatmap", "export attention"],

@@ -20,7 +20,7 @@ class HRVCompareConcepts(Node):
             category="HRV/Look",
             description=(
                 "Shows one word through the attention heads of two or more concepts, side by side, and "
-                "tells you which one the model drew: a mouse as an animal, or as electronics."
+                "tells you which one the model drew: the mouse with a tail or the one on the desk."
             ),
             search_aliases=["HRV", "ambiguous word", "which mouse", "word sense", "homonym"],
             inputs=[
@@ -47,8 +47,8 @@ class HRVCompareConcepts(Node):
                     ),
                 ),
                 percent_input(
-                    "Share of all heads to use for each concept's heatmap and mask. 23 % worked "
-                    "best in the paper. The verdict takes all heads into account."
+                    "Percentage of all heads to use for each concept's heatmap and mask. 23 % "
+                    "worked best in the paper. The verdict takes all heads into account."
                 ),
                 io.Image.Input(
                     "image",

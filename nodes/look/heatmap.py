@@ -97,8 +97,8 @@ class HRVHeatmap(Node):
                 ),
                 threshold_input(
                     (
-                        "Where the mask begins, from the word's lowest value (0) to its highest (1). A "
-                        "higher threshold makes the mask smaller."
+                        "Where the mask begins, on a scale from the word's lowest value (0) to its "
+                        "highest (1). A higher threshold makes the mask smaller."
                     ),
                 ),
                 fraction_input(
@@ -112,7 +112,7 @@ class HRVHeatmap(Node):
                 choice_input(
                     "colormap",
                     COLORMAPS,
-                    tooltip="Colours of the heatmap. viridis and inferno are safe for colour-blind eyes.",
+                    tooltip="Colours of the heatmap. viridis and inferno are safe for colour-blind viewers.",
                 ),
                 io.Boolean.Input(
                     "caption",

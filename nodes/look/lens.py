@@ -32,8 +32,8 @@ class HRVLens(Node):
             category="HRV/Look",
             description=(
                 "Your image with its prompt below it. Point at a word to see where the model looked for "
-                "it. Point at the image to see which words drew that spot. Click words to pin them: "
-                "they become the overlay and the mask."
+                "it. Point at the image to see which words drew that spot. Click words to pin them; "
+                "pinned words make the overlay and the mask."
             ),
             search_aliases=[
                 "DAAM",
@@ -73,8 +73,8 @@ class HRVLens(Node):
                 ),
                 threshold_input(
                     (
-                        "Where the mask begins, from the word's lowest value (0) to its highest "
-                        "(1). The lens draws it as an outline."
+                        "Where the mask begins, on a scale from the word's lowest value (0) to its "
+                        "highest (1). The lens draws it as an outline."
                     ),
                     optional=True,
                     advanced=True,
@@ -90,7 +90,7 @@ class HRVLens(Node):
                     ),
                 ),
                 percent_input(
-                    "Share of all heads to use for the concept. 23 % worked best in the paper.",
+                    "Percentage of all heads to use for the concept. 23 % worked best in the paper.",
                     optional=True,
                     advanced=True,
                 ),

@@ -19,8 +19,8 @@ class HRVRecordAttention(Node):
             display_name="Record Attention",
             category="HRV/Look",
             description=(
-                "Records which word of your prompt draws which part of the image while the sampler "
-                "runs. Put it between the loader and the sampler. The image stays identical."
+                "While the sampler runs, records which word of your prompt draws which part of the "
+                "image. Put it between the loader and the sampler. The image stays identical."
             ),
             search_aliases=["x-ray", "cross attention", "DAAM", "saliency", "record prompt"],
             inputs=[
@@ -32,7 +32,7 @@ class HRVRecordAttention(Node):
                     optional=True,
                     tooltip=(
                         "The CLIP that your text nodes use. Connect the `clip` output to them, so that "
-                        "the words of the prompt are known."
+                        "this node knows the words of the prompt."
                     ),
                 ),
                 *schedule_inputs(" recording"),

@@ -22,7 +22,7 @@ class HRVPromptReport(Node):
             category="HRV/Look",
             description=(
                 "Shows on one page why a prompt went wrong: words that were ignored, two things in one "
-                "place, adjectives on the wrong noun, parts that came too late. Each finding comes with "
+                "place, adjectives on the wrong noun, words that came too late. Each finding comes with "
                 "one thing to try."
             ),
             search_aliases=[

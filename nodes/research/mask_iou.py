@@ -20,7 +20,7 @@ class HRVMaskIoU(Node):
             description=(
                 "Measures how well masks match the true ones, for example from a segmentation node: "
                 "intersection over union (IoU) at several thresholds, averaged over the batch, and the "
-                "best of them."
+                "best of these."
             ),
             search_aliases=[
                 "intersection over union",

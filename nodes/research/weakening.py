@@ -21,14 +21,14 @@ class HRVHeadSweep(Node):
             display_name="Heads in Order",
             category="HRV/Research",
             description=(
-                "Outputs a list of head selections, from none to all, in the order in which the heads "
+                "Outputs a list of head selections, from none to all, ordered by how much the heads "
                 "care about a concept. Everything connected after it, such as Scale Heads and the "
                 "sampler, runs once per selection."
             ),
             search_aliases=["HRV", "ordered weakening", "sweep heads", "research"],
             inputs=[
                 vectors_input(),
-                concept_input("concept", tooltip="The concept that puts the heads in order."),
+                concept_input("concept", tooltip="The concept that decides the order of the heads."),
                 io.Int.Input(
                     "points",
                     default=7,

@@ -31,7 +31,9 @@ class HRVSelectHeads(Node):
                     "concept",
                     tooltip="What your word is about: Animals for a dog, Color for red.",
                 ),
-                percent_input("Share of all heads to choose. 23 % worked best in the paper; 100 % is DAAM."),
+                percent_input(
+                    "Percentage of all heads to choose. 23 % worked best in the paper; 100 % is DAAM."
+                ),
                 choice_input(
                     "order",
                     ORDERS,

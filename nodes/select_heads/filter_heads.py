@@ -21,9 +21,9 @@ class HRVFilterHeads(Node):
             display_name="Filter Heads",
             category="HRV/Select heads",
             description=(
-                "Narrows a selection of attention heads down to part of the network, a grid size or "
-                "head numbers, or combines two selections. Without a selection, it starts from all "
-                "heads of the recorded model."
+                "Narrows down a selection of attention heads by part of the network, grid size or head "
+                "number, or combines two selections. Without a selection, it starts from all heads of "
+                "the recorded model."
             ),
             search_aliases=["attention heads", "combine heads"],
             inputs=[
@@ -59,8 +59,7 @@ class HRVFilterHeads(Node):
                     placeholder="0-39, 100, 1240-",
                     tooltip=(
                         "Head numbers and ranges. Heads are counted from 0, down each column of the "
-                        "chart, starting on the left. 1240- means from 1240 to the last head. Empty: "
-                        "all."
+                        "chart, starting on the left. 1240- means 1240 and up. Empty: all."
                     ),
                 ),
                 Heads.Input(
@@ -71,8 +70,8 @@ class HRVFilterHeads(Node):
                     COMBINATIONS,
                     optional=True,
                     tooltip=(
-                        "How to combine `heads` with `other`. The two are combined first; the filters "
-                        "above apply to the result."
+                        "How to combine `heads` with `other`. The two are combined first; then part, "
+                        "grid and indices filter the result."
                     ),
                 ),
             ],

@@ -20,9 +20,9 @@ class HRVAutoHeads(Node):
             display_name="Select Heads for a Word",
             category="HRV/Select heads",
             description=(
-                "Chooses the attention heads that found what a word names, from the recording alone. It "
-                "needs no head relevance vectors, so it works with every model that can be recorded. "
-                "Heatmaps and masks from these heads are much cleaner."
+                "Chooses the attention heads that best find the thing a word names, from the recording "
+                "alone. It needs no head relevance vectors, so it works with every model that can be "
+                "recorded. Heatmaps and masks from these heads are cleaner."
             ),
             search_aliases=[
                 "HRV",
@@ -42,8 +42,8 @@ class HRVAutoHeads(Node):
                     tooltip="A word or phrase from the prompt that names a thing. cat#2 is the second cat.",
                 ),
                 percent_input(
-                    "Share of all heads to choose. Heads that agree better with the others count more, so "
-                    "other values change little."
+                    "Percentage of all heads to choose. Heads that agree better with the others "
+                    "count more, so other values change little."
                 ),
                 prompt_text_input(),
             ],

@@ -58,8 +58,8 @@ class HRVAttendExcite(Node):
                     max=100.0,
                     step=0.05,
                     tooltip=(
-                        "How far each step moves. 0 changes nothing, 1 is the published value. Too much "
-                        "makes the image fall apart."
+                        "How far each step moves. 0 changes nothing, 1 is the published value for SD "
+                        "1.x. Too much makes the image fall apart."
                     ),
                 ),
                 *schedule_inputs(end=0.5, why_end=" The first half decides what goes where."),

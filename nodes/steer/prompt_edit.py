@@ -60,7 +60,7 @@ class HRVRememberRun(Node):
             outputs=[
                 io.Model.Output(
                     display_name="model",
-                    tooltip="The model, whose steps are now remembered. Connect it to the first sampler.",
+                    tooltip="The same model; its steps are now remembered. Connect it to the first sampler.",
                 ),
                 clip_output(),
                 Source.Output(display_name="source", tooltip="The remembered runs, for Edit Prompt."),
@@ -81,8 +81,8 @@ class HRVPromptEdit(Node):
             category="HRV/Steer",
             description=(
                 "Generates a remembered image again with a few words of the prompt changed: red car to "
-                "blue car. Words that you kept look where they looked before, so that more of the image "
-                "stays."
+                "blue car. The words you kept look where they looked before, so more of the image stays "
+                "the same."
             ),
             search_aliases=[
                 "HRV",
@@ -109,7 +109,7 @@ class HRVPromptEdit(Node):
                     "cross_percent",
                     default=0.8,
                     tooltip=(
-                        "Up to this part of the schedule, words look where they looked in the first "
+                        "Up to this point in the schedule, words look where they looked in the first "
                         "image. Lower it if the new word needs a different shape."
                     ),
                 ),
@@ -117,7 +117,7 @@ class HRVPromptEdit(Node):
                     "self_percent",
                     default=0.4,
                     tooltip=(
-                        "Up to this part of the schedule, the layout of the first image is used "
+                        "Up to this point in the schedule, the layout of the first image is used "
                         "(self-attention). Higher values keep more, but leave less room for the change."
                     ),
                 ),
@@ -169,9 +169,8 @@ class HRVPromptEdit(Node):
                     "mask",
                     optional=True,
                     tooltip=(
-                        "Where the image may change. Outside it, the first image stays. Use the mask of "
-                        "a word in the first image from Attention Heatmap, for example, grown a little. "
-                        "Optional."
+                        "Where the image may change. Outside it, the first image stays. For example: "
+                        "the mask of a word from Attention Heatmap, grown a little. Optional."
                     ),
                 ),
             ],

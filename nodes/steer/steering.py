@@ -32,7 +32,7 @@ def words_input(tooltip: str) -> io.String.Input:
         default="",
         placeholder="rose, red car, cat#2",
         tooltip=(
-            f"{tooltip} Words or phrases from the positive prompt, separated by commas. "
+            f"{tooltip}: words or phrases from the positive prompt, separated by commas. "
             "Leave empty for every word."
         ),
     )
@@ -56,8 +56,8 @@ def last_inputs() -> tuple:
             optional=True,
             advanced=True,
             tooltip=(
-                "Off: Record Attention shows what the model looked at, before this node's "
-                "multiplication. On: it shows the attention as this node left it."
+                "Record Attention normally shows the attention as it was before this node changed it. "
+                "Turn this on to show it as this node left it."
             ),
         ),
     )
@@ -100,7 +100,7 @@ class HRVStrengthenConcept(Node):
                 concept_input(
                     "concept", tooltip="What the words are about: Color for red, Animals for a dog."
                 ),
-                words_input("The words to strengthen."),
+                words_input("The words to strengthen"),
                 published_strength_input(),
                 clamp_input(),
                 *last_inputs(),
@@ -147,7 +147,7 @@ class HRVAdjustConcept(Node):
                     tooltip="The sense you don't mean: Electronics for a computer mouse.",
                     default="Electronics",
                 ),
-                words_input("The words that were misread."),
+                words_input("The words that were misread"),
                 published_strength_input(),
                 clamp_input(),
                 *last_inputs(),
@@ -186,7 +186,7 @@ class HRVScaleHeads(Node):
                         "Order."
                     ),
                 ),
-                words_input("The words whose effect on these heads is multiplied."),
+                words_input("The words that the factor applies to"),
                 io.Float.Input(
                     "factor",
                     default=-2.0,
