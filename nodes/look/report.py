@@ -50,7 +50,7 @@ class HRVPromptReport(Node):
                     optional=True,
                     tooltip=(
                         "From Load Head Relevance, for your kind of model. With it the report also "
-                        "lists words whose sense is in doubt."
+                        "lists words whose sense is unclear."
                     ),
                 ),
                 prompt_text_input(),
