@@ -68,8 +68,8 @@ class EditedLayers:
             return None
         if layer.is_foreign:
             self._following.warn(
-                "Another pack has replaced the attention of this model (NAG and the like). To leave its picture as it is, "
-                "those layers were not edited.",
+                "Another pack has replaced the attention of this model (NAG and the like). To leave its "
+                "image as it is, those layers were not edited.",
                 cause="forward",
             )
             return None

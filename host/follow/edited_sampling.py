@@ -32,12 +32,12 @@ class EditedSampling(FollowingLayers):
     """Follows one sampling."""
 
     doing, done = "Editing", "edited"
-    consequence = "From there on the picture is made without it."
+    consequence = "From there on, the image is generated without it."
     holds_memory = True
     at = FollowingLayers.at | {
         "open": "comparing the prompts",
         "after_evaluation": "keeping what is outside the mask",
-        "options_for": "computing the first picture's attention",
+        "options_for": "computing the first image's attention",
     }
 
     def __init__(self, layout: Layout, run: SourceRun, options):
@@ -127,13 +127,11 @@ class EditedSampling(FollowingLayers):
     def close(self) -> None:
         """Says so when nothing was edited and no reason has been given yet."""
         if not self._calls and not self.warnings and not self.failed:
-            why = (
-                "the positive prompt was evaluated in none of the steps before cross_percent or self_percent."
-            )
+            why = "the positive prompt was not evaluated in any step before cross_percent or self_percent."
             if not self._evaluations:
                 why = NOT_FOLLOWED
             elif not self._in_time:
-                why = "no step of the second sampler lies before cross_percent or self_percent."
+                why = "none of the second sampler's steps fall before cross_percent or self_percent."
             self.warn(f"Edit Prompt changed nothing: {why}")
 
     # -- one call of the UNet ---------------------------------------------------------------------------------

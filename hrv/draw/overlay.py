@@ -77,7 +77,7 @@ def as_rgb(picture: torch.Tensor) -> torch.Tensor:
     """(…, channel) as (…, 3): gray is repeated, an alpha channel left away."""
     channels = picture.shape[-1]
     if not 1 <= channels <= 4:
-        raise ValueError(f"A picture has 1 to 4 channels; this one has {channels}.")
+        raise ValueError(f"An image has 1 to 4 channels; this one has {channels}.")
     picture = picture.to(device="cpu", dtype=torch.float32)
     return picture[..., :1].expand(*picture.shape[:-1], 3) if channels <= 2 else picture[..., :3]
 

@@ -119,7 +119,7 @@ def _checked(heads: HeadSelection) -> HeadSelection:
         parts = dict.fromkeys(block.part for block in heads.layout.blocks)
         have = ", ".join(part for part in PARTS if part in parts)
         raise ValueError(
-            f"No head is left ({heads.label}). The model has {heads.layout.heads} heads, in the parts {have}. Loosen a "
-            "condition."
+            f"No heads are left ({heads.label}). The model has {heads.layout.heads} heads, in these parts: "
+            f"{have}. Loosen a condition."
         )
     return heads

@@ -109,7 +109,7 @@ def heatmaps(
         maps = made[id(match)]
         row = {name: row for row, name in enumerate(plan.targets)}
         source = heads_text(match, plan.entries[0], heads) + (
-            f" · picture {number + 1}" if len(plans) > 1 else ""
+            f" · image {number + 1}" if len(plans) > 1 else ""
         )
         peak = float(maps.max())
         jobs.extend(_Job(name, maps[:, row[name]], peak, picture, source) for name in plan.shown)
@@ -248,7 +248,7 @@ def _captions(job: _Job, normalize: str) -> list[Caption]:
 def _summary(matches: list[Match], plans: list[_Plan], heads: HeadSelection | None) -> str:
     run, entry = matches[0].run, plans[0].entries[0]
     words = len(plans[0].shown)
-    pictures = f" × {len(plans)} pictures" if len(plans) > 1 else ""
+    pictures = f" × {len(plans)} images" if len(plans) > 1 else ""
     height, width = run.grid
     return (
         f"{counted(words, 'word')}{pictures} · {heads_text(matches[0], entry, heads)} · "

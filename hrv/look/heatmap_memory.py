@@ -50,7 +50,7 @@ class Order:
         try:
             return torch.empty(*shape)
         except RuntimeError as error:
-            raise ValueError(f"{self._need()}, and so much is not free. {self._advice()}") from error
+            raise ValueError(f"{self._need()}, and that much is not free. {self._advice()}") from error
 
     @property
     def _heatmaps(self) -> int:

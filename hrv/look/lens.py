@@ -54,7 +54,8 @@ class Sight:
         run = self.run()
         if run is None:
             raise LensGone(
-                "The recording of this picture is no longer kept. Run the graph again to look at other heads or steps."
+                "The recording of this image is no longer kept. Run the workflow again to look at other "
+                "heads or steps."
             )
         return Match(run, self.element, True)
 
@@ -82,9 +83,7 @@ class Lens:
         Raises LensGone, and ValueError in an artist's words.
         """
         if not 0 <= picture < len(self.sights):
-            raise ValueError(
-                f"This run has {len(self.sights)} pictures; picture {picture + 1} was asked for."
-            )
+            raise ValueError(f"This run has {len(self.sights)} images; image {picture + 1} was asked for.")
         sight = self.sights[picture]
         match, names = sight.match(), list(sight.words)
         if not 0 < len(words) <= WORDS_AT_ONCE:
@@ -167,7 +166,7 @@ def look(
         where = (
             "the prompt" if len({id(match.run) for match in matches}) == 1 else "the prompt of every image"
         )
-        warnings.append(f"Pinned, but not in {where}, and so left out: {', '.join(missing)}.")
+        warnings.append(f"Pinned, but not in {where}, so left out: {', '.join(missing)}.")
     frames, sights, room = [], [], PAYLOAD_BYTES
     for number, match in enumerate(matches):
         progress(number, len(matches))

@@ -98,12 +98,13 @@ def parse_thresholds(text: str) -> tuple[float, ...]:
             value = math.nan
         if not 0 <= value <= 1:
             raise ValueError(
-                f"thresholds are numbers from 0 to 1 with commas between them, such as 0.3, 0.4, 0.5; found {word!r:.40}."
+                "thresholds must be numbers from 0 to 1, separated by commas, such as 0.3, 0.4, 0.5; found "
+                f"{word!r:.40}."
             )
         values.append(value)
     values = list(dict.fromkeys(values))
     if len(values) > MAX_THRESHOLDS:
-        raise ValueError(f"There are {len(values)} thresholds; at most {MAX_THRESHOLDS} are tried.")
+        raise ValueError(f"There are {len(values)} thresholds; at most {MAX_THRESHOLDS} are allowed.")
     return tuple(values)
 
 

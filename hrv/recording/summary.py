@@ -21,7 +21,7 @@ def _line(run: Run) -> str:
     text = shortened(texts[0], MAX_TEXT) if texts else "(prompt not known)"
     pictures = max(entry.batch for entry in run.entries)
     evaluations = max(entry.count() for entry in run.entries)
-    facts = [f"{counted(pictures, 'picture')}", f"{run.layout.heads} heads"]
+    facts = [f"{counted(pictures, 'image')}", f"{run.layout.heads} heads"]
     if any(entry.maps for entry in run.entries):
         height, width = run.grid
         facts.append(f"grid {width}×{height}")

@@ -163,8 +163,8 @@ def sums_of(vectors: HeadRelevance) -> AgreementSums:
                     raise ValueError
             except (KeyError, TypeError, ValueError):
                 raise ValueError(
-                    f"The construction of these vectors does not say how many words of {concept} were seen, so nothing can "
-                    "be added to them. Build anew."
+                    f"The construction of these vectors does not say how many words of {concept} were seen, "
+                    "so nothing can be added to them. Build new vectors."
                 ) from None
             totals[row] += total
             seen[row] += number

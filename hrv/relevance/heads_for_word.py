@@ -63,7 +63,8 @@ def choose_heads(
     highest = score.max()
     if not highest > 0:
         raise ValueError(
-            f"Every head looks for “{word}” everywhere alike, so none can be preferred. Choose heads by concept instead."
+            f"“{word}” has no clear location: every head looks for it everywhere alike, so none can be "
+            "preferred. Choose heads by concept instead."
         )
     chosen = _best(score, percent, layout.heads)
     weights = torch.zeros(layout.heads)

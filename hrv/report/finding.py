@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from .evidence import Evidence, WordFacts
 
 APART = (
-    "Say where each is (“on the left”, “on the right”), or give each its own area: Conditioning (Set Area) on two prompts, "
-    "then Conditioning (Combine)."
+    "Say where each one is (“on the left”, “on the right”), or give each its own area: Conditioning (Set "
+    "Area) on two prompts, then Conditioning (Combine)."
 )
 KINDS = (
     "no place",
@@ -120,10 +120,10 @@ def typed(name: str) -> str:
 def louder(name: str, weight: float) -> str:
     """What to do for one word that gets too little."""
     if weight < 1:
-        return f"Its weight is {weight:g}: raise it, for instance `({typed(name)}:1.2)`."
+        return f"Its weight is {weight:g}: raise it, for example `({typed(name)}:1.2)`."
     if weight < 1.3:
-        return f"Give it more weight: `({typed(name)}:{weight + 0.3:.1f})`; or name it first in the prompt."
+        return f"Give it more weight, `({typed(name)}:{weight + 0.3:.1f})`, or put it first in the prompt."
     return (
-        f"It has the weight {weight:g} already. Name it first in the prompt and take other words away, or run "
+        f"It already has a weight of {weight:g}. Put it first in the prompt and remove other words, or run "
         f"Strengthen Concept on “{bare(name)}”."
     )

@@ -30,7 +30,7 @@ ALPHA, OUTLINE = 0.6, 0.5  # of the heat; where a noun's outline runs between it
 NOUNS = 4  # outlined at most: more could not be told apart
 # Okabe and Ito 2008: told apart by colour-blind eyes too
 COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167))
-ALL_WELL = "As far as attention tells, no word was ignored and no two things were mixed up."
+ALL_WELL = "As far as the attention shows, no word was ignored and no two things were mixed up."
 ALARM, BAR, TRACK = (190, 30, 30), (90, 90, 98), (226, 226, 230)
 
 
@@ -155,7 +155,7 @@ def _scale(paper, pen, y: int, page: Page) -> None:
         room=120,
         align="right",
     )
-    notes = "Bars and numbers: attention in the tenth of the picture where the word gets most."
+    notes = "Bars and numbers: attention in the tenth of the image where the word gets the most."
     if page.filler is not None:
         notes += " Line across the bars: what filler words get."
     room = WIDTH - 2 * PAD - width - GAP
@@ -222,7 +222,7 @@ def _lines(page: Page, nouns: list[WordFacts], room: int) -> list[_Line]:
     for noun, colour in zip(nouns, COLOURS, strict=False):
         said = [bond.modifier for bond in page.bonds if bond.holder == noun.name]
         strangers = {bond.modifier for bond in page.bonds if bond.holder == noun.name != bond.noun}
-        place = "" if gathers(page.evidence, noun) else " (gathers nowhere)"
+        place = "" if gathers(page.evidence, noun) else " (no clear location)"
         words = page.evidence.thing(noun.name) + place + (f": {', '.join(said)}" if said else "")
         lines.append(_Line(words, BODY, ALARM if strangers or place else INK, colour))
     return lines

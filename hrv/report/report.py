@@ -132,7 +132,7 @@ def _read(
 def _page(one: _Picture, picture: torch.Tensor) -> Page:
     level = filler_level(one.evidence)
     peak = max((float(word.map.max()) for word in one.evidence.entries), default=0.0)
-    title = f"Picture {one.number}: {_count(one)}" if one.number > 1 else _count(one).capitalize()
+    title = f"Image {one.number}: {_count(one)}" if one.number > 1 else _count(one).capitalize()
     evaluations = one.match.run.of_role("positive")[0].count()
     return Page(
         picture,
@@ -157,7 +157,7 @@ def _summary(found: Sequence[_Picture]) -> str:
     """What the artist reads on the node itself."""
     lines = []
     for one in found:
-        lines.append((f"Picture {one.number}: " if len(found) > 1 else "") + _count(one))
+        lines.append((f"Image {one.number}: " if len(found) > 1 else "") + _count(one))
         lines += [f"• {finding.headline}\n  Try: {finding.tip}" for finding in one.findings]
     return "\n".join(lines)
 
@@ -167,7 +167,7 @@ def _markdown(found: Sequence[_Picture], warnings: Sequence[str]) -> str:
     parts += [f"> ⚠ {warning}" for warning in warnings]
     for one in found:
         if len(found) > 1:
-            parts.append(f"## Picture {one.number}")
+            parts.append(f"## Image {one.number}")
         parts += [f"Prompt: {_escaped(text)}" if text.strip() else "Prompt: (empty)" for text in one.texts]
         parts.append(f"### {_count(one).capitalize()}")
         parts += [_told(finding) for finding in one.findings]
@@ -193,7 +193,7 @@ def _word_table(one: _Picture) -> str:
     lines = [
         "### Words, most strongly drawn first",
         "",
-        "| word | where it gets most | whole picture | gathers (0 – 0.9) |",
+        "| word | where it gets the most | whole image | concentration (0 – 0.9) |",
         "|---|---:|---:|---:|",
     ]
     rows = [(w.name, w) for w in sorted(one.evidence.content, key=lambda w: -w.strength)]
@@ -212,7 +212,7 @@ def _bond_table(one: _Picture) -> str:
     lines = [
         "### Who got what",
         "",
-        "| word | meant for | sits on | agreement | with its own noun |",
+        "| word | meant for | landed on | agreement | with its own noun |",
         "|---|---|---|---:|---:|",
     ]
     for b in one.bonds:

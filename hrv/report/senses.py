@@ -67,8 +67,9 @@ def doubtful_senses(senses: Sequence[Sense]) -> list[Finding]:
         said = f"“{sense.word}” was taken for {first} and for {second} at once."
         reason = f"{first} has {most:.0%} of all concepts together, {second} {next_most:.0%}"
         tip = (
-            f"If only one is meant, run Adjust Concept on “{sense.word}”: wanted {first}, unwanted {second}, or the other "
-            "way round; or add a word that tells which. Compare Concepts shows both."
+            f"If you mean only one, run Adjust Concept on “{sense.word}”: wanted {first}, unwanted "
+            f"{second}, or the other way round; or add a word that makes it clear. Compare Concepts shows "
+            "both."
         )
         numbers = {"first": most, "second": next_most}
         found.append(

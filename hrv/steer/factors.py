@@ -142,7 +142,7 @@ def missing_words(steering: Steering, prompts: Sequence[Prompt]) -> list[str]:
         texts = [text for prompt in prompts for text in prompt.each_text]
         try:  # all texts in one, for a message that knows all words
             concatenate([text.tokens for text in texts]).find(word)
-            complaints.append(f"“{word}” is in none of the {len(prompts)} prompts alone.")
+            complaints.append(f"“{word}” is not complete in any one of the {len(prompts)} prompts.")
         except WordNotFound as error:
             complaints.append(str(error))
     return complaints

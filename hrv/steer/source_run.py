@@ -97,8 +97,9 @@ class RunMemory(RunShelf[SourceRun]):
 
     node, kept, done = "Remember Run", "run", "remembered"
     nothing = (
-        "Nothing has been remembered yet. Connect Remember Run's model output to the first sampler, and that sampler's latent to "
-        "this node. If they are connected, ComfyUI still had the latent from before: change the seed, and run again."
+        "Nothing has been remembered yet. Connect Remember Run's model output to the first sampler, and "
+        "that sampler's latent to this node. If they are already connected, ComfyUI reused the latent from "
+        "its cache: change the seed and run again."
     )
 
     connect = "Connect the latent that comes out of the first sampler."
@@ -114,8 +115,9 @@ class RunMemory(RunShelf[SourceRun]):
         rows = [one.row for one in found if one.run is run]
         if len(rows) < len(found) or rows != list(range(len(run.traces.names))):
             raise NoRecording(
-                f"This latent has {counted(len(found), 'image')}, but not just those that one sampler made together, in their order. "
-                "Connect the whole latent of the first sampler, and give the second sampler as many images."
+                f"This latent has {counted(len(found), 'image')}, but not exactly those that one sampler "
+                "made together, in the same order. Connect the first sampler's whole latent, and give the "
+                "second sampler the same number of images."
             )
         return run, next((one.note for one in found if one.note), "")
 

@@ -25,7 +25,7 @@ def counts(heads: int, points: int) -> list[int]:
     """
     if not 2 <= points <= heads + 1:
         raise ValueError(
-            f"points is {points}; it must lie between 2 and {heads + 1} for a model with {heads} heads."
+            f"points is {points}; it must be between 2 and {heads + 1} for a model with {heads} heads."
         )
     return [round(step * heads / (points - 1)) for step in range(points)]
 
@@ -72,7 +72,9 @@ def curves(numbers: Sequence[int], orders: Sequence[str], scores: Sequence[float
     for order in dict.fromkeys(orders):
         points = sorted((n, s) for n, o, s in zip(numbers, orders, scores, strict=True) if o == order)
         if len({number for number, _ in points}) < 2:
-            raise ValueError(f"A curve needs pictures with at least two numbers of heads; “{order}” has one.")
+            raise ValueError(
+                f"A curve needs images with at least two different numbers of heads; “{order}” has only one."
+            )
         found.append(Curve(order, tuple(n for n, _ in points), tuple(s for _, s in points)))
     return found
 

@@ -33,7 +33,7 @@ class Following:
         "open": "reading the prompts",
         "before_evaluation": "following the schedule",
         "after_evaluation": "following the schedule",
-        "close": "looking back",
+        "close": "finishing up",
     }
     """What goes on in a hook, for the warning about an error: "Recording stopped while …"."""
 
