@@ -174,7 +174,7 @@ def split(earlier: HeadRelevance | None, plan: BuildPlan) -> tuple[list[dict], B
 def _check_part(part, plan: BuildPlan) -> None:
     for name, what in (
         ("method", "with another method"),
-        ("concept_words_hash", "with different words for its concepts"),
+        ("concept_words_hash", "with different words for their concepts"),
         ("weights", "for another checkpoint"),
     ):
         found = part.get(name) if isinstance(part, dict) else None

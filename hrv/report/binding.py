@@ -154,7 +154,9 @@ def wrong_nouns(found: list[Bond], evidence: Evidence) -> list[Finding]:
             )
         )
         tip = f"{first}; or run Strengthen Concept on “{plain}”, with the concept it belongs to (Color for a colour)."
-        reason = f"their heatmaps agree by {away:.2f} out of 1; with its own noun it is {bond.own:.2f}"
+        reason = (
+            f"its heatmap agrees by {away:.2f} out of 1 with “{other}”, by {bond.own:.2f} with its own noun"
+        )
         numbers = {"own": bond.own, "other": away}
         nouns = (bond.noun, bond.holder)
         findings.append(

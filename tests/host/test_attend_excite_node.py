@@ -195,7 +195,7 @@ def test_the_node(comfy, kind):
     with pytest.raises(ValueError, match="no concept “Colour”"):
         comfy.run_node("HRVAttendExcite", model=studio.model, vectors=vectors, concept="Colour")
     wrong = HeadRelevance.from_votes(("A", "B"), torch.ones(2, 128, dtype=torch.int64), SD1, {})
-    with pytest.raises(ValueError, match=f"for 128 heads.*has {layout.heads}|other places"):
+    with pytest.raises(ValueError, match=f"for 128 heads.*has {layout.heads}|other parts of the network"):
         comfy.run_node("HRVAttendExcite", model=studio.model, vectors=wrong, concept="A")
 
 

@@ -105,7 +105,7 @@ def test_the_node_shows_its_overlays_and_one_line(comfy, sampled):
     layout = sampled.recording.runs[-1].layout
     assert (
         shown["text"][0]
-        == f"2 words × 2 pictures · all {layout.heads} heads (DAAM) · grid 12×8 · 2 model evaluations"
+        == f"2 words × 2 images · all {layout.heads} heads (DAAM) · grid 12×8 · 2 model evaluations"
     )
 
 

@@ -184,7 +184,7 @@ def test_all_layers_run_another_way(studio):
         return stand_in_layers.exchanged(model, stand_in_layers.OwnWayBlock, paths)
 
     layers = len(studio.recording.layout.blocks)
-    stand_ins.one_warning(studio, change, f"all {layers} layers run its own way")
+    stand_ins.one_warning(studio, change, f"it runs all {layers} layers in its own way")
 
 
 def test_steering_says_which_layers_it_did_not_reach(studio, caplog):

@@ -76,7 +76,7 @@ def test_everything_is_what_the_plainest_computation_gives(how, colormap):
             colour = color_table(colormap)[(out.heat[row] * 255).round().long()]
             plain = 0.3 * image[number] + 0.7 * colour
             assert (out.overlay[row, : SIZE[0]] - plain).abs().max() < 1e-6
-            source = f"all 12 heads (DAAM) · picture {number + 1}"
+            source = f"all 12 heads (DAAM) · image {number + 1}"
             if how == "shared":
                 note = f"this word: up to {share_text(float(small.max()))} · one scale for all words"
                 captions.append(Caption(name, 0.0, peak, float(small.max()), note, source))
@@ -223,7 +223,7 @@ def test_memory_that_the_computer_refuses_is_an_error_that_says_what_to_do(monke
         "hrv_pack.hrv.look.heatmap_memory.torch.empty", lambda *s, **k: (refuse if s[0] == 20 and len(s) > 2 else plain)(*s, **k)
     )  # fmt: skip
     with pytest.raises(
-        ValueError, match="^20 tags × 1 image of 225×150: .* need 1. MB, and so much is not free. Type"
+        ValueError, match="^20 tags × 1 image of 225×150: .* need 1. MB, and that much is not free. Type"
     ):
         heatmaps(recording, x, image=images())
 
