@@ -124,7 +124,7 @@ def _network(model) -> _Network:
 
 
 def passive_votes(clip, concepts: str) -> PassiveVotes | None:
-    """A PassiveVotes, or None for `OFF`; also None, with a warning, where votes cannot be collected: that must not keep a picture
+    """A PassiveVotes, or None for `OFF`; also None, with a warning, where votes cannot be collected: that must not keep an image
     from being made."""
     if concepts == OFF:
         return None

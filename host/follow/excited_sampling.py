@@ -129,7 +129,7 @@ class ExcitedSampling(FollowingLayers):
             evaluation.x = moved(evaluation.x, shift)
 
     def shift(self, evaluation: Evaluation) -> torch.Tensor | None:
-        """What to add to the latent before it is evaluated, (picture, channel, height, width); None for nothing."""
+        """What to add to the latent before it is evaluated, (image, channel, height, width); None for nothing."""
         if not self._words:
             return None
         guider, x, timestep = evaluation.guider, evaluation.x, evaluation.timestep
@@ -248,7 +248,7 @@ class ExcitedSampling(FollowingLayers):
         return read
 
     def _loss(self, chunk: Chunk, means: dict[int, torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
-        """Σ over excitements and pictures of step · loss, so that its gradient is the way to go."""
+        """Σ over excitements and images of step · loss, so that its gradient is the way to go."""
         prompt, total = self._prompts[chunk.uuid], 0.0
         mean = sum(means.values())
         for number, (excitement, words) in enumerate(
@@ -261,7 +261,7 @@ class ExcitedSampling(FollowingLayers):
 
 
 def _part(sampling, timestep: torch.Tensor) -> float:
-    """The part of the schedule, 0 (noise) … 1 (picture), that a sigma belongs to."""
+    """The part of the schedule, 0 (noise) … 1 (image), that a sigma belongs to."""
     first, last, now = (
         float(sampling.timestep(torch.as_tensor(float(sigma)).reshape(1)))
         for sigma in (sampling.sigma_max, sampling.sigma_min, timestep.flatten()[0])

@@ -32,7 +32,7 @@ class VoteKeeper(Protocol):
 
 @dataclass(frozen=True)
 class RecordOptions:
-    """What to record. Percentages are parts of the schedule (0 noise … 1 picture); bytes in memory_limit.
+    """What to record. Percentages are parts of the schedule (0 noise … 1 image); bytes in memory_limit.
 
     votes: counts votes for head relevance as well (None: none). keep_maps: False keeps nothing but those votes.
     """
@@ -68,7 +68,7 @@ def attach(model, clip, options: RecordOptions):
 
 
 def unusable(run: Run, samples) -> str | None:
-    """Why the maps of a finished sampling tell nothing about its pictures; None when they do. samples: (batch, …)."""
+    """Why the maps of a finished sampling tell nothing about its images; None when they do. samples: (batch, …)."""
     entries = [entry for entry in run.entries if entry.maps]
     if any(entry.batch != samples.shape[0] for entry in entries):
         return (

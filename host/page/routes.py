@@ -43,7 +43,7 @@ class Refused(Exception):
 
 
 def shown_lens(found: Look, cls: type) -> dict:
-    """What the page gets of a lens: its payload, where its pictures are, and the id by which it asks for more. cls: the node."""
+    """What the page gets of a lens: its payload, where its images are, and the id by which it asks for more. cls: the node."""
     pictures = ui.PreviewImage(found.pictures, cls=cls).as_dict()["images"]
     return {"id": LENSES.add(found.lens), "pictures": [dict(one) for one in pictures], **found.payload}
 

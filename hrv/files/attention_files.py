@@ -147,7 +147,7 @@ def _little_endian(array: np.ndarray) -> memoryview:
 
 @dataclass(frozen=True)
 class _Maps:
-    """The maps of one layer for one conditioning: height and width, and the first byte of each (picture, bin)."""
+    """The maps of one layer for one conditioning: height and width, and the first byte of each (image, bin)."""
 
     grid: tuple[int, int]
     begins: dict[tuple[int, int], int]
@@ -208,7 +208,7 @@ def _map_places(
 
 
 def _parts_of_name(name: str, numbers: dict[tuple[str, int, int], int]) -> tuple[int, int, int, int]:
-    """(conditioning, picture, bin, block number) of a tensor's name; -1 for the conditioning of a name that
+    """(conditioning, image, bin, block number) of a tensor's name; -1 for the conditioning of a name that
     `_name` does not give."""
     found = NAME.fullmatch(name)
     if found is not None:

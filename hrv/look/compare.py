@@ -36,8 +36,8 @@ FOR_MASKS = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """grid: (picture, height, width, 3); masks: (picture · concept, height, width), all concepts of the first picture,
-    then of the next; verdict: one line for each picture; shares: {concept: share} for each picture, adding up to 1; names: of
+    """grid: (image, height, width, 3); masks: (image · concept, height, width), all concepts of the first image,
+    then of the next; verdict: one line for each image; shares: {concept: share} for each image, adding up to 1; names: of
     all words that can be asked for."""
 
     grid: torch.Tensor
@@ -151,7 +151,7 @@ def verdict(word: str, shares: dict[str, float]) -> str:
     listed = ", ".join(f"{share:.2f} {name}" for name, share in ordered[:4])
     rest = f" and {len(ordered) - 4} more" if len(ordered) > 4 else ""
     if most < DOUBT * (most + next_most):
-        meaning = f"unclear, {first} and {second} are nearly equal"
+        meaning = f"doubtful, {first} and {second} are nearly even"
     else:
         meaning = f"the model drew it as {first}"
     return f"{' '.join(word.split())}: {listed}{rest}: {meaning}"

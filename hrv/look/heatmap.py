@@ -1,6 +1,6 @@
 """What Attention Heatmap does: from a recording and a latent to overlays, heat, masks and their words.
 
-Order of everything that comes out: picture 0 with all its words, then picture 1 with all its words, and so on; with
+Order of everything that comes out: image 0 with all its words, then image 1 with all its words, and so on; with
 a timeline, every word with its parts of the schedule, first to last.
 """
 
@@ -44,7 +44,7 @@ class Style:
 
 @dataclass(frozen=True)
 class Heatmaps:
-    """n = Σ over pictures of their words, times the parts of a timeline.
+    """n = Σ over images of their words, times the parts of a timeline.
 
     overlay: (n, height + strip, width, 3); heat and mask: (n, height, width), 0 to 1; words: n; summary: one
     line for the node; warnings, and notes on the prompts: in plain words; names: of all words that can be asked for.
@@ -76,7 +76,7 @@ def heatmaps(
     free_memory: int | None = None,
     notice: Callable[[str], None] = lambda sentence: None,
 ) -> Heatmaps:
-    """Heat of every asked word over every picture.
+    """Heat of every asked word over every image.
 
     latent: (batch, channel, h, w), what the sampler gave; image: (batch, height, width, channel), of any size,
     or None; the two batches must be equal, or one of them 1. words: names split by commas or line ends; empty:

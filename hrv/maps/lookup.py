@@ -1,4 +1,4 @@
-"""What every reading node does first: pictures beside their runs, and the words of a prompt with their columns."""
+"""What every reading node does first: images beside their runs, and the words of a prompt with their columns."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def names_of(
     prompt_text: str = "",
     tokenize: Callable[[str], Prompt] | None = None,
 ) -> list[str]:
-    """Names of all entries that these pictures' prompts have, each once; what word picking in the browser offers."""
+    """Names of all entries that these images' prompts have, each once; what word picking in the browser offers."""
     names: dict[str, str] = {}
     for match in matches:
         entries = match.run.of_role(role)

@@ -56,7 +56,7 @@ def mask_iou(mask: torch.Tensor, truth: torch.Tensor, thresholds: tuple[float, .
     """IoU of every mask with its truth at every threshold.
 
     mask: (n, height, width), soft or hard, of any type; truth: (n or 1, height, width), of any size: truth where it is
-    at least 0.5. One picture without a batch axis, and a channel axis of one, are understood too. Raises ValueError.
+    at least 0.5. One image without a batch axis, and a channel axis of one, are understood too. Raises ValueError.
     """
     masks, truths = _as_batch(mask, "mask"), _as_batch(truth, "truth")
     if len(truths) not in (1, len(masks)):

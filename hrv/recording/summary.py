@@ -9,7 +9,7 @@ MAX_TEXT = 100
 
 
 def recording_in_words(recording: Recording) -> str:
-    """One line for each run: its prompt, pictures, heads, grid and evaluations; then its warnings."""
+    """One line for each run: its prompt, images, heads, grid and evaluations; then its warnings."""
     lines = []
     for run in recording.runs:
         lines += [_line(run), *(f"⚠ {warning}" for warning in run.warnings)]

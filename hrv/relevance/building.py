@@ -25,7 +25,7 @@ METHODS = ("votes", "agreement")
 class BuildPlan:
     """Everything that the votes follow from. Hashes are the first 16 hex digits of a SHA-256.
 
-    prompts: how many; weights: identity of the checkpoint; size in pixels of the picture.
+    prompts: how many; weights: identity of the checkpoint; size in pixels of the image.
     """
 
     prompts: int
@@ -201,7 +201,7 @@ def build_in_words(state: BuildState, vectors: HeadRelevance, path: str, notes: 
     if state.settled:
         prompts, value = state.settled[-1]
         lines.append(
-            f"After {prompts} prompts, the order of heads agreed with the previous order by {value:.2f} (1 "
+            f"After {prompts} prompts, the order of heads agreed with the earlier order by {value:.2f} (1 "
             "means no change). If the curve is still climbing, continue with more prompts."
         )
     if path:

@@ -47,7 +47,7 @@ def choose_heads(
 ) -> WordHeads:
     """The `percent` of heads that found the word's thing best, and their weights.
 
-    matches: one or several pictures, of the same model; scores and ranges are means over them. prompt_text, read by
+    matches: one or several images, of the same model; scores and ranges are means over them. prompt_text, read by
     `tokenize`, stands in where the text of a conditioning is not known.
     Raises NoRecording, WordNotFound, and ValueError when no head tells any place from another.
     """

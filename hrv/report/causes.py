@@ -18,7 +18,7 @@ FEWER = (
 
 
 def by_cause(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
-    """The findings of one picture, grouped; `details` of each are the single ones it is made of."""
+    """The findings of one image, grouped; `details` of each are the single ones it is made of."""
     of = {kind: [one for one in found if one.kind == kind] for kind in KINDS}
     late = {word for one in of["late part"] for word in one.words}
     of["late part"] += [one for one in of["ignored"] if one.words[0] in late]

@@ -27,7 +27,7 @@ class Limits:
     """Where findings begin; benchmarks/report.py measures how often they are right, and can choose them.
 
     ignored_strength, ignored_gathering: a word is ignored below these parts of what filler words get.
-    thin: what the strength of a bare place (“on grass”) is compared with is multiplied by this: it lies thin over the picture.
+    thin: what the strength of a bare place (“on grass”) is compared with is multiplied by this: it lies thin over the image.
     lone_strength, lone_gathering: the same against the other words, where a prompt has no filler words.
     presence: a noun's thing may be missing below this `Presence.level`; among `many` things only if it lies below their median by
     `outlier` as well: in long prompts the level of most things is low.

@@ -16,7 +16,7 @@ from .presence import Presence, presences
 
 
 def find(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
-    """All findings of one picture but those that need head relevance, each for itself, the gravest kinds first."""
+    """All findings of one image but those that need head relevance, each for itself, the gravest kinds first."""
     ignored = ignored_words(evidence, limits)
     named = {word for one in ignored for word in one.words}
     return [
@@ -66,7 +66,7 @@ def ignored_words(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
 
 
 def lost_nouns(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
-    """Nouns whose attention gathers, but whose thing does not seem to be in the picture."""
+    """Nouns whose attention gathers, but whose thing does not seem to be in the image."""
     known = presences(evidence)
     most = limits.presence
     if len(known) >= limits.many:

@@ -1,6 +1,6 @@
-"""The page that Prompt Report draws: the picture, who got which modifier, what stands out, and every word's heat.
+"""The page that Prompt Report draws: the image, who got which modifier, what stands out, and every word's heat.
 
-Nothing is written on the picture itself. Pages are uint8 (height, width, RGB), WIDTH pixels wide.
+Nothing is written on the image itself. Pages are uint8 (height, width, RGB), WIDTH pixels wide.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .finding import Finding, gathers
 WIDTH = 1280
 PAD, GAP = 24, 16
 LARGE, SAID, BODY, SMALL = 24, 22, 18, 14
-BAND_WIDTH, BAND_HEIGHT = 372, 560  # most that the picture takes
+BAND_WIDTH, BAND_HEIGHT = 372, 560  # most that the image takes
 ALPHA, OUTLINE = 0.6, 0.5  # of the heat; where a noun's outline runs between its lowest and highest heat
 NOUNS = 4  # outlined at most: more could not be told apart
 # Okabe and Ito 2008: told apart by colour-blind eyes too
@@ -164,7 +164,7 @@ def _scale(paper, pen, y: int, page: Page) -> None:
 
 
 def _band(page: Page):
-    """(function that draws the upper part at a height, how high it is): picture, outlines, what stands out."""
+    """(function that draws the upper part at a height, how high it is): image, outlines, what stands out."""
     height, width = page.picture.shape[:2]
     scale = min(BAND_WIDTH / width, BAND_HEIGHT / height)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
@@ -238,7 +238,7 @@ def _outlined(page: Page) -> list[WordFacts]:
 
 
 def _outlines(picture: torch.Tensor, nouns: list[WordFacts], evidence: Evidence) -> torch.Tensor:
-    """The picture, paler, with a line around the place of each noun."""
+    """The image, paler, with a line around the place of each noun."""
     import cv2
 
     paper = np.ascontiguousarray(((0.45 * picture + 0.55) * 255).round().to(torch.uint8).numpy())
@@ -252,7 +252,7 @@ def _outlines(picture: torch.Tensor, nouns: list[WordFacts], evidence: Evidence)
 
 
 def _fit(picture: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """The picture at (height, width), averaged when it gets smaller."""
+    """The image at (height, width), averaged when it gets smaller."""
     import cv2
 
     shrinks = size[0] < picture.shape[0]

@@ -1,7 +1,7 @@
-"""What Prompt Report does: from a recording and its pictures to a page, a text and data that say what went wrong.
+"""What Prompt Report does: from a recording and its images to a page, a text and data that say what went wrong.
 
 result = report(recording, latent, image)
-result.grid       (picture, height, width, 3)
+result.grid       (image, height, width, 3)
 result.markdown   for reading
 result.data       JSON for scripts; js/docs/HRVPromptReport.md says what is in it
 """
@@ -35,8 +35,8 @@ DETAILS = 12  # single findings of one cause that the text lists; the data has t
 
 @dataclass(frozen=True)
 class Report:
-    """grid: float32 (picture, height, width, 3), 0 to 1. markdown, data (JSON) and summary (a few lines, for the
-    node) cover all pictures; findings holds those of each picture, one for each cause, the gravest first; warnings, and notes on
+    """grid: float32 (image, height, width, 3), 0 to 1. markdown, data (JSON) and summary (a few lines, for the
+    node) cover all images; findings holds those of each image, one for each cause, the gravest first; warnings, and notes on
     the prompts, are in plain words."""
 
     grid: torch.Tensor
@@ -50,7 +50,7 @@ class Report:
 
 @dataclass(frozen=True)
 class _Picture:
-    """Everything that is said of one picture of the batch."""
+    """Everything that is said of one image of the batch."""
 
     number: int
     match: Match

@@ -25,7 +25,7 @@ class Steering:
     """What one steering node does to the prompt.
 
     name: the node's title, for messages. factors: float32 (head,), r_n; 1 leaves a head as it is. words: words and
-    phrases of the prompt; none means every word. Percentages are parts of the schedule (0 noise … 1 picture).
+    phrases of the prompt; none means every word. Percentages are parts of the schedule (0 noise … 1 image).
     made_from: the vectors or heads that the factors follow from; they know which model they fit. recorded: whether
     Record Attention keeps the attention after the multiplication.
     """

@@ -36,10 +36,10 @@ class Moments:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """What the UNet was given for the pictures of one positive prompt in one evaluation. On the CPU.
+    """What the UNet was given for the images of one positive prompt in one evaluation. On the CPU.
 
-    x: (picture, channel, height, width); timesteps: (picture,); context: (picture, token, channel), the prompt once;
-    y: (picture, channel), None where the model has none. output: what the UNet made of it, like x; of a sampling's first
+    x: (image, channel, height, width); timesteps: (image,); context: (image, token, channel), the prompt once;
+    y: (image, channel), None where the model has none. output: what the UNet made of it, like x; of a sampling's first
     evaluation only, to tell later whether a model is the same.
     """
 
@@ -54,8 +54,8 @@ class Frame:
 class SourceRun:
     """One sampling. prompts: place among the positive prompts → its tokens, None where the words are not known.
 
-    frames: evaluation → place → frame. denoised: evaluation → the picture that the model saw in the noise, after guidance,
-    (picture, channel, height, width). nbytes: what all that takes. is_cut_short: the last evaluations did not fit.
+    frames: evaluation → place → frame. denoised: evaluation → the image that the model saw in the noise, after guidance,
+    (image, channel, height, width). nbytes: what all that takes. is_cut_short: the last evaluations did not fit.
     """
 
     prompts: dict[int, Prompt | None] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""From the collected pictures of a sweep to curves, chart and strip."""
+"""From the collected images of a sweep to curves, chart and strip."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def weakening(
     masks: Sequence[torch.Tensor] | None = None,
     title: str = "",
 ) -> Weakening:
-    """Curves of what was given for each picture: `scores`, else the mean of `masks`, else likeness to the first of `images`.
+    """Curves of what was given for each picture: `scores`, else the mean of `masks`, else similarity to the first of `images`.
 
     numbers, orders: number of heads and order of each picture; images: (batch, height, width, channel) and masks:
     (batch, height, width), one entry for each picture. Raises ValueError when their numbers differ, or nothing is given.

@@ -103,7 +103,9 @@ def test_methods_and_missing_words_are_said():
     assert "No prompt contained a word of Size, so every head counts the same" in summary
     with pytest.raises(ValueError, match="by votes"):
         make(prompts=PROMPTS[:1], steps=1, earlier=agreed)
-    with pytest.raises(ValueError, match="None of the prompts has any of the concepts. words.*with: cat"):
+    with pytest.raises(
+        ValueError, match="None of the prompts contains any of the concepts. words.*for example: cat"
+    ):
         by_agreement(prompts=["a house"])
 
 

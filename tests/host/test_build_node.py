@@ -228,9 +228,9 @@ def test_the_file_says_how_it_was_made(models_hrv):
     [
         (
             {"words": ConceptWords("", {"Animals": ("fox",), "Colour": ("red",), "Size": ("big",)})},
-            "other words",
+            "different words",
         ),
-        ({"words": ConceptWords("", {"Animals": ("cat",), "Shape": ("round",)})}, "other concepts"),
+        ({"words": ConceptWords("", {"Animals": ("cat",), "Shape": ("round",)})}, "different concepts"),
         ({"strip": True}, "hold no votes"),
         ({"weights": "0" * 16}, "for another checkpoint"),
     ],

@@ -167,8 +167,8 @@ def test_what_is_asked_wrongly_is_told_in_plain_words(ran):
         ({"percent": 101}, 400, "between 0 and 100"),
         ({"percent": float("nan")}, 400, "between 0 and 100"),
         ({"concept": "Animals"}, 400, "Connect vectors"),
-        ({"concept": "x" * 101}, 400, "at most 100 letters"),
-        ({"file": "a"}, 400, "not known: 'file'"),
+        ({"concept": "x" * 101}, 400, "at most 100 characters"),
+        ({"file": "a"}, 400, "unknown field: 'file'"),
     ]:
         found = ask(server, json.dumps({**good, **change}).encode())
         assert found[0] == status and text in found[1]["error"], (change, found)

@@ -235,9 +235,7 @@ def test_a_prompt_that_was_not_traced(studio, caplog):
     latent = rig.sample(model, positive, studio.negative)
     assert torch.equal(latent, rig.sample(studio.model, positive, studio.negative))
     (warning,) = [r.message for r in caplog.records if "[HRV]" in r.message]
-    assert (
-        "CLIP comes neither from Record Attention nor from the steering node, connect it through" in warning
-    )
+    assert "CLIP does not come from Record Attention or the steering node, route it through" in warning
 
 
 def test_a_prompt_that_is_zeroed_is_called_so(studio, caplog):

@@ -191,7 +191,7 @@ def test_steering_says_which_layers_it_did_not_reach(studio, caplog):
     model, _ = steer(studio.model, None, steered.scaling(studio.recording.layout))
     steered.draw(stand_in_layers.put_in_place(model, SEVENTH, stand_in_layers.Dimmer()), studio)
     (warning,) = [record.message for record in caplog.records if "[HRV]" in record.message]
-    assert "2 of 17 layers were not steered, because another pack runs them its own way" in warning
+    assert "2 of 17 layers were not steered, because another pack runs them in its own way" in warning
 
 
 # -- nothing left ---------------------------------------------------------------------------------------------------

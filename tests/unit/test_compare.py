@@ -114,7 +114,7 @@ def test_verdicts_in_words():
         "mouse: 0.71 Animals, 0.29 Electronics: the model drew it as Animals"
     )
     assert verdict(" mouse ", {"Animals": 0.52, "Electronics": 0.48}) == (
-        "mouse: 0.52 Animals, 0.48 Electronics: unclear, Animals and Electronics are nearly equal"
+        "mouse: 0.52 Animals, 0.48 Electronics: doubtful, Animals and Electronics are nearly even"
     )
     many = {f"c{n}": 0.02 for n in range(10)} | {"Animals": 0.8}
     assert verdict("mouse", many).startswith(
@@ -166,7 +166,7 @@ def test_a_prompt_of_one_word_is_told_to_have_more():
     recording = Recording(LAYOUT, 2**30)
     recording.add(run_of(latent, e))
     found = compare(recording, latent, "mouse", vectors())
-    assert found.shares[0] == pytest.approx(dict.fromkeys(CONCEPTS, 1 / 3)) and "unclear" in found.verdict
+    assert found.shares[0] == pytest.approx(dict.fromkeys(CONCEPTS, 1 / 3)) and "doubtful" in found.verdict
     assert found.warnings == [module.LONELY]
 
 

@@ -28,7 +28,7 @@ class Following:
 
     doing: ClassVar[str]  # "Recording", as a sentence begins
     done: ClassVar[str]  # "recorded", as a sentence ends
-    consequence: ClassVar[str]  # what an error means for the picture
+    consequence: ClassVar[str]  # what an error means for the image
     at: ClassVar[Mapping[str, str]] = {
         "open": "reading the prompts",
         "before_evaluation": "following the schedule",
