@@ -177,7 +177,7 @@ def test_weights_whose_memory_is_used_again():
     ("name", "error", "fragment"),
     [
         ("neglect", torch.cuda.OutOfMemoryError("no memory"), "memory ran out). The rest of the image is generated without it: its gr"),
-        ("word_maps", RuntimeError("broken"), "RuntimeError: broken"),
+        ("competing_maps", RuntimeError("broken"), "RuntimeError: broken"),
         ("weighted_map", MemoryError(), "memory ran out"),
         ("find_prompt", RuntimeError("broken"), "stopped while reading the prompts"),
     ],
