@@ -28,9 +28,7 @@ def latent_input(what_for: str) -> io.Latent.Input:
 
 def vectors_input() -> Vectors.Input:
     """Head relevance vectors, where a node cannot do without."""
-    return Vectors.Input(
-        "vectors", tooltip="From Load Head Relevance; they must be made for your kind of model."
-    )
+    return Vectors.Input("vectors", tooltip="From Load Head Relevance, for your kind of model.")
 
 
 def fraction_input(name: str, default: float, tooltip: str, **more) -> io.Float.Input:
@@ -49,8 +47,8 @@ def unit_input(when: str = "") -> io.Combo.Input:
         "unit",
         UNITS,
         tooltip=(
-            f"What one entry is{when}: single words, or tags (the phrases between commas). auto takes tags "
-            "when the prompt is mostly short phrases between commas."
+            f"What counts as one entry{when}: single words, or tags (the phrases between commas). auto uses "
+            "tags if the prompt is mostly short phrases between commas."
         ),
     )
 
@@ -73,13 +71,13 @@ def schedule_inputs(
         fraction_input(
             "start_percent",
             0.0,
-            f"Start{doing} at this part of the schedule: 0 is pure noise.",
+            f"Start{doing} at this point in the schedule: 0 is pure noise.",
             advanced=True,
         ),
         fraction_input(
             "end_percent",
             end,
-            f"Stop{doing} at this part of the schedule: 1 is the finished picture.{why_end}",
+            f"Stop{doing} at this point in the schedule: 1 is the finished image.{why_end}",
             advanced=True,
         ),
     )
@@ -99,7 +97,7 @@ def clamp_input() -> io.Float.Input:
         max=1000.0,
         step=0.5,
         advanced=True,
-        tooltip="No head counts as more relevant than this. 0 is automatic: 9 for SDXL, no bound for SD 1.x.",
+        tooltip="Upper limit for a head's relevance. 0 is automatic: 9 for SDXL, no limit for SD 1.x.",
     )
 
 
@@ -114,8 +112,8 @@ def passing_clip_input() -> io.Clip.Input:
         "clip",
         optional=True,
         tooltip=(
-            "Only needed when the CLIP of your text nodes does not come from Record Attention: connect it "
-            "through here, so that the words are known."
+            "Only needed if your text nodes don't get their CLIP from Record Attention. Pass their CLIP "
+            "through here, so that this node knows the words of the prompt."
         ),
     )
 
@@ -123,7 +121,8 @@ def passing_clip_input() -> io.Clip.Input:
 def clip_output() -> io.Clip.Output:
     """The CLIP of a node that needs to know the words."""
     return io.Clip.Output(
-        display_name="clip", tooltip="The same CLIP, noting words. Connect it to your text nodes."
+        display_name="clip",
+        tooltip="The same CLIP; it now tracks which words it encodes. Connect it to your text nodes.",
     )
 
 
@@ -135,10 +134,8 @@ def prompt_text_input() -> io.String.Input:
         multiline=True,
         optional=True,
         advanced=True,
-        placeholder="only if CLIP is not from Record Attention",
-        tooltip=(
-            "Only needed when your CLIP does not go through Record Attention: the prompt as you typed it."
-        ),
+        placeholder="only if CLIP doesn't come from Record Attention",
+        tooltip="Only needed if your CLIP doesn't go through Record Attention: the prompt as you typed it.",
     )
 
 
@@ -148,7 +145,7 @@ def filename_prefix_input(default: str, where: str = "") -> io.String.Input:
         "filename_prefix",
         default=default,
         tooltip=(
-            f"Name of the file{where}; a number is added, so nothing is ever overwritten. A / makes a folder."
+            f"Name of the file{where}. A number is added, so nothing is ever overwritten. A / in the name makes a folder."
         ),
     )
 

@@ -94,7 +94,8 @@ class Builder:
         exception goes on."""
         if self.state.done == len(self._prompts):
             self.notes.append(
-                "These prompts were already counted with this seed. For more choose another seed or other prompts."
+                "These prompts have already been counted with this seed. To add more, choose another seed "
+                "or other prompts."
             )
             return self.vectors
         try:
@@ -104,7 +105,8 @@ class Builder:
             line = f"Stopped after {self.state.done} of {len(self._prompts)} prompts. "
             if self.path is not None:
                 line += (
-                    f"They are saved as {self.path}: load that file and connect it to continue_from to go on."
+                    f"They are saved as {self.path}. To continue, load that file and connect it to "
+                    "continue_from."
                 )
             logging.warning("[HRV] Build Head Relevance: %s", line)
             say(line)
@@ -196,7 +198,7 @@ class Builder:
             try:
                 return vector_store.replace(self.path, self.vectors)
             except OSError as error:
-                logging.warning("[HRV] %s The votes go into another file.", error)
+                logging.warning("[HRV] %s The votes are saved to another file instead.", error)
         self.path = vector_store.save(self.vectors, self._name)
 
     def _check(self, earlier: HeadRelevance | None) -> None:
@@ -205,8 +207,9 @@ class Builder:
         earlier.check(self.layout)
         if set(earlier.concepts) != set(self._words.concepts):
             raise ValueError(
-                f"The vectors in continue_from have other concepts ({', '.join(earlier.concepts)}) than the ones chosen here "
-                f"({', '.join(self._words.concepts)}). Choose the same concepts, or leave continue_from unconnected."
+                f"The vectors in continue_from have different concepts ({', '.join(earlier.concepts)}) from "
+                f"the ones chosen here ({', '.join(self._words.concepts)}). Choose the same concepts, or "
+                "leave continue_from unconnected."
             )
 
 
@@ -281,6 +284,7 @@ def _check_words_there(prompts: list[str], words: ConceptWords) -> None:
     telling = agreement_relevance.telling_words(words)
     if not any(agreement_relevance.words_in(map(tokenize_text, prompts), telling).values()):
         raise ValueError(
-            "None of the prompts has any of the concepts' words, so no head can be asked where it is. Type prompts that have "
-            f"some, for instance with: {', '.join(word for listed in telling.values() for word in listed[:2])}."
+            "None of the prompts contains any of the concepts' words, so there is nothing for the heads to "
+            "locate. Type prompts that contain some, for example: "
+            f"{', '.join(word for listed in telling.values() for word in listed[:2])}."
         )

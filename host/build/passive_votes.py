@@ -112,7 +112,7 @@ class PassiveVotes:
                     _save(path, PATIENCE)
                 except OSError as error:
                     logging.warning(
-                        "[HRV] Votes collected while working are kept, and saved later: %s", error
+                        "[HRV] Votes collected while working are kept and will be saved later: %s", error
                     )
 
 
@@ -124,18 +124,18 @@ def _network(model) -> _Network:
 
 
 def passive_votes(clip, concepts: str) -> PassiveVotes | None:
-    """A PassiveVotes, or None for `OFF`; also None, with a warning, where votes cannot be collected: that must not keep a picture
+    """A PassiveVotes, or None for `OFF`; also None, with a warning, where votes cannot be collected: that must not keep an image
     from being made."""
     if concepts == OFF:
         return None
     try:
         if clip is None:
-            raise ValueError("connect clip, so that the concept words can be encoded")
+            raise ValueError("connect clip so that the concept words can be encoded")
         return PassiveVotes(clip, concepts)
     except CANCELS:
         raise
     except Exception as error:
-        reason = f"Record Attention collects no votes: {error}"
+        reason = f"Record Attention is not collecting votes: {error}"
         log.warn(reason)
         log.tell(log.node_running(), [reason])
         return None
@@ -168,7 +168,7 @@ def _save_beside(path: Path, error: Exception) -> None:
     """Writes what is pending under a new name, because another program has the file, or it holds something else."""
     beside = vector_store.save(_vectors(_pending[path]), path.stem)
     logging.warning(
-        "[HRV] %s The votes collected while working are in %s instead; Merge Head Relevance adds them up.",
+        "[HRV] %s The votes collected while working are in %s instead; Merge Head Relevance can add them up.",
         error,
         beside,
     )
@@ -184,7 +184,9 @@ def _added(path: Path, new: _Pending) -> HeadRelevance:
     before = parts[0] if len(parts) == 1 and isinstance(parts[0], dict) else {}
     fits = there.votes is not None and there.concepts == new.words.concepts and there.layout == new.layout
     if not fits or before.get("weights") != new.weights:
-        raise ValueError(f"{path} holds other vectors. Move it away, so that votes can be collected again.")
+        raise ValueError(
+            f"{path} holds different vectors. Move it elsewhere so that votes can be collected again."
+        )
     return _vectors(new, before, there.votes)
 
 

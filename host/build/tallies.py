@@ -110,7 +110,9 @@ class VoteTally:
 
     def notes(self) -> list[str]:
         silent = int((self.counter.votes.sum(0) == 0).sum())
-        return [f"{silent} heads never voted, because another node replaced their layers."] if silent else []
+        return (
+            [f"{silent} heads never voted, because another node has replaced their layers."] if silent else []
+        )
 
 
 class AgreementTally:
@@ -158,7 +160,10 @@ class AgreementTally:
         if not unseen:
             return []
         return [
-            f"No prompt had a word of {', '.join(unseen)}, so every head counts the same for it. Add prompts with such words."
+            (
+                f"No prompt contained a word of {', '.join(unseen)}, so every head counts the same for it. Add "
+                "prompts that contain such words."
+            )
         ]
 
 

@@ -55,7 +55,8 @@ def _layout(blocks: dict[tuple[str, int, int], Block], unet) -> Layout:
     if not blocks:
         kind = type(_uncompiled(unet)).__name__
         raise UnsupportedModel(
-            f"This model ({kind}) has no cross-attention layers that can be recorded or steered. Supported are {SUPPORTED}."
+            f"This model ({kind}) has no cross-attention layers that can be recorded or steered. Supported: "
+            f"{SUPPORTED}."
         )
     return Layout(tuple(sorted(blocks.values(), key=_execution_order)))
 

@@ -1,6 +1,6 @@
 """Which rows of the UNet's batch belong to which conditioning of the guider.
 
-ComfyUI concatenates chunks, one for each conditioning: row = chunk · batch + picture. A chunk is known by the uuid of its
+ComfyUI concatenates chunks, one for each conditioning: row = chunk · batch + image. A chunk is known by the uuid of its
 conditioning and by the number of the list it came from.
 """
 
@@ -42,7 +42,7 @@ class Chunk:
 
     @property
     def batch(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return self.rows.stop - self.rows.start
 
 

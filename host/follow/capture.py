@@ -44,9 +44,9 @@ class Capture(FollowingLayers):
     """Follows one sampling."""
 
     doing, done = "Recording", "recorded"
-    consequence = "The picture is not affected."
+    consequence = "The image is not affected."
     holds_memory = True
-    at = FollowingLayers.at | {"close": "keeping the recording"}
+    at = FollowingLayers.at | {"close": "storing the recording"}
 
     def __init__(self, run: Run, registry, options):
         super().__init__(run.layout, run.warnings)
@@ -76,8 +76,8 @@ class Capture(FollowingLayers):
         except Exception as error:
             self._votes = None
             self.warn(
-                f"Votes for head relevance were not counted in this run ({cause_of(error)}). The picture and the recording are "
-                "not affected.",
+                f"Votes for head relevance were not counted in this run ({cause_of(error)}). The image and "
+                "the recording are not affected.",
                 cause="votes",
             )
             logging.debug("[HRV] voting stopped", exc_info=error)
@@ -118,8 +118,8 @@ class Capture(FollowingLayers):
         if self._sums.pooled_blocks:
             limit = self.options.memory_limit // 2**20
             self.warn(
-                f"The maps of {self._sums.pooled_blocks} layers were made smaller to stay within {limit} MB. "
-                "For finer maps raise memory_limit_mb in Record Attention."
+                f"The maps of {self._sums.pooled_blocks} layers were scaled down to stay within {limit} MB. "
+                "For finer maps, raise memory_limit_mb in Record Attention."
             )
         if self.options.keep_maps:
             self._tell_absent()
@@ -183,8 +183,9 @@ class Capture(FollowingLayers):
         crop = self.conditionings.crop(chunk, self.latent)
         if crop[:2] != shape:
             self.warn(
-                f"The model was given a piece of {shape[0]}×{shape[1]} latent pixels where {crop[0]}×{crop[1]} were "
-                "expected, because another node samples in tiles or in another size. Those steps were not recorded.",
+                f"The model was given a piece of {shape[0]}×{shape[1]} latent pixels where "
+                f"{crop[0]}×{crop[1]} were expected, because another node samples in tiles or at another "
+                "size. Those steps were not recorded.",
                 cause="tiles",
             )
             return None
@@ -197,7 +198,7 @@ class Capture(FollowingLayers):
         repeats, rest = divmod(tokens, length)
         if rest or entry.batch != chunk.batch:
             self.tell_of_prompt(
-                f"{length} tokens for {entry.batch} pictures",
+                f"{length} tokens for {entry.batch} images",
                 f"{tokens} tokens for {chunk.batch}",
                 what="prompts or batches",
             )

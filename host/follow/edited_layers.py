@@ -1,4 +1,4 @@
-"""What the layers of the UNet do in a call in which rows take over another picture's attention."""
+"""What the layers of the UNet do in a call in which rows take over another image's attention."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .replay import Taken
 class EditedRows:
     """Rows of one call that are edited.
 
-    alignment: None where cross-attention stays. taken: None where nothing comes from the first picture. columns: int64
+    alignment: None where cross-attention stays. taken: None where nothing comes from the first image. columns: int64
     (column,) of the rescaled tokens, all repeats included; factors: float32 (column, head); on the device. rescaled: the
     layers in which a factor is not 1.
     """
@@ -35,7 +35,7 @@ class EditedRows:
     rescaled: frozenset[int]
 
     def crosses(self, number: int) -> bool:
-        """Whether cross-attention of a layer takes over the first picture's."""
+        """Whether cross-attention of a layer takes over the first image's."""
         return self.alignment is not None and self.taken is not None and number in self.taken.layers[ATTN2]
 
     def acts(self, kind: Kind, number: int) -> bool:
@@ -68,8 +68,8 @@ class EditedLayers:
             return None
         if layer.is_foreign:
             self._following.warn(
-                "Another pack has replaced the attention of this model (NAG and the like). To leave its picture as it is, "
-                "those layers were not edited.",
+                "Another pack has replaced the attention of this model (NAG and the like). To leave its "
+                "image as it is, those layers were not edited.",
                 cause="forward",
             )
             return None
@@ -104,14 +104,14 @@ class EditedLayers:
         return fits
 
     def _edit_self_attention(self, parts: Sequence[EditedRows], at: LayerCall) -> None:
-        """The first picture's queries and keys with the second's values."""
+        """The first image's queries and keys with the second's values."""
         q, k = at.q.clone(), at.k.clone()
         for part in parts:
             q[part.rows], k[part.rows] = part.taken.layers[ATTN1][at.layer.number]
         at.q, at.k = q, k
 
     def _edit_cross_attention(self, parts: Sequence[EditedRows], at: LayerCall) -> None:
-        """The second picture's own attention without the words that the first has, and what the first's gives to them."""
+        """The second image's own attention without the words that the first has, and what the first's gives to them."""
         v, added = at.v.clone(), []
         number = at.layer.number
         heads = self._following.layout.span(number)

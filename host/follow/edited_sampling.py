@@ -32,19 +32,19 @@ class EditedSampling(FollowingLayers):
     """Follows one sampling."""
 
     doing, done = "Editing", "edited"
-    consequence = "From there on the picture is made without it."
+    consequence = "From there on, the image is generated without it."
     holds_memory = True
     at = FollowingLayers.at | {
         "open": "comparing the prompts",
         "after_evaluation": "keeping what is outside the mask",
-        "options_for": "computing the first picture's attention",
+        "options_for": "computing the first image's attention",
     }
 
     def __init__(self, layout: Layout, run: SourceRun, options):
         super().__init__(layout)
         self.run = run
         self.options = options
-        self._prompts: dict[int, Prompt] = {}  # of the new picture, by place
+        self._prompts: dict[int, Prompt] = {}  # of the new image, by place
         self._alignments: dict[int, Alignment] = {}
         self._factors: dict[int, TokenFactors] = {}
         self._edges: dict[Kind, float] = {}
@@ -58,7 +58,7 @@ class EditedSampling(FollowingLayers):
         self._evaluations = self._in_time = self._calls = 0
 
     def open(self, guider) -> None:
-        """Compares the words of both pictures."""
+        """Compares the words of both images."""
         found = list(self.positive_prompts(guider))
         if len(found) != len(self.run.prompts):
             self.warn(
@@ -116,7 +116,7 @@ class EditedSampling(FollowingLayers):
     def after_evaluation(self, evaluation: Evaluation, denoised: torch.Tensor) -> torch.Tensor:
         """Outside the mask that of the first sampling.
 
-        A solver's step goes from the present latent towards this, so both pictures become the same there.
+        A solver's step goes from the present latent towards this, so both images become the same there.
         """
         mask, before = self.options.mask, self._denoised
         if self._is_other or mask is None or before is None or before.shape != denoised.shape:
@@ -127,13 +127,11 @@ class EditedSampling(FollowingLayers):
     def close(self) -> None:
         """Says so when nothing was edited and no reason has been given yet."""
         if not self._calls and not self.warnings and not self.failed:
-            why = (
-                "the positive prompt was evaluated in none of the steps before cross_percent or self_percent."
-            )
+            why = "the positive prompt was not evaluated in any step before cross_percent or self_percent."
             if not self._evaluations:
                 why = NOT_FOLLOWED
             elif not self._in_time:
-                why = "no step of the second sampler lies before cross_percent or self_percent."
+                why = "none of the second sampler's steps fall before cross_percent or self_percent."
             self.warn(f"Edit Prompt changed nothing: {why}")
 
     # -- one call of the UNet ---------------------------------------------------------------------------------
@@ -176,7 +174,7 @@ class EditedSampling(FollowingLayers):
         return frozenset(number for number, span in spans if (factors.factors[:, span] != 1).any())
 
     def _take(self, call: UnetCall, chunk: Chunk, place: int) -> Taken | None:
-        """The first picture's queries and keys in this evaluation; None where nothing is to be taken."""
+        """The first image's queries and keys in this evaluation; None where nothing is to be taken."""
         frame = self._frames.get(place)
         if frame is None:
             return None

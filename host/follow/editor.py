@@ -1,4 +1,4 @@
-"""Changes words of a picture that was sampled before, while its attention keeps the rest in place.
+"""Changes words of an image that was sampled before, while its attention keeps the rest in place.
 
 In each evaluation the UNet runs on what it was given in the first sampling (`replay`), and then on the present input, with a copy of
 transformer_options in which layers use the queries and keys of that run.
@@ -22,10 +22,10 @@ from .steerer import Steerer
 
 @dataclass(frozen=True)
 class EditOptions:
-    """cross_percent, self_percent: up to which part of the schedule the first picture's cross-attention and
+    """cross_percent, self_percent: up to which part of the schedule the first image's cross-attention and
     self-attention are used. smaller_grids: self-attention on all but the largest grid. replace: new words take the old
     words' place. steering: how the changed words are rescaled, by its own words or, without any, those that changed. mask:
-    (1 or picture, height, width), 0 where the first picture is to stay as it is.
+    (1 or image, height, width), 0 where the first image is to stay as it is.
     """
 
     cross_percent: float
@@ -54,7 +54,7 @@ def edit(model, memory: RunMemory, latent, options: EditOptions):
     if options.steering is not None:
         options.steering.check(made.layout)
     run, note = memory.match(latent)
-    Rememberer.take_off(made.model)  # an edited picture need not be remembered
+    Rememberer.take_off(made.model)  # an edited image need not be remembered
     if options.acts:
         Editor.take_off(made.model)
         Editor(made.layout, run, options, f"Edit Prompt: {note}" if note else "").put_on(made.model)

@@ -36,8 +36,8 @@ from .gradients import DIFFERENTIABLE_ATTENTION, Reached, differentiable, moved,
 from .unfollowed import unfollowed
 
 LESS_MEMORY = (
-    "The rest of the picture is made without it: its gradient takes more memory than sampling does. A smaller picture or "
-    "batch needs less."
+    "The rest of the image is generated without it: its gradient takes more memory than sampling does. A "
+    "smaller image or batch needs less."
 )
 LOSS_SCALE = 1024.0
 """Small gradients would be lost in half precision; a power of two changes nothing else."""
@@ -46,7 +46,7 @@ NOT_FITTING = (
     "Those steps were not excited."
 )
 NO_NOUNS = (
-    "Attend and Excite found no thing in the prompt by itself. Name the words to excite in its words input."
+    "Attend and Excite found nothing to excite in the prompt. Name the words to excite in its words input."
 )
 
 
@@ -54,8 +54,8 @@ class ExcitedSampling(FollowingLayers):
     """Follows one sampling."""
 
     doing, done = "Attend and Excite", "excited"
-    consequence = "The rest of the picture is made without it."
-    at = FollowingLayers.at | {"before_evaluation": "looking for the way"}
+    consequence = "The rest of the image is generated without it."
+    at = FollowingLayers.at | {"before_evaluation": "computing its gradient"}
     evaluated = Following.evaluated  # it knows the lists: they are those of its own run
 
     def __init__(
@@ -111,7 +111,7 @@ class ExcitedSampling(FollowingLayers):
                 was_in_time=self._in_time > 0,
                 is_limited=self._limited,
             )
-            self.warn(f"Attend and Excite changed nothing in this picture: {why}")
+            self.warn(f"Attend and Excite changed nothing in this image: {why}")
 
     def abandon(self, at: str, error: Exception) -> None:
         if ran_out_of_memory(error):
@@ -129,7 +129,7 @@ class ExcitedSampling(FollowingLayers):
             evaluation.x = moved(evaluation.x, shift)
 
     def shift(self, evaluation: Evaluation) -> torch.Tensor | None:
-        """What to add to the latent before it is evaluated, (picture, channel, height, width); None for nothing."""
+        """What to add to the latent before it is evaluated, (image, channel, height, width); None for nothing."""
         if not self._words:
             return None
         guider, x, timestep = evaluation.guider, evaluation.x, evaluation.timestep
@@ -158,7 +158,9 @@ class ExcitedSampling(FollowingLayers):
         if self.failed or self._gradients == before:
             return None
         if not torch.isfinite(uphill).all():
-            self.warn("Attend and Excite left out steps in which its gradient was no number.", cause="nan")
+            self.warn(
+                "Attend and Excite skipped steps in which its gradient had invalid values (NaN).", cause="nan"
+            )
             return None
         # the network sees c · x; a step of s along its gradient there is a step of s / c of x
         scale = input_scale(sampling, timestep[:1].to(x.device, torch.float32))
@@ -246,7 +248,7 @@ class ExcitedSampling(FollowingLayers):
         return read
 
     def _loss(self, chunk: Chunk, means: dict[int, torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
-        """Σ over excitements and pictures of step · loss, so that its gradient is the way to go."""
+        """Σ over excitements and images of step · loss, so that its gradient is the way to go."""
         prompt, total = self._prompts[chunk.uuid], 0.0
         mean = sum(means.values())
         for number, (excitement, words) in enumerate(
@@ -259,7 +261,7 @@ class ExcitedSampling(FollowingLayers):
 
 
 def _part(sampling, timestep: torch.Tensor) -> float:
-    """The part of the schedule, 0 (noise) … 1 (picture), that a sigma belongs to."""
+    """The part of the schedule, 0 (noise) … 1 (image), that a sigma belongs to."""
     first, last, now = (
         float(sampling.timestep(torch.as_tensor(float(sigma)).reshape(1)))
         for sigma in (sampling.sigma_max, sampling.sigma_min, timestep.flatten()[0])

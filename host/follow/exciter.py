@@ -4,7 +4,7 @@ All Attend and Excite nodes of a model share one `Exciter`, so that the network 
 runs the positive prompts once more through the host's own path (hooks, areas, ControlNets and steering included), and the latent
 is moved where it lies. A sampler keeps its x, and works out the next one from that and from the estimate it is given; only if both
 are those of the moved latent does it take the step that Chefer et al. take. Where the host or a sampler hands over a copy (a latent
-with a noise mask), the move reaches the picture through the estimate alone.
+with a noise mask), the move reaches the image through the estimate alone.
 """
 
 from __future__ import annotations

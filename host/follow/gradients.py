@@ -150,8 +150,8 @@ def levels_of(unet: UNetModel, layout: Layout) -> list[int]:
 
 
 def moved(x: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-    """x + shift, both (picture, channel, height, width): x itself, moved where it lies; a copy where x must not be written
-    into, because pictures share its memory, gradients are taken of it, or it was made in inference mode and that has ended."""
+    """x + shift, both (image, channel, height, width): x itself, moved where it lies; a copy where x must not be written
+    into, because images share its memory, gradients are taken of it, or it was made in inference mode and that has ended."""
     shares_memory = any(stride == 0 and size > 1 for stride, size in zip(x.stride(), x.shape))
     in_graph = x.requires_grad and torch.is_grad_enabled()
     # asked, not tried: of an inference tensor torch complains after it has written

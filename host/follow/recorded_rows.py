@@ -77,7 +77,8 @@ class Entries:
         entry.length = length
         if entry.prompt is not None and entry.prompt.length != length:
             self._warning()(
-                f"The prompt has {entry.prompt.length} tokens, but the model sees {length}; its words are not known."
+                f"The prompt has {entry.prompt.length} tokens, but the model sees {length}, so its words "
+                "are not known."
             )
             entry.prompt = None
         is_sure = entry.prompt is not None and not entry.prompt.is_guess

@@ -34,7 +34,7 @@ class VoteKeeper(Protocol):
 
 @dataclass(frozen=True)
 class RecordOptions:
-    """What to record. Percentages are parts of the schedule (0 noise … 1 picture); bytes in memory_limit.
+    """What to record. Percentages are parts of the schedule (0 noise … 1 image); bytes in memory_limit.
 
     votes: counts votes for head relevance as well (None: none). keep_maps: False keeps nothing but those votes.
     """
@@ -72,17 +72,18 @@ def attach(model, clip, options: RecordOptions):
 
 
 def unusable(run: Run, samples) -> str | None:
-    """Why the maps of a finished sampling tell nothing about its pictures; None when they do. samples: (batch, …)."""
+    """Why the maps of a finished sampling tell nothing about its images; None when they do. samples: (batch, …)."""
     entries = [entry for entry in run.entries if entry.maps]
     if any(entry.batch != samples.shape[0] for entry in entries):
         return (
-            "Another node shows the model some pictures of the batch at a time (context windows and the like), so that maps and "
-            "pictures do not belong together. This sampling was not recorded."
+            "Another node shows the model only some images of the batch at a time (context windows and the "
+            "like), so maps cannot be matched to images. This sampling was not recorded."
         )
     if not all(bool(maps.isfinite().all()) for entry in entries for maps in entry.maps.values()):
         return (
-            "The model computed no numbers (NaN) in this sampling, so there is nothing to show; its picture is probably black. "
-            "Usual causes are a prompt weight that is no number, a broken LoRA, or half precision that is too coarse for the model."
+            "The model produced invalid values (NaN) in this sampling, so there is nothing to show, and "
+            "its image is probably black. Usual causes are a prompt weight that is not a number, a broken "
+            "LoRA, or half precision that is too coarse for the model."
         )
     return None
 
@@ -135,5 +136,5 @@ class Recorder(Wrapping):
         except CANCELS:
             raise
         except Exception as error:
-            capture.warn(f"{ONLY_LAST}putting them together with those before failed ({cause_of(error)}).")
+            capture.warn(f"{ONLY_LAST}joining them with the earlier steps failed ({cause_of(error)}).")
             return None

@@ -36,12 +36,12 @@ class RememberedSampling(FollowingLayers):
     """Follows one sampling into a SourceRun. Needs no entries."""
 
     doing, done = "Remembering", "remembered"
-    consequence = "The picture is not affected."
+    consequence = "The image is not affected."
     at = FollowingLayers.at | {
-        "after_evaluation": "keeping what the sampler was given",
+        "after_evaluation": "storing what the sampler was given",
         "options_for": "copying what the model is given",
-        "after_call": "keeping what the model was given",
-        "close": "keeping the run",
+        "after_call": "storing what the model was given",
+        "close": "storing the run",
     }
 
     def __init__(self, layout: Layout, registry: TextRegistry, memory_limit: int):
@@ -67,7 +67,7 @@ class RememberedSampling(FollowingLayers):
         if full:
             self.run.is_cut_short = True
             self.warn(
-                f"What was to be remembered is larger than {self._limit // 2**20} MB: the last steps are not remembered. "
+                f"This run takes more than {self._limit // 2**20} MB, so its last steps are not remembered. "
                 "Raise memory_limit_mb in Remember Run.",
                 cause="memory",
             )

@@ -20,7 +20,7 @@ QK = tuple[torch.Tensor, torch.Tensor]
 
 @dataclass
 class Taken:
-    """Queries and keys of one run of the UNet by layer, (picture, pixel or token, heads · d), and its output."""
+    """Queries and keys of one run of the UNet by layer, (image, pixel or token, heads · d), and its output."""
 
     layers: dict[Kind, dict[int, QK]] = field(default_factory=lambda: {ATTN1: {}, ATTN2: {}})
     pixels: dict[int, int] = field(default_factory=dict)
@@ -37,7 +37,7 @@ def replay(call: UnetCall, layout: Layout, frame: Frame, kinds: tuple[Kind, ...]
     """The UNet's own forward, without the wrappers of any pack, on a remembered frame.
 
     call: the present one, whose control signals and patches act. layout: by which layers are numbered. kinds: what is taken.
-    rows: those of the call that stand for the frame's pictures.
+    rows: those of the call that stand for the frame's images.
     """
     taken = Taken()
     x, context = frame.x.to(call.x), frame.context.to(call.x)

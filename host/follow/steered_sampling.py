@@ -59,7 +59,7 @@ class SteeredSampling(FollowingLayers):
     """Follows one sampling."""
 
     doing, done = "Steering", "steered"
-    consequence = "The picture is made without it."
+    consequence = "The image is generated without it."
 
     def __init__(self, layout: Layout, steerings: Sequence[Steering], registries: Sequence[TextRegistry]):
         super().__init__(layout)
@@ -103,7 +103,7 @@ class SteeredSampling(FollowingLayers):
             if number not in self._done | self._missing and not self.lost:
                 idle.setdefault(self._why_idle(number), []).append(steering.name)
         for why, names in idle.items():
-            self.warn(f"{' and '.join(dict.fromkeys(names))} changed nothing in this picture: {why}")
+            self.warn(f"{' and '.join(dict.fromkeys(names))} changed nothing in this image: {why}")
 
     def _why_idle(self, number: int) -> str:
         return why_idle(

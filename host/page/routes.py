@@ -43,7 +43,7 @@ class Refused(Exception):
 
 
 def shown_lens(found: Look, cls: type) -> dict:
-    """What the page gets of a lens: its payload, where its pictures are, and the id by which it asks for more. cls: the node."""
+    """What the page gets of a lens: its payload, where its images are, and the id by which it asks for more. cls: the node."""
     pictures = ui.PreviewImage(found.pictures, cls=cls).as_dict()["images"]
     return {"id": LENSES.add(found.lens), "pictures": [dict(one) for one in pictures], **found.payload}
 
@@ -88,9 +88,9 @@ def read_question(body: bytes) -> dict:
         raise Refused(400, "The request must be a JSON object.")
     unknown = set(fields) - {"id", "picture", "words", "concept", "percent", "time_bin"}
     if unknown:
-        raise Refused(400, f"The request has a field that is not known: {sorted(unknown)[0]!r:.80}.")
+        raise Refused(400, f"The request has an unknown field: {sorted(unknown)[0]!r:.80}.")
     if not re.fullmatch("[0-9a-f]{32}", _text(fields, "id") or ""):
-        raise Refused(400, "The request has no valid id. Run the graph again.")
+        raise Refused(400, "The request has no valid id. Run the workflow again.")
     words = fields.get("words")
     if not isinstance(words, list) or not 0 < len(words) <= WORDS_AT_ONCE:
         raise Refused(400, f"`words` must be a list of 1 to {WORDS_AT_ONCE} numbers.")
@@ -135,5 +135,5 @@ def _count(name: str, value: object) -> int:
 def _text(fields: dict, name: str) -> str | None:
     value = fields.get(name)
     if value is not None and (not isinstance(value, str) or len(value) > LONGEST_NAME):
-        raise Refused(400, f"`{name}` must be a text of at most {LONGEST_NAME} letters.")
+        raise Refused(400, f"`{name}` must be text of at most {LONGEST_NAME} characters.")
     return value

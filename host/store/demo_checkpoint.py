@@ -51,7 +51,7 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
             raise ValueError(
                 f"{path} is not a demo checkpoint that this version of the pack can read: it says format "
                 f"{found[0]!r}, version {found[1]!r}; expected {FORMAT!r}, version {FORMAT_VERSION!r}. "
-                "Reinstall the pack so that file and code belong together."
+                "Reinstall the pack so that the file and the code match."
             )
         # copies: these tensors lie in the mapped file, which Windows lets nobody replace while one of them lives
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}

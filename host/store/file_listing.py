@@ -4,7 +4,7 @@
     listing.files(folder)           → [Found(name, path, time, size), …]
 
 ComfyUI asks a node for its choices twice at each refresh of the page, on the thread that answers every browser, and an output
-folder may hold 100 000 pictures on a slow drive. So a folder is read again only when it says that something was added or taken
+folder may hold 100 000 images on a slow drive. So a folder is read again only when it says that something was added or taken
 away, as ComfyUI itself does with models; and what takes long goes on beside, while the last answer stands.
 """
 

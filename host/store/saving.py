@@ -32,7 +32,7 @@ def save_numbered(
                 return path
             except FileExistsError:  # another ComfyUI with the same folder was faster
                 continue
-        raise FileExistsError(f"{ATTEMPTS} names from {path.name} back are taken")
+        raise FileExistsError(f"{ATTEMPTS} names up to {path.name} are all taken")
     except OSError as error:
         why = reason(error, folder / f"{prefix}_00001_{ENDING}")
         raise OSError(f"{what} could not be saved in {folder}: {why}. Nothing was changed.") from None

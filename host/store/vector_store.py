@@ -125,8 +125,8 @@ def _published(entry: Entry, progress: Progress) -> HeadRelevance:
             vectors = convert(fetch(entry.address, entry.size, entry.sha256, progress), entry)
         except DownloadFailed as error:
             raise ValueError(
-                f"The vectors could not be downloaded: {error}. You can fetch them yourself: save {entry.address} as "
-                f"{by_hand} and run again."
+                f"The vectors could not be downloaded: {error}. You can download them yourself: save "
+                f"{entry.address} as {by_hand} and run again."
             ) from None
     replace(target, vectors)
     return vectors

@@ -34,20 +34,21 @@ KEPT = 1024
 GUESSES_KEPT = 64
 QUOTED = 80  # letters of a prompt in a message
 CHANGED = (
-    "Another node has changed the numbers of the prompt (ConditioningAverage and the like). Its words are those of its "
-    "first text; each column may hold a part of another one."
+    "Another node has changed the prompt's conditioning (ConditioningAverage and the like). The words are "
+    "those of its first text; each token may also carry part of another text."
 )
 PARTLY_KNOWN = (
-    "A part of the prompt was not encoded by the CLIP that comes out of Record Attention (or of a steering node), "
-    "or was changed afterwards; its words are not known."
+    "Part of the prompt was not encoded with the CLIP from Record Attention (or a steering node), or was "
+    "changed afterwards, so its words are not known."
 )
 SEVERAL = (
-    "This conditioning holds another prompt for each picture of the batch (batch prompt schedules and the like), so its words "
-    "are not known. Sample the pictures one by one, each with a prompt of its own."
+    "This conditioning holds a different prompt for each image of the batch (batch prompt schedules and "
+    "the like), so its words are not known. Sample the images one by one, each with its own prompt."
 )
 GUESSED = (
-    "The node that made this prompt runs the text encoder in its own way, so its words were matched by order, with the text that "
-    "it tokenized last: “{text}”. If that is not the prompt, type the prompt into prompt_text."
+    "The node that made this prompt runs the text encoder in its own way, so its words were matched by "
+    "order with the text that it tokenized last: “{text}”. If that is not the prompt, type the prompt into "
+    "prompt_text."
 )
 
 

@@ -25,7 +25,10 @@ def settling_chart(settled: Sequence[tuple[int, float]], prompts: int, title: st
     picture = Image.new("RGB", (WIDTH, HEIGHT), BACKGROUND)
     pen = ImageDraw.Draw(picture)
     text.write(pen, (LEFT - 50, 24), title, size=TITLE, ink=INK, room=WIDTH - LEFT - RIGHT + 50)
-    note = "order of heads: agreement with the order one tenth of the prompts earlier (rank correlation, 1 is no change)"
+    note = (
+        "order of heads: agreement with the order one tenth of the prompts earlier (rank correlation, 1 "
+        "= no change)"
+    )
     text.write(pen, (LEFT - 50, 62), note, size=TYPE, ink=QUIET_INK, room=WIDTH - LEFT - RIGHT + 50)
     lowest = min([0.0, *(value for _, value in settled)])
     _grid(pen, prompts, lowest)

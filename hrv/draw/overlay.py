@@ -1,6 +1,6 @@
-"""Heat over pictures, and the caption strip below them.
+"""Heat over images, and the caption strip below them.
 
-Pictures are float32 (height, width, channel), 0 to 1. Nothing is ever written on the picture itself: words and
+Images are float32 (height, width, channel), 0 to 1. Nothing is ever written on the image itself: words and
 the colour bar go into a strip below it.
 """
 
@@ -27,7 +27,7 @@ AT_ONCE = (
 
 @dataclass(frozen=True)
 class Caption:
-    """What the strip below one picture says.
+    """What the strip below one image says.
 
     title: the word; low and high: the shares of attention at the two ends of the colour bar; mark: the largest
     share of this word, pointed at on the bar (None: no pointer); note: what the scale means; source: which
@@ -77,7 +77,7 @@ def as_rgb(picture: torch.Tensor) -> torch.Tensor:
     """(…, channel) as (…, 3): gray is repeated, an alpha channel left away."""
     channels = picture.shape[-1]
     if not 1 <= channels <= 4:
-        raise ValueError(f"A picture has 1 to 4 channels; this one has {channels}.")
+        raise ValueError(f"An image has 1 to 4 channels; this one has {channels}.")
     picture = picture.to(device="cpu", dtype=torch.float32)
     return picture[..., :1].expand(*picture.shape[:-1], 3) if channels <= 2 else picture[..., :3]
 
@@ -104,7 +104,7 @@ def _byte_table(name: str) -> np.ndarray:
 
 def caption_strips(captions: Sequence[Caption], size: tuple[int, int], colormap: str) -> torch.Tensor:
     """The strips of a batch, all equally high: (caption, strip height, width, 3). size: (height, width) of the
-    pictures above."""
+    images above."""
     form = Strips(captions, size, colormap)
     strips = torch.empty(len(captions), form.height, form.width, 3)
     for caption, strip in zip(captions, strips, strict=True):
@@ -113,13 +113,13 @@ def caption_strips(captions: Sequence[Caption], size: tuple[int, int], colormap:
 
 
 class Strips:
-    """The strips of a batch, drawn one at a time. All have the same size and lines; type grows with the picture.
+    """The strips of a batch, drawn one at a time. All have the same size and lines; type grows with the image.
 
     title                         source      ← source moves to a line of its own where the two do not fit
     ▇▇▇▇▇▇▇▇▇▇▇ colour bar ▼ ▇▇▇▇▇▇▇▇▇▇▇
     0 %       note    3.1 % of attention      ← so does the note
 
-    captions: of the whole batch. size: (height, width) of the pictures above. height: of a strip, with these captions;
+    captions: of the whole batch. size: (height, width) of the images above. height: of a strip, with these captions;
     tallest: with any captions.
     """
 

@@ -61,8 +61,8 @@ def write(path: Path | str, recording: Recording, latent: torch.Tensor, new: boo
     header = tensor_files.header_bytes(tensors, metadata)
     if len(header) - 8 > MAX_HEADER:
         raise ValueError(
-            f"This recording has {len(maps)} maps, more than one file holds. Save fewer pictures at a time, or record "
-            "with fewer time_bins."
+            f"This recording has {len(maps)} maps, more than one file can hold. Save fewer images at a "
+            "time, or record with fewer time_bins."
         )
     arrays = itertools.chain([latent.numpy()], (part.numpy() for part in maps))
     writing.write(path, itertools.chain([header], map(_little_endian, arrays)), new)
@@ -147,7 +147,7 @@ def _little_endian(array: np.ndarray) -> memoryview:
 
 @dataclass(frozen=True)
 class _Maps:
-    """The maps of one layer for one conditioning: height and width, and the first byte of each (picture, bin)."""
+    """The maps of one layer for one conditioning: height and width, and the first byte of each (image, bin)."""
 
     grid: tuple[int, int]
     begins: dict[tuple[int, int], int]
@@ -208,7 +208,7 @@ def _map_places(
 
 
 def _parts_of_name(name: str, numbers: dict[tuple[str, int, int], int]) -> tuple[int, int, int, int]:
-    """(conditioning, picture, bin, block number) of a tensor's name; -1 for the conditioning of a name that
+    """(conditioning, image, bin, block number) of a tensor's name; -1 for the conditioning of a name that
     `_name` does not give."""
     found = NAME.fullmatch(name)
     if found is not None:
@@ -269,5 +269,5 @@ def _check_values(maps: np.ndarray, name: str) -> None:
     below that of infinity, which are much quicker to look at than the values."""
     if maps.size and int(maps.view(np.uint16).max()) >= 0x7C00:
         raise ValueError(
-            f"the maps of {name} hold values that are no shares of attention (not numbers, or negative)"
+            f"the maps of {name} hold values that are not shares of attention (not numbers, or negative)"
         )

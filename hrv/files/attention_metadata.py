@@ -132,7 +132,7 @@ def _entry(facts, counts, text, tokens) -> Entry:
     if not (_is_text(role) and 0 < len(role) <= 100 and role.isprintable()):
         raise ValueError(f"its role is {role!r:.40}")
     _check_number("index", index, 0, MAX_CONDITIONINGS)
-    _check_number("number of pictures", pictures, 0, MAX_PICTURES)
+    _check_number("number of images", pictures, 0, MAX_PICTURES)
     _check_number("length", length, 1, MAX_TOKENS)
     if not tensor_files.is_whole(columns) or columns != sorted(set(columns)):
         raise ValueError("its columns are not whole numbers in ascending order")

@@ -106,7 +106,7 @@ def convert_by_hand(path: Path, entries: tuple[Entry, ...]) -> HeadRelevance:
                 return convert(data, entry)
         shapes = {entry.shape: entry for entry in entries}
         relevance = _npy(data, *shapes)
-        source = f"{path.name}, taken to have the concepts and heads in the order of the published vectors"
+        source = f"{path.name}, assumed to have its concepts and heads in the order of the published vectors"
         return _vectors(relevance, shapes[relevance.shape], source)
     except OSError as error:
         raise BadVectorFile(path, f"cannot be read ({error.strerror or error})") from None

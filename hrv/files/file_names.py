@@ -14,12 +14,12 @@ DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|co
 def fault_of(prefix: str, windows: bool = ON_WINDOWS) -> str | None:
     """What is wrong with a file's name, which may name folders with "/", as the end of a sentence; None for nothing."""
     if "\0" in prefix:
-        return "a name cannot hold a zero character"
+        return "a name cannot contain a zero character"
     if not windows:
         return None
     for part in re.split(r"[\\/]", prefix):
         if found := FORBIDDEN.search(part):
-            return f"Windows allows no {found[0]!r} in names"
+            return f"Windows does not allow {found[0]!r} in names"
         if DEVICES.fullmatch(part.split(".")[0].rstrip()):
             return f"{part!r:.50} is the name of a device in Windows"
         if part not in (".", "..") and part != part.rstrip(" ."):

@@ -47,7 +47,9 @@ def read_header(file: BufferedReader, limit: int, kind: str) -> RawHeader:
         raise ValueError(f"it has {size} bytes, too few for a safetensors file")
     length = int.from_bytes(file.read(8), "little")
     if not 2 <= length <= min(limit, size - 8):
-        raise ValueError(f"its header is longer than the file or than any {kind}'s; it is damaged or foreign")
+        raise ValueError(
+            f"its header is longer than the file or than any {kind}'s; it is damaged or from another program"
+        )
     try:
         header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_no_repetition)
     except RecursionError:

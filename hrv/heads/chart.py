@@ -35,7 +35,7 @@ class _Column:
 
 
 def head_chart(heads: HeadSelection, relevance: torch.Tensor, title: str) -> torch.Tensor:
-    """A picture, float32 (height, width, 3), 0 to 1.
+    """An image, float32 (height, width, 3), 0 to 1.
 
     relevance: float32 (head,), 0 for none, 1 for the average head; drawn on the fixed scale r / (1 + r), so that charts
     can be compared.

@@ -62,7 +62,7 @@ def combine(first: HeadSelection, second: HeadSelection, how: str) -> HeadSelect
 def on_largest_grid(layout: Layout) -> tuple[bool, ...]:
     """For each block, whether its attention has the largest grid of the network.
 
-    A UNet's input blocks of one resolution follow each other without a gap (the block in between makes the picture
+    A UNet's input blocks of one resolution follow each other without a gap (the block in between makes the image
     smaller), and n input blocks are answered by n + 1 output blocks.
     """
     inputs = sorted({block.index for block in layout.blocks if block.part == "input"})
@@ -119,7 +119,7 @@ def _checked(heads: HeadSelection) -> HeadSelection:
         parts = dict.fromkeys(block.part for block in heads.layout.blocks)
         have = ", ".join(part for part in PARTS if part in parts)
         raise ValueError(
-            f"No head is left ({heads.label}). The model has {heads.layout.heads} heads, in the parts {have}. Loosen a "
-            "condition."
+            f"No heads are left ({heads.label}). The model has {heads.layout.heads} heads, in these parts: "
+            f"{have}. Loosen a condition."
         )
     return heads

@@ -30,7 +30,7 @@ class HeadSelection:
             other = (
                 f"has {layout.heads}"
                 if layout.heads != self.layout.heads
-                else "has as many, but in other places of the network"
+                else "has just as many, but in other parts of the network"
             )
             raise ValueError(
                 f"These heads were chosen for a model with {self.layout.heads} heads; this model {other}. Choose the heads with "

@@ -25,17 +25,19 @@ from .compare_page import Tile, comparison_picture
 
 SHARPNESS = 20.0  # so that shares are about how often such a verdict is right (docs/results.md)
 DOUBT = 0.6  # below this part of the two largest shares, the larger is no verdict
-LONELY = "The prompt has no other word, so there is nothing to compare this one with. Add a few words, such as a place or “a photo of”."
+LONELY = (
+    "The prompt has no other word to compare this one with. Add a few words, such as a place or “a photo of”."
+)
 FOR_MASKS = (
-    "These vectors were built by agreement, which is for clean masks; for senses do not trust them. Load vectors that were built by "
-    "votes, such as the published ones."
+    "These vectors were built by agreement, which is meant for clean masks; do not trust them for word "
+    "senses. Load vectors built by votes, such as the published ones."
 )
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """grid: (picture, height, width, 3); masks: (picture · concept, height, width), all concepts of the first picture,
-    then of the next; verdict: one line for each picture; shares: {concept: share} for each picture, adding up to 1; names: of
+    """grid: (image, height, width, 3); masks: (image · concept, height, width), all concepts of the first image,
+    then of the next; verdict: one line for each image; shares: {concept: share} for each image, adding up to 1; names: of
     all words that can be asked for."""
 
     grid: torch.Tensor
@@ -88,7 +90,7 @@ def compare(
                 masks.append(mask)
             title = "all heads" if name is None else f"{name} {share[name]:.2f}"
             tiles.append(Tile(title, heads_text(match, entries[0], heads), heat, mask))
-        heading = f"picture {number + 1}: {sentence}" if len(matches) > 1 else sentence
+        heading = f"image {number + 1}: {sentence}" if len(matches) > 1 else sentence
         rows.append(comparison_picture(heading, picture, tiles))
         verdicts.append(heading)
         shares.append(share)
@@ -108,11 +110,12 @@ def named_concepts(vectors: HeadRelevance, text: str) -> list[str]:
     names = list(dict.fromkeys(vectors.concepts[vectors.index(name)] for name in asked))
     if len(vectors.concepts) < 2:
         raise ValueError(
-            f"These vectors have one concept only, {names[0]}; a comparison needs two at least. Pick others in Load Head Relevance."
+            f"These vectors have only one concept, {names[0]}; a comparison needs at least two. Pick others "
+            "in Load Head Relevance."
         )
     if len(names) < 2:
         raise ValueError(
-            f"Only {names[0]} is named in concepts; a comparison needs two at least. These vectors have: "
+            f"Only {names[0]} is named in concepts; a comparison needs at least two. These vectors have: "
             f"{', '.join(vectors.concepts)}."
         )
     return names

@@ -15,7 +15,7 @@ from ..draw.overlay import BACKGROUND, INK, Caption, caption_strips, overlay
 from ..maps.normalize import normalize_maps
 
 COLUMNS = 4
-TILE = 384  # longest side of a tile; smaller pictures are shown as they are
+TILE = 384  # longest side of a tile; smaller images are shown as they are
 GAP = 12
 HEADING = 22
 DIMMED = 0.15
@@ -24,7 +24,7 @@ COLORMAP = "turbo"
 
 @dataclass(frozen=True)
 class Tile:
-    """title and source: for the caption; heat and mask: (height, width), in the size of the picture."""
+    """title and source: for the caption; heat and mask: (height, width), in the size of the image."""
 
     title: str
     source: str
@@ -63,7 +63,7 @@ def comparison_picture(heading: str, picture: torch.Tensor | None, tiles: Sequen
 
 
 def _draw(tile: Tile, picture: torch.Tensor | None) -> torch.Tensor:
-    """Heat over the picture, and below it the picture where the mask is, dimmed elsewhere: (2 · height, width, 3)."""
+    """Heat over the image, and below it the image where the mask is, dimmed elsewhere: (2 · height, width, 3)."""
     heat = normalize_maps(tile.heat[None], "per word")[0]
     if picture is None:
         kept = tile.mask[..., None].expand(*tile.mask.shape, 3)

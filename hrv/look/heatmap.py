@@ -1,6 +1,6 @@
 """What Attention Heatmap does: from a recording and a latent to overlays, heat, masks and their words.
 
-Order of everything that comes out: picture 0 with all its words, then picture 1 with all its words, and so on; with
+Order of everything that comes out: image 0 with all its words, then image 1 with all its words, and so on; with
 a timeline, every word with its parts of the schedule, first to last.
 """
 
@@ -44,7 +44,7 @@ class Style:
 
 @dataclass(frozen=True)
 class Heatmaps:
-    """n = Σ over pictures of their words, times the parts of a timeline.
+    """n = Σ over images of their words, times the parts of a timeline.
 
     overlay: (n, height + strip, width, 3); heat and mask: (n, height, width), 0 to 1; words: n; summary: one
     line for the node; warnings, and notes on the prompts: in plain words; names: of all words that can be asked for.
@@ -76,7 +76,7 @@ def heatmaps(
     free_memory: int | None = None,
     notice: Callable[[str], None] = lambda sentence: None,
 ) -> Heatmaps:
-    """Heat of every asked word over every picture.
+    """Heat of every asked word over every image.
 
     latent: (batch, channel, h, w), what the sampler gave; image: (batch, height, width, channel), of any size,
     or None; the two batches must be equal, or one of them 1. words: names split by commas or line ends; empty:
@@ -109,7 +109,7 @@ def heatmaps(
         maps = made[id(match)]
         row = {name: row for row, name in enumerate(plan.targets)}
         source = heads_text(match, plan.entries[0], heads) + (
-            f" · picture {number + 1}" if len(plans) > 1 else ""
+            f" · image {number + 1}" if len(plans) > 1 else ""
         )
         peak = float(maps.max())
         jobs.extend(_Job(name, maps[:, row[name]], peak, picture, source) for name in plan.shown)
@@ -248,7 +248,7 @@ def _captions(job: _Job, normalize: str) -> list[Caption]:
 def _summary(matches: list[Match], plans: list[_Plan], heads: HeadSelection | None) -> str:
     run, entry = matches[0].run, plans[0].entries[0]
     words = len(plans[0].shown)
-    pictures = f" × {len(plans)} pictures" if len(plans) > 1 else ""
+    pictures = f" × {len(plans)} images" if len(plans) > 1 else ""
     height, width = run.grid
     return (
         f"{counted(words, 'word')}{pictures} · {heads_text(matches[0], entry, heads)} · "

@@ -42,15 +42,15 @@ class Order:
         if free is None or self.nbytes <= free / 2:
             return ""
         if self.nbytes + WORKSPACE > free:
-            raise ValueError(f"{self._need()}, and {_gigabytes(free)} are free. {self._advice()}")
-        return f"{self._need()}, more than half of the {_gigabytes(free)} that are free. {self._advice()}"
+            raise ValueError(f"{self._need()}, but only {_gigabytes(free)} is free. {self._advice()}")
+        return f"{self._need()}, more than half of the {_gigabytes(free)} that is free. {self._advice()}"
 
     def empty(self, *shape: int) -> torch.Tensor:
         """A tensor for one of the outputs. Raises ValueError where there is no memory for it."""
         try:
             return torch.empty(*shape)
         except RuntimeError as error:
-            raise ValueError(f"{self._need()}, and so much is not free. {self._advice()}") from error
+            raise ValueError(f"{self._need()}, but that much is not free. {self._advice()}") from error
 
     @property
     def _heatmaps(self) -> int:

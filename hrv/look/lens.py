@@ -1,6 +1,6 @@
 """What Attention Lens does: a compact payload for the browser, and answers to its questions afterwards.
 
-The payload holds the word maps of every picture as bytes. Other heads and other parts of the schedule are asked for
+The payload holds the word maps of every image as bytes. Other heads and other parts of the schedule are asked for
 later, of a `Lens`, which knows where the recording is without keeping it alive.
 """
 
@@ -39,7 +39,7 @@ class LensGone(ValueError):
 
 @dataclass(frozen=True)
 class Sight:
-    """One picture of a lens: its run (held weakly), its row in it, and each word's places.
+    """One image of a lens: its run (held weakly), its row in it, and each word's places.
 
     grid: (height, width) of the maps that go to the browser. words: name → ((entry number, columns), …).
     """
@@ -54,14 +54,15 @@ class Sight:
         run = self.run()
         if run is None:
             raise LensGone(
-                "The recording of this picture is no longer kept. Run the graph again to look at other heads or steps."
+                "The recording of this image is no longer kept. Run the workflow again to look at other "
+                "heads or steps."
             )
         return Match(run, self.element, True)
 
 
 @dataclass(frozen=True)
 class Lens:
-    """Everything that a question about one run of the node needs: its pictures, and vectors where they were
+    """Everything that a question about one run of the node needs: its images, and vectors where they were
     connected. Takes a few kilobytes beside the vectors."""
 
     sights: tuple[Sight, ...]
@@ -75,16 +76,14 @@ class Lens:
         percent: float = PERCENT,
         time_bin: int | None = None,
     ) -> dict:
-        """Maps of some words of one picture, packed as in the payload, with `source` saying whose attention it is.
+        """Maps of some words of one image, packed as in the payload, with `source` saying whose attention it is.
 
         words: positions in the frame's names, at most WORDS_AT_ONCE. concept: average the `percent` of heads most
         relevant to it; None: all heads. time_bin: one part of the schedule; None: all of it.
         Raises LensGone, and ValueError in an artist's words.
         """
         if not 0 <= picture < len(self.sights):
-            raise ValueError(
-                f"This run has {len(self.sights)} pictures; picture {picture + 1} was asked for."
-            )
+            raise ValueError(f"This run has {len(self.sights)} images; image {picture + 1} was asked for.")
         sight = self.sights[picture]
         match, names = sight.match(), list(sight.words)
         if not 0 < len(words) <= WORDS_AT_ONCE:
@@ -144,10 +143,10 @@ def look(
     prompt_text: str = "",
     tokenize: Callable[[str], Prompt] | None = None,
 ) -> Look:
-    """Payload, overlay and mask for the pictures of a batch.
+    """Payload, overlay and mask for the images of a batch.
 
-    latent, image, unit, words, progress, prompt_text, tokenize: as `heatmaps` takes them. Without words, overlay is the picture itself and
-    mask is empty; words that a picture's prompt does not have are left out, with a warning. concept: with `vectors`, the
+    latent, image, unit, words, progress, prompt_text, tokenize: as `heatmaps` takes them. Without words, overlay is the image itself and
+    mask is empty; words that an image's prompt does not have are left out, with a warning. concept: with `vectors`, the
     overlay and mask are those of its heads; "" takes all heads.
     Raises NoRecording, WordNotFound for an empty prompt, ValueError.
     """
@@ -167,7 +166,7 @@ def look(
         where = (
             "the prompt" if len({id(match.run) for match in matches}) == 1 else "the prompt of every image"
         )
-        warnings.append(f"Pinned, but not in {where}, and so left out: {', '.join(missing)}.")
+        warnings.append(f"Pinned, but not in {where}, so left out: {', '.join(missing)}.")
     frames, sights, room = [], [], PAYLOAD_BYTES
     for number, match in enumerate(matches):
         progress(number, len(matches))
@@ -222,7 +221,7 @@ def pack(maps: torch.Tensor, grid: tuple[int, int]) -> dict:
 
 
 def _pinned(matches: Sequence[Match], words: str, unit: str, typed: tuple) -> tuple[list[str], list[str]]:
-    """The names in a words field that every picture's prompt has, and the others in quotes."""
+    """The names in a words field that every image's prompt has, and the others in quotes."""
     names, missing = split_names(words), []
     for match in matches:
         entries = match.run.of_role(ROLE)
@@ -236,7 +235,7 @@ def _pinned(matches: Sequence[Match], words: str, unit: str, typed: tuple) -> tu
 
 
 def _frame(match: Match, unit: str, pinned: Sequence[str], room: int, typed: tuple) -> tuple[dict, Sight]:
-    """One picture's part of the payload; its maps are left out (None) when they do not fit into `room` bytes."""
+    """One image's part of the payload; its maps are left out (None) when they do not fit into `room` bytes."""
     entries = match.run.of_role(ROLE)
     prompts = prompts_of(entries, ROLE, *typed)
     targets = targets_of_unit(entries, prompts, unit)

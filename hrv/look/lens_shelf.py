@@ -37,7 +37,8 @@ class LensShelf:
         with self._lock:
             if name not in self._lenses:
                 raise LensGone(
-                    "This picture comes from an earlier session or was followed by many others. Run the graph again."
+                    "This image comes from an earlier session, or many others came after it. Run the "
+                    "workflow again."
                 )
             self._lenses.move_to_end(name)
             return self._lenses[name]

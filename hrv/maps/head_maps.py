@@ -39,8 +39,8 @@ def head_maps(match: Match, target: Target, longest_side: int | None = None) -> 
     for entry, columns in target.places:
         if not 0 <= match.element < entry.batch:
             raise NoRecording(
-                f"Picture {match.element + 1} was asked for, but this recording of the {entry.role} prompt holds "
-                f"{entry.batch}."
+                f"Image {match.element + 1} was asked for, but this recording of the {entry.role} prompt "
+                f"holds only {entry.batch}."
             )
         missing = [column for column in columns if column not in entry.columns]
         if missing:
@@ -60,7 +60,7 @@ def head_maps(match: Match, target: Target, longest_side: int | None = None) -> 
                 total[span].add_(own, alpha=1 / (tokens * entry.count(block=number)))
     total[~recorded] = 0
     if not recorded.any():
-        raise NoRecording("No head was recorded in all of the prompts that have this word.")
+        raise NoRecording("No head was recorded in all the prompts that contain this word.")
     return HeadMaps(total, recorded)
 
 

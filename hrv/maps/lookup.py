@@ -1,4 +1,4 @@
-"""What every reading node does first: pictures beside their runs, and the words of a prompt with their columns."""
+"""What every reading node does first: images beside their runs, and the words of a prompt with their columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..wording import shortened
 from .word_maps import Target, recorded_heads
 
 QUOTED = 60  # letters of a text in a note
-TWO_TEXTS = "The two text encoders were given different texts, and words of both are listed: {given}."
+TWO_TEXTS = "The two text encoders were given different texts, so the words of both are listed: {given}."
 UNKNOWN = (
     "The words of the {role} prompt are not known. If your text nodes' CLIP does not come from Record Attention, connect the loader's "
     "CLIP to Record Attention and its clip output to the text nodes, and run again. If it does, another node made or changed the "
@@ -45,8 +45,8 @@ def _prompt_of(entry: Entry, prompt_text: str, tokenize) -> Prompt | None:
     prompt = tokenize(prompt_text)
     if prompt.length > entry.length:
         raise ValueError(
-            f"The text in prompt_text makes {prompt.length} tokens, but the conditioning that was sampled has "
-            f"{entry.length}. Type the text that was encoded, and nothing else."
+            f"The text in prompt_text comes to {prompt.length} tokens, but the sampled conditioning has "
+            f"{entry.length}. Type exactly the text that was encoded."
         )
     return prompt
 
@@ -83,7 +83,7 @@ def names_of(
     prompt_text: str = "",
     tokenize: Callable[[str], Prompt] | None = None,
 ) -> list[str]:
-    """Names of all entries that these pictures' prompts have, each once; what word picking in the browser offers."""
+    """Names of all entries that these images' prompts have, each once; what word picking in the browser offers."""
     names: dict[str, str] = {}
     for match in matches:
         entries = match.run.of_role(role)

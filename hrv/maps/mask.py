@@ -12,7 +12,7 @@ MASK_THRESHOLD = 0.4  # where a mask begins unless asked otherwise
 def threshold_mask(maps: torch.Tensor, threshold: float, out: torch.Tensor | None = None) -> torch.Tensor:
     """Where (map − min) / (max − min) ≥ threshold: float32 0 or 1, (word, height, width); a flat map gives 0.
 
-    Maps should be at the size of the picture already (see `resize`), as in DAAM. out: where to write it, if given.
+    Maps should be at the size of the image already (see `resize`), as in DAAM. out: where to write it, if given.
     """
     low, span = low_and_span(maps)
     # nothing is as large as a threshold, or larger, that has been divided by "not a number"

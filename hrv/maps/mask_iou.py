@@ -56,7 +56,7 @@ def mask_iou(mask: torch.Tensor, truth: torch.Tensor, thresholds: tuple[float, .
     """IoU of every mask with its truth at every threshold.
 
     mask: (n, height, width), soft or hard, of any type; truth: (n or 1, height, width), of any size: truth where it is
-    at least 0.5. One picture without a batch axis, and a channel axis of one, are understood too. Raises ValueError.
+    at least 0.5. One image without a batch axis, and a channel axis of one, are understood too. Raises ValueError.
     """
     masks, truths = _as_batch(mask, "mask"), _as_batch(truth, "truth")
     if len(truths) not in (1, len(masks)):
@@ -98,12 +98,13 @@ def parse_thresholds(text: str) -> tuple[float, ...]:
             value = math.nan
         if not 0 <= value <= 1:
             raise ValueError(
-                f"thresholds are numbers from 0 to 1 with commas between them, such as 0.3, 0.4, 0.5; found {word!r:.40}."
+                "thresholds must be numbers from 0 to 1, separated by commas, such as 0.3, 0.4, 0.5; found "
+                f"{word!r:.40}."
             )
         values.append(value)
     values = list(dict.fromkeys(values))
     if len(values) > MAX_THRESHOLDS:
-        raise ValueError(f"There are {len(values)} thresholds; at most {MAX_THRESHOLDS} are tried.")
+        raise ValueError(f"There are {len(values)} thresholds; at most {MAX_THRESHOLDS} are allowed.")
     return tuple(values)
 
 

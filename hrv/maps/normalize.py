@@ -14,7 +14,7 @@ def normalize_maps(
 
     "shared" divides by `peak`, the largest value over all words of the prompt (None: over these maps), so that
     an ignored word stays dark; "per word" takes each map from its own minimum to its own maximum, as DAAM's
-    pictures do, and makes a flat map 0. out: where to write it, if given; `maps` itself may be.
+    images do, and makes a flat map 0. out: where to write it, if given; `maps` itself may be.
     """
     if how == "shared":
         top = float(maps.max()) if peak is None and maps.numel() else peak

@@ -84,6 +84,7 @@ def _check_shape(latent: torch.Tensor, image: torch.Tensor) -> None:
     rows, columns = image_size_of(latent)
     if not same_shape((height, width), size_of(latent)):
         raise ValueError(
-            f"The image is {width}×{height} pixels, but the latent is that of an image of {columns}×{rows}, which has another shape: the heat would lie in the wrong places. Connect the image that was "
-            "decoded from this latent. An enlarged one is fine, a cropped or stretched one is not."
+            f"The image is {width}×{height} pixels, but the latent belongs to an image of {columns}×{rows}, "
+            "which has another shape: the heatmap would be in the wrong place. Connect the image that was "
+            "decoded from this latent. An enlarged image is fine; a cropped or stretched one is not."
         )

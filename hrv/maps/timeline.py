@@ -11,8 +11,8 @@ from ..recording.recording import Entry, Match
 from .word_maps import Target, recorded_heads, word_maps
 
 ONE_PART = (
-    "The recording keeps the whole schedule as one part, so there is one overlay a word. Set `time_bins` in Record "
-    "Attention to 8, say, and run again."
+    "The recording keeps the whole schedule as one part, so there is one overlay per word. Set `time_bins` "
+    "in Record Attention to 8, for example, and run again."
 )
 
 

@@ -101,12 +101,14 @@ def column_maps(
         )
     if not 0 <= element < entry.batch:
         raise NoRecording(
-            f"Picture {element + 1} was asked for, but this recording of the {entry.role} prompt holds {entry.batch}."
+            f"Image {element + 1} was asked for, but this recording of the {entry.role} prompt holds only "
+            f"{entry.batch}."
         )
     jobs = _jobs(entry, layout, heads, time_bin)
     if not jobs:
         raise NoRecording(
-            "None of the chosen heads was recorded. Choose other heads, or leave `heads` open for all."
+            "None of the chosen heads were recorded. Choose other heads, or leave `heads` unconnected to "
+            "use all."
         )
     total, weight_sums = torch.zeros(len(columns), grid[0] * grid[1]), torch.zeros(len(columns), 1)
     balanced = heads is not None and heads.balanced
@@ -191,9 +193,9 @@ def _positions(entry: Entry, columns: Sequence[int]) -> list[int]:
     missing = [column for column in columns if column not in place]
     if missing:
         raise ColumnNotRecorded(
-            f"Token {missing[0]} of the {entry.role} prompt was not recorded: {len(entry.columns)} of its "
-            f"{entry.length} tokens were kept. If the words come from prompt_text, check that the text is the one "
-            "that was encoded."
+            f"Token {missing[0]} of the {entry.role} prompt was not recorded: only {len(entry.columns)} of "
+            f"its {entry.length} tokens were kept. If the words come from prompt_text, check that the text "
+            "is the one that was encoded."
         )
     return [place[column] for column in columns]
 

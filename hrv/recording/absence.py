@@ -6,38 +6,50 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-ZEROED = (
-    "The {role} prompt is zeroed (ConditioningZeroOut), so it has no words. Connect a text node in its place."
-)
+ZEROED = "The {role} prompt is zeroed (ConditioningZeroOut), so it has no words. Connect a text node instead."
 NOTHING_CONNECTED = {
-    "positive": "No positive prompt reached the sampler: its conditioning is empty. Connect a text node to it, and sample again.",
-    "negative": "This sampling had no negative prompt: its guider takes none (Basic Guider and the like), or what is connected is "
-    "empty. With CFG Guider or KSampler, and a CFG above 1, it can be recorded.",
+    "positive": (
+        "No positive prompt reached the sampler: its conditioning is empty. Connect a text node to "
+        "it and sample again."
+    ),
+    "negative": (
+        "This sampling had no negative prompt: its guider takes none (Basic Guider and the like), "
+        "or what is connected is empty. With CFG Guider or KSampler and a CFG above 1, it can be "
+        "recorded."
+    ),
 }
 NO_EVALUATION = "The sampler did not run the model (0 steps?), so nothing was recorded."
 NO_STEP = (
-    "No step of this sampling lies between start_percent ({start:g}) and end_percent ({end:g}) of Record Attention, so nothing "
-    "was recorded. Widen the two, and sample again."
+    "None of this sampling's steps fall between start_percent ({start:g}) and end_percent ({end:g}) of "
+    "Record Attention, so nothing was recorded. Widen that range and sample again."
 )
-SWITCHED_OFF = "The negative prompt was not recorded, because `negative` is off. Switch `negative` on in Record Attention, and sample again."
+SWITCHED_OFF = (
+    "The negative prompt was not recorded, because `negative` is off. Switch `negative` on in "
+    "Record Attention and sample again."
+)
 SWITCHED_OFF_AT_ONE = (
-    "The negative prompt was not recorded, because `negative` is off, and because CFG is 1: ComfyUI then leaves it out. Switch "
-    "`negative` on in Record Attention, raise CFG above 1, and sample again."
+    "The negative prompt was not recorded, because `negative` is off and because CFG is 1: ComfyUI then "
+    "leaves it out. Switch `negative` on in Record Attention, raise CFG above 1, and sample again."
 )
 NOT_FOLLOWED = "Nothing was recorded, because another node runs the model in a way that cannot be followed."
 CFG_IS_ONE = (
-    "The negative prompt was not evaluated, because CFG is 1: ComfyUI then leaves it out. Raise CFG above 1 (1.1 will do), "
-    "and sample again."
+    "The negative prompt was not evaluated, because CFG is 1: ComfyUI then leaves it out. Raise CFG above "
+    "1 (1.1 will do) and sample again."
 )
 OTHER_STEPS = (
-    "The {role} prompt is limited to a part of the schedule (ConditioningSetTimestepRange) into which no recorded step falls. "
-    "Widen its range, or start_percent and end_percent of Record Attention, and sample again."
+    "The {role} prompt only applies to a part of the schedule (ConditioningSetTimestepRange), and no "
+    "recorded step falls into it. Widen its range, or start_percent and end_percent of Record Attention, "
+    "and sample again."
 )
 NEVER_EVALUATED = {
-    "positive": "The sampler never evaluated the positive prompt in a step that was recorded, because its guider or another node "
-    "leaves it out.",
-    "negative": "The sampler never evaluated the negative prompt in a step that was recorded, because its guider or another node "
-    "leaves it out, as ComfyUI does at CFG 1.",
+    "positive": (
+        "The sampler never evaluated the positive prompt in any recorded step, because its guider "
+        "or another node leaves it out."
+    ),
+    "negative": (
+        "The sampler never evaluated the negative prompt in any recorded step, because its guider "
+        "or another node leaves it out, as ComfyUI does at CFG 1."
+    ),
 }
 
 

@@ -16,18 +16,16 @@ from .recording import Entry, Recording, Run
 
 POSITIVE = "positive"
 ONLY_LAST = "Only the last steps are shown: "
-CHANGED = (
-    ONLY_LAST
-    + "a sampler went on in the middle of the schedule, without new noise, from a latent that no recorded sampler left "
-    "as it is. If another node added the noise (AddNoise), nothing is missing."
+CHANGED = ONLY_LAST + (
+    "a sampler started in the middle of the schedule, without new noise, from a latent that did not come "
+    "unchanged from a recorded sampler. If another node added the noise (AddNoise), nothing is missing."
 )
-FORGOTTEN = (
-    ONLY_LAST
-    + "the recording of the steps before was no longer kept. Raise memory_limit_mb in Record Attention and run again to "
-    "see all of them."
+FORGOTTEN = ONLY_LAST + (
+    "the recording of the earlier steps was no longer kept. To see all steps, raise memory_limit_mb in "
+    "Record Attention and run again."
 )
-SEVERAL = ONLY_LAST + "the latent that they began with was put together from images of several samplers."
-OTHER_MODEL = ONLY_LAST + "the steps before were sampled with a model that has other layers."
+SEVERAL = ONLY_LAST + "the latent that they started from was put together from images of several samplers."
+OTHER_MODEL = ONLY_LAST + "the earlier steps were sampled with a model that has different layers."
 TOP = 0.99  # of the highest sigma: what begins above it begins at the top, schedulers' rounding left aside
 
 

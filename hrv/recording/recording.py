@@ -121,7 +121,7 @@ class Run:
         hint = (
             "Switch `negative` on in Record Attention and sample again, with a CFG above 1."
             if role == "negative"
-            else "Check that the sampler's positive input is connected, and sample again."
+            else "Check that the sampler's positive input is connected and sample again."
         )
         raise NoRecording(
             f"No {role} prompt was recorded (recorded: {have}). {hint} {self.explanation}".strip()
@@ -148,8 +148,9 @@ class Recording(RunShelf[Run]):
 
     node, kept, done = "Record Attention", "recording", "recorded"
     nothing = (
-        "Nothing has been recorded yet. Connect Record Attention's model output to the sampler, and the sampler's latent to this "
-        "node. If they are connected, ComfyUI still had the latent from before: change the seed, and run again."
+        "Nothing has been recorded yet. Connect Record Attention's model output to the sampler, and the "
+        "sampler's latent to this node. If they are already connected, ComfyUI reused the latent from its "
+        "cache: change the seed and run again."
     )
 
     def __init__(self, layout: Layout | None, memory_limit: int, problem: str | None = None):
@@ -180,9 +181,11 @@ class Recording(RunShelf[Run]):
 
     def pool(self, run: Run, later: int) -> None:
         run.entries = pooling.pooled(run.entries)
-        said = "The maps of this image were made smaller, because "
+        said = "The maps of this image were scaled down, because "
         run.warnings = [
             *(warning for warning in run.warnings if not warning.startswith(said)),
-            f"{said}{counted(later, 'later sampling')} needed the memory. For finer maps raise memory_limit_mb in Record Attention "
-            "and run again.",
+            (
+                f"{said}{counted(later, 'later sampling')} needed the memory. For finer maps, raise "
+                "memory_limit_mb in Record Attention and run again."
+            ),
         ]

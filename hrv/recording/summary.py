@@ -9,7 +9,7 @@ MAX_TEXT = 100
 
 
 def recording_in_words(recording: Recording) -> str:
-    """One line for each run: its prompt, pictures, heads, grid and evaluations; then its warnings."""
+    """One line for each run: its prompt, images, heads, grid and evaluations; then its warnings."""
     lines = []
     for run in recording.runs:
         lines += [_line(run), *(f"⚠ {warning}" for warning in run.warnings)]
@@ -21,7 +21,7 @@ def _line(run: Run) -> str:
     text = shortened(texts[0], MAX_TEXT) if texts else "(prompt not known)"
     pictures = max(entry.batch for entry in run.entries)
     evaluations = max(entry.count() for entry in run.entries)
-    facts = [f"{counted(pictures, 'picture')}", f"{run.layout.heads} heads"]
+    facts = [f"{counted(pictures, 'image')}", f"{run.layout.heads} heads"]
     if any(entry.maps for entry in run.entries):
         height, width = run.grid
         facts.append(f"grid {width}×{height}")

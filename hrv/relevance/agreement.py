@@ -1,11 +1,11 @@
 """Head relevance by agreement, beside the published vote: how well each head finds the place of a concept's words.
 
     counter = AgreementCounter(layout, words)
-    counter.add(match)                                # a drawn and recorded picture, as many as there are
+    counter.add(match)                                # a drawn and recorded image, as many as there are
     counter.sums.vectors(words.concepts, layout, {"construction": json.dumps({"method": "agreement", …})})
 
 The vote asks which concept's words, each standing alone, get most of a head's attention; a head that spreads a word over the
-whole picture can win it. Agreement asks where in drawn pictures a head looks for the words of the prompt, by the score of
+whole image can win it. Agreement asks where in drawn images a head looks for the words of the prompt, by the score of
 hrv/relevance/heads_for_word.py, which needs no masks. Formula: docs/formulas.md, "Relevance by agreement"; docs/results.md compares them.
 """
 
@@ -34,7 +34,7 @@ FEW = 5  # a concept of which prompts hold fewer words is drawn on its own as we
 class AgreementSums:
     """What agreement counts, and what can be added up.
 
-    scores: float64 (concept, head), the sum of max(0, s_n) over the words of a concept in all pictures. seen: int64
+    scores: float64 (concept, head), the sum of max(0, s_n) over the words of a concept in all images. seen: int64
     (concept,), how many words that were.
     """
 
@@ -74,14 +74,14 @@ class AgreementSums:
 
 
 class AgreementCounter:
-    """Adds up how well every head finds the words of each concept, one picture after another."""
+    """Adds up how well every head finds the words of each concept, one image after another."""
 
     def __init__(self, layout: Layout, words: ConceptWords):
         self._words = telling_words(words)
         self.sums = AgreementSums.nothing(len(words.concepts), layout.heads)
 
     def add(self, match: Match) -> int:
-        """Scores the concept words in the prompt of one recorded picture; returns how many there were.
+        """Scores the concept words in the prompt of one recorded image; returns how many there were.
 
         Raises NoRecording when nothing was recorded, or the prompt is not known.
         """
@@ -163,8 +163,8 @@ def sums_of(vectors: HeadRelevance) -> AgreementSums:
                     raise ValueError
             except (KeyError, TypeError, ValueError):
                 raise ValueError(
-                    f"The construction of these vectors does not say how many words of {concept} were seen, so nothing can "
-                    "be added to them. Build anew."
+                    f"The construction of these vectors does not say how many words of {concept} were seen, "
+                    "so nothing can be added to them. Build new vectors."
                 ) from None
             totals[row] += total
             seen[row] += number

@@ -25,7 +25,7 @@ METHODS = ("votes", "agreement")
 class BuildPlan:
     """Everything that the votes follow from. Hashes are the first 16 hex digits of a SHA-256.
 
-    prompts: how many; weights: identity of the checkpoint; size in pixels of the picture.
+    prompts: how many; weights: identity of the checkpoint; size in pixels of the image.
     """
 
     prompts: int
@@ -155,8 +155,9 @@ def split(earlier: HeadRelevance | None, plan: BuildPlan) -> tuple[list[dict], B
         return [], BuildState(plan)
     if earlier.votes is None and plan.method == METHODS[0]:
         raise ValueError(
-            "The vectors in continue_from hold no votes, so none can be added to them. Published vectors come without "
-            "votes, and vectors by agreement count something else; connect vectors that you built by votes."
+            "The vectors in continue_from hold no votes, so no votes can be added to them. Published "
+            "vectors come without votes, and vectors by agreement count something else; connect vectors "
+            "that you built by votes."
         )
     state = BuildState(plan)
     kept = []
@@ -172,15 +173,16 @@ def split(earlier: HeadRelevance | None, plan: BuildPlan) -> tuple[list[dict], B
 
 def _check_part(part, plan: BuildPlan) -> None:
     for name, what in (
-        ("method", "by another method"),
-        ("concept_words_hash", "with other words for its concepts"),
+        ("method", "with another method"),
+        ("concept_words_hash", "with different words for their concepts"),
         ("weights", "for another checkpoint"),
     ):
         found = part.get(name) if isinstance(part, dict) else None
         if found is not None and found != getattr(plan, name):
             raise ValueError(
-                f"The vectors in continue_from were built {what} ({found}; here it is {getattr(plan, name)}). What they count "
-                "cannot be added to this: build anew, or connect the right ones."
+                f"The vectors in continue_from were built {what} ({found}; here it is "
+                f"{getattr(plan, name)}). Their counts cannot be combined with this build: build new "
+                "vectors, or connect the right ones."
             )
 
 
@@ -199,8 +201,8 @@ def build_in_words(state: BuildState, vectors: HeadRelevance, path: str, notes: 
     if state.settled:
         prompts, value = state.settled[-1]
         lines.append(
-            f"After {prompts} prompts the order of heads agreed with the order before by {value:.2f} (1 is no change). "
-            "If the curve still climbs, continue with more prompts."
+            f"After {prompts} prompts, the order of heads agreed with the earlier order by {value:.2f} (1 "
+            "means no change). If the curve is still climbing, continue with more prompts."
         )
     if path:
         lines.append(f"Saved as {path}. Load Head Relevance lists it after the page is refreshed (press R).")
@@ -210,9 +212,15 @@ def build_in_words(state: BuildState, vectors: HeadRelevance, path: str, notes: 
 def _counted(state: BuildState, vectors: HeadRelevance) -> str:
     if vectors.votes is not None:
         votes = int(vectors.votes.sum()) // vectors.heads
-        return f"Every one of {vectors.heads} heads has voted about {votes} times for one of {len(vectors.concepts)} concepts."
+        return (
+            f"Each of the {vectors.heads} heads has voted about {votes} times for one of "
+            f"{len(vectors.concepts)} concepts."
+        )
     words = sum(number for number, _ in state.agreement.values())
-    return f"In these prompts stood {words} words of {len(vectors.concepts)} concepts; each of {vectors.heads} heads looked for them."
+    return (
+        f"These prompts contained {words} words of {len(vectors.concepts)} concepts; each of the "
+        f"{vectors.heads} heads looked for them."
+    )
 
 
 def duration(seconds: float) -> str:

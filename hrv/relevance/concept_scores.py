@@ -18,7 +18,7 @@ TINY = torch.finfo(torch.float32).tiny
 
 @dataclass(frozen=True)
 class WordEvidence:
-    """What tells the sense of one word in one picture.
+    """What tells the sense of one word in one image.
 
     word: how strongly each head paints the word, `head_spreads` of it, (head,). usual: the sum of the same over all words
     of the prompt, (head,). leaning: `leanings` of the asked concepts, (concept, head).

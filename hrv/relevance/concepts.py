@@ -37,7 +37,7 @@ class ConceptWords:
 
     def __post_init__(self):
         if len(self.words) < 2:
-            raise ValueError("at least two concepts are needed, since heads are told apart by them")
+            raise ValueError("at least two concepts are needed to tell heads apart")
         check_concepts(self.concepts)
         for concept, words in self.words.items():
             _check_words(concept, words)

@@ -18,8 +18,10 @@ ONLY_ONE = {
     ),
     "concept_words_hash": (
         "were counted with different words for the same concepts",
-        "Concepts of other words are other concepts, so these counts cannot be added up. Build both with the same list of "
-        "concept words.",
+        (
+            "A concept with different words is a different concept, so these counts cannot be added up. Build "
+            "both with the same list of concept words."
+        ),
     ),
 }
 """What all parts must have in common → (how the message begins, how it ends)."""

@@ -2,7 +2,7 @@
 
 Every score takes maps, float32 (head, height, width) in shares of attention, and gives float32 (head,), larger for
 better; a map that is the same everywhere gets the lowest value that there is. None of them needs a mask, another
-picture or head relevance vectors. docs/formulas.md, "Heads for a word"; docs/results.md has what each is worth.
+image or head relevance vectors. docs/formulas.md, "Heads for a word"; docs/results.md has what each is worth.
 """
 
 from __future__ import annotations

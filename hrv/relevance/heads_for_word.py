@@ -47,7 +47,7 @@ def choose_heads(
 ) -> WordHeads:
     """The `percent` of heads that found the word's thing best, and their weights.
 
-    matches: one or several pictures, of the same model; scores and ranges are means over them. prompt_text, read by
+    matches: one or several images, of the same model; scores and ranges are means over them. prompt_text, read by
     `tokenize`, stands in where the text of a conditioning is not known.
     Raises NoRecording, WordNotFound, and ValueError when no head tells any place from another.
     """
@@ -63,7 +63,8 @@ def choose_heads(
     highest = score.max()
     if not highest > 0:
         raise ValueError(
-            f"Every head looks for “{word}” everywhere alike, so none can be preferred. Choose heads by concept instead."
+            f"“{word}” has no clear location: every head looks for it everywhere alike, so none can be "
+            "preferred. Choose heads by concept instead."
         )
     chosen = _best(score, percent, layout.heads)
     weights = torch.zeros(layout.heads)

@@ -23,8 +23,8 @@ def merge(first: HeadRelevance, second: HeadRelevance) -> HeadRelevance:
     by_agreement = [agreement_relevance.is_agreement(vectors) for vectors in (first, second)]
     if any(by_agreement) and not all(by_agreement):
         raise ValueError(
-            "One of these was built by agreement, the other was not: what they count is not the same. Merge vectors that "
-            "were built by the same method."
+            "One of these was built by agreement and the other was not, so they count different things. "
+            "Merge vectors that were built by the same method."
         )
     votes = None if all(by_agreement) else _votes_of(first, second)
     _check_same_kind(first, second)
@@ -60,8 +60,9 @@ def _votes_of(first: HeadRelevance, second: HeadRelevance) -> list[torch.Tensor]
 def _check_same_kind(first: HeadRelevance, second: HeadRelevance) -> None:
     if first.layout != second.layout:
         raise ValueError(
-            f"Vectors of different models cannot be merged: the first are for {layout_in_words(first.layout)}, the second for "
-            f"{layout_in_words(second.layout)}{' in other places' if first.heads == second.heads else ''}."
+            "Vectors of different models cannot be merged: the first are for "
+            f"{layout_in_words(first.layout)}, the second for "
+            f"{layout_in_words(second.layout)}{' in other parts of the network' if first.heads == second.heads else ''}."
         )
     if set(first.concepts) != set(second.concepts):
         only = [sorted(set(a.concepts) - set(b.concepts)) for a, b in ((first, second), (second, first))]
@@ -89,8 +90,9 @@ def _check_disjoint(first: HeadRelevance, second: HeadRelevance) -> None:
     for part in _named_parts(second):
         if any(key in known for key in _keys(part)):
             raise ValueError(
-                f"Both inputs hold the same counts ({_name(part)}), one of them perhaps more of them. Merging them would count "
-                "these twice: connect only the one that holds more, or build with another seed or other prompts."
+                f"Both inputs hold the same counts ({_name(part)}); one of them may hold more. Merging them "
+                "would count these twice: connect only the one that holds more, or build with another seed "
+                "or other prompts."
             )
 
 

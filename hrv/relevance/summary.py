@@ -29,7 +29,7 @@ def _votes(vectors: HeadRelevance) -> str:
             words = int(agreement_relevance.sums_of(vectors).seen.sum())
         except ValueError:
             return "By agreement; these vectors can be used, but not continued or merged."
-        return f"By agreement, from {words} words in drawn pictures"
+        return f"By agreement, from {words} words in generated images"
     if vectors.votes is None:
         return "No votes: these vectors can be used, but not continued or merged."
     votes = int(vectors.votes.sum())

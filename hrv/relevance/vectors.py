@@ -120,8 +120,8 @@ class HeadRelevance:
             return
         if self.heads == layout.heads:
             raise ValueError(
-                f"These vectors and this model both have {self.heads} heads, but in other places of the network. "
-                "Pick vectors made for this model in Load Head Relevance."
+                f"These vectors and this model both have {self.heads} heads, but in other parts of the "
+                "network. Pick vectors made for this model in Load Head Relevance."
             )
         raise ValueError(
             f"These vectors are for {layout_in_words(self.layout)}; this model has {layout_in_words(layout, unit='')}. "
@@ -149,7 +149,7 @@ def relevance_of(votes: torch.Tensor) -> torch.Tensor:
 def heads_of_percent(percent: float, heads: int) -> int:
     """heads · percent / 100, rounded up so that 23 % of 128 are the 30 of Park et al. 2026; at least 1."""
     if not 0 <= percent <= 100:
-        raise ValueError(f"percent is {percent:g}; it must lie between 0 and 100.")
+        raise ValueError(f"percent is {percent:g}; it must be between 0 and 100.")
     return max(1, math.ceil(round(heads * percent / 100, 6)))
 
 

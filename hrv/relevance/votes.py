@@ -64,12 +64,12 @@ class VoteCounter:
     def add(
         self, layer: int, to_k: Callable[[torch.Tensor], torch.Tensor], q: torch.Tensor, draw_key: Hashable
     ) -> None:
-        """Every head of a layer votes once for each draw and picture, by the queries of the positive prompt.
+        """Every head of a layer votes once for each draw and image, by the queries of the positive prompt.
 
         to_k: the layer's own projection of (row, token, channel) to keys, called once for each layer, device and dtype; the
         keys of all words are kept until `forget_keys`.
         q: (row, pixel, heads · d). draw_key: tells apart what happens more than once in a prompt, such as evaluations.
-        A picture whose queries are not finite does not vote.
+        An image whose queries are not finite does not vote.
         """
         of_words = self._keys_of(layer, to_k, q)
         span = self.layout.span(layer)

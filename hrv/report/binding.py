@@ -53,8 +53,11 @@ def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
             continue
         if both <= placed and evidence.agreement(first, second) >= limits.shared_nouns:
             names = evidence.thing(first), evidence.thing(second)
-            said = f"“{names[0]}” and “{names[1]}” share one place: one of them may be missing, or they were mixed."
-            tip = f"{APART} If one is a part of the other, all is well."
+            said = (
+                f"“{names[0]}” and “{names[1]}” are in the same place: one of them may be missing, or "
+                "the two were mixed up."
+            )
+            tip = f"{APART} If one is part of the other, this is fine."
             found.append(
                 _shared(
                     evidence, names=names, words=(first, second), nouns=(first, second), said=said, tip=tip
@@ -74,7 +77,8 @@ def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
             if placed.issuperset(pair) and evidence.agreement(*pair) >= limits.shared_modifiers:
                 whose = f"“{evidence.thing(first)}” and “{evidence.thing(second)}”"
                 said = (
-                    f"“{bare(pair[0])}” and “{bare(pair[1])}” share one place, though they belong to {whose}."
+                    f"“{bare(pair[0])}” and “{bare(pair[1])}” are in the same place, though they belong to "
+                    f"{whose}."
                 )
                 found.append(
                     _shared(evidence, names=pair, words=pair, nouns=(first, second), said=said, tip=APART)
@@ -84,7 +88,10 @@ def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
 
 def _shared(evidence: Evidence, *, names, words, nouns, said: str, tip: str) -> Finding:
     numbers = {"agreement": evidence.agreement(*words), "iou": evidence.iou(*words)}
-    reason = f"their maps agree by {numbers['agreement']:.2f} of 1, and {numbers['iou']:.0%} of the place is the same"
+    reason = (
+        f"their heatmaps agree by {numbers['agreement']:.2f} out of 1, and {numbers['iou']:.0%} of the "
+        "area is the same"
+    )
     return Finding("shared place", names, said, tip=tip, reason=reason, numbers=numbers, nouns=nouns)
 
 
@@ -138,14 +145,18 @@ def wrong_nouns(found: list[Bond], evidence: Evidence) -> list[Finding]:
             continue
         away = bond.others[bond.holder]
         own, other, plain = evidence.thing(bond.noun), evidence.thing(bond.holder), bare(bond.modifier)
-        said = f"“{plain}” was meant for “{own}” but sits on “{other}”."
+        said = f"“{plain}” was meant for “{own}” but landed on “{other}”."
         first = (
             f"Give “{bare(own)}” more weight, `({typed(own)}:1.3)`"
             if evidence.is_tag_list
-            else f"Part the things with a comma and name each with its own word, “{plain} {bare(bond.noun)}, …”"
+            else (
+                f"Separate the things with a comma and give each its own word, “{plain} {bare(bond.noun)}, …”"
+            )
         )
         tip = f"{first}; or run Strengthen Concept on “{plain}”, with the concept it belongs to (Color for a colour)."
-        reason = f"their maps agree by {away:.2f} of 1, by {bond.own:.2f} with its own noun"
+        reason = (
+            f"its heatmap agrees by {away:.2f} out of 1 with “{other}”, by {bond.own:.2f} with its own noun"
+        )
         numbers = {"own": bond.own, "other": away}
         nouns = (bond.noun, bond.holder)
         findings.append(

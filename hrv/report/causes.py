@@ -12,13 +12,13 @@ LISTED = 3  # names in a sentence before the rest is counted
 FEW = 3  # words that may all be given more weight
 SEVERAL = 5  # things that may all be told where to be
 FEWER = (
-    "Take away what matters least, because one image may not show it all, or draw some of it in an area of its own: "
-    "Conditioning (Set Area), then Conditioning (Combine)."
+    "Remove what matters least, because one image may not show it all, or give some of it an area of its "
+    "own: Conditioning (Set Area), then Conditioning (Combine)."
 )
 
 
 def by_cause(found: Sequence[Finding], evidence: Evidence) -> list[Finding]:
-    """The findings of one picture, grouped; `details` of each are the single ones it is made of."""
+    """The findings of one image, grouped; `details` of each are the single ones it is made of."""
     of = {kind: [one for one in found if one.kind == kind] for kind in KINDS}
     late = {word for one in of["late part"] for word in one.words}
     of["late part"] += [one for one in of["ignored"] if one.words[0] in late]
@@ -85,8 +85,8 @@ def _tell_ignored(found: list[Finding], evidence: Evidence) -> Finding:
     tip = _start(first, evidence)
     if len(names) > FEW:
         tip = (
-            "Name first what matters most, and take away what the image can do without. More weight helps one or two of them, not "
-            "all."
+            "Put what matters most first, and remove what the image can do without. More weight helps one "
+            "or two words, not all of them."
         )
     return replace(
         first, words=names, headline=f"{listing(names)} were hardly looked at.", tip=tip, reason=""
@@ -102,18 +102,18 @@ def _tell_shared(found: list[Finding], evidence: Evidence) -> Finding:
         of_nouns = next((one for one in found if set(one.words) == set(words)), first)
         return of_nouns if len(found) == 1 else replace(of_nouns, reason="")
     advice = APART if len(words) <= SEVERAL else FEWER
-    tip = f"{advice} Where they belong to one thing, all is well."
+    tip = f"{advice} If they belong to one thing, this is fine."
     is_of_things = any(set(one.words) <= set(words) for one in found)
     shown = [f"{listing(names[:1])} with {listing(names[1:])}" for names in members[:2]]
     more = f", and {_more(len(groups) - 2, 'more group')}" if len(groups) > 2 else ""
     if is_of_things:
-        said = f"{listing(words)} share one place."
+        said = f"{listing(words)} are in the same place."
         if len(groups) > 1:
-            said = f"Some things share one place: {'; '.join(shown)}{more}."
+            said = f"Some things are in the same place: {'; '.join(shown)}{more}."
     else:
-        said, tip = f"What describes {listing(words)} lies in one place.", advice
+        said, tip = f"What describes {listing(words)} is in the same place.", advice
         if len(groups) > 1:
-            said = f"What describes different things lies in one place: {'; '.join(shown)}{more}."
+            said = f"What describes different things is in the same place: {'; '.join(shown)}{more}."
     return replace(first, words=words, headline=said, tip=tip, reason="")
 
 
@@ -136,11 +136,11 @@ def _tell_wrong(found: list[Finding], evidence: Evidence) -> Finding:
         names = " and ".join(
             f"“{bare(one.words[0])}”{owner}" for one, owner in zip(wrong, whose, strict=True)
         )
-        said = f"{names} changed places."
+        said = f"{names} swapped places."
     else:
         more = f" and {_more(len(wrong) - 2)}" if len(wrong) > 2 else ""
-        said = f"Words sit on the wrong thing: {shown}{more}."
-    return replace(first, words=words, headline=said, tip=f"For instance {_small(first.tip)}", reason="")
+        said = f"Words landed on the wrong thing: {shown}{more}."
+    return replace(first, words=words, headline=said, tip=f"For example, {_small(first.tip)}", reason="")
 
 
 def _tell_late(found: list[Finding], evidence: Evidence) -> Finding:
@@ -151,7 +151,7 @@ def _tell_late(found: list[Finding], evidence: Evidence) -> Finding:
 
 def _tell_senses(found: list[Finding], evidence: Evidence) -> Finding:
     names = _names(found)
-    said = f"It is in doubt in which sense {listing(names)} were taken."
+    said = f"It is unclear in which sense {listing(names)} were taken."
     return replace(found[0], words=names, headline=said, reason="")
 
 

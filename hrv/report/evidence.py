@@ -28,10 +28,10 @@ EVEN = 1e-5  # below this part of a map's largest value, differences are roundin
 
 @dataclass(frozen=True)
 class WordFacts:
-    """One word, tag or other entry over one picture.
+    """One word, tag or other entry over one image.
 
     map: DAAM on the working grid, float32 (height, width). strength: mean share of attention in the tenth of the
-    picture where the word gets most. mean: over the whole picture. gathering: 1 − mean / strength, from 0 (the same
+    image where the word gets most. mean: over the whole image. gathering: 1 − mean / strength, from 0 (the same
     everywhere) to 0.9 (all of it within a tenth). chunk: which 77 tokens it stands in, from 1. weight: as typed.
     consent: what the heads that found the word best say together (hrv/relevance/heads_for_word.py), None where they were not asked or look
     everywhere alike. manner: it names no thing but how the image is to be made (hrv/prompt/tag_kinds.py).
@@ -65,7 +65,7 @@ class NounPhrase:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything measured for one picture.
+    """Everything measured for one image.
 
     entries: what the report lists, by `unit`, in the order of the prompt. words: every single word by name, fillers
     included; targets: where each of them lies. phrases: those that name things, in the order of the prompt. fillers: every
@@ -131,7 +131,7 @@ class Evidence:
 
 
 def examine(match: Match, entries: Sequence[Entry], prompts: Sequence[Prompt | None], unit: str) -> Evidence:
-    """Measures every word and entry of these conditionings of one picture.
+    """Measures every word and entry of these conditionings of one image.
 
     A word that several of the prompts have is one word. Columns that were not recorded (a prompt that was cut) make
     a ColumnNotRecorded error, as in `word_maps`.

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from .evidence import Evidence, WordFacts
 
 APART = (
-    "Say where each is (“on the left”, “on the right”), or give each its own area: Conditioning (Set Area) on two prompts, "
-    "then Conditioning (Combine)."
+    "Say where each one is (“on the left”, “on the right”), or give each its own area: Conditioning (Set "
+    "Area) on two prompts, then Conditioning (Combine)."
 )
 KINDS = (
     "no place",
@@ -27,7 +27,7 @@ class Limits:
     """Where findings begin; benchmarks/report.py measures how often they are right, and can choose them.
 
     ignored_strength, ignored_gathering: a word is ignored below these parts of what filler words get.
-    thin: what the strength of a bare place (“on grass”) is compared with is multiplied by this: it lies thin over the picture.
+    thin: what the strength of a bare place (“on grass”) is compared with is multiplied by this: it lies thin over the image.
     lone_strength, lone_gathering: the same against the other words, where a prompt has no filler words.
     presence: a noun's thing may be missing below this `Presence.level`; among `many` things only if it lies below their median by
     `outlier` as well: in long prompts the level of most things is low.
@@ -120,10 +120,10 @@ def typed(name: str) -> str:
 def louder(name: str, weight: float) -> str:
     """What to do for one word that gets too little."""
     if weight < 1:
-        return f"Its weight is {weight:g}: raise it, for instance `({typed(name)}:1.2)`."
+        return f"Its weight is {weight:g}: raise it, for example `({typed(name)}:1.2)`."
     if weight < 1.3:
-        return f"Give it more weight: `({typed(name)}:{weight + 0.3:.1f})`; or name it first in the prompt."
+        return f"Give it more weight, `({typed(name)}:{weight + 0.3:.1f})`, or put it first in the prompt."
     return (
-        f"It has the weight {weight:g} already. Name it first in the prompt and take other words away, or run "
+        f"It already has a weight of {weight:g}. Put it first in the prompt and remove other words, or run "
         f"Strengthen Concept on “{bare(name)}”."
     )

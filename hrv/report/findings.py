@@ -16,7 +16,7 @@ from .presence import Presence, presences
 
 
 def find(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
-    """All findings of one picture but those that need head relevance, each for itself, the gravest kinds first."""
+    """All findings of one image but those that need head relevance, each for itself, the gravest kinds first."""
     ignored = ignored_words(evidence, limits)
     named = {word for one in ignored for word in one.words}
     return [
@@ -52,8 +52,8 @@ def ignored_words(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
         if is_weak and word.gathering < max(limits.even, factors[1] * level[1]):
             said = f"“{word.name}” was hardly looked at."
             reason = (
-                f"it gets {share_text(word.strength)} of the attention where it gets most, {against} get {share_text(level[0])}, and "
-                "its attention gathers in no place"
+                f"it gets {share_text(word.strength)} of the attention where it gets the most, {against} "
+                f"get {share_text(level[0])}, and its attention is not concentrated anywhere"
             )
             numbers = {"strength": word.strength, "filler_strength": level[0]}
             numbers |= {"gathering": word.gathering, "filler_gathering": level[1]}
@@ -66,7 +66,7 @@ def ignored_words(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
 
 
 def lost_nouns(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
-    """Nouns whose attention gathers, but whose thing does not seem to be in the picture."""
+    """Nouns whose attention gathers, but whose thing does not seem to be in the image."""
     known = presences(evidence)
     most = limits.presence
     if len(known) >= limits.many:
@@ -97,13 +97,19 @@ def lost_nouns(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
 
 def _why_lost(one: Presence, evidence: Evidence) -> str:
     reasons = [
-        f"the attention heads that find it best agree on its place by {one.agreed:.2f} of 1, on that of “{one.clearest[0]}” by "
-        f"{one.clearest[1]:.2f}"
+        (
+            f"the attention heads that find it best agree on its location by {one.agreed:.2f} out of 1, on that "
+            f"of “{one.clearest[0]}” by {one.clearest[1]:.2f}"
+        )
     ]
     if one.mixed > 0:
-        reasons.append(f"what describes it lies with what describes “{evidence.thing(one.beside)}”")
+        reasons.append(
+            f"what describes it is in the same place as what describes “{evidence.thing(one.beside)}”"
+        )
     if one.strength < 1:
-        reasons.append(f"its words get {one.strength:.0%} of the attention that those of other things get")
+        reasons.append(
+            f"its words get {one.strength:.0%} of the attention that the words of other things get"
+        )
     return "; ".join(reasons)
 
 
@@ -120,12 +126,12 @@ def late_parts(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
         if chunk == 1 or level[chunk] >= limits.late * level[1]:
             continue
         words = tuple(w.name for w in strengths[chunk])
-        said = f"The words from “{words[0]}” on came late and were hardly looked at."
+        said = f"The words from “{words[0]}” onwards came late and were hardly looked at."
         reason = (
-            f"after token {77 * (chunk - 1)} the middle one gets {share_text(level[chunk])} of the attention, in the first part "
-            f"{share_text(level[1])}"
+            f"after token {77 * (chunk - 1)} the median word gets {share_text(level[chunk])} of the "
+            f"attention, in the first part {share_text(level[1])}"
         )
-        tip = "Move what matters most into the first 75 tokens, and take away words that change nothing."
+        tip = "Move what matters most into the first 75 tokens, and remove words that change nothing."
         numbers = {"part": float(chunk), "strength": level[chunk], "first_strength": level[1]}
         found.append(Finding("late part", words, said, tip=tip, reason=reason, numbers=numbers))
     return found

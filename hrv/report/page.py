@@ -1,6 +1,6 @@
-"""The page that Prompt Report draws: the picture, who got which modifier, what stands out, and every word's heat.
+"""The page that Prompt Report draws: the image, who got which modifier, what stands out, and every word's heat.
 
-Nothing is written on the picture itself. Pages are uint8 (height, width, RGB), WIDTH pixels wide.
+Nothing is written on the image itself. Pages are uint8 (height, width, RGB), WIDTH pixels wide.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from .finding import Finding, gathers
 WIDTH = 1280
 PAD, GAP = 24, 16
 LARGE, SAID, BODY, SMALL = 24, 22, 18, 14
-BAND_WIDTH, BAND_HEIGHT = 372, 560  # most that the picture takes
+BAND_WIDTH, BAND_HEIGHT = 372, 560  # most that the image takes
 ALPHA, OUTLINE = 0.6, 0.5  # of the heat; where a noun's outline runs between its lowest and highest heat
 NOUNS = 4  # outlined at most: more could not be told apart
 # Okabe and Ito 2008: told apart by colour-blind eyes too
 COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167))
-ALL_WELL = "As far as attention tells, no word was ignored and no two things were mixed up."
+ALL_WELL = "As far as the attention shows, no word was ignored and no two things were mixed up."
 ALARM, BAR, TRACK = (190, 30, 30), (90, 90, 98), (226, 226, 230)
 
 
@@ -155,7 +155,7 @@ def _scale(paper, pen, y: int, page: Page) -> None:
         room=120,
         align="right",
     )
-    notes = "Bars and numbers: attention in the tenth of the picture where the word gets most."
+    notes = "Bars and numbers: attention in the tenth of the image where the word gets the most."
     if page.filler is not None:
         notes += " Line across the bars: what filler words get."
     room = WIDTH - 2 * PAD - width - GAP
@@ -164,7 +164,7 @@ def _scale(paper, pen, y: int, page: Page) -> None:
 
 
 def _band(page: Page):
-    """(function that draws the upper part at a height, how high it is): picture, outlines, what stands out."""
+    """(function that draws the upper part at a height, how high it is): image, outlines, what stands out."""
     height, width = page.picture.shape[:2]
     scale = min(BAND_WIDTH / width, BAND_HEIGHT / height)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
@@ -222,7 +222,7 @@ def _lines(page: Page, nouns: list[WordFacts], room: int) -> list[_Line]:
     for noun, colour in zip(nouns, COLOURS, strict=False):
         said = [bond.modifier for bond in page.bonds if bond.holder == noun.name]
         strangers = {bond.modifier for bond in page.bonds if bond.holder == noun.name != bond.noun}
-        place = "" if gathers(page.evidence, noun) else " (gathers nowhere)"
+        place = "" if gathers(page.evidence, noun) else " (no clear location)"
         words = page.evidence.thing(noun.name) + place + (f": {', '.join(said)}" if said else "")
         lines.append(_Line(words, BODY, ALARM if strangers or place else INK, colour))
     return lines
@@ -238,7 +238,7 @@ def _outlined(page: Page) -> list[WordFacts]:
 
 
 def _outlines(picture: torch.Tensor, nouns: list[WordFacts], evidence: Evidence) -> torch.Tensor:
-    """The picture, paler, with a line around the place of each noun."""
+    """The image, paler, with a line around the place of each noun."""
     import cv2
 
     paper = np.ascontiguousarray(((0.45 * picture + 0.55) * 255).round().to(torch.uint8).numpy())
@@ -252,7 +252,7 @@ def _outlines(picture: torch.Tensor, nouns: list[WordFacts], evidence: Evidence)
 
 
 def _fit(picture: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """The picture at (height, width), averaged when it gets smaller."""
+    """The image at (height, width), averaged when it gets smaller."""
     import cv2
 
     shrinks = size[0] < picture.shape[0]

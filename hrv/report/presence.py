@@ -1,4 +1,4 @@
-"""Whether the things that a prompt names are in the picture, as far as attention tells (docs/formulas.md, "No place")."""
+"""Whether the things that a prompt names are in the image, as far as attention tells (docs/formulas.md, "No place")."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TINY = 1e-9  # a share of attention that is none
 
 @dataclass(frozen=True)
 class Presence:
-    """What tells whether a noun's thing is in the picture.
+    """What tells whether a noun's thing is in the image.
 
     agreed: consent on the noun and the words that describe it. clearest: the content word with the largest consent (none
     of manner), and that. gathering: of the describing words' maps by the heads that found them best (of the noun's where nothing

@@ -1,7 +1,7 @@
-"""What Prompt Report does: from a recording and its pictures to a page, a text and data that say what went wrong.
+"""What Prompt Report does: from a recording and its images to a page, a text and data that say what went wrong.
 
 result = report(recording, latent, image)
-result.grid       (picture, height, width, 3)
+result.grid       (image, height, width, 3)
 result.markdown   for reading
 result.data       JSON for scripts; js/docs/HRVPromptReport.md says what is in it
 """
@@ -35,8 +35,8 @@ DETAILS = 12  # single findings of one cause that the text lists; the data has t
 
 @dataclass(frozen=True)
 class Report:
-    """grid: float32 (picture, height, width, 3), 0 to 1. markdown, data (JSON) and summary (a few lines, for the
-    node) cover all pictures; findings holds those of each picture, one for each cause, the gravest first; warnings, and notes on
+    """grid: float32 (image, height, width, 3), 0 to 1. markdown, data (JSON) and summary (a few lines, for the
+    node) cover all images; findings holds those of each image, one for each cause, the gravest first; warnings, and notes on
     the prompts, are in plain words."""
 
     grid: torch.Tensor
@@ -50,7 +50,7 @@ class Report:
 
 @dataclass(frozen=True)
 class _Picture:
-    """Everything that is said of one picture of the batch."""
+    """Everything that is said of one image of the batch."""
 
     number: int
     match: Match
@@ -132,7 +132,7 @@ def _read(
 def _page(one: _Picture, picture: torch.Tensor) -> Page:
     level = filler_level(one.evidence)
     peak = max((float(word.map.max()) for word in one.evidence.entries), default=0.0)
-    title = f"Picture {one.number}: {_count(one)}" if one.number > 1 else _count(one).capitalize()
+    title = f"Image {one.number}: {_count(one)}" if one.number > 1 else _count(one).capitalize()
     evaluations = one.match.run.of_role("positive")[0].count()
     return Page(
         picture,
@@ -157,7 +157,7 @@ def _summary(found: Sequence[_Picture]) -> str:
     """What the artist reads on the node itself."""
     lines = []
     for one in found:
-        lines.append((f"Picture {one.number}: " if len(found) > 1 else "") + _count(one))
+        lines.append((f"Image {one.number}: " if len(found) > 1 else "") + _count(one))
         lines += [f"• {finding.headline}\n  Try: {finding.tip}" for finding in one.findings]
     return "\n".join(lines)
 
@@ -167,7 +167,7 @@ def _markdown(found: Sequence[_Picture], warnings: Sequence[str]) -> str:
     parts += [f"> ⚠ {warning}" for warning in warnings]
     for one in found:
         if len(found) > 1:
-            parts.append(f"## Picture {one.number}")
+            parts.append(f"## Image {one.number}")
         parts += [f"Prompt: {_escaped(text)}" if text.strip() else "Prompt: (empty)" for text in one.texts]
         parts.append(f"### {_count(one).capitalize()}")
         parts += [_told(finding) for finding in one.findings]
@@ -193,7 +193,7 @@ def _word_table(one: _Picture) -> str:
     lines = [
         "### Words, most strongly drawn first",
         "",
-        "| word | where it gets most | whole picture | gathers (0 – 0.9) |",
+        "| word | where it gets the most | whole image | concentration (0 – 0.9) |",
         "|---|---:|---:|---:|",
     ]
     rows = [(w.name, w) for w in sorted(one.evidence.content, key=lambda w: -w.strength)]
@@ -212,7 +212,7 @@ def _bond_table(one: _Picture) -> str:
     lines = [
         "### Who got what",
         "",
-        "| word | meant for | sits on | agreement | with its own noun |",
+        "| word | meant for | landed on | agreement | with its own noun |",
         "|---|---|---|---:|---:|",
     ]
     for b in one.bonds:

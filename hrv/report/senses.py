@@ -34,7 +34,7 @@ class Sense:
 
 
 def senses_of(match: Match, evidence: Evidence, vectors: HeadRelevance) -> list[Sense]:
-    """The concepts of every content word of a picture, in the order of the prompt.
+    """The concepts of every content word of an image, in the order of the prompt.
 
     Raises ValueError for vectors of another model. Empty where there is nothing to compare: a prompt of one word, or
     vectors of one concept.
@@ -64,11 +64,12 @@ def doubtful_senses(senses: Sequence[Sense]) -> list[Finding]:
         is_even = most < EVEN * (most + next_most)
         if not sense.noun or not is_even or (others and next_most < RIVAL * others[0][1]):
             continue
-        said = f"“{sense.word}” was taken for {first} and for {second} at once."
+        said = f"“{sense.word}” was taken for both {first} and {second}."
         reason = f"{first} has {most:.0%} of all concepts together, {second} {next_most:.0%}"
         tip = (
-            f"If only one is meant, run Adjust Concept on “{sense.word}”: wanted {first}, unwanted {second}, or the other "
-            "way round; or add a word that tells which. Compare Concepts shows both."
+            f"If you mean only one, run Adjust Concept on “{sense.word}”: wanted {first}, unwanted "
+            f"{second}, or the other way round; or add a word that makes it clear. Compare Concepts shows "
+            "both."
         )
         numbers = {"first": most, "second": next_most}
         found.append(

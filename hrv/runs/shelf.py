@@ -76,8 +76,9 @@ class RunShelf(Generic[R]):
     done: ClassVar[str]  # "recorded"
     nothing: ClassVar[str]  # what to say before anything was added
     connect = (
-        "Connect the latent of the sampler that made the image. Where an image has no latent of its own, as after a tiled "
-        "upscale or a detailer, connect the latent of the first sampler: it fits the upscaled image too."
+        "Connect the latent of the sampler that made the image. If an image has no latent of its own, as "
+        "after a tiled upscale or a detailer, connect the latent of the first sampler: it fits the "
+        "upscaled image too."
     )
 
     def __init__(self, memory_limit: int, problem: str | None = None):
@@ -163,7 +164,7 @@ class RunShelf(Generic[R]):
             )
         if alike is not None:
             percent = f"{min(score, 0.99):.0%} alike"
-            note = f"{changed}. It matches an image that did ({percent}), so that one's {self.kept} is used."
+            note = f"{changed}. It matches an image that did ({percent}), so its {self.kept} is used."
             return self._found(*alike, note)
         changed += ", and it matches none of the images that did"
         only = self._only_one_of(size_of(image)) if image.ndim > 2 else None
@@ -214,14 +215,15 @@ class RunShelf(Generic[R]):
     def _why_gone(self, gone: Gone) -> str:
         later = counted(self._added - gone.number - 1, "sampling")
         apart = (
-            f"connect it to the model from before {self.node}, or to a {self.node} of its own; then change memory_limit_mb a "
-            "little, so that everything is sampled again."
+            f"connect it to the model from before {self.node}, or give it its own {self.node}; then change "
+            "memory_limit_mb slightly so that everything is sampled again."
         )
         if gone.crowded:
             return f"{later} came after it, and {self.node} keeps no more than {MAX_RUNS}. If a detailer or upscaler made them, {apart}"
         return (
-            f"{later} came after it, and memory_limit_mb ({self.memory_limit // 2**20}) is not enough for all. Raise "
-            f"memory_limit_mb in {self.node} and run again. If a detailer or upscaler made them, you can instead {apart}"
+            f"{later} came after it, and memory_limit_mb ({self.memory_limit // 2**20}) is not enough for "
+            f"all of them. Raise memory_limit_mb in {self.node} and run again. If a detailer or upscaler "
+            f"made them, you can instead {apart}"
         )
 
     def _sizes(self) -> str:

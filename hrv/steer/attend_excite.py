@@ -33,7 +33,7 @@ class Excitement:
     """What one Attend and Excite node does to the prompt.
 
     words: words and phrases of the prompt; none means its nouns. strength: 1 is the published step. Percentages are parts of
-    the schedule (0 noise … 1 picture). vectors, concept: heads count as they care about the concept; None: all alike.
+    the schedule (0 noise … 1 image). vectors, concept: heads count as they care about the concept; None: all alike.
 
     Raises ValueError for a concept that the vectors do not have, and for an empty part of the schedule.
     """

@@ -25,7 +25,7 @@ class Steering:
     """What one steering node does to the prompt.
 
     name: the node's title, for messages. factors: float32 (head,), r_n; 1 leaves a head as it is. words: words and
-    phrases of the prompt; none means every word. Percentages are parts of the schedule (0 noise … 1 picture).
+    phrases of the prompt; none means every word. Percentages are parts of the schedule (0 noise … 1 image).
     made_from: the vectors or heads that the factors follow from; they know which model they fit. recorded: whether
     Record Attention keeps the attention after the multiplication.
     """
@@ -142,7 +142,7 @@ def missing_words(steering: Steering, prompts: Sequence[Prompt]) -> list[str]:
         texts = [text for prompt in prompts for text in prompt.each_text]
         try:  # all texts in one, for a message that knows all words
             concatenate([text.tokens for text in texts]).find(word)
-            complaints.append(f"“{word}” is in none of the {len(prompts)} prompts alone.")
+            complaints.append(f"“{word}” is not complete in any one of the {len(prompts)} prompts.")
         except WordNotFound as error:
             complaints.append(str(error))
     return complaints

@@ -1,4 +1,4 @@
-"""Prompt-to-Prompt editing: the attention of one picture used in another whose prompt differs in a few words
+"""Prompt-to-Prompt editing: the attention of one image used in another whose prompt differs in a few words
 (docs/formulas.md, "Changing a word").
 
 Hertz et al. 2022 (arXiv 2208.01626), "word swap", "adding a new phrase" and "attention re-weighting"; with head relevance
@@ -124,9 +124,9 @@ def split_values(values: torch.Tensor, alignment: Alignment) -> tuple[torch.Tens
 
 
 def keep_outside(now: torch.Tensor, before: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """`now` where the mask is 1, `before` where it is 0: (picture, channel, height, width).
+    """`now` where the mask is 1, `before` where it is 0: (image, channel, height, width).
 
-    mask: (1 or picture, any height, any width), 0 … 1; brought to the size by averaging over area.
+    mask: (1 or image, any height, any width), 0 … 1; brought to the size by averaging over area.
     """
     share = functional.interpolate(mask[:, None].to(now).clamp(0, 1), now.shape[-2:], mode="area")
     share = share[[picture % len(share) for picture in range(len(now))]]

@@ -36,10 +36,10 @@ class Moments:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """What the UNet was given for the pictures of one positive prompt in one evaluation. On the CPU.
+    """What the UNet was given for the images of one positive prompt in one evaluation. On the CPU.
 
-    x: (picture, channel, height, width); timesteps: (picture,); context: (picture, token, channel), the prompt once;
-    y: (picture, channel), None where the model has none. output: what the UNet made of it, like x; of a sampling's first
+    x: (image, channel, height, width); timesteps: (image,); context: (image, token, channel), the prompt once;
+    y: (image, channel), None where the model has none. output: what the UNet made of it, like x; of a sampling's first
     evaluation only, to tell later whether a model is the same.
     """
 
@@ -54,8 +54,8 @@ class Frame:
 class SourceRun:
     """One sampling. prompts: place among the positive prompts → its tokens, None where the words are not known.
 
-    frames: evaluation → place → frame. denoised: evaluation → the picture that the model saw in the noise, after guidance,
-    (picture, channel, height, width). nbytes: what all that takes. is_cut_short: the last evaluations did not fit.
+    frames: evaluation → place → frame. denoised: evaluation → the image that the model saw in the noise, after guidance,
+    (image, channel, height, width). nbytes: what all that takes. is_cut_short: the last evaluations did not fit.
     """
 
     prompts: dict[int, Prompt | None] = field(default_factory=dict)
@@ -97,8 +97,9 @@ class RunMemory(RunShelf[SourceRun]):
 
     node, kept, done = "Remember Run", "run", "remembered"
     nothing = (
-        "Nothing has been remembered yet. Connect Remember Run's model output to the first sampler, and that sampler's latent to "
-        "this node. If they are connected, ComfyUI still had the latent from before: change the seed, and run again."
+        "Nothing has been remembered yet. Connect Remember Run's model output to the first sampler, and "
+        "that sampler's latent to this node. If they are already connected, ComfyUI reused the latent from "
+        "its cache: change the seed and run again."
     )
 
     connect = "Connect the latent that comes out of the first sampler."
@@ -114,8 +115,9 @@ class RunMemory(RunShelf[SourceRun]):
         rows = [one.row for one in found if one.run is run]
         if len(rows) < len(found) or rows != list(range(len(run.traces.names))):
             raise NoRecording(
-                f"This latent has {counted(len(found), 'image')}, but not just those that one sampler made together, in their order. "
-                "Connect the whole latent of the first sampler, and give the second sampler as many images."
+                f"This latent has {counted(len(found), 'image')}, but not exactly those that one sampler "
+                "made together, in the same order. Connect the first sampler's whole latent, and give the "
+                "second sampler the same number of images."
             )
         return run, next((one.note for one in found if one.note), "")
 

@@ -1,4 +1,4 @@
-"""Ordered weakening: more and more heads in the order of their relevance for a concept, and a score of each picture.
+"""Ordered weakening: more and more heads in the order of their relevance for a concept, and a score of each image.
 
 Park et al. 2024 (arXiv 2412.02237), section "Ordered weakening analysis": if relevance means anything, weakening the most
 relevant heads first destroys the concept sooner than weakening the least relevant first.
@@ -25,7 +25,7 @@ def counts(heads: int, points: int) -> list[int]:
     """
     if not 2 <= points <= heads + 1:
         raise ValueError(
-            f"points is {points}; it must lie between 2 and {heads + 1} for a model with {heads} heads."
+            f"points is {points}; it must be between 2 and {heads + 1} for a model with {heads} heads."
         )
     return [round(step * heads / (points - 1)) for step in range(points)]
 
@@ -33,7 +33,7 @@ def counts(heads: int, points: int) -> list[int]:
 def sweep(
     vectors: HeadRelevance, concept: str, points: int, order: str
 ) -> tuple[list[HeadSelection], list[int], list[str]]:
-    """The heads, their number and their order ("most relevant", "least relevant") for each picture of a sweep.
+    """The heads, their number and their order ("most relevant", "least relevant") for each image of a sweep.
 
     order: one of ORDERS, or "both" for one after the other.
     """
@@ -52,7 +52,7 @@ def sweep(
 
 @dataclass(frozen=True)
 class Curve:
-    """The score of the picture for each number of heads, in ascending order of heads."""
+    """The score of the image for each number of heads, in ascending order of heads."""
 
     order: str
     counts: tuple[int, ...]
@@ -67,12 +67,14 @@ class Curve:
 
 
 def curves(numbers: Sequence[int], orders: Sequence[str], scores: Sequence[float]) -> list[Curve]:
-    """One curve for each order, from one entry for each picture. Raises ValueError for a curve of less than two points."""
+    """One curve for each order, from one entry for each image. Raises ValueError for a curve of less than two points."""
     found = []
     for order in dict.fromkeys(orders):
         points = sorted((n, s) for n, o, s in zip(numbers, orders, scores, strict=True) if o == order)
         if len({number for number, _ in points}) < 2:
-            raise ValueError(f"A curve needs pictures with at least two numbers of heads; “{order}” has one.")
+            raise ValueError(
+                f"A curve needs images with at least two different numbers of heads; “{order}” has only one."
+            )
         found.append(Curve(order, tuple(n for n, _ in points), tuple(s for _, s in points)))
     return found
 

@@ -1,4 +1,4 @@
-"""Curves of ordered weakening, and the strip of pictures that they were measured on.
+"""Curves of ordered weakening, and the strip of images that they were measured on.
 
 The two orders differ in colour (readable for colour-blind eyes) and in their marks, so either is enough.
 """

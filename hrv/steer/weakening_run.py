@@ -1,4 +1,4 @@
-"""From the collected pictures of a sweep to curves, chart and strip."""
+"""From the collected images of a sweep to curves, chart and strip."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from .weakening import area_between, curve_table, curves
 from .weakening_chart import curve_chart, picture_strip
 
-LIKENESS = "likeness to the first picture"
+LIKENESS = "similarity to the first image"
 COVERED = "share covered by the mask"
 
 
@@ -33,7 +33,7 @@ def weakening(
     masks: Sequence[torch.Tensor] | None = None,
     title: str = "",
 ) -> Weakening:
-    """Curves of what was given for each picture: `scores`, else the mean of `masks`, else likeness to the first of `images`.
+    """Curves of what was given for each picture: `scores`, else the mean of `masks`, else similarity to the first of `images`.
 
     numbers, orders: number of heads and order of each picture; images: (batch, height, width, channel) and masks:
     (batch, height, width), one entry for each picture. Raises ValueError when their numbers differ, or nothing is given.
@@ -42,8 +42,9 @@ def weakening(
     for what, entries in (("order", orders), (name, values), ("image", images or numbers)):
         if len(entries) != len(numbers):
             raise ValueError(
-                f"Weakening Curve was given {len(numbers)} numbers of heads, but {len(entries)} entries for {what}. Connect "
-                "count and order from Heads in Order, and what its heads led to, one entry for each."
+                f"Weakening Curve was given {len(numbers)} numbers of heads, but {len(entries)} entries for "
+                f"{what}. Connect count and order from Heads in Order, and the results of its heads, one "
+                "entry for each."
             )
     found = curves(numbers, orders, values)
     chart = curve_chart(found, title, name)[None]
@@ -63,7 +64,7 @@ def _scores(images, scores, masks) -> tuple[str, list[float]]:
         first = images[0].float()
         if any(picture.shape != first.shape for picture in images):
             raise ValueError(
-                "The pictures differ in size, so they cannot be compared. Connect a score or a mask."
+                "The images differ in size, so they cannot be compared. Connect a score or a mask."
             )
         return LIKENESS, [1 - float((picture.float() - first).abs().mean()) for picture in images]
-    raise ValueError("Weakening Curve has nothing to draw. Connect a score, a mask, or the pictures.")
+    raise ValueError("Weakening Curve has nothing to draw. Connect a score, a mask, or the images.")

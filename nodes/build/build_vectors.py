@@ -24,31 +24,31 @@ class HRVBuildVectors(Node):
             display_name="Build Head Relevance",
             category="HRV/Build",
             description=(
-                "Builds head relevance vectors for exactly your checkpoint: draws many prompts, and asks "
-                "every attention head which concept it cares about, or how well it finds it. Takes minutes "
-                "to a night; stop whenever you like."
+                "Builds head relevance vectors for exactly your checkpoint. It generates images from "
+                "many prompts and asks every attention head which concepts it cares about. This takes "
+                "minutes to a night, and you can stop whenever you like."
             ),
             search_aliases=["HRV", "head relevance vectors", "train heads"],
             inputs=[
                 io.Model.Input(
-                    "model", tooltip="The model to build for: a checkpoint, with its LoRAs if you like."
+                    "model", tooltip="The model to build for: a checkpoint, with LoRAs if you like."
                 ),
                 io.Clip.Input("clip", tooltip="The CLIP of the same checkpoint."),
                 concept_set_input(
                     "concepts",
                     tooltip=(
-                        "The concepts and their words. general: the 34 of the published vectors. Files of "
-                        "your own belong in models/hrv/concepts."
+                        "The concepts and their words. general has the 34 of the published vectors. Put "
+                        "your own files into models/hrv/concepts."
                     ),
                 ),
                 io.String.Input(
                     "prompts",
                     default="",
                     multiline=True,
-                    placeholder="empty: the list that comes with the concepts",
+                    placeholder="leave empty for the list that comes with the concepts",
                     tooltip=(
-                        "One prompt a line: what is drawn while heads vote. Leave empty for the built-in "
-                        "list."
+                        "The prompts to generate, one per line. Leave empty for the list that comes "
+                        "with the concepts."
                     ),
                 ),
                 io.Int.Input(
@@ -56,10 +56,15 @@ class HRVBuildVectors(Node):
                     default=20,
                     min=1,
                     max=1000,
-                    tooltip="Sampling steps for each prompt; heads are asked in each.",
+                    tooltip="Sampling steps per prompt. The heads are asked in each step.",
                 ),
                 io.Float.Input(
-                    "cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="As in your sampler."
+                    "cfg",
+                    default=7.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="The CFG that you normally use with this checkpoint.",
                 ),
                 io.Int.Input(
                     "width",
@@ -68,12 +73,12 @@ class HRVBuildVectors(Node):
                     max=8192,
                     step=8,
                     tooltip=(
-                        "Width of the pictures. Use what the checkpoint was made for: 512 for SD 1.5, 1024 "
-                        "for SDXL."
+                        "Width of the images. Use what the checkpoint was made for: 512 for SD 1.5, "
+                        "1024 for SDXL."
                     ),
                 ),
                 io.Int.Input(
-                    "height", default=512, min=64, max=8192, step=8, tooltip="Height of the pictures."
+                    "height", default=512, min=64, max=8192, step=8, tooltip="Height of the images."
                 ),
                 io.Int.Input(
                     "seed",
@@ -82,7 +87,8 @@ class HRVBuildVectors(Node):
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=FIXED,
                     tooltip=(
-                        "Noise and drawn words follow from it. Two builds with different seeds can be merged."
+                        "Determines the noise and the random words. Two builds with different seeds can "
+                        "be merged."
                     ),
                 ),
                 io.Int.Input(
@@ -91,16 +97,17 @@ class HRVBuildVectors(Node):
                     min=1,
                     max=64,
                     tooltip=(
-                        "Votes of each head in each step, each with other words of the concepts. More cost "
-                        "little time and make the result less a matter of chance. Only for votes."
+                        "Votes per head and step, each with different concept words. More votes cost "
+                        "little time and make the result more reliable. Only used for votes, not for "
+                        "agreement."
                     ),
                 ),
                 Vectors.Input(
                     "continue_from",
                     optional=True,
                     tooltip=(
-                        "Vectors that you built before: an interrupted build goes on where it stopped, other "
-                        "votes are added to."
+                        "Vectors that you built earlier. An interrupted build picks up where it "
+                        "stopped; a finished one gets more votes."
                     ),
                 ),
                 io.Int.Input(
@@ -109,7 +116,7 @@ class HRVBuildVectors(Node):
                     min=0,
                     max=1_000_000,
                     optional=True,
-                    tooltip="Draw only the first so many prompts of the list; 0 draws all.",
+                    tooltip="Use only this many prompts from the list, for a first try. 0 uses all of them.",
                 ),
                 io.Combo.Input(
                     "sampler_name",
@@ -117,7 +124,7 @@ class HRVBuildVectors(Node):
                     default="euler",
                     optional=True,
                     advanced=True,
-                    tooltip="The sampler that draws.",
+                    tooltip="The sampler to generate with.",
                 ),
                 io.Combo.Input(
                     "scheduler",
@@ -125,7 +132,7 @@ class HRVBuildVectors(Node):
                     default="normal",
                     optional=True,
                     advanced=True,
-                    tooltip="The scheduler that draws.",
+                    tooltip="The scheduler to generate with.",
                 ),
                 io.String.Input(
                     "concept_words",
@@ -135,8 +142,8 @@ class HRVBuildVectors(Node):
                     advanced=True,
                     placeholder="Animals: fox, owl\nColour: red, navy blue",
                     tooltip=(
-                        "Concepts of your own instead of a file, one a line: Animals: fox, owl. Leave empty "
-                        "to use the file."
+                        "Your own concepts instead of a file, one per line: Animals: fox, owl. Leave "
+                        "empty to use the file."
                     ),
                 ),
                 choice_input(
@@ -145,23 +152,27 @@ class HRVBuildVectors(Node):
                     optional=True,
                     advanced=True,
                     tooltip=(
-                        "votes: the published way; heads vote for the concept whose word they look at most. "
-                        "agreement: how well a head finds the place of a concept's words in the pictures; "
-                        "for clean masks."
+                        "votes: the published method. Heads vote for the concept whose word they look "
+                        "at most. agreement: how well a head finds the place of a concept's words in "
+                        "the images; best for clean masks."
                     ),
                 ),
             ],
             outputs=[
                 Vectors.Output(
                     display_name="vectors",
-                    tooltip="For Select Heads by Concept, Save Head Relevance and the rest.",
+                    tooltip="For Select Heads by Concept, Save Head Relevance and the other HRV nodes.",
                 ),
                 io.Image.Output(
-                    display_name="chart", tooltip="When it levels off near 1, more prompts change little."
+                    display_name="chart",
+                    tooltip=(
+                        "How stable the order of the heads is. Once the curve levels off near 1, more "
+                        "prompts change little."
+                    ),
                 ),
                 io.String.Output(
                     display_name="summary",
-                    tooltip="What was drawn, how long it took, how settled the result is.",
+                    tooltip="What was generated, how long it took and how stable the result is.",
                 ),
             ],
         )

@@ -19,18 +19,22 @@ class HRVMergeVectors(Node):
             display_name="Merge Head Relevance",
             category="HRV/Build",
             description=(
-                "Adds what two files counted, built on two machines or in two nights for the same model and "
-                "concepts by the same method, into better vectors."
+                "Merges two builds into better vectors, for example from two computers or two nights. "
+                "Both must be built for the same model and the same concepts, by the same method."
             ),
             search_aliases=["HRV", "merge head relevance vectors", "combine builds"],
             inputs=[
-                Vectors.Input("vectors_a", tooltip="Vectors that were built, not published ones."),
+                Vectors.Input(
+                    "vectors_a", tooltip="Vectors that you built. Published ones cannot be merged."
+                ),
                 Vectors.Input(
                     "vectors_b",
                     tooltip="Vectors built for the same model and the same concepts, by the same method.",
                 ),
             ],
-            outputs=[Vectors.Output(display_name="vectors", tooltip="Vectors from all that was counted.")],
+            outputs=[
+                Vectors.Output(display_name="vectors", tooltip="Vectors made from both builds together.")
+            ],
         )
 
     @classmethod

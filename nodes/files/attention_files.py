@@ -20,14 +20,14 @@ class HRVSaveAttention(Node):
             display_name="Save Attention",
             category="HRV/Files",
             description=(
-                "Saves what was recorded while this latent was sampled, and the latent with it, into the "
-                "output folder. Load Attention brings both back another day: heatmaps of any word, without "
-                "the model and without sampling."
+                "Saves what was recorded while this latent was sampled, along with the latent, in the "
+                "output folder. With Load Attention you can make heatmaps of any word another day, "
+                "without the checkpoint and without sampling."
             ),
             search_aliases=["save cross attention", "save heatmap", "export attention"],
             inputs=[
                 attention_input(),
-                latent_input("It tells which run to save, and is saved with it."),
+                latent_input("It tells the node which run to save, and is saved in the same file."),
                 filename_prefix_input("attention/ComfyUI", " in the output folder"),
             ],
             outputs=[io.String.Output(display_name="path", tooltip="Where the file was saved.")],
@@ -49,8 +49,9 @@ class HRVLoadAttention(Node):
             display_name="Load Attention",
             category="HRV/Files",
             description=(
-                "Loads a recording that Save Attention wrote, and its latent: connect both to Attention "
-                "Heatmap and ask for any word. No checkpoint is needed for that, and nothing is sampled."
+                "Loads a recording that Save Attention wrote, along with its latent. Connect both to "
+                "Attention Heatmap and ask for any word. No checkpoint is loaded and nothing is "
+                "sampled."
             ),
             search_aliases=["load cross attention", "load heatmap", "import attention"],
             inputs=[
@@ -58,19 +59,20 @@ class HRVLoadAttention(Node):
                     "name",
                     options=attention_store.choices(),
                     tooltip=(
-                        "Recordings in ComfyUI's output folder, newest first, and in its input folder. Press "
-                        "R for a new file to appear."
+                        "Recordings in ComfyUI's output folder, newest first, and in its input folder. "
+                        "Press R to see a new file."
                     ),
                 ),
             ],
             outputs=[
                 Attention.Output(
-                    display_name="attention", tooltip="For Attention Heatmap and the other reading nodes."
+                    display_name="attention",
+                    tooltip="For Attention Heatmap and the other nodes that read a recording.",
                 ),
                 io.Latent.Output(
                     display_name="latent",
                     tooltip=(
-                        "The latent that the recording belongs to: for the same nodes, and for VAE Decode."
+                        "The latent that belongs to the recording, for the same nodes and for VAE Decode."
                     ),
                 ),
             ],

@@ -16,8 +16,9 @@ class HRVDemoCheckpoint(Node):
             display_name="Load Demo Checkpoint",
             category="HRV/Files",
             description=(
-                "Loads the small text-to-image model that ships with this pack, to try everything without a "
-                "large download. It draws simple things in colours, patterns and sizes on plain backgrounds."
+                "Loads the small text-to-image model that ships with this pack, so that you can try "
+                "everything without a large download. It draws simple things in several colours, "
+                "patterns and sizes on plain backgrounds."
             ),
             search_aliases=["demo", "sample model", "try HRV"],
             outputs=[

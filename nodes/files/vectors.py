@@ -21,9 +21,9 @@ class HRVLoadVectors(Node):
             display_name="Load Head Relevance",
             category="HRV/Files",
             description=(
-                "Loads head relevance vectors: numbers that say which attention heads of a model care about "
-                "animals, which about colour, and so on. The published ones for SD 1.x and SDXL are "
-                "downloaded on first use."
+                "Loads head relevance vectors: numbers that say which attention heads of a model care "
+                "about animals, which about colours, and so on. The published ones for SD 1.x and SDXL "
+                "are downloaded the first time you run the node with them."
             ),
             search_aliases=["HRV", "head relevance vectors", "concept heads"],
             inputs=[
@@ -32,7 +32,8 @@ class HRVLoadVectors(Node):
                     options=vector_store.choices(),
                     tooltip=(
                         "Vectors made for your kind of model. The published ones are downloaded into "
-                        "models/hrv the first time they run; your own files belong in the same folder."
+                        "models/hrv the first time you run the node with them. Put your own files into "
+                        "the same folder."
                     ),
                 ),
             ],
@@ -40,7 +41,9 @@ class HRVLoadVectors(Node):
                 Vectors.Output(
                     display_name="vectors", tooltip="For Select Heads by Concept and the other HRV nodes."
                 ),
-                io.String.Output(display_name="summary", tooltip="Model, concepts and origin in words."),
+                io.String.Output(
+                    display_name="summary", tooltip="Model, concepts, origin and number of votes, as text."
+                ),
             ],
         )
 
@@ -63,7 +66,7 @@ class HRVSaveVectors(Node):
             node_id="HRVSaveVectors",
             display_name="Save Head Relevance",
             category="HRV/Files",
-            description="Saves head relevance vectors into models/hrv, where Load Head Relevance finds them.",
+            description="Saves head relevance vectors in models/hrv, where Load Head Relevance finds them.",
             search_aliases=["HRV", "save head relevance vectors"],
             inputs=[
                 Vectors.Input("vectors", tooltip="Vectors that you built or merged."),

@@ -19,20 +19,20 @@ class HRVCompareConcepts(Node):
             display_name="Compare Concepts",
             category="HRV/Look",
             description=(
-                "Shows one word through the attention heads of two or more concepts, side by side, and says "
-                "which of them the model drew it as: the mouse as an animal, or as electronics."
+                "Shows one word through the attention heads of two or more concepts, side by side, and "
+                "tells you which one the model drew: the mouse with a tail or the one on the desk."
             ),
             search_aliases=["HRV", "ambiguous word", "which mouse", "word sense", "homonym"],
             inputs=[
                 attention_input(),
-                latent_input("It tells which run the word is looked at in."),
+                latent_input("It tells the node which run to look at."),
                 io.String.Input(
                     "word",
                     default="",
                     placeholder="mouse",
                     tooltip=(
-                        "A word or phrase of the prompt with more than one meaning. mouse#2 is the second "
-                        "mouse."
+                        "A word or phrase from the prompt with more than one meaning. mouse#2 is the "
+                        "second mouse."
                     ),
                 ),
                 vectors_input(),
@@ -42,32 +42,41 @@ class HRVCompareConcepts(Node):
                     placeholder="Animals, Electronics",
                     multiline=True,
                     tooltip=(
-                        "Two or more concepts of the vectors, separated by commas or lines. Empty: all of "
-                        "them."
+                        "Two or more concepts from the vectors, separated by commas or new lines. Leave "
+                        "empty to compare all of them."
                     ),
                 ),
                 percent_input(
-                    "How many of all heads draw each concept's map and mask. 23 % worked best in the paper. "
-                    "The verdict weighs all heads."
+                    "Percentage of all heads to use for each concept's heatmap and mask. 23 % "
+                    "worked best in the paper. The verdict takes all heads into account."
                 ),
                 io.Image.Input(
                     "image",
                     optional=True,
-                    tooltip="The picture to draw on, of any size. Without it you get the bare heat.",
+                    tooltip=(
+                        "The image to draw on, at any size; an upscaled one is fine. Without it you get "
+                        "the heatmap alone."
+                    ),
                 ),
                 prompt_text_input(),
             ],
             outputs=[
                 io.Image.Output(
                     display_name="grid",
-                    tooltip="All heads, then each concept: its heat, what its mask keeps, its share.",
+                    tooltip=(
+                        "All heads first, then each concept: its heatmap, the area its mask keeps, and "
+                        "its share."
+                    ),
                 ),
                 io.Mask.Output(
                     display_name="masks",
-                    tooltip="One mask per concept, in the order of `concepts`; then the next picture's.",
+                    tooltip=(
+                        "One mask per concept, in the order of `concepts`; for a batch, all concepts of "
+                        "the first image, then of the next."
+                    ),
                 ),
                 io.String.Output(
-                    display_name="verdict", tooltip="The shares and what they mean, one line per picture."
+                    display_name="verdict", tooltip="The shares and what they mean, one line per image."
                 ),
             ],
             is_output_node=True,

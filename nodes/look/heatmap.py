@@ -1,4 +1,4 @@
-"""Attention Heatmap: which word drew which part of the picture."""
+"""Attention Heatmap: which word drew which part of the image."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class HRVHeatmap(Node):
             display_name="Attention Heatmap",
             category="HRV/Look",
             description=(
-                "Shows, for each word of the prompt, where in the picture the model looked while drawing. "
-                "Words, heads and threshold can be changed afterwards without sampling again."
+                "Shows where in the image the model looked for each word of your prompt. You can change "
+                "the words, heads and threshold afterwards without sampling again."
             ),
             search_aliases=[
                 "DAAM",
@@ -51,14 +51,14 @@ class HRVHeatmap(Node):
             ],
             inputs=[
                 attention_input(),
-                latent_input("It tells which run the heatmaps are for."),
+                latent_input("It tells the node which run to show."),
                 io.String.Input(
                     "words",
                     default="",
                     placeholder="cat, cowboy hat, dog#2",
                     tooltip=(
-                        "Words or phrases of the prompt, separated by commas or lines. cat#2 is the second "
-                        "cat. Leave empty for every word."
+                        "Words or phrases from the prompt, separated by commas or new lines. cat#2 is "
+                        "the second cat. Leave empty for every word or tag."
                     ),
                 ),
                 unit_input(" when `words` is empty"),
@@ -66,57 +66,60 @@ class HRVHeatmap(Node):
                     "image",
                     optional=True,
                     tooltip=(
-                        "The picture to draw on, of any size; an upscaled one is fine. Without it you get "
-                        "the bare heat."
+                        "The image to draw on, at any size; an upscaled one is fine. Without it you get "
+                        "the heatmap alone."
                     ),
                 ),
                 Heads.Input(
                     "heads",
                     optional=True,
                     tooltip=(
-                        "Only these attention heads, for sharper maps of a concept. Without it: all heads "
-                        "(DAAM)."
+                        "Use only these attention heads, for sharper heatmaps of a concept. Not "
+                        "connected: all heads (DAAM)."
                     ),
                 ),
                 choice_input(
                     "role",
                     ("positive", "negative"),
                     tooltip=(
-                        "Whose words: the positive or the negative prompt. Record Attention keeps the "
-                        "negative one only if its `negative` is on."
+                        "Which prompt the words belong to: positive or negative. The negative prompt is "
+                        "only recorded if `negative` is on in Record Attention."
                     ),
                 ),
                 choice_input(
                     "normalize",
                     NORMALIZE,
                     tooltip=(
-                        "shared: one scale for all words, so an ignored word stays dark. per word: each word "
-                        "stretched to its own lowest and highest value; good for shapes, not for comparing "
-                        "words."
+                        "shared: one scale for all words, so an ignored word stays dark. per word: each "
+                        "word is stretched to its own range; good for seeing shapes, but not for "
+                        "comparing words."
                     ),
                 ),
                 threshold_input(
-                    "Where the mask begins, between the word's lowest (0) and highest (1) heat. Higher makes "
-                    "the mask smaller.",
+                    (
+                        "Where the mask begins, on a scale from the word's lowest value (0) to its "
+                        "highest (1). A higher threshold makes the mask smaller."
+                    ),
                 ),
                 fraction_input(
                     "alpha",
                     default=0.6,
                     tooltip=(
-                        "How strongly the heat covers the picture: 0 is the picture alone, 1 the heat alone."
+                        "How strongly the heatmap covers the image: 0 shows only the image, 1 only the "
+                        "heatmap."
                     ),
                 ),
                 choice_input(
                     "colormap",
                     COLORMAPS,
-                    tooltip="Colours of the heat. viridis and inferno are safe for colour-blind eyes.",
+                    tooltip="Colours of the heatmap. viridis and inferno are safe for colour-blind viewers.",
                 ),
                 io.Boolean.Input(
                     "caption",
                     default=True,
                     tooltip=(
-                        "Adds a strip below each picture with the word and the scale. Off: overlays have the "
-                        "picture's size."
+                        "Adds a strip with the word and the scale below each image. Turn it off to keep "
+                        "the image's size."
                     ),
                 ),
                 prompt_text_input(),
@@ -126,8 +129,8 @@ class HRVHeatmap(Node):
                     optional=True,
                     advanced=True,
                     tooltip=(
-                        "One overlay for each part of the schedule, first to last, for animation and video "
-                        "nodes. Needs `time_bins` above 1 in Record Attention."
+                        "One overlay for each part of the schedule, from first to last, for animation "
+                        "and video nodes. Needs `time_bins` above 1 in Record Attention."
                     ),
                 ),
             ],
@@ -135,14 +138,15 @@ class HRVHeatmap(Node):
                 io.Image.Output(
                     display_name="overlay",
                     tooltip=(
-                        "The heat over the picture: all words of the first picture, then all of the next."
+                        "The image with each word's heatmap: all words of the first image, then all "
+                        "words of the next."
                     ),
                 ),
                 io.Mask.Output(
-                    display_name="heat", tooltip="The heat itself as a soft mask, 0 to 1, one per overlay."
+                    display_name="heat", tooltip="The heatmap as a soft mask, 0 to 1, one per overlay."
                 ),
                 io.Mask.Output(
-                    display_name="mask", tooltip="The heat cut at the threshold, one per overlay."
+                    display_name="mask", tooltip="The heatmap cut at the threshold, one mask per overlay."
                 ),
                 io.String.Output(
                     display_name="words", is_output_list=True, tooltip="The word of each overlay, as a list."

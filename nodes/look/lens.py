@@ -1,4 +1,4 @@
-"""Attention Lens: look into a picture, word by word, in the node itself."""
+"""Attention Lens: look into an image, word by word, in the node itself."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class HRVLens(Node):
             display_name="Attention Lens",
             category="HRV/Look",
             description=(
-                "The picture with its prompt below. Point at a word to see where the model looked for it; "
-                "point at the picture to see which words drew that place. Click to pin words: they make the "
-                "overlay and the mask."
+                "Your image with its prompt below it. Point at a word to see where the model looked for "
+                "it. Point at the image to see which words drew that spot. Click words to pin them; "
+                "pinned words make the overlay and the mask."
             ),
             search_aliases=[
                 "DAAM",
@@ -49,9 +49,9 @@ class HRVLens(Node):
             ],
             inputs=[
                 attention_input(),
-                latent_input("It tells which run the picture belongs to."),
+                latent_input("It tells the node which run to show."),
                 io.Image.Input(
-                    "image", tooltip="The picture to look into, of any size; an upscaled one is fine."
+                    "image", tooltip="The image to look into, at any size; an upscaled one is fine."
                 ),
                 unit_input(),
                 Vectors.Input(
@@ -66,15 +66,15 @@ class HRVLens(Node):
                     default="",
                     placeholder="pinned words",
                     tooltip=(
-                        "The pinned words, separated by commas. Clicking words in the lens writes them here. "
-                        "Each gives one overlay and one mask; with none, you get the picture itself and an "
-                        "empty mask."
+                        "The pinned words, separated by commas. Clicking a word in the lens adds it "
+                        "here. Each word gives one overlay and one mask. With none, you get the image "
+                        "itself and an empty mask."
                     ),
                 ),
                 threshold_input(
                     (
-                        "Where the mask begins, between the word's lowest (0) and highest (1) heat. The "
-                        "lens draws it as an outline."
+                        "Where the mask begins, on a scale from the word's lowest value (0) to its "
+                        "highest (1). The lens draws it as an outline."
                     ),
                     optional=True,
                     advanced=True,
@@ -85,12 +85,12 @@ class HRVLens(Node):
                     optional=True,
                     advanced=True,
                     tooltip=(
-                        "Make overlay and mask from the heads of this concept of the vectors. Empty: all "
-                        "heads (DAAM)."
+                        "Make the overlay and the mask from the heads of this concept. Empty: all heads "
+                        "(DAAM)."
                     ),
                 ),
                 percent_input(
-                    "How many of all heads the concept takes. 23 % worked best in the paper.",
+                    "Percentage of all heads to use for the concept. 23 % worked best in the paper.",
                     optional=True,
                     advanced=True,
                 ),
@@ -100,13 +100,13 @@ class HRVLens(Node):
                 io.Image.Output(
                     display_name="overlay",
                     tooltip=(
-                        "The heat of each pinned word over the picture: all words of the first picture, then "
-                        "all of the next."
+                        "The image with each pinned word's heatmap: all words of the first image, then "
+                        "all words of the next."
                     ),
                 ),
                 io.Mask.Output(
                     display_name="mask",
-                    tooltip="The heat of each pinned word cut at the threshold, one per overlay.",
+                    tooltip="The heatmap of each pinned word, cut at the threshold, one mask per overlay.",
                 ),
             ],
             is_output_node=True,

@@ -19,20 +19,20 @@ class HRVRecordAttention(Node):
             display_name="Record Attention",
             category="HRV/Look",
             description=(
-                "Remembers, while the sampler runs, which word of the prompt drew which part of the picture. "
-                "Put it between loader and sampler; the picture does not change."
+                "While the sampler runs, records which word of your prompt draws which part of the "
+                "image. Put it between the loader and the sampler. The image stays identical."
             ),
             search_aliases=["x-ray", "cross attention", "DAAM", "saliency", "record prompt"],
             inputs=[
                 io.Model.Input(
-                    "model", tooltip="The model, after any LoRA. Connect the model output to the sampler."
+                    "model", tooltip="The model, after any LoRA. Connect the `model` output to the sampler."
                 ),
                 io.Clip.Input(
                     "clip",
                     optional=True,
                     tooltip=(
-                        "The CLIP that your text nodes use. Take it from this node's clip output, so that "
-                        "the words are known."
+                        "The CLIP that your text nodes use. Connect the `clip` output to them, so that "
+                        "this node knows the words of the prompt."
                     ),
                 ),
                 *schedule_inputs(" recording"),
@@ -42,17 +42,24 @@ class HRVRecordAttention(Node):
                     min=1,
                     max=20,
                     advanced=True,
-                    tooltip="Keep this many parts of the schedule apart. Memory grows in proportion.",
+                    tooltip=(
+                        "Split the schedule into this many parts, recorded separately. Memory use grows "
+                        "in proportion."
+                    ),
                 ),
                 io.Boolean.Input(
-                    "negative", default=False, advanced=True, tooltip="Record the negative prompt too."
+                    "negative",
+                    default=False,
+                    advanced=True,
+                    tooltip="Record the negative prompt too. Needs a CFG above 1.",
                 ),
                 memory_limit_input(
                     512,
                     tooltip=(
-                        "Memory for all recordings of this node. Older ones are kept with smaller maps, then "
-                        "forgotten; an image too large for it is recorded with smaller maps. While sampling, "
-                        "a graphics card holds up to twice as much."
+                        "Memory for all recordings of this node, in MB. Older ones are first reduced to "
+                        "smaller maps, then forgotten. An image that is too large for the limit is "
+                        "recorded with smaller maps. While sampling, the graphics card holds up to "
+                        "twice as much."
                     ),
                 ),
                 concept_set_input(
@@ -62,19 +69,21 @@ class HRVRecordAttention(Node):
                     advanced=True,
                     optional=True,
                     tooltip=(
-                        "While you work, let all heads vote for these concepts too, and add the votes to a "
-                        "file for this checkpoint in models/hrv. Takes a little longer; the picture does not "
-                        "change. Needs clip."
+                        "Let all heads vote for these concepts while you work. The votes are added to a "
+                        "file for this checkpoint in models/hrv. Sampling takes a little longer; the "
+                        "image stays identical. Needs `clip`."
                     ),
                 ),
             ],
             outputs=[
                 io.Model.Output(
-                    display_name="model", tooltip="The same model, recording. Connect it to the sampler."
+                    display_name="model",
+                    tooltip="The model with recording turned on. Connect it to the sampler.",
                 ),
                 clip_output(),
                 Attention.Output(
-                    display_name="attention", tooltip="The recording, for the nodes that read it."
+                    display_name="attention",
+                    tooltip="The recording, for Attention Heatmap and the other nodes that read it.",
                 ),
             ],
         )

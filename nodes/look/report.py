@@ -21,8 +21,9 @@ class HRVPromptReport(Node):
             display_name="Prompt Report",
             category="HRV/Look",
             description=(
-                "Tells why a prompt went wrong: words that were ignored, things drawn in one place, "
-                "adjectives on the wrong noun, parts that came too late. For each it says one thing to try."
+                "Shows on one page why a prompt went wrong: words that were ignored, two things in one "
+                "place, adjectives on the wrong noun, words that came too late. Each finding comes with "
+                "one thing to try."
             ),
             search_aliases=[
                 "attribute leakage",
@@ -38,20 +39,18 @@ class HRVPromptReport(Node):
             ],
             inputs=[
                 attention_input(),
-                latent_input("It tells which run the report is about."),
+                latent_input("It tells the node which run to report on."),
                 io.Image.Input(
                     "image",
-                    tooltip=(
-                        "The picture that was decoded from this latent, of any size; an upscaled one is fine."
-                    ),
+                    tooltip="The image decoded from this latent, at any size; an upscaled one is fine.",
                 ),
                 unit_input(),
                 Vectors.Input(
                     "vectors",
                     optional=True,
                     tooltip=(
-                        "From Load Head Relevance, made for your kind of model: the report then also tells "
-                        "words whose sense is in doubt."
+                        "From Load Head Relevance, for your kind of model. With it the report also "
+                        "lists words whose sense is unclear."
                     ),
                 ),
                 prompt_text_input(),
@@ -60,14 +59,15 @@ class HRVPromptReport(Node):
                 io.Image.Output(
                     display_name="grid",
                     tooltip=(
-                        "One page for each picture: the picture, what stands out, who got which adjective, "
-                        "and the heat of every word."
+                        "One page per image: the image, what stands out, which noun got which "
+                        "adjective, and a heatmap for every word."
                     ),
                 ),
                 io.String.Output(
-                    display_name="report", tooltip="The whole report as text, with all numbers (Markdown)."
+                    display_name="report",
+                    tooltip="The whole report as text, with all the numbers (Markdown).",
                 ),
-                io.String.Output(display_name="data", tooltip="The same for scripts (JSON)."),
+                io.String.Output(display_name="data", tooltip="The same as JSON, for scripts."),
             ],
             is_output_node=True,
         )

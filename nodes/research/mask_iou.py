@@ -18,8 +18,9 @@ class HRVMaskIoU(Node):
             display_name="Mask IoU",
             category="HRV/Research",
             description=(
-                "Measures how well masks meet true masks, for instance those of a segmentation node: "
-                "intersection over union at several thresholds, the mean over the batch, and the best."
+                "Measures how well masks match the true ones, for example from a segmentation node: "
+                "intersection over union (IoU) at several thresholds, averaged over the batch, and the "
+                "best of these."
             ),
             search_aliases=[
                 "intersection over union",
@@ -32,31 +33,31 @@ class HRVMaskIoU(Node):
                 io.Mask.Input(
                     "mask",
                     tooltip=(
-                        "The masks to judge: `heat` of Attention Heatmap, or any other soft or hard mask."
+                        "The masks to judge: `heat` from Attention Heatmap, or any other mask, soft or hard."
                     ),
                 ),
                 io.Mask.Input(
                     "truth",
                     tooltip=(
-                        "The true masks, as many as there are masks, or one for all. True is where they are "
-                        "0.5 or more."
+                        "The true masks: as many as there are masks, or one for all. Values of 0.5 or "
+                        "more count as true."
                     ),
                 ),
                 io.String.Input(
                     "thresholds",
                     default="0.3,0.4,0.5",
                     tooltip=(
-                        "Where a soft mask is cut, between its lowest (0) and highest (1) value: numbers "
-                        "with commas."
+                        "Where to cut a soft mask, between its lowest (0) and highest (1) value: "
+                        "numbers separated by commas."
                     ),
                 ),
             ],
             outputs=[
                 io.Float.Output(
-                    display_name="iou", tooltip="The highest mean IoU of all thresholds, 0 to 1."
+                    display_name="iou", tooltip="The highest mean IoU of all thresholds, from 0 to 1."
                 ),
                 io.String.Output(
-                    display_name="table", tooltip="Mean and spread at every threshold, in Markdown."
+                    display_name="table", tooltip="Mean and spread at every threshold, as Markdown."
                 ),
             ],
             is_output_node=True,

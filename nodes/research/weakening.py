@@ -1,4 +1,4 @@
-"""Heads in Order and Weakening Curve: what happens to the picture when more and more heads are weakened."""
+"""Heads in Order and Weakening Curve: what happens to the image when more and more heads are weakened."""
 
 from __future__ import annotations
 
@@ -21,40 +21,46 @@ class HRVHeadSweep(Node):
             display_name="Heads in Order",
             category="HRV/Research",
             description=(
-                "Gives a list of choices of heads, from none to all, in the order of their relevance for a "
-                "concept. Everything behind it, such as Scale Heads and the sampler, runs once for each."
+                "Outputs a list of head selections, from none to all, ordered by how much the heads "
+                "care about a concept. Everything connected after it, such as Scale Heads and the "
+                "sampler, runs once per selection."
             ),
             search_aliases=["HRV", "ordered weakening", "sweep heads", "research"],
             inputs=[
                 vectors_input(),
-                concept_input("concept", tooltip="The concept whose heads are taken first, or last."),
+                concept_input("concept", tooltip="The concept that decides the order of the heads."),
                 io.Int.Input(
                     "points",
                     default=7,
                     min=2,
                     max=64,
                     tooltip=(
-                        "How many numbers of heads, none and all included. Each is one sampling (two for "
-                        "both orders)."
+                        "How many different numbers of heads to try, including none and all. Each one "
+                        "is sampled once, or twice if `order` is both."
                     ),
                 ),
                 choice_input(
                     "order",
                     (BOTH, *ORDERS),
-                    tooltip="Which heads come first. both: first one order, then the other, to compare.",
+                    tooltip=(
+                        "Which heads come first. both: one order, then the other, so that you can "
+                        "compare them."
+                    ),
                 ),
             ],
             outputs=[
                 Heads.Output(
                     display_name="heads",
                     is_output_list=True,
-                    tooltip="For Scale Heads: one choice after the other.",
+                    tooltip="For Scale Heads: one selection after the other.",
                 ),
                 io.Int.Output(
-                    display_name="count", is_output_list=True, tooltip="How many heads each choice has."
+                    display_name="count", is_output_list=True, tooltip="How many heads each selection has."
                 ),
                 io.String.Output(
-                    display_name="order", is_output_list=True, tooltip="Which heads came first in each."
+                    display_name="order",
+                    is_output_list=True,
+                    tooltip="Which heads come first in each selection.",
                 ),
             ],
         )
@@ -76,8 +82,8 @@ class HRVWeakeningCurve(Node):
             display_name="Weakening Curve",
             category="HRV/Research",
             description=(
-                "Collects the pictures of Heads in Order and draws how a score falls with the number of "
-                "heads, one curve for each order, with the pictures in a strip."
+                "Collects the images from Heads in Order and plots how a score falls as more heads are "
+                "weakened: one curve per order, with the images in a strip."
             ),
             search_aliases=["HRV", "ordered weakening", "head relevance curve", "research"],
             inputs=[
@@ -87,43 +93,45 @@ class HRVWeakeningCurve(Node):
                     "image",
                     optional=True,
                     tooltip=(
-                        "The pictures, for the strip. Without score and mask, the score is how much each is "
-                        "like the first."
+                        "The images for the strip. Without `score` and `mask`, the score is how similar "
+                        "each image is to the first."
                     ),
                 ),
                 io.Float.Input(
                     "score",
                     optional=True,
                     force_input=True,
-                    tooltip="A number for each picture, such as the output of Mask IoU or of a classifier.",
+                    tooltip=(
+                        "One number per image, such as the `iou` from Mask IoU or the output of a classifier."
+                    ),
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
                     tooltip=(
-                        "Instead of a score: a mask for each picture; the score is the share of the picture "
-                        "that it covers."
+                        "Instead of a score: one mask per image. The score is the share of the image "
+                        "that the mask covers."
                     ),
                 ),
                 io.String.Input(
                     "title",
                     default="Ordered weakening",
                     optional=True,
-                    tooltip="What the chart says at its top.",
+                    tooltip="The heading of the chart.",
                 ),
             ],
             outputs=[
-                io.Image.Output(display_name="chart", tooltip="The curves."),
+                io.Image.Output(display_name="chart", tooltip="The curves: score against number of heads."),
                 io.Image.Output(
                     display_name="strip",
-                    tooltip="The pictures in order; the chart again where there are none.",
+                    tooltip="The images in order, one row per curve. Without images, the chart again.",
                 ),
                 io.String.Output(display_name="table", tooltip="All points as Markdown."),
                 io.Float.Output(
                     display_name="area",
                     tooltip=(
-                        "Area between the curves: positive when weakening the most relevant heads first "
-                        "lowers the score sooner. 0 with one curve."
+                        "The area between the two curves. Positive: the score falls sooner if the most "
+                        "relevant heads are weakened first. 0 if there is only one curve."
                     ),
                 ),
             ],

@@ -21,7 +21,7 @@ class HRVSelectHeads(Node):
             category="HRV/Select heads",
             description=(
                 "Chooses the attention heads that care most about a concept: an animal, a colour, a "
-                "material. For clean masks take vectors that were built by agreement, and `weighting` "
+                "material. For clean masks, use vectors built by agreement and set `weighting` to "
                 "balanced."
             ),
             search_aliases=["HRV", "head relevance", "concept heads", "selective heatmap"],
@@ -29,30 +29,32 @@ class HRVSelectHeads(Node):
                 vectors_input(),
                 concept_input(
                     "concept",
-                    tooltip="What the word that you look at is about: Animals for a dog, Color for red.",
+                    tooltip="What your word is about: Animals for a dog, Color for red.",
                 ),
-                percent_input("How many of all heads to take. 23 % worked best in the paper; 100 % is DAAM."),
+                percent_input(
+                    "Percentage of all heads to choose. 23 % worked best in the paper; 100 % is DAAM."
+                ),
                 choice_input(
                     "order",
                     ORDERS,
                     tooltip=(
-                        "most relevant: the heads that care most. least relevant: those that care least, to "
-                        "compare."
+                        "most relevant: the heads that care most. least relevant: those that care "
+                        "least, for comparison."
                     ),
                 ),
                 choice_input(
                     "weighting",
                     WEIGHTINGS,
                     tooltip=(
-                        "equal: the plain mean, in which a few heads that look hard at the word decide. "
-                        "relevance: heads count by how much they care. balanced: all chosen heads have a "
-                        "say, which makes cleaner masks on the demo model."
+                        "equal: a plain average, in which a few heads that look hard at the word can "
+                        "dominate. relevance: heads count by how much they care. balanced: all chosen "
+                        "heads have a say, which makes cleaner masks on the demo model."
                     ),
                 ),
             ],
             outputs=[
                 Heads.Output(display_name="heads", tooltip="For the `heads` input of Attention Heatmap."),
-                io.Image.Output(display_name="chart", tooltip="Where the chosen heads sit in the network."),
+                io.Image.Output(display_name="chart", tooltip="Where the chosen heads are in the network."),
             ],
         )
 

@@ -21,9 +21,9 @@ class HRVFilterHeads(Node):
             display_name="Filter Heads",
             category="HRV/Select heads",
             description=(
-                "Narrows a choice of attention heads to a part of the network, a grid or head numbers, or "
-                "combines two choices. Without a choice to start from, it starts from all heads of the "
-                "recorded model."
+                "Narrows down a selection of attention heads by part of the network, grid size or head "
+                "number, or combines two selections. Without a selection, it starts from all heads of "
+                "the recorded model."
             ),
             search_aliases=["attention heads", "combine heads"],
             inputs=[
@@ -35,38 +35,44 @@ class HRVFilterHeads(Node):
                 Attention.Input(
                     "attention",
                     optional=True,
-                    tooltip="Instead of heads: from Record Attention, to start from all heads of that model.",
+                    tooltip=(
+                        "From Record Attention. Connect this instead of `heads` to start from all heads "
+                        "of that model."
+                    ),
                 ),
                 choice_input(
                     "part",
                     (ALL, *PARTS),
                     tooltip=(
-                        "Part of the network. input reads the picture in, middle sees it whole, output draws "
-                        "the details."
+                        "Part of the network. input takes the image in, middle sees it as a whole, "
+                        "output draws the details."
                     ),
                 ),
                 choice_input(
                     "grid",
                     GRIDS,
-                    tooltip="largest: only the heads with the finest maps. smaller: all but those.",
+                    tooltip="largest: only the heads with the finest maps. smaller: all others.",
                 ),
                 io.String.Input(
                     "indices",
                     default="",
                     placeholder="0-39, 100, 1240-",
                     tooltip=(
-                        "Head numbers and ranges, as counted in the chart from top left, column by column. "
-                        "1240- goes to the last head. Empty: all."
+                        "Head numbers and ranges. Heads are counted from 0, down each column of the "
+                        "chart, starting on the left. 1240- means 1240 and up. Empty: all."
                     ),
                 ),
                 Heads.Input(
-                    "other", optional=True, tooltip="A second choice of heads to combine the first with."
+                    "other", optional=True, tooltip="A second selection of heads to combine with the first."
                 ),
                 choice_input(
                     "combine",
                     COMBINATIONS,
                     optional=True,
-                    tooltip="How to combine `heads` with `other`, before the conditions above are applied.",
+                    tooltip=(
+                        "How to combine `heads` with `other`. The two are combined first; then part, "
+                        "grid and indices filter the result."
+                    ),
                 ),
             ],
             outputs=[

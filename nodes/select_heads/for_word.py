@@ -20,9 +20,9 @@ class HRVAutoHeads(Node):
             display_name="Select Heads for a Word",
             category="HRV/Select heads",
             description=(
-                "Chooses the attention heads that found a word's thing best, from the recording alone: no "
-                "head relevance vectors are needed, so it works with every model that can be recorded. "
-                "Heatmaps and masks of these heads are much cleaner."
+                "Chooses the attention heads that best find the thing a word names, from the recording "
+                "alone. It needs no head relevance vectors, so it works with every model that can be "
+                "recorded. Heatmaps and masks from these heads are cleaner."
             ),
             search_aliases=[
                 "HRV",
@@ -34,15 +34,16 @@ class HRVAutoHeads(Node):
             ],
             inputs=[
                 attention_input(),
-                latent_input("It tells which run the heads are chosen in."),
+                latent_input("It tells the node which run to choose heads from."),
                 io.String.Input(
                     "word",
                     default="",
                     placeholder="cat",
-                    tooltip="A word or phrase of the prompt that names a thing. cat#2 is the second cat.",
+                    tooltip="A word or phrase from the prompt that names a thing. cat#2 is the second cat.",
                 ),
                 percent_input(
-                    "How many of all heads to take. Heads that agree better count more, so it changes little."
+                    "Percentage of all heads to choose. Heads that agree better with the others "
+                    "count more, so other values change little."
                 ),
                 prompt_text_input(),
             ],
@@ -51,7 +52,7 @@ class HRVAutoHeads(Node):
                     display_name="heads",
                     tooltip="For the `heads` input of Attention Heatmap, with the same word.",
                 ),
-                io.Image.Output(display_name="chart", tooltip="Where the chosen heads sit in the network."),
+                io.Image.Output(display_name="chart", tooltip="Where the chosen heads are in the network."),
             ],
         )
 

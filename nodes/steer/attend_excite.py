@@ -20,8 +20,8 @@ class HRVAttendExcite(Node):
             display_name="Attend and Excite",
             category="HRV/Steer",
             description=(
-                "Brings back a thing that the picture has left out: before each step of the first half it "
-                "moves the picture in the making to where every chosen word is looked at somewhere."
+                "Brings back something that the image left out. Before each step in the first half of "
+                "the schedule, it nudges the latent so that every chosen word gets attention somewhere."
             ),
             search_aliases=[
                 "HRV",
@@ -37,8 +37,8 @@ class HRVAttendExcite(Node):
                 io.Model.Input(
                     "model",
                     tooltip=(
-                        "The model, after any LoRA; before or after Record Attention and other steering "
-                        "nodes."
+                        "The model, after any LoRA. It can come before or after Record Attention and "
+                        "other steering nodes."
                     ),
                 ),
                 io.String.Input(
@@ -46,9 +46,9 @@ class HRVAttendExcite(Node):
                     default="",
                     placeholder="cat, dog",
                     tooltip=(
-                        "The things that must be in the picture: words or phrases of the positive prompt, "
-                        "separated by commas. Name them all, also those that are there already. Leave empty "
-                        "for the nouns of the prompt."
+                        "The things that must be in the image: words or phrases from the positive "
+                        "prompt, separated by commas. Include the ones that are already there. Leave "
+                        "empty for the nouns of the prompt."
                     ),
                 ),
                 io.Float.Input(
@@ -58,22 +58,22 @@ class HRVAttendExcite(Node):
                     max=100.0,
                     step=0.05,
                     tooltip=(
-                        "How far each step moves. 0 changes nothing, 1 is as published. Too much makes the "
-                        "picture fall apart."
+                        "How far each step moves. 0 changes nothing, 1 is the published value for SD "
+                        "1.x. Too much makes the image fall apart."
                     ),
                 ),
-                *schedule_inputs(end=0.5, why_end=" What is where is decided in the first half."),
+                *schedule_inputs(end=0.5, why_end=" The first half decides what goes where."),
                 Vectors.Input(
                     "vectors",
                     optional=True,
                     tooltip=(
-                        "From Load Head Relevance: heads count as much as they care about the concept. "
-                        "Without, all heads count alike."
+                        "From Load Head Relevance. With it, heads count in proportion to how much they "
+                        "care about the concept. Without it, all heads count the same."
                     ),
                 ),
                 concept_input(
                     "concept",
-                    tooltip="What the words are about: Animals for a cat. Only used with vectors.",
+                    tooltip="What the words are about: Animals for a cat. Only used with `vectors`.",
                     optional=True,
                 ),
                 passing_clip_input(),
@@ -83,14 +83,15 @@ class HRVAttendExcite(Node):
                     optional=True,
                     advanced=True,
                     tooltip=(
-                        "Look at neighbouring pixels together, so that a word needs a spot, not a single "
-                        "pixel."
+                        "Look at neighbouring pixels together, so that a word needs a spot and not just "
+                        "a single pixel."
                     ),
                 ),
             ],
             outputs=[
                 io.Model.Output(
-                    display_name="model", tooltip="The same model, excited. Connect it to the sampler."
+                    display_name="model",
+                    tooltip="The model with Attend and Excite applied. Connect it to the sampler.",
                 ),
                 clip_output(),
             ],

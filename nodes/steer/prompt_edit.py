@@ -1,4 +1,4 @@
-"""Remember Run and Edit Prompt: change a word of a picture while the rest stays."""
+"""Remember Run and Edit Prompt: change a word of an image while the rest stays."""
 
 from __future__ import annotations
 
@@ -31,38 +31,39 @@ class HRVRememberRun(Node):
             display_name="Remember Run",
             category="HRV/Steer",
             description=(
-                "Remembers what the sampler did in each step, so that Edit Prompt can change a word of that "
-                "picture in a second sampler. The picture does not change."
+                "Remembers what the sampler did in each step, so that Edit Prompt can change a word of "
+                "that image in a second sampler. The image stays identical."
             ),
             search_aliases=["HRV", "prompt to prompt", "prompt-to-prompt", "p2p", "keep composition"],
             inputs=[
                 io.Model.Input(
                     "model",
-                    tooltip="The model, after any LoRA. Connect the model output to the first sampler.",
+                    tooltip="The model, after any LoRA. Connect the `model` output to the first sampler.",
                 ),
                 io.Clip.Input(
                     "clip",
                     optional=True,
                     tooltip=(
-                        "The CLIP that your text nodes use. Take it from this node's clip output for both "
-                        "prompts, so that their words are known. Not needed where it comes from Record "
-                        "Attention."
+                        "The CLIP that your text nodes use. For both prompts, use the CLIP from this "
+                        "node's output, so that their words are known. Not needed if it comes from "
+                        "Record Attention."
                     ),
                 ),
                 memory_limit_input(
                     256,
                     tooltip=(
-                        "Memory for all runs of this node. A picture of 1024² takes about 0.5 MB a step; the "
-                        "oldest runs are forgotten first."
+                        "Memory for all runs of this node, in MB. An image of 1024 × 1024 takes about "
+                        "0.5 MB per step. The oldest runs are forgotten first."
                     ),
                 ),
             ],
             outputs=[
                 io.Model.Output(
-                    display_name="model", tooltip="The same model. Connect it to the first sampler."
+                    display_name="model",
+                    tooltip="The same model; its steps are now remembered. Connect it to the first sampler.",
                 ),
                 clip_output(),
-                Source.Output(display_name="source", tooltip="What is remembered, for Edit Prompt."),
+                Source.Output(display_name="source", tooltip="The remembered runs, for Edit Prompt."),
             ],
         )
 
@@ -79,9 +80,9 @@ class HRVPromptEdit(Node):
             display_name="Edit Prompt",
             category="HRV/Steer",
             description=(
-                "Draws a remembered picture again with a prompt in which you changed a few words: red car to "
-                "blue car. The words that stayed look where they looked, so the rest of the picture stays "
-                "too."
+                "Generates a remembered image again with a few words of the prompt changed: red car to "
+                "blue car. The words you kept look where they looked before, so more of the image stays "
+                "the same."
             ),
             search_aliases=[
                 "HRV",
@@ -95,59 +96,64 @@ class HRVPromptEdit(Node):
                 io.Model.Input(
                     "model",
                     tooltip=(
-                        "The model that the first sampler has. Connect the model output to the second "
-                        "sampler."
+                        "The same model that the first sampler uses. Connect the `model` output to the "
+                        "second sampler."
                     ),
                 ),
                 Source.Input("source", tooltip="From Remember Run."),
                 io.Latent.Input(
                     "latent",
-                    tooltip="What the first sampler made, straight from it: this is the picture to edit.",
+                    tooltip="Straight from the first sampler. This is the image to edit.",
                 ),
                 fraction_input(
                     "cross_percent",
                     default=0.8,
                     tooltip=(
-                        "Up to this part of the schedule, words look where they looked in the first picture. "
-                        "Less gives a changed word more freedom, for another shape."
+                        "Up to this point in the schedule, words look where they looked in the first "
+                        "image. Lower it if the new word needs a different shape."
                     ),
                 ),
                 fraction_input(
                     "self_percent",
                     default=0.4,
                     tooltip=(
-                        "Up to this part of the schedule, the layout of the first picture is used "
-                        "(self-attention). More keeps more, and leaves the change less room."
+                        "Up to this point in the schedule, the layout of the first image is used "
+                        "(self-attention). Higher values keep more, but leave less room for the change."
                     ),
                 ),
                 choice_input(
                     "changed_words",
                     (OLD_PLACE, OWN_PLACE),
                     tooltip=(
-                        "Where a word that replaces another one looks: in the old word's place, or where it "
-                        "wants to. Added words always look where they want to."
+                        "Where a word that replaces another looks: in the old word's place, or wherever "
+                        "it wants. Added words always look wherever they want."
                     ),
                 ),
                 Vectors.Input(
                     "vectors",
                     optional=True,
                     tooltip=(
-                        "Head relevance, to make the changed words count more where their concept is "
-                        "decided. Optional."
+                        "From Load Head Relevance, to make the changed words count more where their "
+                        "concept is decided. Optional."
                     ),
                 ),
-                concept_input("concept", tooltip="What the changed words are about. Only used with vectors."),
+                concept_input(
+                    "concept", tooltip="What the changed words are about. Only used with `vectors`."
+                ),
                 io.String.Input(
                     "words",
                     default="",
                     placeholder="blue",
                     tooltip=(
-                        "Words to make count more, separated by commas. Leave empty for the words that "
-                        "differ between the prompts. Only used with vectors."
+                        "The words to strengthen, separated by commas. Leave empty for the words that "
+                        "differ between the prompts. Only used with `vectors`."
                     ),
                 ),
                 strength_input(
-                    "How much more, as in Strengthen Concept. 0 is not at all. Only used with vectors.",
+                    (
+                        "How much to strengthen the words, as in Strengthen Concept. 0 is not at all. "
+                        "Only used with `vectors`."
+                    ),
                 ),
                 clamp_input(),
                 choice_input(
@@ -155,22 +161,23 @@ class HRVPromptEdit(Node):
                     (SMALLER, ALL),
                     advanced=True,
                     tooltip=(
-                        "Which layers self_percent is about: all but those with the finest grid, or all. All "
-                        "keeps more of the first picture's detail."
+                        "Which layers `self_percent` applies to: all but those with the finest grid, or "
+                        "all of them. all keeps more of the first image's detail."
                     ),
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
                     tooltip=(
-                        "Where the picture may change, for example the mask of the first picture's word from "
-                        "Attention Heatmap, grown a little. Outside it the first picture stays. Optional."
+                        "Where the image may change. Outside it, the first image stays. For example: "
+                        "the mask of a word from Attention Heatmap, grown a little. Optional."
                     ),
                 ),
             ],
             outputs=[
                 io.Model.Output(
-                    display_name="model", tooltip="The model, editing. Connect it to the second sampler."
+                    display_name="model",
+                    tooltip="The model with the edit applied. Connect it to the second sampler.",
                 ),
             ],
         )

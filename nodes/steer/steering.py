@@ -21,7 +21,9 @@ from ..sockets import Heads
 
 
 def model_input() -> io.Model.Input:
-    return io.Model.Input("model", tooltip="The model, after any LoRA; before or after Record Attention.")
+    return io.Model.Input(
+        "model", tooltip="The model, after any LoRA. It can come before or after Record Attention."
+    )
 
 
 def words_input(tooltip: str) -> io.String.Input:
@@ -30,7 +32,7 @@ def words_input(tooltip: str) -> io.String.Input:
         default="",
         placeholder="rose, red car, cat#2",
         tooltip=(
-            f"{tooltip} Words or phrases of the positive prompt, separated by commas. "
+            f"{tooltip}: words or phrases from the positive prompt, separated by commas. "
             "Leave empty for every word."
         ),
     )
@@ -38,8 +40,8 @@ def words_input(tooltip: str) -> io.String.Input:
 
 def published_strength_input() -> io.Float.Input:
     return strength_input(
-        "0 changes nothing, 1 is the method as published. Higher acts more strongly, and spoils the picture "
-        "sooner."
+        "0 changes nothing, 1 is the published method. Higher values have a stronger effect but "
+        "damage the image sooner."
     )
 
 
@@ -54,8 +56,8 @@ def last_inputs() -> tuple:
             optional=True,
             advanced=True,
             tooltip=(
-                "Record Attention shows what the model looked at. On: it shows that multiplied as this node "
-                "does."
+                "Record Attention normally shows the attention as it was before this node changed it. "
+                "Turn this on to show it as this node left it."
             ),
         ),
     )
@@ -63,7 +65,9 @@ def last_inputs() -> tuple:
 
 def outputs() -> list:
     return [
-        io.Model.Output(display_name="model", tooltip="The same model, steered. Connect it to the sampler."),
+        io.Model.Output(
+            display_name="model", tooltip="The model with steering applied. Connect it to the sampler."
+        ),
         clip_output(),
     ]
 
@@ -76,9 +80,9 @@ class HRVStrengthenConcept(Node):
             display_name="Strengthen Concept",
             category="HRV/Steer",
             description=(
-                "Makes words count more where a concept is decided: the attention heads that care about the "
-                "concept look at them more, the others less. For a colour, a material or a thing that the "
-                "picture has lost."
+                "Makes words count more where a concept is decided: attention heads that care about the "
+                "concept look at them more, the others look at them less. Use it for a colour, a "
+                "material or a thing that went missing."
             ),
             search_aliases=[
                 "HRV",
@@ -96,7 +100,7 @@ class HRVStrengthenConcept(Node):
                 concept_input(
                     "concept", tooltip="What the words are about: Color for red, Animals for a dog."
                 ),
-                words_input("What to strengthen."),
+                words_input("The words to strengthen"),
                 published_strength_input(),
                 clamp_input(),
                 *last_inputs(),
@@ -122,8 +126,9 @@ class HRVAdjustConcept(Node):
             display_name="Adjust Concept",
             category="HRV/Steer",
             description=(
-                "Turns a word with two senses towards the one you mean: heads of the wanted concept look at "
-                "it more, heads of the unwanted concept less."
+                "Turns a word with two senses towards the one you mean: heads that care about the "
+                "wanted concept look at it more, heads that care about the unwanted one look at it "
+                "less."
             ),
             search_aliases=[
                 "HRV",
@@ -139,10 +144,10 @@ class HRVAdjustConcept(Node):
                 concept_input("wanted", tooltip="The sense you mean: Animals for a mouse with a tail."),
                 concept_input(
                     "unwanted",
-                    tooltip="The sense you do not mean: Electronics for a computer mouse.",
+                    tooltip="The sense you don't mean: Electronics for a computer mouse.",
                     default="Electronics",
                 ),
-                words_input("The words that were misread."),
+                words_input("The words that were misread"),
                 published_strength_input(),
                 clamp_input(),
                 *last_inputs(),
@@ -168,14 +173,20 @@ class HRVScaleHeads(Node):
             display_name="Scale Heads",
             category="HRV/Steer",
             description=(
-                "Multiplies what chosen attention heads take from chosen words. A negative factor makes them "
-                "work against the words: that shows what the heads are for."
+                "Multiplies how much chosen attention heads take from chosen words. With a negative "
+                "factor they work against the words, which shows what the heads are for."
             ),
             search_aliases=["HRV", "ordered weakening", "weaken heads", "ablation"],
             inputs=[
                 model_input(),
-                Heads.Input("heads", tooltip="From Select Heads by Concept, Filter Heads or Heads in Order."),
-                words_input("What the heads read."),
+                Heads.Input(
+                    "heads",
+                    tooltip=(
+                        "From Select Heads by Concept, Select Heads for a Word, Filter Heads or Heads in "
+                        "Order."
+                    ),
+                ),
+                words_input("The words that the factor applies to"),
                 io.Float.Input(
                     "factor",
                     default=-2.0,
@@ -183,8 +194,8 @@ class HRVScaleHeads(Node):
                     max=10.0,
                     step=0.05,
                     tooltip=(
-                        "What the attention of these heads is multiplied by. 1 changes nothing, 0 switches "
-                        "them off for the words, −2 is what the paper uses to weaken."
+                        "What the attention of these heads is multiplied by. 1 changes nothing, 0 makes "
+                        "them ignore the words, and −2 is what the paper uses to weaken them."
                     ),
                 ),
                 *last_inputs(),

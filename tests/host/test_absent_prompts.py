@@ -29,9 +29,9 @@ def refusal(studio, role: str, model=None, positive=None, negative=None, latent=
         (
             False,
             7.0,
-            "because `negative` is off. Switch `negative` on in Record Attention, and sample again.",
+            "because `negative` is off. Switch `negative` on in Record Attention and sample again.",
         ),
-        (False, 1.0, "because `negative` is off, and because CFG is 1"),
+        (False, 1.0, "because `negative` is off and because CFG is 1"),
         (True, 1.0, "The negative prompt was not evaluated, because CFG is 1: ComfyUI then leaves it out."),
     ],
 )
@@ -53,7 +53,7 @@ def test_a_window_that_no_step_falls_into(role):
     studio = rig.studio(record_negative=True, start_percent=0.01, end_percent=0.011)
     said = refusal(studio, role)
     assert said.startswith(
-        "No step of this sampling lies between start_percent (0.01) and end_percent (0.011)"
+        "None of this sampling's steps fall between start_percent (0.01) and end_percent (0.011)"
     )
 
 
@@ -99,7 +99,7 @@ def test_a_positive_prompt_for_another_part_of_the_schedule():
     (late,) = nodes.ConditioningSetTimestepRange().set_range(studio.positive, 0.5, 1.0)
     said = refusal(studio, "positive", positive=late, steps=4)
     assert said.startswith(
-        "The positive prompt is limited to a part of the schedule (ConditioningSetTimestepRange)"
+        "The positive prompt only applies to a part of the schedule (ConditioningSetTimestepRange)"
     )
 
 
@@ -126,7 +126,10 @@ def test_steering_that_no_step_falls_into_beside_one_that_acts(caplog):
     both, _ = steer(acting, None, idle)
     assert torch.equal(steered.draw(both, studio), steered.draw(acting, studio))
     assert told(caplog) == [
-        "Strengthen Concept changed nothing in this picture: no step of the sampler lies between start_percent and end_percent."
+        (
+            "Strengthen Concept changed nothing in this image: none of the sampler's steps fall between "
+            "start_percent and end_percent."
+        )
     ]
 
 
@@ -138,7 +141,7 @@ def test_steering_of_a_prompt_for_another_part_of_the_schedule(caplog):
     assert torch.equal(*latents)
     (said,) = told(caplog)
     assert said.startswith(
-        "Scale Heads changed nothing in this picture: the positive prompt is limited to a part"
+        "Scale Heads changed nothing in this image: the positive prompt only applies to a part"
     )
 
 
@@ -151,6 +154,8 @@ def test_steering_of_a_model_that_another_node_runs_itself(caplog):
     )
     steered.draw(model, studio)
     assert told(caplog) == [
-        "Scale Heads changed nothing in this picture: the sampler took no step, or another node runs the model in a way that "
-        "cannot be followed."
+        (
+            "Scale Heads changed nothing in this image: the sampler took no steps, or another node runs the "
+            "model in a way that cannot be followed."
+        )
     ]

@@ -176,8 +176,8 @@ def test_weights_whose_memory_is_used_again():
 @pytest.mark.parametrize(
     ("name", "error", "fragment"),
     [
-        ("neglect", torch.cuda.OutOfMemoryError("no memory"), "memory ran out). The rest of the picture is made without it: its gr"),
-        ("word_maps", RuntimeError("broken"), "RuntimeError: broken"),
+        ("neglect", torch.cuda.OutOfMemoryError("no memory"), "memory ran out). The rest of the image is generated without it: its gr"),
+        ("competing_maps", RuntimeError("broken"), "RuntimeError: broken"),
         ("weighted_map", MemoryError(), "memory ran out"),
         ("find_prompt", RuntimeError("broken"), "stopped while reading the prompts"),
     ],
@@ -242,7 +242,7 @@ def test_a_latent_is_moved_where_it_lies_if_that_can_be():
 def test_a_gradient_that_is_no_number(studio, monkeypatch, caplog):
     monkeypatch.setattr(excited_sampling, "neglect", lambda maps: maps.flatten(1).sum(-1) * float("nan"))
     assert torch.equal(draw(excited(studio), studio), draw(studio.model, studio))
-    assert "its gradient was no number" in " ".join(complaints(caplog))
+    assert "its gradient had invalid values (NaN)" in " ".join(complaints(caplog))
 
 
 def test_cancel(studio, monkeypatch):

@@ -64,7 +64,7 @@ def test_save_and_load_again(comfy, folders, recorded):
     assert comfy.node_class("HRVLoadAttention").validate_inputs(name) is True
     (attention, latent), shown = comfy.run_node_ui("HRVLoadAttention", name=name)
     assert torch.equal(latent["samples"], recorded[1]["samples"])
-    assert "2 pictures" in shown["text"][0] and "cowboy hat" in shown["text"][0]
+    assert "2 images" in shown["text"][0] and "cowboy hat" in shown["text"][0]
     for more in ({}, {"role": "negative"}, {"words": "cowboy hat, red", "normalize": "per word"}):
         before = comfy.run_node("HRVHeatmap", attention=recorded[0], latent=recorded[1], **more)
         after = comfy.run_node("HRVHeatmap", attention=attention, latent=latent, **more)

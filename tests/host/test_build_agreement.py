@@ -25,7 +25,7 @@ def test_relevance_is_that_of_a_plain_computation():
     model, clip = rig.tiny("sd1"), rig.clip("sd1")
     with rig.watch(model) as calls:
         vectors, _, summary = by_agreement(model=model, prompts=prompts)
-    assert "In these prompts stood 5 words of 3 concepts" in summary
+    assert "These prompts contained 5 words of 3 concepts" in summary
     layout, sums = vectors.layout, {}
     for text, words in zip(
         prompts,
@@ -81,7 +81,7 @@ def test_a_cancelled_build_goes_on_where_it_stopped(models_hrv):  # noqa: F811
     assert sums_of(continued).seen.tolist() == sums_of(whole).seen.tolist()
     assert "5 of 5 prompts" in summary and chart.isfinite().all()
     again, _, summary = by_agreement(earlier=continued)
-    assert torch.equal(again.relevance, continued.relevance) and "already counted" in summary
+    assert torch.equal(again.relevance, continued.relevance) and "already been counted" in summary
 
 
 def test_shares_of_the_prompts_and_other_seeds_add_up():
@@ -97,13 +97,15 @@ def test_shares_of_the_prompts_and_other_seeds_add_up():
 
 def test_methods_and_missing_words_are_said():
     votes, _, _ = make(prompts=PROMPTS[:1], steps=1)
-    with pytest.raises(ValueError, match="not built by agreement|by another method"):
+    with pytest.raises(ValueError, match="not built by agreement|with another method"):
         by_agreement(prompts=PROMPTS[:1], steps=1, earlier=votes)
     agreed, _, summary = by_agreement(prompts=PROMPTS[:1], steps=1)
-    assert "No prompt had a word of Size, so every head counts the same" in summary
+    assert "No prompt contained a word of Size, so every head counts the same" in summary
     with pytest.raises(ValueError, match="by votes"):
         make(prompts=PROMPTS[:1], steps=1, earlier=agreed)
-    with pytest.raises(ValueError, match="None of the prompts has any of the concepts. words.*with: cat"):
+    with pytest.raises(
+        ValueError, match="None of the prompts contains any of the concepts. words.*for example: cat"
+    ):
         by_agreement(prompts=["a house"])
 
 

@@ -181,7 +181,7 @@ def test_a_cancelled_build_keeps_whole_prompts_and_can_be_continued(models_hrv, 
     settled = json.loads(continued.metadata["construction"])["settled"]
     assert settled == json.loads(whole.metadata["construction"])["settled"]
     again, _, summary = make(earlier=continued)
-    assert torch.equal(again.votes, whole.votes) and "already counted" in summary
+    assert torch.equal(again.votes, whole.votes) and "already been counted" in summary
 
 
 def test_machines_that_share_the_prompts_give_what_one_gives():
@@ -228,9 +228,9 @@ def test_the_file_says_how_it_was_made(models_hrv):
     [
         (
             {"words": ConceptWords("", {"Animals": ("fox",), "Colour": ("red",), "Size": ("big",)})},
-            "other words",
+            "different words",
         ),
-        ({"words": ConceptWords("", {"Animals": ("cat",), "Shape": ("round",)})}, "other concepts"),
+        ({"words": ConceptWords("", {"Animals": ("cat",), "Shape": ("round",)})}, "different concepts"),
         ({"strip": True}, "hold no votes"),
         ({"weights": "0" * 16}, "for another checkpoint"),
     ],
@@ -283,7 +283,7 @@ def test_a_model_without_cross_attention_is_refused(comfy):
     model = rig.tiny("sd1").clone()
     model.model = torch.nn.Module()
     model.model.diffusion_model = torch.nn.Linear(1, 1)
-    with pytest.raises(ValueError, match="Supported are"):
+    with pytest.raises(ValueError, match="Supported: "):
         Builder(model, None, WORDS, ["a"], plan=None, earlier=None, name="x")
 
 

@@ -201,7 +201,7 @@ def test_a_regional_sampler_that_mixes_between_steps(studio):
     (match,) = studio.recording.match(made)
     (warning,) = warnings_of([match])
     assert warning.startswith(
-        "Only the last steps are shown: a sampler went on in the middle of the schedule"
+        "Only the last steps are shown: a sampler started in the middle of the schedule"
     )
     assert match.exact and match.run.entries[0].counts == [1]
 
@@ -220,7 +220,10 @@ def test_a_first_half_that_was_forgotten(studio):
     second = part(studio, studio.recorded, {"samples": first}, 5, 10)
     (match,) = studio.recording.match(second["samples"])
     (warning,) = match.run.warnings
-    assert "the recording of the steps before was no longer kept. Raise memory_limit_mb" in warning
+    assert (
+        "the recording of the earlier steps was no longer kept. To see all steps, raise memory_limit_mb"
+        in warning
+    )
     assert match.run.entries[0].counts == [5]
 
 
@@ -229,7 +232,7 @@ def test_a_first_half_behind_another_record_attention(studio):
     (first,) = in_parts(studio, rig.attach(studio.model, None, rig.RecordOptions())[0], 5)
     second = part(studio, studio.recorded, {"samples": first}, 5, 10)
     (warning,) = studio.recording.match(second["samples"])[0].run.warnings
-    assert "from a latent that no recorded sampler left as it is" in warning
+    assert "from a latent that did not come unchanged from a recorded sampler" in warning
 
 
 def test_whatever_goes_wrong_the_second_half_is_kept(studio, monkeypatch, caplog):
@@ -242,6 +245,6 @@ def test_whatever_goes_wrong_the_second_half_is_kept(studio, monkeypatch, caplog
     assert torch.equal(plain[-1], made[-1])
     (match,) = studio.recording.match(made[-1])
     assert match.run.warnings == [
-        "Only the last steps are shown: putting them together with those before failed (memory ran out)."
+        "Only the last steps are shown: joining them with the earlier steps failed (memory ran out)."
     ]
     assert match.run.entries[0].counts == [5] and caplog.text.count("[HRV]") == 2

@@ -78,7 +78,7 @@ def test_a_prompt_for_each_picture_is_told(traced, registry):
     rows = [as_sampled(rig.encode(traced, text)) for text in texts]
     rows[0]["cross_attn"] = torch.cat([row["cross_attn"] for row in rows])
     prompt, warning = registry.prompt_of(rows[0])
-    assert prompt is None and "another prompt for each picture" in warning
+    assert prompt is None and "a different prompt for each image" in warning
     assert find_prompt(rows[0], [TextRegistry(), registry]) == (None, warning)
     rows[1]["cross_attn"] = rows[1]["cross_attn"].repeat(3, 1, 1)
     assert registry.prompt_of(rows[1])[0].text == texts[1]

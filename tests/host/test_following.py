@@ -15,7 +15,7 @@ ALL_KINDS = vars(comfy.patcher_extension.WrappersMP).values()
 class Path(Following):
     """Notes the latents that the sampler holds."""
 
-    doing, done, consequence = "Noting", "noted", "The picture is not affected."
+    doing, done, consequence = "Noting", "noted", "The image is not affected."
 
     def __init__(self, fails: bool):
         super().__init__()
@@ -71,5 +71,5 @@ def test_an_error_ends_the_following(caplog):
     assert torch.equal(rig.sample(followed, studio.positive, studio.negative), expected)
     assert caplog.text.count("[HRV]") == 1
     assert noting.paths[0].warnings == [
-        "Noting stopped while following the schedule (ValueError: broken). The picture is not affected."
+        "Noting stopped while following the schedule (ValueError: broken). The image is not affected."
     ]

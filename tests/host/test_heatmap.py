@@ -105,7 +105,7 @@ def test_the_node_shows_its_overlays_and_one_line(comfy, sampled):
     layout = sampled.recording.runs[-1].layout
     assert (
         shown["text"][0]
-        == f"2 words × 2 pictures · all {layout.heads} heads (DAAM) · grid 12×8 · 2 model evaluations"
+        == f"2 words × 2 images · all {layout.heads} heads (DAAM) · grid 12×8 · 2 model evaluations"
     )
 
 
@@ -187,10 +187,10 @@ def test_much_memory_is_told_before_and_too_much_is_refused(comfy, sampled, monk
     assert (
         order[0].startswith("2 words × 2 images of 2250×1500: overlays, heat and masks need 2") and 0 in order
     )
-    assert f"⚠ {order[0]}" in shown["text"][0] and "the 300 MB that are free" in order[0]
+    assert f"⚠ {order[0]}" in shown["text"][0] and "the 300 MB that is free" in order[0]
     free = 100 * 2**20
     with pytest.raises(
-        ValueError, match="2 words × 2 images .* and 100 MB are free. Ask for fewer words, connect fewer"
+        ValueError, match="2 words × 2 images .* but only 100 MB is free. Ask for fewer words, connect fewer"
     ):
         comfy.run_node("HRVHeatmap", **inputs)
 

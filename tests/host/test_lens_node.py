@@ -158,17 +158,17 @@ def test_what_is_asked_wrongly_is_told_in_plain_words(ran):
     server, payload = ran
     good = {"id": payload["id"], "picture": 0, "words": [0]}
     for change, status, text in [
-        ({"id": "0" * 32}, 410, "Run the graph again"),
+        ({"id": "0" * 32}, 410, "Run the workflow again"),
         ({"id": "../../etc/passwd"}, 400, "no valid id"),
         ({"words": [99]}, 400, "has 9 entries"),
         ({"words": []}, 400, "1 to 8"),
-        ({"picture": 7}, 400, "picture 8 was asked for"),
+        ({"picture": 7}, 400, "image 8 was asked for"),
         ({"time_bin": 5}, 400, "keeps 2 parts"),
         ({"percent": 101}, 400, "between 0 and 100"),
         ({"percent": float("nan")}, 400, "between 0 and 100"),
         ({"concept": "Animals"}, 400, "Connect vectors"),
-        ({"concept": "x" * 101}, 400, "at most 100 letters"),
-        ({"file": "a"}, 400, "not known: 'file'"),
+        ({"concept": "x" * 101}, 400, "at most 100 characters"),
+        ({"file": "a"}, 400, "unknown field: 'file'"),
     ]:
         found = ask(server, json.dumps({**good, **change}).encode())
         assert found[0] == status and text in found[1]["error"], (change, found)

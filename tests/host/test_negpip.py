@@ -109,7 +109,7 @@ def test_its_clip_without_its_model():
     run = rig.last_run(studio.recording)
     (found,) = run.of_role("positive")
     assert (found.length, found.prompt) == (154, None)
-    assert run.warnings == ["The prompt has 77 tokens, but the model sees 154; its words are not known."]
+    assert run.warnings == ["The prompt has 77 tokens, but the model sees 154, so its words are not known."]
 
 
 @pytest.mark.parametrize("negative", ["ugly", LONG], ids=["same length", "padded by repetition"])

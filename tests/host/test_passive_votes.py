@@ -180,7 +180,7 @@ def test_votes_wait_while_another_server_saves(models_hrv, monkeypatch, caplog):
     with monkeypatch.context() as patch:
         patch.setattr(passive_votes, "held", in_use)
         draw(desk.recorded, desk)
-    assert list(models_hrv.iterdir()) == [] and "are kept, and saved later" in caplog.text
+    assert list(models_hrv.iterdir()) == [] and "are kept and will be saved later" in caplog.text
     assert rig.last_run(desk.recording).warnings == []
     passive_votes.save_all()
     (file,) = models_hrv.iterdir()
@@ -228,7 +228,7 @@ def test_a_file_of_others_is_left_alone(models_hrv, caplog):
 
 def test_without_clip_the_node_still_records(comfy, caplog):
     model, clip, attention = comfy.run_node("HRVRecordAttention", model=rig.tiny("sd1"), collect_votes="demo")
-    assert "collects no votes" in caplog.text and clip is None
+    assert "is not collecting votes" in caplog.text and clip is None
     desk = rig.studio("sd1")
     draw(model, desk)
     assert len(attention.runs) == 1

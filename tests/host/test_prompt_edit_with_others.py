@@ -105,9 +105,12 @@ def test_half_precision_weights():
 @pytest.mark.parametrize(
     ("changes", "fragment"),
     [
-        ({"seed": 6}, "start from different pictures of noise"),
+        ({"seed": 6}, "start from different noise"),
         ({"steps": 3, "scheduler": "simple"}, "takes steps that the first did not take"),
-        ({"latent": rig.empty(2, 8, 8)}, "had 1 pictures of 8×12 latent pixels, the second has 2 of 8×8"),
+        (
+            {"latent": rig.empty(2, 8, 8)},
+            "ran on 1 images of 8×12 latent pixels, the second runs on 2 of 8×8",
+        ),
     ],
     ids=["seed", "steps", "batch"],
 )
@@ -138,7 +141,7 @@ def test_another_model_is_told(caplog):
     scene.latent = scene.draw(first, scene.first)
     scene.draw(scene.edited())
     (warning,) = complaints(caplog)
-    assert "no longer draws the first picture as the first sampler did" in warning
+    assert "no longer draws the first image the way the first sampler did" in warning
 
 
 def test_words_that_are_not_known(caplog):
@@ -148,7 +151,7 @@ def test_words_that_are_not_known(caplog):
     with editing.watch(scene.model) as passes:
         scene.draw(scene.edited())
     (warning,) = complaints(caplog)
-    assert "The second picture's words are not known" in warning
+    assert "The second image's words are not known" in warning
     for repeated, present in repeats_and_calls(passes, 1):
         editing.assert_self(layout(scene), repeated, present, slice(1, 2), set(range(len(present.attn1))))
         own = {column: None for column in SAME}

@@ -118,7 +118,7 @@ def test_concat_with_a_foreign_part():
     assert words_of(entry) == ["a", "cat"]
     check_maps(studio, entry, calls, both)
     (warning,) = rig.last_run(studio.recording).warnings
-    assert warning.startswith("A part of the prompt was not encoded by the CLIP")
+    assert warning.startswith("Part of the prompt was not encoded with the CLIP")
 
 
 @pytest.mark.way("ConditioningAverage")

@@ -41,13 +41,13 @@ def test_the_sockets_are_those_of_the_contract(comfy):
 def test_pages_text_and_data_of_a_batch(comfy, sampled):
     (grid, text, data), shown = run(comfy, sampled)
     assert grid.shape[0] == 2 and grid.shape[3] == 3 and grid.dtype == torch.float32
-    assert text.startswith("# Prompt report") and "## Picture 2" in text
+    assert text.startswith("# Prompt report") and "## Image 2" in text
     found = json.loads(data)
     words = [w["word"] for w in found["pictures"][1]["words"] if not w["filler"]]
     assert words == ["red", "cat", "blue", "dog", "café", "😀"]
     assert found["pictures"][0]["words"][-2]["weight"] == pytest.approx(1.3)
     assert [p["run_found"] for p in found["pictures"]] == [True, True]
-    assert len(shown["images"]) == 2 and shown["text"][0].startswith("Picture 1: ")
+    assert len(shown["images"]) == 2 and shown["text"][0].startswith("Image 1: ")
 
 
 def test_with_vectors_of_this_model_and_of_another(comfy, sampled):

@@ -235,9 +235,7 @@ def test_a_prompt_that_was_not_traced(studio, caplog):
     latent = rig.sample(model, positive, studio.negative)
     assert torch.equal(latent, rig.sample(studio.model, positive, studio.negative))
     (warning,) = [r.message for r in caplog.records if "[HRV]" in r.message]
-    assert (
-        "CLIP comes neither from Record Attention nor from the steering node, connect it through" in warning
-    )
+    assert "CLIP does not come from Record Attention or the steering node, route it through" in warning
 
 
 def test_a_prompt_that_is_zeroed_is_called_so(studio, caplog):
@@ -246,9 +244,9 @@ def test_a_prompt_that_is_zeroed_is_called_so(studio, caplog):
     latent = rig.sample(model, zeroed, studio.negative)
     assert torch.equal(latent, rig.sample(studio.model, zeroed, studio.negative))
     (warning,) = [r.message for r in caplog.records if "[HRV]" in r.message]
-    assert (
-        warning
-        == "[HRV] The positive prompt is zeroed (ConditioningZeroOut), so it has no words. Connect a text node in its place."
+    assert warning == (
+        "[HRV] The positive prompt is zeroed (ConditioningZeroOut), so it has no words. Connect a text "
+        "node instead."
     )
 
 
@@ -256,7 +254,7 @@ def test_outside_its_part_of_the_schedule(studio, caplog):
     steering = steered.scaling(studio.recording.layout, start_percent=0.01, end_percent=0.011)
     model, _ = steer(studio.model, None, steering)
     assert torch.equal(steered.draw(model, studio), steered.draw(studio.model, studio))
-    assert "Scale Heads changed nothing in this picture: no step" in caplog.text
+    assert "Scale Heads changed nothing in this image: none of the" in caplog.text
 
 
 def test_layers_without_a_chosen_head_are_left_alone(studio):

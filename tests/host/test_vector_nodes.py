@@ -274,7 +274,7 @@ def test_a_name_that_windows_takes_for_something_else_is_refused_there(comfy, st
 
     monkeypatch.setattr(saving, "fault_of", lambda prefix: fault_of(prefix, windows=True))
     for prefix, why in (
-        ("red: cat", "Windows allows no ':' in names"),
+        ("red: cat", "Windows does not allow ':' in names"),
         ("aux/x", "'aux' is the name of a device"),
     ):
         with pytest.raises(ValueError, match=f"filename_prefix is .*{why}"):

@@ -184,14 +184,14 @@ def test_all_layers_run_another_way(studio):
         return stand_in_layers.exchanged(model, stand_in_layers.OwnWayBlock, paths)
 
     layers = len(studio.recording.layout.blocks)
-    stand_ins.one_warning(studio, change, f"all {layers} layers run its own way")
+    stand_ins.one_warning(studio, change, f"it runs all {layers} layers in its own way")
 
 
 def test_steering_says_which_layers_it_did_not_reach(studio, caplog):
     model, _ = steer(studio.model, None, steered.scaling(studio.recording.layout))
     steered.draw(stand_in_layers.put_in_place(model, SEVENTH, stand_in_layers.Dimmer()), studio)
     (warning,) = [record.message for record in caplog.records if "[HRV]" in record.message]
-    assert "2 of 17 layers were not steered, because another pack runs them its own way" in warning
+    assert "2 of 17 layers were not steered, because another pack runs them in its own way" in warning
 
 
 # -- nothing left ---------------------------------------------------------------------------------------------------

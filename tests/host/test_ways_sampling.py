@@ -120,7 +120,7 @@ def test_hooks_with_a_scheduled_lora(studio):
 
 @way("Context windows", maps="one warning")
 def test_context_windows(studio):
-    """The model sees some pictures of the batch at a time."""
+    """The model sees only some images of the batch at a time."""
     module = pytest.importorskip(
         "comfy_extras.nodes_context_windows", reason="this ComfyUI has no context windows"
     )
@@ -131,7 +131,7 @@ def test_context_windows(studio):
     change = node(module.ContextWindowsManualNode, **inputs)
     # on some processors images come out the same however many are evaluated at a time
     stand_ins.one_warning(
-        studio, change, "some pictures of the batch at a time", changes=False, latent=rig.empty(4, 8, 8)
+        studio, change, "only some images of the batch at a time", changes=False, latent=rig.empty(4, 8, 8)
     )
 
 

@@ -69,7 +69,7 @@ MAP = "prompt0.picture0.time0.input.1.0"
         (metadata(other_fingerprints="[{}, {}]"), "other fingerprints are not SHA-256 sums with places"),
         (metadata(warnings="[[1]]"), "warnings are not"),
         (first_conditioning(run=1), "run is 1; it must be 0 to 0"),
-        (first_conditioning(pictures=10**9), "number of pictures is 1000000000; it must be 0 to 4096"),
+        (first_conditioning(pictures=10**9), "number of images is 1000000000; it must be 0 to 4096"),
         (first_conditioning(pictures=3), "are missing"),
         (first_conditioning(pictures=1), "does not belong there"),
         (first_conditioning(columns=[3, 2]), "ascending order"),
@@ -115,8 +115,8 @@ def test_damaged_and_foreign_bytes(path, tmp_path):
         (whole + b"\0", "cut off while copying"),
         (whole[:100], "header is longer than the file or than any attention file's"),
         (b"PK\3\4" + whole, "header is longer"),
-        (whole[:-2] + b"\0\x7c", "no shares of attention"),  # infinity
-        (whole[:-2] + b"\0\xbc", "no shares of attention"),  # -1
+        (whole[:-2] + b"\0\x7c", "not shares of attention"),  # infinity
+        (whole[:-2] + b"\0\xbc", "not shares of attention"),  # -1
     ):
         path.write_bytes(data)
         with pytest.raises(BadAttentionFile, match=fault):

@@ -177,7 +177,7 @@ def test_maps_that_are_not_numbers_are_not_saved(tmp_path):
     run = run_of(latent_of(), entry(prompt("cat")))
     run.entries[0].maps[1][0, 0, 1, 2, 0, 0] = float("nan")
     with pytest.raises(
-        ValueError, match=r"maps of prompt0.picture0.time0.input.2.0 hold values that are no shares"
+        ValueError, match=r"maps of prompt0.picture0.time0.input.2.0 hold values that are not shares"
     ):
         write(tmp_path / "a.safetensors", recording_of(run), latent_of())
     assert list(tmp_path.iterdir()) == []

@@ -206,7 +206,7 @@ def test_tiny_and_large_grids(size):
     maps = torch.rand(10, *size, generator=torch.Generator().manual_seed(2))
     e = recorded(maps)
     if size == (1, 1):
-        with pytest.raises(ValueError, match="looks for “cat” everywhere alike.*Choose heads by concept"):
+        with pytest.raises(ValueError, match="“cat” has no clear location.*Choose heads by concept"):
             choose_heads([match(e, layout=ONE)], "cat", 23.0)
     else:
         found = choose_heads([match(e, layout=ONE)], "cat", 23.0)
@@ -228,6 +228,6 @@ def test_what_cannot_be_answered_says_why():
         choose_heads([match(entry(None))], "cat", 23.0)
     with pytest.raises(ColumnNotRecorded, match="Token 50"):
         head_maps(match(e), Target(((e, (50,)),)))
-    with pytest.raises(NoRecording, match="Picture 3"):
+    with pytest.raises(NoRecording, match="Image 3"):
         head_maps(match(e, element=2), Target(((e, (1,)),)))
     assert len(GRIDS) == len(e.maps)

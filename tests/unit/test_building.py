@@ -116,7 +116,7 @@ def test_the_same_plan_goes_on_and_others_are_added_to():
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"weights": "x"}, "another checkpoint"), ({"concept_words_hash": "x"}, "other words")],
+    [({"weights": "x"}, "another checkpoint"), ({"concept_words_hash": "x"}, "different words")],
 )
 def test_votes_of_something_else_are_refused(change, message):
     with pytest.raises(ValueError, match=message):

@@ -99,6 +99,6 @@ def test_a_foreign_npy_is_one_line(tmp_path, data, fault):
 def test_somebody_elses_npy_of_the_same_shape_is_read_and_says_what_is_assumed(tmp_path):
     (tmp_path / "finetune.npy").write_bytes(npy(relevance(1300)))
     vectors = convert_by_hand(tmp_path / "finetune.npy", CATALOGUE)
-    assert vectors.heads == 1300 and "taken to have" in vectors.metadata["source"]
+    assert vectors.heads == 1300 and "assumed to have" in vectors.metadata["source"]
     (tmp_path / "sd1.npy").write_bytes(npy(relevance()))
     assert convert_by_hand(tmp_path / "sd1.npy", CATALOGUE).layout == SD1

@@ -64,9 +64,9 @@ def test_what_is_missing_is_said():
     r = recording(run_of(x, entry(prompt("cat"), batch=2)), run_of(y, entry(prompt("cat"), batch=2)))
     few = recording(run_of(x), run_of(y, entry(prompt("cat"), batch=2)), limit=1)
     cases = {
-        "from a latent that no recorded sampler left as it is": began(r, x + 1),
+        "from a latent that did not come unchanged from a recorded sampler": began(r, x + 1),
         "put together from images of several samplers": began(r, torch.cat([x[:1], y[1:]])),
-        "the recording of the steps before was no longer kept": began(few, x),
+        "the recording of the earlier steps was no longer kept": began(few, x),
     }
     for text, begun in cases.items():
         run = run_of(latents(3))
@@ -75,7 +75,7 @@ def test_what_is_missing_is_said():
         assert warning.startswith("Only the last steps are shown: ") and text in warning
     other = dataclasses.replace(r.runs[0], layout=Layout(LAYOUT.blocks[:2]))
     run = run_of(latents(3))
-    assert not join(run, Beginning(other, (0, 1))) and "other layers" in run.warnings[0]
+    assert not join(run, Beginning(other, (0, 1))) and "different layers" in run.warnings[0]
 
 
 def test_sums_and_evaluations_are_added():

@@ -52,7 +52,7 @@ def test_it_stands_for_the_image_that_it_was(change):
     assert warning.startswith(
         "This latent did not come straight out of a sampler that Record Attention recorded. It matches"
     )
-    assert "alike), so that one's recording is used." in warning
+    assert "alike), so its recording is used." in warning
 
 
 UNKNOWN = {
@@ -72,7 +72,7 @@ def test_it_never_stands_for_another(change):
     with pytest.raises(NoRecording) as error:
         r.match(UNKNOWN[change](image(2)))
     assert "matches none of the images that did (recorded: 2 of 384×384 pixels)" in str(error.value)
-    assert "Where an image has no latent of its own, as after a tiled upscale" in str(error.value)
+    assert "If an image has no latent of its own, as after a tiled upscale" in str(error.value)
 
 
 def test_tiles_never_stand_for_the_whole_nor_the_whole_for_a_tile():

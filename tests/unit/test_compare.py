@@ -148,7 +148,7 @@ def test_a_batch_has_a_row_and_a_line_for_each_picture():
     found = compare(recording, latent, "mouse", vectors(), image=torch.rand(2, 40, 60, 3))
     assert found.masks.shape == (6, 40, 60) and len(found.grid) == 2 and len(found.shares) == 2
     first, second = found.verdict.split("\n")
-    assert first.startswith("picture 1: mouse: ") and second.startswith("picture 2: mouse: ")
+    assert first.startswith("image 1: mouse: ") and second.startswith("image 2: mouse: ")
     assert not found.warnings
 
 
@@ -181,11 +181,13 @@ def test_vectors_for_masks_are_named_as_such():
 def test_what_cannot_be_compared_says_why():
     _, latent, recording = studio()
     with pytest.raises(
-        ValueError, match="Only Animals is named.*needs two at least.*Animals, Electronics, Color"
+        ValueError, match="Only Animals is named.*needs at least two.*Animals, Electronics, Color"
     ):
         compare(recording, latent, "mouse", vectors(), "animals, Animals")
     alone = HeadRelevance(("Animals",), torch.ones(1, HEADS), LAYOUT)
-    with pytest.raises(ValueError, match="These vectors have one concept only, Animals; .*needs two"):
+    with pytest.raises(
+        ValueError, match="These vectors have only one concept, Animals; .*needs at least two"
+    ):
         compare(recording, latent, "mouse", alone)
     with pytest.raises(ValueError, match="no concept “Animal”"):
         compare(recording, latent, "mouse", vectors(), "Animal, Color")

@@ -55,10 +55,10 @@ def test_combinations():
 
 def test_nothing_left_is_an_error_that_says_what_there_is():
     with pytest.raises(
-        ValueError, match="No head is left .A, middle.*7 heads, in the parts input, middle, output"
+        ValueError, match="No heads are left .A, middle.*7 heads, in these parts: input, middle, output"
     ):
         filter_heads(choice(1, 0, 0, 0, 0, 0, 0), part="middle")
-    with pytest.raises(ValueError, match="No head is left"):
+    with pytest.raises(ValueError, match="No heads are left"):
         combine(choice(1, 0, 0, 0, 0, 0, 0), choice(0, 1, 0, 0, 0, 0, 0), "shared by both")
 
 

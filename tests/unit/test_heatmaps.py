@@ -215,7 +215,7 @@ def test_text_that_is_not_known_is_read_from_prompt_text():
     assert out.words == ["dog"]
     with pytest.raises(WordNotFound):
         heatmaps(traced, x, "bird", prompt_text="a bird", tokenize=prompt)  # known text wins
-    with pytest.raises(ValueError, match="makes 154 tokens, but the conditioning that was sampled has 77"):
+    with pytest.raises(ValueError, match="comes to 154 tokens, but the sampled conditioning has 77"):
         heatmaps(untraced, x, prompt_text="cat", tokenize=lambda text: prompt(text, text))
 
 

@@ -76,7 +76,7 @@ def test_everything_is_what_the_plainest_computation_gives(how, colormap):
             colour = color_table(colormap)[(out.heat[row] * 255).round().long()]
             plain = 0.3 * image[number] + 0.7 * colour
             assert (out.overlay[row, : SIZE[0]] - plain).abs().max() < 1e-6
-            source = f"all 12 heads (DAAM) · picture {number + 1}"
+            source = f"all 12 heads (DAAM) · image {number + 1}"
             if how == "shared":
                 note = f"this word: up to {share_text(float(small.max()))} · one scale for all words"
                 captions.append(Caption(name, 0.0, peak, float(small.max()), note, source))
@@ -148,7 +148,7 @@ def test_b5_what_cannot_fit_is_refused_before_anything_is_made(monkeypatch):
         heatmaps(recorded(x, entry(p, batch=4)), x, image=image, style=Style(caption=False),
                  free_memory=6 * 2**30, notice=said.append)  # fmt: skip
     assert str(refused.value) == (
-        "150 tags × 4 images of 1024×1024: overlays, heat and masks need 11.7 GB, and 6.0 GB are free. Type the words you "
+        "150 tags × 4 images of 1024×1024: overlays, heat and masks need 11.7 GB, but only 6.0 GB is free. Type the words you "
         "want into `words`, connect fewer images at a time or connect a smaller `image`."
     )
     assert said == []
@@ -169,11 +169,11 @@ def test_a_sentence_comes_before_the_work_where_the_outputs_take_more_than_half_
     out = heatmaps(recorded(x), x, free_memory=2 * size - 1, progress=progress, **kwargs)
     assert out.warnings == [
         f"20 tags × 1 image of 225×150: overlays, heat and masks need {size / MB:.0f} MB, more than half of the "
-        f"{(2 * size - 1) / MB:.0f} MB that are free. Type the words you want into `words` or connect a smaller `image`."
+        f"{(2 * size - 1) / MB:.0f} MB that is free. Type the words you want into `words` or connect a smaller `image`."
     ]
     assert order[0] == out.warnings[0] and 20 in order
     assert heatmaps(recorded(x), x, free_memory=size, **kwargs).warnings
-    with pytest.raises(ValueError, match="and .* are free"):
+    with pytest.raises(ValueError, match="but only .* is free"):
         heatmaps(recorded(x), x, free_memory=size - 1, **kwargs)
 
 
@@ -223,7 +223,7 @@ def test_memory_that_the_computer_refuses_is_an_error_that_says_what_to_do(monke
         "hrv_pack.hrv.look.heatmap_memory.torch.empty", lambda *s, **k: (refuse if s[0] == 20 and len(s) > 2 else plain)(*s, **k)
     )  # fmt: skip
     with pytest.raises(
-        ValueError, match="^20 tags × 1 image of 225×150: .* need 1. MB, and so much is not free. Type"
+        ValueError, match="^20 tags × 1 image of 225×150: .* need 1. MB, but that much is not free. Type"
     ):
         heatmaps(recording, x, image=images())
 

@@ -129,7 +129,7 @@ def test_thresholds(text, values):
     "text", ["", " , ", "half", "0.3,x", "1.2", "-0.1", "nan", "inf", "30%", "0.3,,high"]
 )
 def test_thresholds_that_are_none(text):
-    with pytest.raises(ValueError, match="numbers from 0 to 1 with commas"):
+    with pytest.raises(ValueError, match="numbers from 0 to 1, separated by commas"):
         parse_thresholds(text)
 
 

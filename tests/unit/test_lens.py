@@ -103,7 +103,7 @@ def test_pinned_words_that_have_left_the_prompt_are_left_out_with_a_warning():
     assert torch.equal(found.overlay, wanted.overlay) and torch.equal(found.mask, wanted.mask)
     assert found.payload["frames"][0]["names"] == NAMES
     (warning,) = found.payload["warnings"]
-    assert warning == "Pinned, but not in the prompt, and so left out: “fox”, “cat#2”."
+    assert warning == "Pinned, but not in the prompt, so left out: “fox”, “cat#2”."
     found = look(r, x, image, words="fox")
     assert torch.equal(found.overlay, image) and not found.mask.any(), "as with nothing pinned"
 
@@ -115,9 +115,7 @@ def test_a_word_that_one_picture_of_two_lacks_is_left_out():
     r.add(run_of(x[1:], entry(prompt("a red fox"))))
     found = look(r, x, torch.rand(2, 64, 96, 3), words="red, cat")
     assert len(found.mask) == 2
-    assert found.payload["warnings"] == [
-        "Pinned, but not in the prompt of every image, and so left out: “cat”."
-    ]
+    assert found.payload["warnings"] == ["Pinned, but not in the prompt of every image, so left out: “cat”."]
     assert [frame["names"] for frame in found.payload["frames"]] == [NAMES, ["a", "red", "fox"]]
 
 
@@ -152,7 +150,7 @@ def test_an_answer_is_the_map_of_those_heads_and_that_part_of_the_schedule():
 @pytest.mark.parametrize(
     ("question", "words"),
     [
-        ({"picture": 3, "words": [0]}, "picture 4 was asked for"),
+        ({"picture": 3, "words": [0]}, "image 4 was asked for"),
         ({"picture": 0, "words": []}, "1 to 8 words"),
         ({"picture": 0, "words": [0] * 9}, "1 to 8 words"),
         ({"picture": 0, "words": [6]}, "has 6 entries"),
@@ -176,7 +174,7 @@ def test_a_lens_does_not_keep_the_recording_alive():
     assert shelf.get(first).answer(0, [0])["maps"]
     del r
     gc.collect()
-    with pytest.raises(LensGone, match="Run the graph again"):
+    with pytest.raises(LensGone, match="Run the workflow again"):
         shelf.get(first).answer(0, [0])
     second, third = shelf.add(Lens(())), shelf.add(Lens(()))
     assert len({first, second, third}) == 3 and len(shelf) == 2

@@ -239,7 +239,7 @@ def test_a_part_without_evaluations_and_a_picture_out_of_range_are_errors():
     e = entry(PROMPT, counts=(5, 0))
     with pytest.raises(NoRecording, match="no evaluations"):
         column_maps(e, 0, [2], layout=LAYOUT, grid=GRID, time_bin=1)
-    with pytest.raises(NoRecording, match="Picture 2"):
+    with pytest.raises(NoRecording, match="Image 2"):
         column_maps(e, 1, [2], layout=LAYOUT, grid=GRID)
 
 

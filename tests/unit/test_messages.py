@@ -89,7 +89,7 @@ def key_of(message: str) -> str:
 
 
 # of a build that went well
-SUMMARIES = {"Every one of", "In these prompts stood"}
+SUMMARIES = {"Each of the", "These prompts contained"}
 KEYS = sorted(
     {
         (p.relative_to(ROOT).as_posix(), key_of(m))

@@ -42,9 +42,9 @@ def test_an_image_of_another_shape_is_one_sentence(node):
     with pytest.raises(ValueError) as error:
         NODES[node](recording, latent, torch.rand(1, 384, 768, 3))
     assert str(error.value).startswith(
-        "The image is 768×384 pixels, but the latent is that of an image of 256×256, which has another shape"
+        "The image is 768×384 pixels, but the latent belongs to an image of 256×256, which has another shape"
     )
-    assert "An enlarged one is fine, a cropped or stretched one is not." in str(error.value)
+    assert "An enlarged image is fine; a cropped or stretched one is not." in str(error.value)
     NODES[node](recording, latent, torch.rand(1, 384, 384, 3))
 
 

@@ -98,7 +98,7 @@ def test_two_things_in_one_place():
     assert kinds(found) == [("shared place", "fish", "car")]
     assert (
         found[0].headline
-        == "“fish” and “car” share one place: one of them may be missing, or they were mixed."
+        == "“fish” and “car” are in the same place: one of them may be missing, or the two were mixed up."
     )
     assert found[0].numbers["agreement"] == pytest.approx(1, abs=1e-3) and "Set Area" in found[0].tip
 
@@ -122,7 +122,7 @@ def test_adjectives_of_two_nouns_in_one_place():
     """Told in one sentence: because blue moved, red and blue share a place, and what describes fish and car is mixed."""
     (finding,) = findings(FISH_AND_CAR, {**SOUND, "blue": LEFT})
     assert kinds([finding]) == [("wrong noun", "blue", "car", "fish")]
-    assert finding.headline == "“blue” was meant for “car” but sits on “fish”."
+    assert finding.headline == "“blue” was meant for “car” but landed on “fish”."
     assert ("shared place", "red", "blue") in kinds(finding.details) and ("no place", "car") in kinds(
         finding.details
     )
@@ -131,7 +131,9 @@ def test_adjectives_of_two_nouns_in_one_place():
 def test_adjectives_that_lie_between_two_nouns():
     found = findings(FISH_AND_CAR, {**SOUND, "red": MIDDLE, "blue": MIDDLE})
     (shared,) = [one for finding in found for one in finding.details if one.kind == "shared place"]
-    assert shared.headline == "“red” and “blue” share one place, though they belong to “fish” and “car”."
+    assert (
+        shared.headline == "“red” and “blue” are in the same place, though they belong to “fish” and “car”."
+    )
     assert shared.nouns == ("fish", "car") and shared.numbers["agreement"] == pytest.approx(1, abs=1e-3)
 
 
@@ -149,10 +151,10 @@ def test_modifiers_count_as_in_one_place_only_when_their_nouns_lie_further_apart
 
 def test_adjectives_on_the_wrong_nouns():
     (finding,) = findings(FISH_AND_CAR, {"red": RIGHT, "fish": LEFT, "blue": LEFT, "car": RIGHT})
-    assert finding.headline == "“red” and “blue” changed places."
+    assert finding.headline == "“red” and “blue” swapped places."
     found = finding.details
     assert kinds(found) == [("wrong noun", "red", "fish", "car"), ("wrong noun", "blue", "car", "fish")]
-    assert "sits on “car”" in found[0].text and found[0].numbers["other"] > 0.9 > found[0].numbers["own"]
+    assert "landed on “car”" in found[0].text and found[0].numbers["other"] > 0.9 > found[0].numbers["own"]
 
 
 def test_who_got_what_is_in_the_data():
@@ -255,10 +257,10 @@ def test_each_picture_of_a_batch_has_its_own_page_and_chapter():
         block[1, :, :, column] = 0.01
     found = report(*kept)
     assert [kinds(f) for f in found.findings] == [[], [("ignored", "car")]]
-    assert found.grid.shape[0] == 2 and "## Picture 2" in found.markdown
+    assert found.grid.shape[0] == 2 and "## Image 2" in found.markdown
     assert found.summary.splitlines()[:2] == [
-        "Picture 1: nothing stands out",
-        "Picture 2: 1 thing stands out",
+        "Image 1: nothing stands out",
+        "Image 2: 1 thing stands out",
     ]
 
 

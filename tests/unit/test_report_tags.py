@@ -122,9 +122,12 @@ def test_things_that_hang_together_are_one_group():
     heats = dict.fromkeys(tags[:3], LEFT) | {"mug": blob(3, 12, size=3), "car": RIGHT, "boat": RIGHT}
     _, (finding,) = told(", ".join(tags), heats)
     assert finding.kind == "shared place" and len(finding.details) == 4
-    assert finding.headline == "Some things share one place: “dog” with “hat” and “tree”; “car” with “boat”."
+    assert (
+        finding.headline
+        == "Some things are in the same place: “dog” with “hat” and “tree”; “car” with “boat”."
+    )
     _, (finding,) = told(", ".join(tags), dict.fromkeys(tags, LEFT))
-    assert finding.headline == "“dog”, “hat” and 4 more share one place." and len(finding.details) == 15
+    assert finding.headline == "“dog”, “hat” and 4 more are in the same place." and len(finding.details) == 15
 
 
 def test_a_person_is_where_what_describes_her_is():
@@ -164,7 +167,7 @@ def test_colours_that_changed_places_are_one_sentence():
     heats = {"red": RIGHT, "star": LEFT, "blue": LEFT, "fish": RIGHT}
     found, (finding,) = told(tags, heats)
     assert finding.kind == "wrong noun" and finding.words == ("red", "blue", "red star", "blue fish")
-    assert finding.headline == "“red” of “red star” and “blue” of “blue fish” changed places."
+    assert finding.headline == "“red” of “red star” and “blue” of “blue fish” swapped places."
     assert [one.kind for one in finding.details] == ["wrong noun", "wrong noun"]
     assert "(red star:1.3)" in found.summary and "comma" not in found.summary
 
@@ -196,12 +199,12 @@ def test_several_words_on_wrong_things_are_told_with_their_tags():
     heats = {"red#1": RIGHT, "star": LEFT, "red#2": RIGHT, "car": LEFT, "blue": RIGHT, "fish": RIGHT}
     _, findings = told(tags, heats)
     (wrong,) = [finding for finding in findings if finding.kind == "wrong noun"]
-    assert (
-        wrong.headline
-        == "Words sit on the wrong thing: “red” of “red star” on “blue fish”, “red” of “red car” on “blue fish”."
+    assert wrong.headline == (
+        "Words landed on the wrong thing: “red” of “red star” on “blue fish”, “red” of “red car” on "
+        "“blue fish”."
     )
     assert wrong.words[:2] == ("red#1", "red#2") and wrong.tip.startswith(
-        "For instance give “red star” more weight"
+        "For example, give “red star” more weight"
     )
 
 

@@ -46,7 +46,7 @@ def test_the_first_of_many_is_found_or_known_to_be_gone(later):
     few = recording(*runs, limit=3 * size)
     text = refusal(few, latents(0))
     assert text.startswith(
-        f"The recording of this image is no longer kept: {later} samplings came after it, and memory_limit_mb (0) is not enough for all."
+        f"The recording of this image is no longer kept: {later} samplings came after it, and memory_limit_mb (0) is not enough for all of them."
     )
     assert "Raise memory_limit_mb in Record Attention and run again" in text
     assert (
@@ -133,7 +133,7 @@ def test_pooling_takes_means_and_says_so():
     assert torch.equal(found.maps[1].float(), before[1])
     (warning,) = match.run.warnings
     assert warning.startswith(
-        "The maps of this image were made smaller, because 1 later sampling needed the memory."
+        "The maps of this image were scaled down, because 1 later sampling needed the memory."
     )
     for n in range(2, 5):
         r.add(fine(n))

@@ -116,7 +116,7 @@ def test_words_that_are_not_there():
     assert "Did you mean “red”?" in ret and "asks for occurrence 2" in second
     twice = scale(HeadSelection(SD1, torch.ones(128)), 0.0, Where("cat#2"))
     assert missing_words(twice, [cat, prompts.prompt("a cat")]) == [
-        "“cat#2” is in none of the 2 prompts alone."
+        "“cat#2” is not complete in any one of the 2 prompts."
     ]
 
 

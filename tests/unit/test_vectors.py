@@ -95,13 +95,13 @@ def test_layout_check_says_both_counts_and_what_to_do():
         "These vectors are for 1300 heads (SDXL); this model has 128 (SD1). Pick "
     )
     other = Layout(tuple(reversed(LAYOUT.blocks)))
-    with pytest.raises(ValueError, match="both have 5 heads, but in other places"):
+    with pytest.raises(ValueError, match="both have 5 heads, but in other parts"):
         build().check(other)
     heads = build().select("Animals", 50)
     heads.check(LAYOUT)
     with pytest.raises(ValueError, match="chosen for a model with 5 heads; this model has 128"):
         heads.check(SD1)
-    with pytest.raises(ValueError, match="with 5 heads; this model has as many, but in other places"):
+    with pytest.raises(ValueError, match="with 5 heads; this model has just as many, but in other parts"):
         heads.check(other)
 
 

@@ -58,7 +58,9 @@ def test_curves_from_pictures_in_any_sequence():
     assert most == Curve(MOST, (0, 2, 4), (1.0, 0.25, 0.0)) and least == Curve(LEAST, (0, 4), (1.0, 0.5))
     assert area_between([most, least]) == pytest.approx(0.75 - (0.625 + 0.125) / 2)
     assert area_between([most]) is None
-    with pytest.raises(ValueError, match="at least two numbers of heads; “least relevant” has one"):
+    with pytest.raises(
+        ValueError, match="at least two different numbers of heads; “least relevant” has only one"
+    ):
         curves([0, 4, 4], [MOST, MOST, LEAST], [1, 1, 1])
     assert curve_table([most, least], "kept").splitlines() == [
         "| heads | kept, most relevant first | kept, least relevant first |",
@@ -95,7 +97,7 @@ def test_scores_come_from_what_is_connected():
 
 def test_mistakes_are_told():
     numbers, orders, images = [0, 3], [MOST, MOST], pictures([0, 1])
-    with pytest.raises(ValueError, match="nothing to draw. Connect a score, a mask, or the pictures"):
+    with pytest.raises(ValueError, match="nothing to draw. Connect a score, a mask, or the images"):
         weakening(numbers, orders, images=None, scores=None, masks=None, title="")
     with pytest.raises(ValueError, match="given 2 numbers of heads, but 1 entries for score"):
         weakening(numbers, orders, images=images, scores=[1.0], masks=None, title="")

@@ -25,6 +25,6 @@ def test_evaluations_in_what_nodes_show(evaluations, text):
     latent = torch.randn(1, 4, 8, 12)
     recording = Recording(LAYOUT, 2**30)
     recording.add(run_of(latent, entry(prompt("cat"), counts=(evaluations,))))
-    assert recording_in_words(recording).endswith(f"1 picture · 12 heads · grid 12×8 · {text}")
+    assert recording_in_words(recording).endswith(f"1 image · 12 heads · grid 12×8 · {text}")
     assert heatmaps(recording, latent).summary.endswith(f"· {text}")
     assert heatmaps(recording, latent).summary.startswith("1 word · ")

@@ -28,12 +28,12 @@ class Following:
 
     doing: ClassVar[str]  # "Recording", as a sentence begins
     done: ClassVar[str]  # "recorded", as a sentence ends
-    consequence: ClassVar[str]  # what an error means for the picture
+    consequence: ClassVar[str]  # what an error means for the image
     at: ClassVar[Mapping[str, str]] = {
         "open": "reading the prompts",
         "before_evaluation": "following the schedule",
         "after_evaluation": "following the schedule",
-        "close": "looking back",
+        "close": "finishing up",
     }
     """What goes on in a hook, for the warning about an error: "Recording stopped while …"."""
 

@@ -17,8 +17,9 @@ from .following_prompts import FollowingPrompts
 from .layer_entries import Attention, Layer, LayerCall, with_entries
 
 COMPILED = (
-    "This model is compiled (TorchCompileModel and the like), and a compiled model does not show what its single layers do, so "
-    "this sampling was not {done}. Bypass the node that compiles to have it {done}."
+    "This model is compiled (TorchCompileModel and the like). A compiled model does not show what its "
+    "individual layers do, so this sampling was not {done}. To have it {done}, bypass the node that "
+    "compiles the model."
 )
 
 Change = Callable[[LayerCall], None]
@@ -119,13 +120,13 @@ class FollowingLayers(FollowingPrompts):
         total, missing = len(self.awaited), len(self.awaited - self.reached)
         if missing and missing == total:
             self.warn(
-                f"Another pack has replaced the cross-attention of this model (NAG and the like): all {total} layers run its own "
-                f"way, and none was {self.done}.",
+                "Another pack has replaced the cross-attention of this model (NAG and the like): it runs "
+                f"all {total} layers in its own way, so none of them were {self.done}.",
                 cause="own way",
             )
         elif missing:
             self.warn(
-                f"{missing} of {total} layers {'was' if missing == 1 else 'were'} not {self.done}, because another pack runs "
-                f"{'it' if missing == 1 else 'them'} its own way (NAG and the like).",
+                f"{missing} of {total} layers {'was' if missing == 1 else 'were'} not {self.done}, because "
+                f"another pack runs {'it' if missing == 1 else 'them'} in its own way (NAG and the like).",
                 cause="own way",
             )

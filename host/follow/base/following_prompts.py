@@ -41,8 +41,8 @@ class FollowingPrompts(Following):
         chunks = chunks_of(x.shape[0], options)
         if not chunks:
             self.warn(
-                f"The batch of {x.shape[0]} rows does not divide into {len(options['uuids'])} prompts, because "
-                f"another node multiplies rows. Those steps were not {self.done}.",
+                f"The batch of {x.shape[0]} rows cannot be divided into {len(options['uuids'])} prompts, "
+                f"because another node multiplies rows. Those steps were not {self.done}.",
                 cause="rows",
             )
         return chunks

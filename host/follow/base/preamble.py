@@ -39,7 +39,7 @@ def clones_with_layout(model, clip, without: str) -> Clones:
         made.layout = layout_of_model(made.model)
     except UnsupportedModel as error:
         made.reason = str(error)
-        warning = f"{error} The picture is made without {without}."
+        warning = f"{error} The image is generated without {without}."
         log.warn(warning)
         log.tell(log.node_running(), [warning])
     return made

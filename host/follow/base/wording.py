@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-NOT_FOLLOWED = "the sampler took no step, or another node runs the model in a way that cannot be followed."
+NOT_FOLLOWED = "the sampler took no steps, or another node runs the model in a way that cannot be followed."
 UNKNOWN_WORDS = (
-    "Nothing was {done} in a prompt whose words are not known. If its text node's CLIP comes neither from Record Attention nor "
-    "from {node}, connect it through the clip input and output of one of them. If it does, another node made or "
-    "changed the prompt after it was encoded."
+    "Nothing was {done} in a prompt whose words are not known. If its text node's CLIP does not come from "
+    "Record Attention or {node}, route it through the clip input and output of one of them. If it does, "
+    "another node made or changed the prompt after it was encoded."
 )
 
 
@@ -16,10 +16,10 @@ def why_idle(prompt: str, *, was_called: bool, was_in_time: bool, is_limited: bo
     if not was_called:
         return NOT_FOLLOWED
     if not was_in_time:
-        return "no step of the sampler lies between start_percent and end_percent."
+        return "none of the sampler's steps fall between start_percent and end_percent."
     if is_limited:
         return (
-            f"{prompt} is limited to a part of the schedule (ConditioningSetTimestepRange) that no step between "
-            "start_percent and end_percent falls into."
+            f"{prompt} only applies to a part of the schedule (ConditioningSetTimestepRange), and no step "
+            "between start_percent and end_percent falls into it."
         )
-    return f"{prompt} was evaluated in no step between start_percent and end_percent."
+    return f"{prompt} was not evaluated in any step between start_percent and end_percent."

@@ -130,7 +130,7 @@ class Wrapping(ABC):
             self.sampling = around
         if sampling is not None:
             self.look_back(sampling, samples, call)
-            with sampling.guarded("telling of it"):
+            with sampling.guarded("reporting its warnings"):
                 log.tell(self.node, sampling.warnings)
         return samples
 
@@ -184,6 +184,6 @@ def begun(make: Callable[[], Following], doing: str) -> Following | None:
         raise
     except Exception as error:
         logging.warning(
-            "[HRV] %s did not begin (%s). The picture is made without it.", doing, cause_of(error)
+            "[HRV] %s did not start (%s). The image is generated without it.", doing, cause_of(error)
         )
         return None
