@@ -47,7 +47,7 @@ class PathRecorder(Wrapping):
         return call
 
     def look_back(self, sampling: FollowedPath, samples: torch.Tensor, call: SamplerCall) -> None:
-        path = sampling.path.finished()
-        if path is not None:
-            with sampling.guarded(sampling.at["close"]):
+        with sampling.guarded(sampling.at["close"]):
+            path = sampling.path.finished()
+            if path is not None:
                 self.recording.add(Run(NO_LAYERS, traces=call.traces(samples), path=path))

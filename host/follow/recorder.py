@@ -119,8 +119,8 @@ class Recorder(Wrapping):
             raise
         except Exception as error:  # e.g. nested latents
             logging.warning("[HRV] The latent of this run cannot be recognised later: %s", error)
-        capture.run.path = capture.path.finished()
         with capture.guarded(capture.at["close"]):
+            capture.run.path = capture.path.finished()
             self.recording.add(capture.run, instead_of=self._joined(capture, call))
 
     def _joined(self, capture: Capture, call: SamplerCall) -> Run | None:

@@ -31,7 +31,7 @@ class Caption:
 
     title: the word; low and high: the shares of attention at the two ends of the colour bar; mark: the largest
     share of this word, pointed at on the bar (None: no pointer); note: what the scale means; source: which
-    heads were averaged.
+    heads were averaged. ends: what the two ends are called where they are no shares of attention.
     """
 
     title: str
@@ -40,6 +40,12 @@ class Caption:
     mark: float | None
     note: str
     source: str
+    ends: tuple[str, str] | None = None
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """What stands at the two ends of the bar."""
+        return self.ends or (share_text(self.low), share_text(self.high) + UNIT)
 
 
 def overlay(
@@ -147,7 +153,7 @@ class Strips:
         return title + source + 2 * self.small <= self.inner
 
     def _between(self, caption: Caption) -> bool:
-        ends = 2 * text.width(share_text(caption.high) + UNIT, self.small)
+        ends = 2 * text.width(caption.labels[1], self.small)
         return ends + text.width(caption.note, self.small) + 2 * self.small <= self.inner
 
     def _with_bar(self, colormap: str) -> Image.Image:
@@ -178,7 +184,7 @@ class Strips:
             )
         self._point(pen, caption)
         y = bottom + self.gap
-        low, high = share_text(caption.low), share_text(caption.high) + UNIT
+        low, high = caption.labels
         text.write(pen, (left, y), low, size=small, ink=INK, room=self.inner // 2)
         text.write(
             pen,

@@ -3,7 +3,7 @@
     D_s(c)     what the model makes of the latent x_s that the sampler held in evaluation s, given the conditioning c (latent units)
     c ∖ w      the same conditioning, its text encoded without the word w
     e_s(w)   = mean over pixels of Σ_channels (D_s(c) − D_s(c ∖ w))²
-    share(w) = Π_s ( e_s(w) / e_s(whole) )^(1/S),    whole: the text left out altogether
+    share(w) = Σ_s e_s(w) / Σ_s e_s(whole),    whole: the text left out altogether
 
 docs/formulas.md, "What each word did". Related: Kong et al. 2023 (arXiv 2310.07972), which noises the finished image anew.
 """
@@ -38,15 +38,11 @@ def change(given: torch.Tensor, without: torch.Tensor) -> torch.Tensor:
 
 
 def effects(names: Sequence[str], changes: torch.Tensor, whole: torch.Tensor) -> Effects:
-    """changes: (moment, name, height, width); whole: (moment, height, width), both as `change` gives them.
-
-    Moments in which the whole text changed nothing have no say. Without any, all is zero.
-    """
-    totals = whole.mean((-2, -1))
-    speaks = totals > 0
-    if not bool(speaks.any()):
+    """changes: (moment, name, height, width); whole: (moment, height, width), both as `change` gives them. Where the whole text
+    changes nothing, all is zero."""
+    total = float(whole.mean((-2, -1)).sum())
+    if total <= 0:
         return Effects(tuple(names), torch.zeros(len(names)).double(), torch.zeros(changes.shape[1:]), 0.0)
-    relative = changes[speaks] / totals[speaks][:, None, None, None]
-    means = relative.mean((-2, -1))
-    shares = torch.where(means > NOTHING, means, 0.0).log().mean(0).exp()
-    return Effects(tuple(names), shares, relative.mean(0).float(), float(totals[speaks].log().mean().exp()))
+    relative = changes.sum(0) / total
+    shares = relative.mean((-2, -1))
+    return Effects(tuple(names), torch.where(shares > NOTHING, shares, 0.0), relative.float(), total)

@@ -15,7 +15,7 @@ from ..maps.normalize import normalize_maps
 from ..maps.pairing import beside, drawn_size
 from .effect import Effects
 
-IDLE = 0.02
+IDLE = 0.003
 """Share of the whole prompt's effect below which a word can go (docs/formulas.md, "What each word did")."""
 BAR = 20  # characters of the longest bar
 
@@ -112,9 +112,14 @@ def _strongest_first(effects: Effects) -> Effects:
 def _caption(effects: Effects, place: int) -> Caption:
     share = float(effects.shares[place])
     note = "does nothing here, can go" if share < IDLE else "of what the whole prompt changes"
-    title = f"{effects.names[place]} · {percent(share)}"
     return Caption(
-        title, 0.0, float(effects.maps.max()), mark=float(effects.maps[place].max()), note=note, source=""
+        f"{effects.names[place]} · {percent(share)}",
+        0.0,
+        float(effects.maps.max()),
+        mark=float(effects.maps[place].max()),
+        note=note,
+        source="",
+        ends=("no change", "most"),
     )
 
 

@@ -43,18 +43,15 @@ class RecordedPath:
         return RecordedPath(later.latent, later.mask, later.conds, dict(enumerate(held[: 2 * KEPT])))
 
     def chosen(self, wanted: int) -> list[Step]:
-        """So many of the steps, spread evenly."""
+        """So many of the steps, the first among them, spread evenly."""
         steps = [self.steps[number] for number in sorted(self.steps)]
         wanted = max(1, min(wanted, len(steps)))
-        return (
-            [steps[round((number + 0.5) * len(steps) / wanted - 0.5)] for number in range(wanted)]
-            if steps
-            else []
-        )
+        return [steps[number * len(steps) // wanted] for number in range(wanted)] if steps else []
 
 
 def kept_of(evaluations: int) -> set[int]:
-    """Which evaluations of a sampling of so many are kept: spread evenly over its first half, where an image is decided."""
+    """Which evaluations of a sampling of so many are kept: the first, and others spread evenly over its first half, where an image is
+    decided."""
     half = max(1, (evaluations + 1) // 2)
     kept = min(KEPT, half)
-    return {round((number + 0.5) * half / kept - 0.5) for number in range(kept)}
+    return {number * half // kept for number in range(kept)}

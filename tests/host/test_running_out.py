@@ -45,7 +45,7 @@ resource.setrlimit(resource.RLIMIT_AS, (peak + 32 * 2**20, peak + 32 * 2**20))
 latent = rig.sample(studio.recorded, studio.positive, studio.negative, **options)
 print("SAME" if torch.equal(latent, expected) else "OTHER")
 (match,) = studio.recording.match(latent[:1])
-print("KEPT" if match.run.nbytes else "DROPPED", "|", " ".join(match.run.warnings))
+print("KEPT" if any(entry.maps for entry in match.run.entries) else "DROPPED", "|", " ".join(match.run.warnings))
 """
 
 

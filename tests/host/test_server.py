@@ -1,13 +1,17 @@
 """The pack in a real ComfyUI server: it loads cleanly, lists its nodes, and its example workflows run."""
 
 import ast
+import io
+import itertools
 import json
 import re
 import shutil
 import urllib.parse
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from devtools.server import ROOT, ComfyError, ComfyServer
 from devtools.workflow import choices, widget_specs, workflow_to_prompt
@@ -167,6 +171,60 @@ def test_example_runs(example, server, object_info):
     assert pictures
     assert pictures <= set(result.images)
     assert complaints(server.log[logged:], server.folder_name) == []
+    if without_titles(prompt) == without_titles(saved_prompt(example.stem, object_info)):
+        assert_same_images(result, example.stem)
+
+
+# -- workflows of the first version -------------------------------------------------------------------------------
+
+SAVED = (
+    ROOT / "tests" / "data" / "saved_workflows"
+)  # examples as version 0.1.0 shipped them, and what it made of them
+OUTPUTS = json.loads((SAVED / "outputs.json").read_text(encoding="utf-8"))
+# Images that are other ones on purpose are not there: the page of 09_why_did_my_prompt_go_wrong (findings by cause), and in
+# 01_which_word_drew_what the heatmaps of filler words.
+
+
+@pytest.mark.parametrize("path", sorted(SAVED.glob("[0-9]*.json")), ids=lambda path: path.stem)
+def test_saved_workflow_still_runs(path, server, object_info):
+    """With the same images. One that the example of its name still equals is run as that."""
+    prompt = saved_prompt(path.stem, object_info)
+    example = ROOT / "example_workflows" / path.name
+    now = workflow_to_prompt(json.loads(example.read_text("utf-8")), object_info) if example.is_file() else {}
+    missing = missing_models(prompt, object_info)
+    assert all(name == "ckpt_name" for _, name in missing)
+    if not missing and without_titles(prompt) != without_titles(now):
+        assert_same_images(server.run(prompt, timeout=600), path.stem)
+
+
+def saved_prompt(name: str, object_info: dict) -> dict:
+    path = SAVED / f"{name}.json"
+    return workflow_to_prompt(json.loads(path.read_text("utf-8")), object_info) if path.is_file() else {}
+
+
+def without_titles(prompt: dict) -> dict:
+    return {node: {key: entry[key] for key in ("class_type", "inputs")} for node, entry in prompt.items()}
+
+
+def assert_same_images(result, name: str) -> None:
+    """Within rounding of other processors: the means of 6 × 6 blocks differ by 2 of 255 at most."""
+    for node, expected in OUTPUTS.get(name, {}).items():
+        images = [np.asarray(Image.open(io.BytesIO(one.data)).convert("RGB")) for one in result.images[node]]
+        assert [list(one.shape[:2]) for one in images] == [one["size"] for one in expected], (name, node)
+        for image, one in zip(images, expected, strict=True):
+            assert np.abs(blocks(image) - np.array(one["blocks"])).max() <= 2, (name, node)
+
+
+def blocks(image: np.ndarray) -> np.ndarray:
+    """(36, 3) means of 6 × 6 blocks."""
+    rows, columns = ([side * part // 6 for part in range(7)] for side in image.shape[:2])
+    return np.array(
+        [
+            image[top:bottom, left:right].mean((0, 1))
+            for top, bottom in itertools.pairwise(rows)
+            for left, right in itertools.pairwise(columns)
+        ]
+    )
 
 
 def consumers(prompt: dict, node: str) -> set[str]:

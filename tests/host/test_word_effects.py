@@ -92,11 +92,12 @@ def test_effect_is_that_of_the_plainest_computation(demo, scene):
         ("sand", "a large red star on"),
     ):
         changes = by_hand(demo, scene, left)
-        ratios = torch.stack([c.mean() / w.mean() for c, w in zip(changes, whole, strict=True)])
-        place = found.names.index(name)
-        assert float(found.shares[place]) == pytest.approx(float(ratios.log().mean().exp()), rel=1e-3)
-        heat = torch.stack([c / w.mean() for c, w in zip(changes, whole, strict=True)]).mean(0)
-        assert torch.allclose(found.maps[place], heat.float(), rtol=1e-3, atol=1e-5)
+        place, total = found.names.index(name), sum(float(w.mean()) for w in whole)
+        assert float(found.shares[place]) == pytest.approx(
+            sum(float(c.mean()) for c in changes) / total, rel=1e-3
+        )
+        heat = sum(changes) / total
+        assert torch.allclose(found.maps[place], heat.float(), rtol=1e-3, atol=1e-6)
 
 
 def test_every_word_sorted_with_what_can_go(scene):
@@ -113,7 +114,7 @@ def test_every_word_sorted_with_what_can_go(scene):
 def test_replacing_a_word_by_itself_changes_nothing(scene):
     found = ask(scene, words="red", instead="red").effects[0]
     assert float(found.shares[0]) == 0 and not found.maps.any()
-    assert float(ask(scene, words="red", instead="blue").effects[0].shares[0]) > 0.01
+    assert float(ask(scene, words="red", instead="blue").effects[0].shares[0]) > IDLE
 
 
 def test_two_texts_areas_and_the_negative_prompt(demo):
