@@ -26,6 +26,15 @@ def latent_input(what_for: str) -> io.Latent.Input:
     return io.Latent.Input("latent", tooltip=f"Straight from the sampler. {what_for}")
 
 
+def image_to_draw_on() -> io.Image.Input:
+    """The image under a heatmap, where a node can do without."""
+    return io.Image.Input(
+        "image",
+        optional=True,
+        tooltip="The image to draw on, at any size; an upscaled one is fine. Without it you get the heatmap alone.",
+    )
+
+
 def vectors_input() -> Vectors.Input:
     """Head relevance vectors, where a node cannot do without."""
     return Vectors.Input("vectors", tooltip="From Load Head Relevance, for your kind of model.")

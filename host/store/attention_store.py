@@ -15,7 +15,7 @@ from ...hrv.runs.latents import image_size_of
 from ..facts import paths
 from ..facts.paths import OUTPUT
 from . import saving
-from .file_listing import Found, Listing
+from .file_listing import Found, Listing, stamp_of
 
 SUFFIX = ".safetensors"
 _listing = Listing(SUFFIX)
@@ -58,12 +58,7 @@ def stamp(name: str | None) -> str:
         return str(
             hash(tuple(file for folder in (paths.output(), paths.input()) for file in _listing.files(folder)))
         )
-    path = find(name)
-    try:
-        status = path.stat() if path else None
-    except OSError:  # just removed
-        status = None
-    return f"{path} {status.st_mtime_ns} {status.st_size}" if status else "not there"
+    return stamp_of(find(name))
 
 
 def load(name: str) -> tuple[Recording, torch.Tensor]:

@@ -112,3 +112,12 @@ class Listing:
                 elif entry.name.endswith(self.ending):
                     files.append(entry.name)
         return _Seen(changed, is_settled, tuple(folders), tuple(files))
+
+
+def stamp_of(path: Path | None) -> str:
+    """Changes when the file is replaced by another. None: there is no such file."""
+    try:
+        status = path.stat() if path else None
+    except OSError:  # just removed
+        status = None
+    return f"{path} {status.st_mtime_ns} {status.st_size}" if status else "not there"

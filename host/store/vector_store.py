@@ -14,6 +14,7 @@ from ..facts import paths
 from ..page.progress import Progress
 from . import saving
 from .downloads import DownloadFailed, fetch
+from .file_listing import stamp_of
 
 _one_at_a_time = threading.Lock()  # a second request for the same file waits, and then finds it
 
@@ -88,12 +89,7 @@ def stamp(name: str | None) -> str:
     entry = catalogue().get(name)
     if entry is not None:
         return entry.sha256
-    path = find(name)
-    try:
-        status = path.stat() if path else None
-    except OSError:  # just removed
-        status = None
-    return f"{path} {status.st_mtime_ns} {status.st_size}" if status else "not there"
+    return stamp_of(find(name))
 
 
 def save(vectors: HeadRelevance, prefix: str) -> Path:

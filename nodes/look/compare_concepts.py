@@ -6,7 +6,15 @@ from comfy_api.latest import io
 
 from ...host.text.clip_trace import tokenize_text
 from ...hrv.look.compare import compare
-from ..inputs import attention_input, latent_input, percent_input, prompt_text_input, typed, vectors_input
+from ..inputs import (
+    attention_input,
+    image_to_draw_on,
+    latent_input,
+    percent_input,
+    prompt_text_input,
+    typed,
+    vectors_input,
+)
 from ..node import Node
 from ..shown import shown
 
@@ -50,14 +58,7 @@ class HRVCompareConcepts(Node):
                     "Percentage of all heads to use for each concept's heatmap and mask. 23 % "
                     "worked best in the paper. The verdict takes all heads into account."
                 ),
-                io.Image.Input(
-                    "image",
-                    optional=True,
-                    tooltip=(
-                        "The image to draw on, at any size; an upscaled one is fine. Without it you get "
-                        "the heatmap alone."
-                    ),
-                ),
+                image_to_draw_on(),
                 prompt_text_input(),
             ],
             outputs=[

@@ -15,6 +15,7 @@ from ..inputs import (
     attention_input,
     choice_input,
     fraction_input,
+    image_to_draw_on,
     latent_input,
     prompt_text_input,
     threshold_input,
@@ -62,14 +63,7 @@ class HRVHeatmap(Node):
                     ),
                 ),
                 unit_input(" when `words` is empty"),
-                io.Image.Input(
-                    "image",
-                    optional=True,
-                    tooltip=(
-                        "The image to draw on, at any size; an upscaled one is fine. Without it you get "
-                        "the heatmap alone."
-                    ),
-                ),
+                image_to_draw_on(),
                 Heads.Input(
                     "heads",
                     optional=True,

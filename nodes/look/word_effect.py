@@ -9,7 +9,15 @@ from ...host.page.progress import node_progress
 from ...hrv.draw.overlay import COLORMAPS
 from ...hrv.effect.page import Look, show_effects
 from ...hrv.maps.normalize import NORMALIZE
-from ..inputs import attention_input, choice_input, fraction_input, latent_input, threshold_input, unit_input
+from ..inputs import (
+    attention_input,
+    choice_input,
+    fraction_input,
+    image_to_draw_on,
+    latent_input,
+    threshold_input,
+    unit_input,
+)
 from ..node import Node
 from ..shown import shown
 
@@ -23,7 +31,7 @@ class HRVWordEffect(Node):
             category="HRV/Look",
             description=(
                 "Measures how much each word of the prompt changed the image, by leaving it out and asking the model again at a "
-                "few steps of the run. Shows which words can go, and where each one acts. Works with every model."
+                "few steps of the run. Shows which words can go, and where each one acts. Not only for UNets."
             ),
             search_aliases=[
                 "word effect",
@@ -56,11 +64,7 @@ class HRVWordEffect(Node):
                         "then left out."
                     ),
                 ),
-                io.Image.Input(
-                    "image",
-                    optional=True,
-                    tooltip="The image to draw on, of any size. Without it you get the bare heat.",
-                ),
+                image_to_draw_on(),
                 io.Int.Input(
                     "moments",
                     default=3,

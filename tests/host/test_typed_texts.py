@@ -1,5 +1,7 @@
 """A conditioning made again with another text: what other nodes put into it stays, and it is what that text alone would have given."""
 
+import importlib
+
 import comfy.sampler_helpers
 import models
 import nodes
@@ -10,7 +12,7 @@ from comfy_extras import nodes_clip_sdxl
 
 from hrv_pack.host.store.demo_checkpoint import load
 from hrv_pack.host.text.clip_trace import TextRegistry, trace, untraced
-from hrv_pack.host.text.typed_texts import TYPED, CannotEncode, check_same, encode_again
+from hrv_pack.host.text.typed_texts import TYPED, CannotEncode, TypedTexts, check_same, encode_again
 
 
 def conds(conditioning):
@@ -87,3 +89,23 @@ def test_encoding_without_tracing_leaves_the_registry_alone(demo):
     plain = untraced(trace(demo, registry))
     nodes.CLIPTextEncode().encode(plain, "a red star")
     assert not registry._texts and not registry._chunks and type(plain) is type(untraced(demo))
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "encoders"),
+    [
+        ("flux", "FluxTokenizer", {"l", "t5xxl"}),
+        ("qwen_image", "QwenImageTokenizer", {"qwen25_7b"}),
+        ("sd3_clip", "SD3Tokenizer", {"l", "g", "t5xxl"}),
+    ],
+)
+def test_texts_of_other_tokenizers(module, name, encoders):
+    """The real ones, which ship with ComfyUI: of each encoder's tokens it is known what was typed."""
+    tokenizer = getattr(importlib.import_module(f"comfy.text_encoders.{module}"), name)()
+    texts = TypedTexts()
+    for text in ("a red star", "a (blue:1.3) fish, 猫"):
+        texts.note(text, tokenizer.tokenize_with_weights(text), {})
+    star, fish = (tokenizer.tokenize_with_weights(text) for text in ("a red star", "a (blue:1.3) fish, 猫"))
+    assert dict(texts.of(star).texts) == dict.fromkeys(encoders, "a red star")
+    assert dict(texts.of(fish).texts) == dict.fromkeys(encoders, "a (blue:1.3) fish, 猫")
+    assert texts.of(tokenizer.tokenize_with_weights("a dog")) is None
