@@ -148,7 +148,7 @@ NODES = [
     "HRVRecordAttention", "HRVHeatmap", "HRVLoadVectors", "HRVSelectHeads", "HRVFilterHeads", "HRVAutoHeads",
     "HRVCompareConcepts", "HRVPromptReport", "HRVLens", "HRVBuildVectors", "HRVSaveVectors", "HRVMergeVectors",
     "HRVStrengthenConcept", "HRVAdjustConcept", "HRVScaleHeads", "HRVMaskIoU", "HRVSaveAttention", "HRVLoadAttention",
-    "HRVHeadSweep", "HRVWeakeningCurve", "HRVRememberRun", "HRVPromptEdit", "HRVAttendExcite",
+    "HRVHeadSweep", "HRVWeakeningCurve", "HRVRememberRun", "HRVPromptEdit", "HRVAttendExcite", "HRVWordEffect",
 ]  # fmt: skip
 
 

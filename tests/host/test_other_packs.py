@@ -271,8 +271,9 @@ def test_a_model_without_cross_attention(studio, caplog):
     """It comes back as a plain clone, with a warning and a recording that name what is supported."""
     model = types.SimpleNamespace(model=types.SimpleNamespace(diffusion_model=Unsupported()))
     model.clone = lambda: model
+    model.add_wrapper_with_key = lambda *given: None
     out, clip, recording = rig.attach(model, studio.clip, rig.RecordOptions())
     assert out is model and clip is not None
-    assert "Supported are Stable Diffusion 1.x and 2.x, SDXL" in caplog.text
+    assert "Supported: Stable Diffusion 1.x and 2.x, SDXL" in caplog.text
     with pytest.raises(NoRecording, match=r"\(Unsupported\) has no cross-attention layers.*SDXL"):
         recording.match(torch.zeros(1, 4, 8, 8))

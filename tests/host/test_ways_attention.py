@@ -87,7 +87,7 @@ def test_an_object_patch_on_a_layer(studio):
         (warning,) = run.warnings
         layers = len(run.layout.blocks)
         assert warning.startswith(
-            f"1 of {layers} layers was not recorded, because another pack runs it its own"
+            f"1 of {layers} layers was not recorded, because another pack runs it in its own way"
         )
         (found,) = run.of_role("positive")
         left_out = {run.layout.blocks[n].key for n in range(len(run.layout.blocks)) if n not in found.maps}

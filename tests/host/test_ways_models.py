@@ -134,9 +134,9 @@ def test_other_models(comfy, other, caplog):
     plain = rig.sample(model, prompt, prompt, latent, cfg=1.0)
     assert plain.isfinite().all() and plain.std() > 0
     recorded, _, recording = comfy.run_node("HRVRecordAttention", model=model, clip=None)
-    assert "Supported are Stable Diffusion 1.x and 2.x, SDXL" in caplog.text
+    assert "Supported: Stable Diffusion 1.x and 2.x, SDXL" in caplog.text
     assert torch.equal(rig.sample(recorded, prompt, prompt, latent, cfg=1.0), plain)
-    with pytest.raises(ValueError, match="Supported are Stable Diffusion 1.x and 2.x, SDXL"):
+    with pytest.raises(ValueError, match="Supported: Stable Diffusion 1.x and 2.x, SDXL"):
         comfy.run_node("HRVHeatmap", attention=recording, latent={"samples": plain})
 
 
@@ -162,5 +162,5 @@ def test_nodes_that_change_the_picture_leave_other_models_alone(comfy, other, ca
     for node_id, inputs in graph.items():
         caplog.clear()
         changed = comfy.run_node(node_id, model=model, **inputs)[0]
-        assert caplog.text.count("Supported are Stable Diffusion 1.x and 2.x, SDXL") == 1
+        assert caplog.text.count("Supported: Stable Diffusion 1.x and 2.x, SDXL") == 1
         assert torch.equal(rig.sample(changed, prompt, prompt, latent, cfg=1.0), plain)
