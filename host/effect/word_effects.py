@@ -26,7 +26,7 @@ from ..text.typed_texts import TYPED, CannotEncode, check_same, encode_again
 from .asking import estimates
 
 NO_PATH = (
-    "The latents of this run were not kept, so nothing can be asked of it: it was loaded from a file, or its latent has an unusual form. "
+    "The latents of this run were not kept, so nothing can be asked of it: it was loaded from a file, many samplings came after it, or its latent has an unusual form. "
     "Sample it again through Record Attention."
 )
 SEVERAL = "This conditioning holds another prompt for each image of the batch, so no single word can be left out of it. Sample the images one by one."

@@ -20,6 +20,8 @@ from ..runs.shelf import NoRecording, RunShelf
 from ..wording import counted
 from .path import RecordedPath
 
+PATHS_KEPT = 16  # runs that keep their path
+
 
 @dataclass
 class Entry:
@@ -175,6 +177,12 @@ class Recording(RunShelf[Run]):
     def match_paths(self, latent: torch.Tensor) -> list[Match]:
         """The same for who reads only the path of a run, which every model has."""
         return [Match(one.run, one.row, one.exact, one.note) for one in self.find(latent)]
+
+    def add(self, run: Run, instead_of: Run | None = None) -> None:
+        """Keeps a finished run. Of older ones the path goes: its conditionings may hold on to ControlNets."""
+        super().add(run, instead_of)
+        for older in self.runs[:-PATHS_KEPT]:
+            older.path = None
 
     def finest(self, run: Run) -> int:
         return pooling.finest(run.entries)

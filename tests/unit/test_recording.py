@@ -7,7 +7,8 @@ import torch
 from prompts import prompt
 from synthetic import GRIDS, LAYOUT, entry, recording, run_of
 
-from hrv_pack.hrv.recording.recording import NoRecording, Recording, Run
+from hrv_pack.hrv.recording.path import RecordedPath
+from hrv_pack.hrv.recording.recording import PATHS_KEPT, NoRecording, Recording, Run
 from hrv_pack.hrv.runs.latents import fingerprints
 from hrv_pack.hrv.runs.shelf import MAX_RUNS
 
@@ -125,3 +126,12 @@ def test_threads_may_add_while_others_read():
     [t.start() for t in threads]
     [t.join() for t in threads]
     assert not failures and len(r.runs) == MAX_RUNS
+
+
+def test_older_runs_let_go_of_their_path():
+    r = recording()
+    for seed in range(PATHS_KEPT + 3):
+        run = run_of(latents(seed))
+        run.path = RecordedPath(torch.zeros(1, 4, 8, 8), None, {"positive": []})
+        r.add(run)
+    assert [run.path is None for run in r.runs] == [True] * 3 + [False] * PATHS_KEPT
