@@ -103,7 +103,7 @@ def _of_prompt(studio, number: int, text: str, steps: int, spent: list[float]) -
 
 
 def report(words: list[Word], options, seconds: tuple[float, float]) -> str:
-    from hrv_pack.hrv.effect.page import IDLE
+    from hrv_pack.hrv.look.word_effect_page import IDLE
 
     half = options.prompts // 2
     reported = [word for word in words if word.prompt >= half] or words

@@ -29,3 +29,11 @@ def shortened(text: str, most: int) -> str:
     """
     text = " ".join(text.split())
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def escaped(text: str, code: bool = False) -> str:
+    """Text that Markdown shows as it is; with `code`, what stands between backquotes is code, where nothing is escaped."""
+    parts = text.split("`") if code else [text]
+    for place in range(0, len(parts), 2):
+        parts[place] = "".join(f"\\{c}" if c in "\\|*_<>[]#`" else c for c in parts[place])
+    return " ".join("`".join(parts).split())

@@ -26,10 +26,19 @@ from ..text.typed_texts import TYPED, CannotEncode, check_same, encode_again
 from .asking import estimates
 
 NO_PATH = (
-    "The latents of this run were not kept, so nothing can be asked of it: it was loaded from a file, many samplings came after it, or its latent has an unusual form. "
-    "Sample it again through Record Attention."
+    "The latents of this run were not kept, so this image cannot be asked about: it was loaded from a file, many samplings came after "
+    "it, or its latent has an unusual form. Sample it again through Record Attention."
 )
-SEVERAL = "This conditioning holds another prompt for each image of the batch, so no single word can be left out of it. Sample the images one by one."
+PARTLY = "Parts of this prompt were not encoded by the CLIP from Record Attention; their words are not known and stay as they were."
+GROUP = 64  # words that are encoded before the model is asked: so many embeddings lie in memory
+SEVERAL = (
+    "This conditioning holds a different prompt for each image of the batch, so no single word can be left out of it. Sample the "
+    "images one by one."
+)
+INVALID = (
+    "The model produced invalid values (NaN), so there is nothing to compare, and its image is probably black. Usual causes are a broken "
+    "LoRA, or half precision that is too coarse for the model."
+)
 Conds = list[dict[str, Any]]
 
 
@@ -73,6 +82,7 @@ def word_effects(
         wrapping.take_off(plain)
     asked = [_Asked(clip, path_of(match), question) for match in _one_per_run(matches)]
     warnings = list(dict.fromkeys(match.note for match in matches if match.note))
+    warnings += [PARTLY] if any(one.is_partly_known for one in asked) else []
     answers = {}
     for number, one in enumerate(asked):
         share = lambda done, total, number=number: progress(number * total + done, len(asked) * total)  # noqa: E731
@@ -85,9 +95,9 @@ def word_effects(
 
 
 def path_of(match: Match) -> RecordedPath:
-    """The path of an image's run. Raises NoRecording."""
+    """The path of an image's run. Raises NoRecording: where the run could not be followed, with what it warned of."""
     if match.run.path is None:
-        raise NoRecording(NO_PATH)
+        raise NoRecording(match.run.explanation or NO_PATH)
     return match.run.path
 
 
@@ -123,17 +133,37 @@ class _Asked:
     def ask(self, model, progress: Callable[[int, int], None]) -> list[list[torch.Tensor]]:
         """[step][the prompt, the whole text left out, each entry left out or exchanged]"""
         everything = self.typed.without(range(len(self.typed.places)))
-        lists = [self._conds, self._with(everything)]
-        lists += [
-            self._with(self.typed.without(columns, self.question.instead)) for _, columns in self.entries
-        ]
         steps = self.path.chosen(self.question.moments)
-        return estimates(model, lists, steps, self.path, progress=progress)
+        total = len(self.entries) * (1 + len(steps))  # encoded, and asked
+        answers: list[list[torch.Tensor]] = [[] for _ in steps]
+        for first in range(0, len(self.entries), GROUP):
+            lists = [] if first else [self._conds, self._with(everything)]
+            done = first * (1 + len(steps))
+            group = self.entries[first : first + GROUP]
+            for number, (_, columns) in enumerate(group):
+                progress(done + number, total)
+                lists.append(self._with(self.typed.without(columns, self.question.instead)))
+            done += len(group)
+            share = lambda asked, of, done=done, group=group: progress(  # noqa: E731
+                done + len(group) * len(steps) * asked // of, total
+            )
+            for known, new in zip(
+                answers, estimates(model, lists, steps, self.path, progress=share), strict=True
+            ):
+                known += new
+        return answers
+
+    @property
+    def is_partly_known(self) -> bool:
+        """Whether some of several conditionings have no known text."""
+        return not all(TYPED in cond for cond in self._conds)
 
     def effects(self, estimated: list[list[torch.Tensor]], row: int) -> Effects:
         """Of the image in this row of the run's batch."""
         changes = [[change(step[0][row], other[row]) for other in step[1:]] for step in estimated]
         stacked = torch.stack([torch.stack(one) for one in changes])  # (step, list, height, width)
+        if not bool(stacked.isfinite().all()):
+            raise ValueError(INVALID)
         return effects([name for name, _ in self.entries], stacked[:, 1:], stacked[:, 0])
 
     def _with(self, texts: Mapping[str, str]) -> Conds:

@@ -20,11 +20,12 @@ from ..facts.conditionings import is_limited
 from ..facts.guider import NEGATIVE, guidance_of, patcher_of
 from ..facts.layers import layout_of_model
 from ..facts.rows import POSITIVE, Chunk, Conditionings, Owner
+from ..facts.sampler_call import SamplerCall
 from .base.calls import Evaluation, UnetCall
 from .base.errors import cause_of
 from .base.following_layers import FollowingLayers
 from .base.layer_entries import LayerCall
-from .path_notes import PathNotes
+from .path_notes import PathNotes, noting
 from .recorded_rows import Entries, Row
 from .recorded_schedule import RecordedSchedule
 from .steered_sampling import recorded_factors
@@ -91,6 +92,9 @@ class Capture(FollowingLayers):
         if not self.failed:
             self.run.absent = dict.fromkeys((POSITIVE, NEGATIVE), reason)
         super().end(reason)
+
+    def called(self, guider, call: SamplerCall) -> None:
+        self.path = noting(guider, call)
 
     def open(self, guider) -> None:
         """Reads the guider's conditionings, the layers of the model that is about to be sampled, and where in the schedule to

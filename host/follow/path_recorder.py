@@ -25,6 +25,9 @@ class FollowedPath(Following):
         super().__init__()
         self.path = PathNotes()
 
+    def called(self, guider, call: SamplerCall) -> None:
+        self.path = noting(guider, call)
+
     def before_evaluation(self, evaluation: Evaluation) -> None:
         self.path.note(evaluation)
 
@@ -40,11 +43,6 @@ class PathRecorder(Wrapping):
 
     def new_sampling(self) -> FollowedPath:
         return FollowedPath()
-
-    def _open(self, sampling: FollowedPath, guider, args: tuple, kwargs: dict) -> SamplerCall:
-        call = super()._open(sampling, guider, args, kwargs)
-        sampling.path = noting(guider, call)
-        return call
 
     def look_back(self, sampling: FollowedPath, samples: torch.Tensor, call: SamplerCall) -> None:
         with sampling.guarded(sampling.at["close"]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
@@ -18,7 +18,6 @@ from .base.errors import cause_of
 from .base.preamble import clones_with_layout
 from .base.wrapping import Wrapping
 from .capture import Capture
-from .path_notes import noting
 from .path_recorder import PathRecorder
 
 
@@ -101,11 +100,6 @@ class Recorder(Wrapping):
 
     def new_sampling(self) -> Capture:
         return Capture(Run(self.recording.layout), self.registry, self.options)
-
-    def _open(self, sampling: Capture, guider, args: tuple, kwargs: dict[str, Any]) -> SamplerCall:
-        call = super()._open(sampling, guider, args, kwargs)
-        sampling.path = noting(guider, call)
-        return call
 
     def look_back(self, capture: Capture, samples: torch.Tensor, call: SamplerCall) -> None:
         with capture.guarded(capture.at["close"]):

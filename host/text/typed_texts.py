@@ -66,8 +66,8 @@ def encode_again(clip, cond: dict[str, Any], texts: Mapping[str, str]) -> dict[s
     typed: Typed | None = cond.get(TYPED)
     if typed is None:
         raise CannotEncode(
-            "The text of this prompt is not known, so it cannot be encoded again without a word. Connect the CLIP that comes out of Record "
-            "Attention to the text node, and run again."
+            "The text of this prompt is not known, so it cannot be encoded again without a word. Connect the CLIP from Record Attention to "
+            "your text nodes, and run again. Prompts that were encoded together with images cannot be asked about."
         )
     tokens = {
         encoder: clip.tokenize(texts.get(text, text), **typed.options[encoder])[encoder]
@@ -98,9 +98,9 @@ def check_same(cond: dict[str, Any], again: dict[str, Any]) -> None:
         or float((before.float() - after.float().to(before.device)).abs().max()) > SAME * largest
     ):
         raise CannotEncode(
-            "This CLIP makes other numbers of the prompt than those that were sampled with, so words cannot be left out of it. Connect the CLIP that "
-            "the text node uses (with its LoRA and clip skip). If it is that one, another node changed the prompt after it was encoded "
-            "(ConditioningAverage, ConditioningConcat, weights of another kind)."
+            "This CLIP encodes the prompt differently than it was encoded for this image, so no word can be left out. Connect the CLIP that your "
+            "text node uses, with its LoRA and clip skip. If it is that one, another node changed the prompt after it was encoded "
+            "(ConditioningAverage, ConditioningConcat and the like)."
         )
 
 

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import accumulate, chain
 
 import torch
 
-from ..draw.overlay import Caption, Strips, overlay
+from ..draw.overlay import Caption, Strips
 from ..heads.selection import HeadSelection
-from ..maps.bicubic import resize
 from ..maps.lookup import find_word, heads_text, names_of, notes_of, prompts_of, targets_of_unit
-from ..maps.mask import MASK_THRESHOLD, threshold_mask
-from ..maps.normalize import normalize_maps
 from ..maps.pairing import drawn_size, pair, warnings_of
 from ..maps.timeline import ONE_PART, recorded_parts, timeline_maps
 from ..maps.word_maps import Target, word_maps
@@ -26,20 +22,10 @@ from ..recording.recording import Entry, Match, Recording
 from ..threads import share_out
 from ..wording import counted, share_text
 from .heatmap_memory import Order
+from .tiles import Style, Tile, draw
 
 WORDS_AT_ONCE = 8  # whose maps are made by one thread at a time
-
-
-@dataclass(frozen=True)
-class Style:
-    """How heat is shown; the fields are the inputs of the node."""
-
-    normalize: str = "shared"
-    threshold: float = MASK_THRESHOLD
-    alpha: float = 0.6
-    colormap: str = "turbo"
-    caption: bool = True
-    timeline: bool = False
+DEFAULT = Style()
 
 
 @dataclass(frozen=True)
@@ -69,7 +55,7 @@ def heatmaps(
     image: torch.Tensor | None = None,
     heads: HeadSelection | None = None,
     role: str = "positive",
-    style: Style = Style(),
+    style: Style = DEFAULT,
     prompt_text: str = "",
     tokenize: Callable[[str], Prompt] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -99,7 +85,7 @@ def heatmaps(
     if sentence:
         notice(sentence)
         warnings.append(sentence)
-    jobs: list[_Job] = []
+    tiles: list[Tile] = []
     made: dict[int, torch.Tensor] = {}  # by match: several images may have the same
     for number, (match, picture, plan) in enumerate(zip(matches, pictures, plans, strict=True)):
         progress(0, total)
@@ -112,9 +98,12 @@ def heatmaps(
             f" · image {number + 1}" if len(plans) > 1 else ""
         )
         peak = float(maps.max())
-        jobs.extend(_Job(name, maps[:, row[name]], peak, picture, source) for name in plan.shown)
-    overlays, heat, mask = _draw(jobs, order, style, progress)
-    shown = [job.name for job in jobs for _ in job.maps]
+        for name in plan.shown:
+            own = maps[:, row[name]]
+            captions = _captions(name, own, peak, source, style.normalize) if style.caption else []
+            tiles.append(Tile(name, own, peak, picture, captions))
+    overlays, heat, mask = draw(tiles, order, style, progress)
+    shown = [tile.name for tile in tiles for _ in tile.maps]
     return Heatmaps(
         overlay=overlays,
         heat=heat,
@@ -156,48 +145,6 @@ def _maps(
 
 
 @dataclass(frozen=True)
-class _Job:
-    """One word over one picture: its maps on the working grid, (part, height, width), one part without a timeline;
-    peak: the largest value of the prompt, in any part."""
-
-    name: str
-    maps: torch.Tensor
-    peak: float
-    picture: torch.Tensor | None
-    source: str
-
-
-def _draw(jobs: list[_Job], order: Order, style: Style, progress) -> tuple[torch.Tensor, ...]:
-    """(overlays with their strips, heat, mask), in the order of the jobs and of their parts. Each job is drawn straight
-    into them."""
-    size = order.size
-    captions = [_captions(job, style.normalize) if style.caption else [] for job in jobs]
-    strips = Strips(list(chain(*captions)), size, style.colormap) if style.caption else None
-    height, total = size[0], sum(len(job.maps) for job in jobs)
-    overlays = order.empty(total, height + (strips.height if strips else 0), size[1], 3)
-    heat, mask = order.empty(total, *size), order.empty(total, *size)
-
-    def draw(number: int) -> None:
-        job, first = jobs[number], firsts[number]
-        rows = slice(first, first + len(job.maps))
-        large = resize(job.maps, size, out=heat[rows])
-        # one above the other, so that all parts of a word have one range
-        tall = large.view(1, -1, size[1])
-        threshold_mask(tall, style.threshold, out=mask[rows].view_as(tall))
-        normalize_maps(tall, style.normalize, job.peak, out=tall)
-        for drawn, one in zip(overlays[rows], large, strict=True):
-            overlay(job.picture, one, style.alpha, style.colormap, out=drawn[:height])
-        if strips is not None:
-            for drawn, caption in zip(overlays[rows], captions[number]):
-                strips.draw(caption, drawn[height:])
-
-    firsts = list(accumulate((len(job.maps) for job in jobs), initial=0))
-    share_out(draw, range(len(jobs)), lambda number: progress(number, len(jobs)))
-    progress(len(jobs), len(jobs))
-    return overlays, heat, mask
-
-
-@dataclass(frozen=True)
 class _Plan:
     """For one picture: the conditionings, the names to show, a target for these and for every entry of
     the prompt (the shared scale needs all), and whether these entries are tags."""
@@ -222,26 +169,18 @@ def _plan(match: Match, role: str, names: list[str], unit: str, typed: tuple) ->
     return _Plan(entries, shown, targets, tags)
 
 
-def _captions(job: _Job, normalize: str) -> list[Caption]:
-    low, count = float(job.maps.min()), len(job.maps)
+def _captions(name: str, maps: torch.Tensor, peak: float, source: str, normalize: str) -> list[Caption]:
+    """One for each part; maps: (part, height, width)."""
     captions = []
-    for part, one in enumerate(job.maps, start=1):
-        source = job.source + (f" · part {part} of {count}" if count > 1 else "")
+    for part, one in enumerate(maps, start=1):
+        whose = source + (f" · part {part} of {len(maps)}" if len(maps) > 1 else "")
         high = float(one.max())
         if normalize == "shared":
             note = f"this word: up to {share_text(high)} · one scale for all words"
-            captions.append(Caption(job.name, low=0.0, high=job.peak, mark=high, note=note, source=source))
+            captions.append(Caption(name, low=0.0, high=peak, mark=high, note=note, source=whose))
         else:
-            captions.append(
-                Caption(
-                    job.name,
-                    low=low,
-                    high=float(job.maps.max()),
-                    mark=None,
-                    note="each word has its own scale",
-                    source=source,
-                )
-            )
+            low, high, note = float(maps.min()), float(maps.max()), "each word has its own scale"
+            captions.append(Caption(name, low=low, high=high, mark=None, note=note, source=whose))
     return captions
 
 

@@ -19,7 +19,7 @@ from ..maps.pairing import pair, warnings_of
 from ..prompt import Prompt
 from ..recording.recording import Match, Recording
 from ..relevance.vectors import HeadRelevance
-from ..wording import counted, share_text
+from ..wording import counted, escaped, share_text
 from .binding import Bond, bonds
 from .causes import by_cause
 from .evidence import Evidence, examine
@@ -168,7 +168,7 @@ def _markdown(found: Sequence[_Picture], warnings: Sequence[str]) -> str:
     for one in found:
         if len(found) > 1:
             parts.append(f"## Image {one.number}")
-        parts += [f"Prompt: {_escaped(text)}" if text.strip() else "Prompt: (empty)" for text in one.texts]
+        parts += [f"Prompt: {escaped(text)}" if text.strip() else "Prompt: (empty)" for text in one.texts]
         parts.append(f"### {_count(one).capitalize()}")
         parts += [_told(finding) for finding in one.findings]
         parts += [_word_table(one), _bond_table(one), _sense_table(one)]
@@ -177,11 +177,11 @@ def _markdown(found: Sequence[_Picture], warnings: Sequence[str]) -> str:
 
 def _told(finding: Finding) -> str:
     """One cause as an item of a list: the sentence, what to try, and what it rests on."""
-    lines = [f"- **{_escaped(finding.headline)}**", f"  Try: {_escaped(finding.tip, code=True)}"]
+    lines = [f"- **{escaped(finding.headline)}**", f"  Try: {escaped(finding.tip, code=True)}"]
     if len(finding.details) == 1:
-        lines[1:1] = [f"  ({_escaped(finding.details[0].reason)})"]
+        lines[1:1] = [f"  ({escaped(finding.details[0].reason)})"]
     else:
-        lines += [f"  - {_escaped(one.text)}" for one in finding.details[:DETAILS]]
+        lines += [f"  - {escaped(one.text)}" for one in finding.details[:DETAILS]]
         if len(finding.details) > DETAILS:
             lines.append(f"  - and {len(finding.details) - DETAILS} more (all of them: output `data`)")
     return "\n".join(lines)
@@ -199,7 +199,7 @@ def _word_table(one: _Picture) -> str:
     rows = [(w.name, w) for w in sorted(one.evidence.content, key=lambda w: -w.strength)]
     for name, word in rows:
         lines.append(
-            f"| {_escaped(name)} | {share_text(word.strength)} | {share_text(word.mean)} | {word.gathering:.2f} |"
+            f"| {escaped(name)} | {share_text(word.strength)} | {share_text(word.mean)} | {word.gathering:.2f} |"
         )
     if (level := filler_level(one.evidence)) is not None:
         lines.append(f"| *filler words, for comparison* | {share_text(level[0])} | | {level[1]:.2f} |")
@@ -216,10 +216,10 @@ def _bond_table(one: _Picture) -> str:
         "|---|---|---|---:|---:|",
     ]
     for b in one.bonds:
-        holder = "(no noun)" if b.holder is None else _escaped(b.holder)
+        holder = "(no noun)" if b.holder is None else escaped(b.holder)
         moved = holder if b.holder == b.noun else f"**{holder}**"
         value = b.own if b.holder in (b.noun, None) else b.others[b.holder]
-        lines.append(f"| {_escaped(b.modifier)} | {_escaped(b.noun)} | {moved} | {value:.2f} | {b.own:.2f} |")
+        lines.append(f"| {escaped(b.modifier)} | {escaped(b.noun)} | {moved} | {value:.2f} | {b.own:.2f} |")
     return "\n".join(lines)
 
 
@@ -228,8 +228,8 @@ def _sense_table(one: _Picture) -> str:
         return ""
     lines = ["### What each word was taken for", "", "| word | concepts, most relevant first |", "|---|---|"]
     for sense in one.senses:
-        shares = ", ".join(f"{_escaped(c)} {100 * s:.0f} %" for c, s in list(sense.shares.items())[:3])
-        lines.append(f"| {_escaped(sense.word)} | {shares or '(no concept stands out)'} |")
+        shares = ", ".join(f"{escaped(c)} {100 * s:.0f} %" for c, s in list(sense.shares.items())[:3])
+        lines.append(f"| {escaped(sense.word)} | {shares or '(no concept stands out)'} |")
     return "\n".join(lines)
 
 
@@ -296,11 +296,3 @@ def _finding_data(finding: Finding) -> dict:
 def _round(value: float) -> float:
     """Six digits that count: attention is float16 at rest, more would be noise."""
     return float(f"{value:.{DIGITS}g}")
-
-
-def _escaped(text: str, code: bool = False) -> str:
-    """Text that Markdown shows as it is; with `code`, what stands between backquotes is code, where nothing is escaped."""
-    parts = text.split("`") if code else [text]
-    for place in range(0, len(parts), 2):
-        parts[place] = "".join(f"\\{c}" if c in "\\|*_<>[]#`" else c for c in parts[place])
-    return " ".join("`".join(parts).split())

@@ -5,9 +5,11 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ...host.effect.word_effects import Question, word_effects
+from ...host.facts.memory import free_memory
 from ...host.page.progress import node_progress
 from ...hrv.draw.overlay import COLORMAPS
-from ...hrv.effect.page import Look, show_effects
+from ...hrv.look.tiles import Style
+from ...hrv.look.word_effect_page import show_effects
 from ...hrv.maps.normalize import NORMALIZE
 from ..inputs import (
     attention_input,
@@ -31,7 +33,7 @@ class HRVWordEffect(Node):
             category="HRV/Look",
             description=(
                 "Measures how much each word of the prompt changed the image, by leaving it out and asking the model again at a "
-                "few steps of the run. Shows which words can go, and where each one acts. Not only for UNets."
+                "few steps of the run. Shows which words can go, and where each one acts. It also works with models whose attention cannot be recorded."
             ),
             search_aliases=[
                 "word effect",
@@ -42,12 +44,12 @@ class HRVWordEffect(Node):
                 "prompt cleanup",
             ],
             inputs=[
-                io.Model.Input(
-                    "model", tooltip="The model that made the image: the one that the sampler got."
+                io.Model.Input("model", tooltip="The model your sampler used, after any LoRA."),
+                io.Clip.Input(
+                    "clip", tooltip="The CLIP your text nodes use. It must come from Record Attention."
                 ),
-                io.Clip.Input("clip", tooltip="The CLIP of your text nodes: the one from Record Attention."),
                 attention_input(),
-                latent_input("It tells which run is asked about."),
+                latent_input("It tells the node which image to ask about."),
                 io.String.Input(
                     "words",
                     default="",
@@ -152,7 +154,16 @@ class HRVWordEffect(Node):
     ) -> io.NodeOutput:
         question = Question(words, unit, replace_with.strip(), moments, role)
         found = word_effects(model, clip, attention, latent["samples"], question, progress=node_progress())
-        look = Look(normalize, threshold, alpha=alpha, colormap=colormap, caption=caption)
-        page = show_effects(found.effects, latent["samples"], image, look, question.instead)
-        told = shown(cls, page.overlay, page.text, found.warnings, hrv_words=found.names)
+        page = show_effects(
+            found.effects,
+            latent["samples"],
+            image,
+            Style(normalize, threshold, alpha=alpha, colormap=colormap, caption=caption),
+            question.instead,
+            typed=bool(words.strip()),
+            free_memory=free_memory(),
+            progress=node_progress(),
+        )
+        warnings = [*found.warnings, *page.warnings]
+        told = shown(cls, page.overlay, page.text, warnings, hrv_words=found.names)
         return io.NodeOutput(*page.outputs, ui=told)

@@ -8,11 +8,13 @@ import rig
 import torch
 from comfy_extras import nodes_clip_sdxl
 
+from hrv_pack.host.effect import word_effects as module
 from hrv_pack.host.effect.word_effects import Question, word_effects
 from hrv_pack.host.follow.recorder import RecordOptions, attach
 from hrv_pack.host.store.demo_checkpoint import load
 from hrv_pack.host.text.typed_texts import CannotEncode
-from hrv_pack.hrv.effect.page import IDLE, Look, show_effects
+from hrv_pack.hrv.look.tiles import Style
+from hrv_pack.hrv.look.word_effect_page import IDLE, show_effects
 from hrv_pack.hrv.prompt import WordNotFound
 from hrv_pack.hrv.recording.recording import NoRecording
 
@@ -104,7 +106,7 @@ def test_every_word_sorted_with_what_can_go(scene):
     found = ask(scene)
     assert found.names == ["large", "red", "star", "sand"] == list(found.effects[0].names)
     image = torch.rand(1, 256, 256, 3)
-    page = show_effects(found.effects, scene[3], image, Look())
+    page = show_effects(found.effects, scene[3], image, Style())
     shares = dict(zip(found.effects[0].names, found.effects[0].shares.tolist(), strict=True))
     assert page.words == sorted(shares, key=lambda name: -shares[name])
     assert page.overlay.shape[0] == 4 and page.heat.shape == page.mask.shape == (4, 256, 256)
@@ -167,6 +169,26 @@ def test_what_cannot_be_answered_says_so(demo, scene):
     latent = rig.sample(recorded, positive, negative, LATENT, seed=1, steps=2, cfg=4.0)
     with pytest.raises(CannotEncode, match="is not known"):
         ask((recorded, plain, recording, latent))
+
+
+def test_words_in_groups_are_the_same(scene, monkeypatch):
+    """Few embeddings lie in memory at a time, however many words there are."""
+    whole = ask(scene).effects[0]
+    monkeypatch.setattr(module, "GROUP", 3)
+    parts = ask(scene).effects[0]
+    assert parts.names == whole.names and torch.allclose(parts.shares, whole.shares, rtol=1e-3, atol=1e-6)
+
+
+def test_a_run_that_could_not_be_followed_says_why(scene):
+    run = scene[2].runs[0]
+    kept, run.path = run.path, None
+    run.warnings.append("This model is compiled.")
+    try:
+        with pytest.raises(NoRecording, match="This model is compiled"):
+            ask(scene)
+    finally:
+        run.warnings.pop()
+        run.path = kept
 
 
 def test_a_cancel_ends_it(scene):

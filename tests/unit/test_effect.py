@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from hrv_pack.hrv.effect.effect import Effects, change, effects
-from hrv_pack.hrv.effect.page import Look, percent, show_effects
+from hrv_pack.hrv.look.tiles import Style
+from hrv_pack.hrv.look.word_effect_page import show_effects
 from hrv_pack.hrv.recording.path import KEPT, RecordedPath, Step, kept_of
 
 
@@ -51,7 +52,7 @@ def test_the_page():
     maps = torch.zeros(3, 8, 8)
     maps[1, 2:4, 2:4] = 1.0
     found = Effects(("soft", "star", "sand"), torch.tensor([0.001, 0.6, 0.3]).double(), maps, 4.0)
-    page = show_effects([found], torch.zeros(1, 4, 8, 8), torch.rand(1, 64, 64, 3), Look())
+    page = show_effects([found], torch.zeros(1, 4, 8, 8), torch.rand(1, 64, 64, 3), Style())
     assert page.words == ["star", "sand", "soft"]
     assert page.mask[0, 20, 20] == 1 and page.mask[0, 60, 60] == 0 and not page.mask[1:].any()
     assert page.text == "“star” did most (60 %). Do nothing here, can go: soft."
@@ -62,14 +63,13 @@ def test_the_page():
         ("sand", 1.2),
         ("soft", 0.004),
     ]
-    instead = show_effects([found], torch.zeros(1, 4, 8, 8), None, Look(caption=False), "moon")
+    instead = show_effects([found], torch.zeros(1, 4, 8, 8), None, Style(caption=False), "moon")
     assert "“moon”" in instead.text and "can go" not in instead.text + instead.report
     with pytest.raises(ValueError, match="another shape"):
-        show_effects([found], torch.zeros(1, 4, 8, 8), torch.rand(1, 64, 96, 3), Look())
+        show_effects([found], torch.zeros(1, 4, 8, 8), torch.rand(1, 64, 96, 3), Style())
 
 
-@pytest.mark.parametrize(
-    ("share", "said"), [(0, "0 %"), (0.0004, "< 0.1 %"), (0.024, "2.4 %"), (0.6, "60 %"), (1.2, "120 %")]
-)
-def test_percent(share, said):
-    assert percent(share) == said
+def test_what_would_not_fit_is_refused():
+    found = Effects(("star",), torch.tensor([0.5]).double(), torch.rand(1, 8, 8), 1.0)
+    with pytest.raises(ValueError, match="only .* is free"):
+        show_effects([found], torch.zeros(1, 4, 8, 8), None, Style(), free_memory=2**16)

@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 
 from ...facts.cancel import CANCELS
+from ...facts.sampler_call import SamplerCall
 from ...page import log
 from .calls import Evaluation, UnetCall
 from .errors import cause_of
@@ -49,6 +50,9 @@ class Following:
     def refusal(self, guider) -> str:
         """Why this sampling cannot be followed; empty if it can."""
         return ""
+
+    def called(self, guider, call: SamplerCall) -> None:
+        """The guider was called to sample, before anything else. May not raise."""
 
     def open(self, guider) -> None:
         """The sampling begins."""

@@ -139,6 +139,7 @@ class Wrapping(ABC):
         call = SamplerCall(guider, args, kwargs)
         if self.knows_latents:
             call.watch()
+        sampling.called(guider, call)
         with sampling.guarded(sampling.at["open"]):
             refusal = sampling.refusal(guider)
             if refusal:
