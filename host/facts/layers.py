@@ -7,7 +7,7 @@ another clone is sampled; so what lies on the network now tells nothing about th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -53,12 +53,15 @@ def layout_of_model(patcher) -> Layout:
 
 def _layout(blocks: dict[tuple[str, int, int], Block], unet) -> Layout:
     if not blocks:
-        kind = type(_uncompiled(unet)).__name__
-        raise UnsupportedModel(
-            f"This model ({kind}) has no cross-attention layers that can be recorded or steered. Supported: "
-            f"{SUPPORTED}."
-        )
+        raise UnsupportedModel(unsupported(unet))
     return Layout(tuple(sorted(blocks.values(), key=_execution_order)))
+
+
+def unsupported(network, done: str = "recorded or steered", more: Sequence[str] = ()) -> str:
+    """What to say of a network whose attention cannot be … more: further models with which that works."""
+    kind = type(_uncompiled(network)).__name__
+    supported = "; ".join([SUPPORTED, *([", ".join(more)] if more else [])])
+    return f"This model ({kind}) has no cross-attention layers that can be {done}. Supported: {supported}."
 
 
 def _execution_order(block: Block) -> tuple[int, int, int]:

@@ -32,6 +32,8 @@ ATTN1, ATTN2 = "attn1", "attn2"
 """Self-attention and cross-attention; the modules of a transformer have these names, too."""
 BLOCK = "block"
 """(part, number of the block) where the UNet is just now."""
+BLOCK_TYPE, BLOCK_INDEX = "block_type", "block_index"
+"""In which kind of block and in which of them a transformer is just now, where it says so."""
 OPTIMIZED_ATTENTION_OVERRIDE = "optimized_attention_override"
 """Called with (attention, *its arguments) in place of each attention."""
 

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from . import options, wrappers
+from . import options
 from .conditionings import AREA, UUID, length_of
 from .guider import NEGATIVE, conds_of
 
@@ -113,8 +113,8 @@ class Conditionings:
         return owner if first is not None and first.guider_role == owner.guider_role else None
 
 
-def go_innermost(model_options: dict[str, Any], key: str) -> None:
-    """Puts our wrapper of the UNet last in this sampling's own options, so that it sees what the wrappers of other
+def go_innermost(model_options: dict[str, Any], kind: str, key: str) -> None:
+    """Puts our wrapper of this kind last in this sampling's own options, so that it sees what the wrappers of other
     packs have put into transformer_options, and keeps it."""
-    of_unet = model_options[options.TRANSFORMER_OPTIONS][options.WRAPPERS][wrappers.DIFFUSION_MODEL]
-    of_unet[key] = of_unet.pop(key)
+    of_kind = model_options[options.TRANSFORMER_OPTIONS][options.WRAPPERS][kind]
+    of_kind[key] = of_kind.pop(key)

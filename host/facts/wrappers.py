@@ -17,6 +17,7 @@ CALC_COND_BATCH_GIVEN = ("model", "conds", "x_in", "timestep", "model_options")
 DIFFUSION_MODEL = WrappersMP.DIFFUSION_MODEL
 DIFFUSION_MODEL_GIVEN = ("x", "timesteps", "context", "y", "control", "transformer_options")
 APPLY_MODEL = WrappersMP.APPLY_MODEL
+APPLY_MODEL_GIVEN = ("x", "t", "c_concat", "c_crossattn", "control", "transformer_options")
 TORCH_COMPILE = "torch.compile"
 """The key of the APPLY_MODEL wrapper that ComfyUI compiles a model with."""
 

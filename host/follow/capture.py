@@ -10,13 +10,15 @@ from typing import Any
 
 import torch
 
+from ...hrv.heads.layout import Layout
 from ...hrv.recording import absence
-from ...hrv.recording.probabilities import column_probabilities, sent
+from ...hrv.recording.probabilities import sent
 from ...hrv.recording.recording import Run
 from ...hrv.recording.sums import Accumulator, place_crop
 from ...hrv.relevance.votes import VoteCounter
 from ..facts.cancel import CANCELS
 from ..facts.conditionings import is_limited
+from ..facts.families import recorded_layout_of
 from ..facts.guider import NEGATIVE, guidance_of, patcher_of
 from ..facts.layers import layout_of_model
 from ..facts.rows import POSITIVE, Chunk, Conditionings, Owner
@@ -24,6 +26,7 @@ from ..facts.sampler_call import SamplerCall
 from .base.calls import Evaluation, UnetCall
 from .base.errors import cause_of
 from .base.following_layers import FollowingLayers
+from .base.following_tokens import FollowingTokens, TokenCall
 from .base.layer_entries import LayerCall
 from .path_notes import PathNotes, noting
 from .recorded_rows import Entries, Row
@@ -83,6 +86,10 @@ class Capture(FollowingLayers):
             )
             logging.debug("[HRV] voting stopped", exc_info=error)
 
+    def layout_now(self, patcher) -> Layout:
+        """The layers of the model that is about to be sampled."""
+        return layout_of_model(patcher)
+
     def free(self) -> None:
         for entry in self.run.entries:
             entry.maps.clear()
@@ -99,7 +106,7 @@ class Capture(FollowingLayers):
     def open(self, guider) -> None:
         """Reads the guider's conditionings, the layers of the model that is about to be sampled, and where in the schedule to
         record."""
-        self.layout = self.run.layout = layout_of_model(patcher_of(guider))
+        self.layout = self.run.layout = self.layout_now(patcher_of(guider))
         self.conditionings = Conditionings(guider)
         self._registry.guess(o.cond for o in sorted(self.conditionings, key=lambda o: o.role != POSITIVE))
         self._cfg = guidance_of(guider)
@@ -168,7 +175,7 @@ class Capture(FollowingLayers):
         if not rows:
             return call.options
         call.noted = _Recorded(rows, self._time_bin, call.x.shape[0], self.latent)
-        return self.with_entries(call.unet, call.options, functools.partial(self._record, call.noted))
+        return self.with_entries(call, functools.partial(self._record, call.noted))
 
     def after_call(self, call: UnetCall, output: torch.Tensor) -> None:
         """Counts the evaluation, once all layers have run."""
@@ -211,31 +218,30 @@ class Capture(FollowingLayers):
 
     # -- layers -----------------------------------------------------------------------------------------------
 
-    def _record(self, recorded: _Recorded, at: LayerCall) -> None:
+    def _record(self, recorded: _Recorded, at: LayerCall | TokenCall) -> None:
         """Records what a layer does in one call."""
         if self.failed:
             return
-        q, k, grid = at.q, at.k, at.grid
-        fits = q.shape[0] == k.shape[0] == recorded.batch and q.shape[1] == grid[0] * grid[1]
+        fits = at.fits(recorded.batch)
         for row in recorded.rows:
             with self.lock:
-                if not (fits and self._entries.fits(row, k.shape[1])):
+                if not (fits and self._entries.fits(row, at.keys)):
                     self._leave_out(recorded, row, at)
                     continue
             if self._votes is not None and row.entry.role == POSITIVE:
                 with self._voting():
                     draw_key = (self._evaluation, row.entry.index)
-                    self._votes.add(at.layer.number, at.layer.module.to_k, q[row.rows], draw_key)
+                    self._votes.add(at.layer.number, at.layer.module.to_k, at.q[row.rows], draw_key)
             if not self.options.keep_maps:
                 continue
             with self.lock:
                 self._add(recorded, row, at)
 
-    def _leave_out(self, recorded: _Recorded, row: Row, at: LayerCall) -> None:
+    def _leave_out(self, recorded: _Recorded, row: Row, at: LayerCall | TokenCall) -> None:
         grid = at.grid
         self.tell_of_layer(
             at.layer,
-            f"{at.q.shape[0]} rows of {at.q.shape[1]} pixels and {at.k.shape[1]} tokens",
+            f"{at.q.shape[0]} rows of {at.q.shape[-2]} pixels and {at.keys} tokens",
             f"{recorded.batch} of {grid[0]}×{grid[1]} and {row.keys}",
             what="rows, pixels or tokens",
             by="attention couple, token merging and the like",
@@ -243,23 +249,30 @@ class Capture(FollowingLayers):
         )
         self._sums.drop(row.entry, at.layer.number)
 
-    def _add(self, recorded: _Recorded, row: Row, at: LayerCall) -> None:
+    def _add(self, recorded: _Recorded, row: Row, at: LayerCall | TokenCall) -> None:
         """Adds P of one layer to the sums: straight away where it is kept as it comes. Counts it."""
         entry, number, time_bin = row.entry, at.layer.number, recorded.time_bin
-        q, k = at.q[row.rows], at.k[row.rows]
         heads, grid = self.layout.blocks[number].heads, at.grid
+        entry.own_columns = at.own_columns
         counts = entry.layer_counts.setdefault(number, [0] * self.options.time_bins)
         counts[time_bin] += 1
         factors = recorded_factors(row.rows, entry.columns, self.layout.span(number), at.extra_options)
         room = None
         if factors is None and row.crop[:2] == recorded.latent:
-            shape = (q.shape[0], heads, len(entry.columns), *grid)
-            room = self._sums.room(entry, number, time_bin, shape, q.device)
+            shape = (entry.batch, heads, len(entry.columns) + at.own_columns, *grid)
+            room = self._sums.room(entry, number, time_bin, shape, at.q.device)
         into = None if room is None else room.view(*room.shape[:3], -1)
-        maps = column_probabilities(q, k, heads, entry.columns, entry.length, into=into)
+        maps = at.probabilities(row.rows, entry.columns, entry.length, into)
         if room is not None:
             return
         if factors is not None:
             maps = maps * sent(factors, maps.device).T[None, :, :, None]
         maps = place_crop(maps.unflatten(-1, grid), row.crop, recorded.latent)
         self._sums.add(entry, number, time_bin, maps)
+
+
+class TokenCapture(FollowingTokens, Capture):
+    """Follows one sampling of a transformer."""
+
+    def layout_now(self, patcher) -> Layout:
+        return recorded_layout_of(patcher)

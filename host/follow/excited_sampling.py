@@ -193,7 +193,7 @@ class ExcitedSampling(FollowingLayers):
             last = self.layout.blocks[self.layers[-1]]
             options = {**until_layer(last, call.options), **DIFFERENTIABLE_ATTENTION}
             reader = self._reader(len(x), chunks, means, grids)
-            options = self.with_entries(unet, options, reader, self.layers)
+            options = self.with_entries(dataclasses.replace(call, options=options), reader, self.layers)
             try:
                 dataclasses.replace(call, x=leaf).go_on(options)
             except Reached:

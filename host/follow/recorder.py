@@ -12,12 +12,13 @@ from ...hrv.recording.chains import ONLY_LAST, beginning, join
 from ...hrv.recording.recording import Recording, Run
 from ...hrv.relevance.votes import VoteCounter
 from ..facts.cancel import CANCELS
+from ..facts.families import is_family, recorded_layout_of
 from ..facts.sampler_call import SamplerCall
 from ..text.clip_trace import TextRegistry
 from .base.errors import cause_of
 from .base.preamble import clones_with_layout
 from .base.wrapping import Wrapping
-from .capture import Capture
+from .capture import Capture, TokenCapture
 from .path_recorder import PathRecorder
 
 
@@ -60,12 +61,14 @@ def attach(model, clip, options: RecordOptions):
 
     A model that cannot be recorded comes back as a plain clone, and reading the recording tells why.
     """
-    made = clones_with_layout(model, clip, "a recording; What Each Word Did works all the same")
+    without = "a recording; What Each Word Did works all the same"
+    made = clones_with_layout(model, clip, without, recorded_layout_of)
     if made.layout is None:
         recording = Recording(None, options.memory_limit, problem=made.reason)
         PathRecorder(recording).put_on(made.model)
         return made.model, made.clip, recording
-    recorder = Recorder(Recording(made.layout, options.memory_limit), made.registry, options)
+    kind = TokenRecorder if is_family(made.model) else Recorder
+    recorder = kind(Recording(made.layout, options.memory_limit), made.registry, options)
     recorder.put_on(made.model)  # beside that of an earlier Record Attention
     return made.model, made.clip, recorder.recording
 
@@ -99,7 +102,7 @@ class Recorder(Wrapping):
         super().__init__()
 
     def new_sampling(self) -> Capture:
-        return Capture(Run(self.recording.layout), self.registry, self.options)
+        return self.follower(Run(self.recording.layout), self.registry, self.options)
 
     def look_back(self, capture: Capture, samples: torch.Tensor, call: SamplerCall) -> None:
         with capture.guarded(capture.at["close"]):
@@ -132,3 +135,9 @@ class Recorder(Wrapping):
         except Exception as error:
             capture.warn(f"{ONLY_LAST}joining them with the earlier steps failed ({cause_of(error)}).")
             return None
+
+
+class TokenRecorder(Recorder):
+    """The same for a transformer."""
+
+    follower = TokenCapture

@@ -130,7 +130,7 @@ class SteeredSampling(FollowingLayers):
         if not steered:
             return call.options
         change = functools.partial(self._steer, steered, call.x.shape[0])
-        entered = self.with_entries(call.unet, call.options, change, self._layers(active))
+        entered = self.with_entries(call, change, self._layers(active))
         return {**entered, STEERED_ROWS: steered}
 
     def _active(self, transformer_options: dict[str, Any]) -> tuple[int, ...]:

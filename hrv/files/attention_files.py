@@ -27,8 +27,10 @@ MAX_BYTES = 2**36  # as much as Record Attention's memory_limit_mb allows
 MAX_SIDE = 4096
 HALF = np.dtype("<f2")
 NAME = re.compile(
-    r"prompt(\d{1,4})\.picture(\d{1,4})\.time(\d{1,4})\.([a-z]{1,10})\.(\d{1,6})\.(\d{1,6})", re.ASCII
+    r"prompt(\d{1,4})\.picture(\d{1,4})\.time(\d{1,4})\.([a-z]{1,10})\.(\d{1,6})\.(\d{1,6})(\.mass)?",
+    re.ASCII,
 )
+MASS = ".mass"
 
 
 class BadAttentionFile(tensor_files.BadFile):
@@ -42,10 +44,10 @@ def write(path: Path | str, recording: Recording, latent: torch.Tensor, new: boo
     same latent finds the same. Raises NoRecording, ValueError for what does not fit a file, and OSError, which leaves what was
     there before as it was; new: FileExistsError where a file is there.
     """
-    if latent.ndim != 4 or not all(0 < side <= MAX_SIDE for side in latent.shape):
+    if not _is_shape_of_latent(latent.shape):
         raise ValueError(
-            f"The latent must be (batch, channel, height, width) with sides of 1 to {MAX_SIDE}; this one is "
-            f"{tuple(latent.shape)}."
+            f"The latent must be (batch, channel, height, width) with sides of 1 to {MAX_SIDE}, or have one frame "
+            f"before its height; this one is {tuple(latent.shape)}."
         )
     matches = recording.match(latent)
     names = fingerprints(latent)
@@ -83,6 +85,11 @@ def read(path: Path | str) -> tuple[Recording, torch.Tensor]:
         raise BadAttentionFile(path, f"cannot be read ({error.strerror or error})") from None
     except ValueError as error:
         raise BadAttentionFile(path, error) from None
+
+
+def _is_shape_of_latent(shape) -> bool:
+    is_one_frame = len(shape) == 5 and shape[2] == 1
+    return (len(shape) == 4 or is_one_frame) and all(0 < side <= MAX_SIDE for side in shape)
 
 
 def is_attention_file(path: Path | str) -> bool:
@@ -124,14 +131,18 @@ def _checked_metadata(runs: list[Run]) -> dict[str, str]:
 
 
 def _named_maps(runs: list[Run]) -> Iterator[tuple[str, torch.Tensor]]:
-    """Name and half precision map (head, token, height, width) of each tensor, in file order."""
+    """Name and half precision map of each tensor, in file order: (head, token, height, width), and the text mass beside it, where there
+    is one, (head, height, width)."""
     entries = [(run, entry) for run in runs for entry in run.entries]
     for number, (run, entry) in enumerate(entries):
         for block in sorted(entry.maps):
             sums = entry.maps[block].to("cpu", torch.float16).contiguous()
             for picture, bins in enumerate(sums):
                 for time_bin, part in enumerate(bins):
-                    yield _name(number, picture, time_bin, run.layout.blocks[block].key), part
+                    name = _name(number, picture, time_bin, run.layout.blocks[block].key)
+                    yield name, part[:, : len(entry.columns)].contiguous()
+                    if entry.has_mass:
+                        yield name + MASS, part[:, len(entry.columns)].contiguous()
 
 
 def _name(conditioning: int, picture: int, time_bin: int, key: tuple[str, int, int]) -> str:
@@ -147,10 +158,11 @@ def _little_endian(array: np.ndarray) -> memoryview:
 
 @dataclass(frozen=True)
 class _Maps:
-    """The maps of one layer for one conditioning: height and width, and the first byte of each (image, bin)."""
+    """The maps of one layer for one conditioning: height and width, and the first byte of each (image, bin), and of its text mass."""
 
     grid: tuple[int, int]
     begins: dict[tuple[int, int], int]
+    masses: dict[tuple[int, int], int]
 
 
 @dataclass(frozen=True)
@@ -178,7 +190,7 @@ def _latent_place(raw: tensor_files.RawHeader) -> tuple[tuple[int, ...], tuple[i
     """Shape of the latent, and its (first, last + 1) byte."""
     info = raw.tensors.get(LATENT)
     shape = info.get("shape") if isinstance(info, dict) else None
-    if not tensor_files.is_whole(shape, 4) or not all(0 < side <= MAX_SIDE for side in shape):
+    if not tensor_files.is_whole(shape) or not _is_shape_of_latent(shape):
         raise ValueError(f"it has no latent (batch, channel, height, width) with sides of 1 to {MAX_SIDE}")
     return tuple(shape), tensor_files.place(raw, LATENT, "F32", tuple(shape), "latents")
 
@@ -193,16 +205,20 @@ def _map_places(
     for name in raw.tensors:
         if name == LATENT:
             continue
-        conditioning, picture, time_bin, block = _parts_of_name(name, numbers)
+        conditioning, picture, time_bin, block = _parts_of_name(name.removesuffix(MASS), numbers)
         entry = entries[conditioning] if 0 <= conditioning < len(entries) else None
         if entry is None or picture >= entry.batch or time_bin >= len(entry.counts):
             raise ValueError(f"it holds a tensor {name!r:.60} that does not belong there")
-        layer = maps.setdefault((conditioning, block), _Maps(_grid(raw, name), {}))
-        shape = (layout.blocks[block].heads, len(entry.columns), *layer.grid)
+        is_mass, heads = name.endswith(MASS), layout.blocks[block].heads
+        layer = maps.setdefault((conditioning, block), _Maps(_grid(raw, name), {}, {}))
+        shape = (heads, *layer.grid) if is_mass else (heads, len(entry.columns), *layer.grid)
         spans.append(tensor_files.place(raw, name, "F16", shape, "its head layout, columns and other maps"))
-        layer.begins[picture, time_bin] = spans[-1][0]
+        (layer.masses if is_mass else layer.begins)[picture, time_bin] = spans[-1][0]
+        entry.own_columns |= is_mass
     for (conditioning, block), layer in maps.items():
-        if len(layer.begins) != entries[conditioning].batch * len(entries[conditioning].counts):
+        entry = entries[conditioning]
+        expected = entry.batch * len(entry.counts)
+        if len(layer.begins) != expected or len(layer.masses) != expected * entry.own_columns:
             raise ValueError(f"maps of its layer {layout.blocks[block]} are missing")
     return maps, spans
 
@@ -223,21 +239,25 @@ def _grid(raw: tensor_files.RawHeader, name: str) -> tuple[int, int]:
     """Height and width that a tensor (head, token, height, width) says it has."""
     info = raw.tensors[name]
     shape = info.get("shape") if isinstance(info, dict) else None
-    if not tensor_files.is_whole(shape, 4) or not all(0 < side <= MAX_SIDE for side in shape[2:]):
-        raise ValueError(
-            f"its tensor {name} is not (head, token, height, width), with sides up to {MAX_SIDE}"
-        )
-    return shape[2], shape[3]
+    axes = "(head, height, width)" if name.endswith(MASS) else "(head, token, height, width)"
+    if not tensor_files.is_whole(shape, axes.count(",") + 1) or not all(
+        0 < side <= MAX_SIDE for side in shape[-2:]
+    ):
+        raise ValueError(f"its tensor {name} is not {axes}, with sides up to {MAX_SIDE}")
+    return shape[-2], shape[-1]
 
 
 def _read_runs(file, header: _Header, latent: torch.Tensor) -> Recording:
     layout = header.runs[0].layout
     for (conditioning, block), layer in header.maps.items():
         entry = header.entries[conditioning]
-        shape = (entry.batch, len(entry.counts), layout.blocks[block].heads, len(entry.columns), *layer.grid)
+        heads, columns = layout.blocks[block].heads, len(entry.columns)
+        shape = (entry.batch, len(entry.counts), heads, columns + entry.own_columns, *layer.grid)
         sums = np.empty(shape, dtype=HALF)
         for place, begin in layer.begins.items():
-            tensor_files.read_into(file, begin, sums[place], "its maps")
+            sums[place][:, :columns] = _read_maps(file, begin, (heads, columns, *layer.grid))
+        for place, begin in layer.masses.items():
+            sums[place][:, columns] = _read_maps(file, begin, (heads, *layer.grid))
         _check_values(sums, str(layout.blocks[block]))
         entry.maps[block] = torch.from_numpy(sums.astype(np.float16, copy=False))
     recording = Recording(layout, sum(run.nbytes for run in header.runs))
@@ -246,6 +266,12 @@ def _read_runs(file, header: _Header, latent: torch.Tensor) -> Recording:
         run.traces = _seen(run.traces, latent)
         recording.add(run)
     return recording
+
+
+def _read_maps(file, begin: int, shape: tuple[int, ...]) -> np.ndarray:
+    maps = np.empty(shape, dtype=HALF)
+    tensor_files.read_into(file, begin, maps, "its maps")
+    return maps
 
 
 def _seen(traces: Traces, latent: torch.Tensor) -> Traces:

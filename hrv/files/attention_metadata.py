@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 
-from ..heads.layout import Layout
+from ..heads.layout import UNET_PARTS, Layout
 from ..prompt import EMBEDDING, END, PAD, START, TEXT, Prompt, Token, concatenate
 from ..prompt.clip_tokens import with_places
 from ..recording.recording import Entry, Run
@@ -16,7 +16,7 @@ from ..runs.latents import Traces
 from ..runs.shelf import MAX_RUNS
 from . import tensor_files
 
-FORMAT, VERSION, KIND = "hrv_attention", "1", "attention file"
+FORMAT, VERSIONS, KIND = "hrv_attention", ("1", "2"), "attention file"
 MAX_TOKENS = 77 * 100
 MAX_PICTURES, MAX_BINS, MAX_CONDITIONINGS = 4096, 1000, 1000
 MAX_COUNT = 10**6
@@ -51,7 +51,8 @@ def metadata_of(runs: list[Run]) -> dict[str, str]:
     if not any(values[LAYER_COUNT]):
         del values[LAYER_COUNT]
     texts = {key: json.dumps(value) for key, value in values.items()}
-    return {"format": FORMAT, "format_version": VERSION, "layout": runs[0].layout.to_json(), **texts}
+    version = VERSIONS[any(block.part not in UNET_PARTS for block in runs[0].layout.blocks)]
+    return {"format": FORMAT, "format_version": version, "layout": runs[0].layout.to_json(), **texts}
 
 
 def _layer_counts_to_json(entry: Entry, layout: Layout) -> dict[str, list[int]] | None:
@@ -81,7 +82,7 @@ def runs_of(metadata: dict[str, str]) -> tuple[list[Run], list[Entry]]:
     """The runs that metadata describe, and all their entries in the file's order; these hold no maps yet.
 
     Raises ValueError in one line."""
-    tensor_files.check_format(metadata, FORMAT, VERSION, f"an {KIND}")
+    tensor_files.check_format(metadata, FORMAT, VERSIONS, f"an {KIND}")
     layout = Layout.from_json(metadata.get("layout", ""))
     if len({block.key for block in layout.blocks}) != len(layout.blocks):
         raise ValueError("its head layout names a layer twice")

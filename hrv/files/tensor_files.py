@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -66,13 +66,13 @@ def read_header(file: BufferedReader, limit: int, kind: str) -> RawHeader:
     return RawHeader(header, metadata, 8 + length, size)
 
 
-def check_format(metadata: dict[str, str], name: str, version: str, kind: str) -> None:
-    """Raises ValueError unless the metadata say that the file is of this format and version."""
+def check_format(metadata: dict[str, str], name: str, versions: Sequence[str], kind: str) -> None:
+    """Raises ValueError unless the metadata say that the file is of this format and one of these versions."""
     if metadata.get("format") != name:
         raise ValueError(f"it is not {kind} (its metadata do not say format {name})")
-    if metadata.get("format_version") != version:
-        found = metadata.get("format_version", "none")
-        raise ValueError(f"it has format version {found!s:.20}; this version of the nodes reads {version}")
+    if metadata.get("format_version") not in versions:
+        found, read = metadata.get("format_version", "none"), " and ".join(versions)
+        raise ValueError(f"it has format version {found!s:.20}; this version of the nodes reads {read}")
 
 
 def place(header: RawHeader, name: str, dtype: str, shape: tuple[int, ...], because: str) -> tuple[int, int]:

@@ -93,7 +93,7 @@ def write(path: Path | str, vectors: HeadRelevance, new: bool = False) -> None:
 def _read_header(file) -> Header:
     raw = tensor_files.read_header(file, MAX_HEADER, KIND)
     metadata = raw.metadata
-    tensor_files.check_format(metadata, FORMAT, VERSION, f"a {KIND}")
+    tensor_files.check_format(metadata, FORMAT, [VERSION], f"a {KIND}")
     concepts = _concepts(metadata)
     layout = Layout.from_json(metadata.get("layout", ""))
     if "construction" in metadata:

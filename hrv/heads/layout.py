@@ -10,14 +10,17 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 
-PARTS = ("input", "middle", "output")
+UNET_PARTS = ("input", "middle", "output")
+PARTS = (*UNET_PARTS, "double", "single", "cross")
+"""Parts of a network, in execution order: of a UNet; then of transformers, layers in which text and image have weights of their own
+(double) or share them (single), and layers in which the image looks at the text alone (cross)."""
 MAX_BLOCKS = 10_000
 MAX_HEADS = 100_000
 
 
 @dataclass(frozen=True)
 class Block:
-    """One cross-attention layer: `part` of the UNet, block number, transformer number inside it, heads."""
+    """One layer in which the image looks at the text: `part` of the network, block number, transformer number inside it, heads."""
 
     part: str
     index: int
@@ -30,7 +33,7 @@ class Block:
         return (self.part, self.index, self.transformer)
 
     def __str__(self) -> str:
-        return f"{self.part} {self.index}.{self.transformer}"
+        return f"{self.part} {self.index}" + (f".{self.transformer}" if self.part in UNET_PARTS else "")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..recording.recording import Match, NoRecording
+from ..recording.recording import TEXT, Match, NoRecording
 from ..recording.sums import resize_maps
 from .bicubic import resize
 from .word_maps import ColumnNotRecorded, Target
@@ -55,6 +55,10 @@ def head_maps(match: Match, target: Target, longest_side: int | None = None) -> 
                 # (bin, head, h, w), summed over the parts of the schedule
                 sums = entry.maps[number][match.element, :, :, entry.columns.index(column)]
                 own = sums.sum(0, dtype=torch.float32) if len(sums) > 1 else sums[0].float()
+                if match.share == TEXT and entry.has_mass:
+                    own = (
+                        own * entry.count(block=number) / entry.text_mass(number, match.element, slice(None))
+                    )
                 larger = own.shape[-2] >= grid[0] and own.shape[-1] >= grid[1]
                 own = resize_maps(own, grid) if larger else resize(own, grid).clamp(min=0)
                 total[span].add_(own, alpha=1 / (tokens * entry.count(block=number)))

@@ -16,11 +16,10 @@ import torch
 
 from ..heads.layout import Layout
 from ..heads.selection import HeadSelection
-from ..recording.recording import Entry, Match, NoRecording
+from ..recording.recording import EVERYTHING, TEXT, TINY, Entry, Match, NoRecording
 from .bicubic import bicubic_matrix
 
 FLAT = 1e-5  # a map is flat if it varies by no more than this share of its maximum
-TINY = torch.finfo(torch.float32).tiny
 WORKSPACE = 160 * 64 * 64  # values enlarged at a time: 2.5 MB, so that they stay in the processor's cache
 COLUMNS_AT_ONCE = (
     32  # more columns of fewer heads at a time took twice as long: what is read lies further apart
@@ -62,8 +61,9 @@ def word_maps(
     for entry, columns in wanted.values():
         ordered = sorted(columns)
         maps = column_maps(
-            entry, match.element, ordered, layout=match.run.layout, grid=grid, heads=heads, time_bin=time_bin
-        )
+            entry, match.element, ordered, layout=match.run.layout, grid=grid, heads=heads, time_bin=time_bin,
+            share=match.share,
+        )  # fmt: skip
         found.update({(id(entry), column): m for column, m in zip(ordered, maps, strict=True)})
     result = torch.zeros(len(targets), *grid)
     for row, target in enumerate(targets):
@@ -83,6 +83,7 @@ def column_maps(
     grid: tuple[int, int],
     heads: HeadSelection | None = None,
     time_bin: int | None = None,
+    share: str = EVERYTHING,
 ) -> torch.Tensor:
     """Mean over heads of M_{n,j} = max(0, bicubic(R_{n,j} / S_l)) for each token column j of one conditioning.
 
@@ -90,6 +91,8 @@ def column_maps(
     schedule has no say in it.
 
     A balanced selection weights M_{n,j} by w_n / √(max M_{n,j} − min M_{n,j}); a head that looks everywhere alike counts 0.
+
+    share: in joint attention, whether R_{n,j} / S_l is taken, or R_{n,j} / R_{n,mass}, the share of the text.
 
     element: row of the batch. Blocks without a chosen head are not touched, so the cost follows the number of
     chosen heads. Returns float32 (column, height, width) on `grid`.
@@ -114,7 +117,8 @@ def column_maps(
     balanced = heads is not None and heads.balanced
     for job in jobs:
         for part, pieces, weights, shares in job.batches(len(columns), grid):
-            maps = _enlarge(_gather(entry, pieces, element, positions[part], time_bin), grid)  # S · M
+            sums = _gather(entry, pieces, element, positions[part], time_bin=time_bin, share=share)
+            maps = _enlarge(sums, grid)  # S · M
             if balanced:
                 weights = weights[:, None] * balance(ranges(maps) * shares[:, None])  # (head, column)
                 total[part] += torch.einsum("nc,ncx->cx", weights * shares[:, None], maps)
@@ -205,9 +209,11 @@ def _gather(
     pieces: Sequence[tuple[int, Sequence[int]]],
     element: int,
     positions: Sequence[int],
+    *,
     time_bin: int | None,
+    share: str,
 ) -> torch.Tensor:
-    """The sums of these heads of several blocks of one size: float32 (head, column, h, w)."""
+    """The sums of these heads of several blocks of one size: float32 (head, column, h, w); as shares of the text, times S."""
     heads = sum(len(chosen) for _, chosen in pieces)
     sums = torch.empty(heads, len(positions), *entry.maps[pieces[0][0]].shape[-2:])
     columns = list(_neighbours(positions))
@@ -220,6 +226,9 @@ def _gather(
             for columns_to, columns_from in columns:
                 part = stored[:, heads_from, columns_from]
                 to[:, columns_to] = part[0] if len(part) == 1 else part.sum(0, dtype=torch.float32)
+            if share == TEXT and entry.has_mass:
+                mass = entry.text_mass(block, element, heads_from, time_bin)
+                to *= (entry.count(time_bin, block) / mass)[:, None]
         first += len(chosen)
     return sums
 

@@ -46,7 +46,7 @@ def column_probabilities(
     if into is None:
         into = q.new_zeros((rows, heads, pixels, len(columns)), dtype=torch.float32).transpose(-1, -2)
     k = _kept_first(k, tuple(columns), repeats, length)
-    chunk = _chunk(pixels, heads * _filled(tokens) * 4, q.device)
+    chunk = pixels_at_once(pixels, heads * _filled(tokens) * 4, q.device)
     for row in range(rows):
         keys = _keys(k[row], heads)
         queries = q[row].unflatten(-1, (heads, -1)).transpose(0, 1)  # (head, pixel, d)
@@ -147,8 +147,9 @@ def _filled(tokens: int) -> int:
     return -(-tokens // LANES) * LANES
 
 
-def _chunk(pixels: int, pixel_bytes: int, device: torch.device) -> int:
-    """Pixels of one chunk: as many chunks of about the same size as the scratch memory asks for."""
-    scratch = CACHE_BYTES * torch.get_num_threads() if device.type == "cpu" else GPU_BYTES
+def pixels_at_once(pixels: int, pixel_bytes: int, device: torch.device, elsewhere: int = GPU_BYTES) -> int:
+    """Pixels of one chunk: as many chunks of about the same size as the scratch memory asks for. elsewhere: its bytes on other devices
+    than the CPU."""
+    scratch = CACHE_BYTES * torch.get_num_threads() if device.type == "cpu" else elsewhere
     chunks = -(-pixels * pixel_bytes // scratch)
     return max(1, -(-pixels // chunks)) if chunks > 1 else max(1, pixels)

@@ -8,7 +8,7 @@ Maps at rest are sums of post-softmax probabilities in half precision on the CPU
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -20,6 +20,7 @@ from ..runs.shelf import NoRecording, RunShelf
 from ..wording import counted
 from .path import RecordedPath
 
+TINY = torch.finfo(torch.float32).tiny
 PATHS_KEPT = 16  # runs that keep their path
 
 
@@ -31,7 +32,8 @@ class Entry:
     columns: the columns of the conditioning that were kept, in ascending order. `prompt` is None when the
     text is not known (a conditioning that did not come through a traced CLIP). zeroed: its embedding is all zeros
     (ConditioningZeroOut), so it has no words; not kept in files.
-    maps: block number → sums of P (docs/formulas.md, "Recording"), (batch, bin, head, column, h, w).
+    maps: block number → sums of P (docs/formulas.md, "Recording"), (batch, bin, head, column, h, w); where own_columns is 1 (joint
+    attention), there is one more column at the end, the text mass: what all columns of the text got together.
     counts: evaluations of the model in each bin. layer_counts: the same by block number, for layers in which it is another
     number: caches run some layers less often than the model.
     """
@@ -46,6 +48,19 @@ class Entry:
     maps: dict[int, torch.Tensor] = field(default_factory=dict)
     layer_counts: dict[int, list[int]] = field(default_factory=dict)
     zeroed: bool = False
+    own_columns: int = 0
+
+    @property
+    def has_mass(self) -> bool:
+        """Whether the text mass was recorded beside the columns: image and text shared one attention."""
+        return self.own_columns > 0
+
+    def text_mass(self, block: int, element: int, heads, time_bin: int | None = None) -> torch.Tensor:
+        """What these heads of one image gave to the whole text, Σ over evaluations of one part of the schedule or of all: float32
+        (head, h, w); never 0."""
+        stored = self.maps[block][element][:, heads, -1]  # (bin, head, h, w)
+        stored = stored if time_bin is None else stored[time_bin : time_bin + 1]
+        return stored.sum(0, dtype=torch.float32).clamp(min=TINY)
 
     @property
     def nbytes(self) -> int:
@@ -92,6 +107,11 @@ class Run:
         return max(grids, key=lambda grid: grid[0] * grid[1])
 
     @property
+    def is_joint(self) -> bool:
+        """Whether text and image shared one attention."""
+        return any(entry.has_mass for entry in self.entries)
+
+    @property
     def explanation(self) -> str:
         """Every warning of the run as one text; empty when all went well."""
         return " ".join(self.warnings)
@@ -130,15 +150,21 @@ class Run:
         )
 
 
+EVERYTHING, TEXT = "of everything", "of the text"
+SHARES = (EVERYTHING, TEXT)
+"""What the maps of joint attention are shares of: of all that a pixel looks at, or of what it looks at in the text."""
+
+
 @dataclass(frozen=True)
 class Match:
     """Where the attention of one image of a batch is: a run and the row in it. `exact` is False when the latent is not as the
-    sampler left it, and `note` then says so."""
+    sampler left it, and `note` then says so. share: one of SHARES, which its maps are read as; without joint attention both are one."""
 
     run: Run
     element: int
     exact: bool
     note: str = ""
+    share: str = EVERYTHING
 
 
 class Recording(RunShelf[Run]):
@@ -165,14 +191,14 @@ class Recording(RunShelf[Run]):
             raise NoRecording(self.problem)
         return self.layout
 
-    def match(self, latent: torch.Tensor) -> list[Match]:
-        """The run and row of each element of a latent batch (batch, channel, height, width).
+    def match(self, latent: torch.Tensor, share: str = EVERYTHING) -> list[Match]:
+        """The run and row of each element of a latent batch (batch, channel, height, width), to be read as one of SHARES.
 
         Raises NoRecording, which says what to connect, and ValueError for a latent without images.
         """
         if self.layout is None and self.problem:
             raise NoRecording(self.problem)
-        return self.match_paths(latent)
+        return [replace(match, share=share) for match in self.match_paths(latent)]
 
     def match_paths(self, latent: torch.Tensor) -> list[Match]:
         """The same for who reads only the path of a run, which every model has."""

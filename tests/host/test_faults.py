@@ -21,7 +21,7 @@ InterruptProcessing = comfy.model_management.InterruptProcessingException
 # the guard itself, and what stands outside it and only calls the sampler
 GUARD = {
     "begun", "guarded", "abandon", "warn", "free", "cause_of", "attend", "entry", "_outer_sample", "_predict_noise", "_calc_cond_batch",
-    "_diffusion_model", "evaluated", "in_unet", "go_on", "host_attention", "attention_in_layer", "owner_of", "look_back", "<lambda>", "helper", "watched",
+    "_diffusion_model", "_apply_model", "evaluated", "in_unet", "in_model", "follow", "override", "go_on", "host_attention", "attention_in_layer", "owner_of", "look_back", "<lambda>", "helper", "watched",
 }  # fmt: skip
 OURS = (str(ROOT / "hrv") + os.sep, str(ROOT / "host") + os.sep)
 

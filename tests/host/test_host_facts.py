@@ -14,7 +14,7 @@ from fact_checks import CHECKS
 
 from devtools.setup import ROOT
 
-GROUPS = ("options", "sampling", "models", "texts", "running", "page")
+GROUPS = ("options", "sampling", "models", "tokens", "texts", "running", "page")
 ROW = re.compile(r"\| `(\w+\.[\w.]+)` \| .+ \| (.+) \| (.+) \| (.+) \|")
 WITHOUT_MODULE = ("api", "page")
 # what stands in the modules of host/facts and is the pack's own
@@ -23,7 +23,7 @@ OURS = {
     "paths.concept_folders", "paths.FreeName", "patcher.NONE",
 }  # fmt: skip
 # modules that put facts to use: of these only what has a row
-LOGIC = {"layers", "rows", "sampler_call", "weights_identity"}
+LOGIC = {"families", "layers", "rows", "sampler_call", "weights_identity"}
 MISSING: dict[str, ImportError] = {}
 
 for group in GROUPS:

@@ -84,7 +84,7 @@ def test_control(name):
     stand_ins.right(controlled, lambda model: model.clone(), changes=False)
 
 
-# -- models without cross-attention of this kind ----------------------------------------------------------------------
+# -- models whose attention is not reached ----------------------------------------------------------------------------
 
 FLUX = {
     "image_model": "flux", "in_channels": 16, "out_channels": 16, "vec_in_dim": 24, "context_in_dim": 24, "hidden_size": 48,
@@ -106,17 +106,19 @@ SVD = {
     "merge_factor": 0.0, "video_kernel_size": [3, 1, 1],
 }  # fmt: skip
 OTHERS = {
-    "Flux": (FLUX, "Flux", "Flux", ModelType.FLUX, (1, 16, 8, 8)),
-    "Stable Diffusion 3": (SD3, "SD3", "SD3", ModelType.FLOW, (1, 16, 8, 8)),
     "Video DiT (Wan)": (WAN, "WAN21_T2V", "WAN21", ModelType.FLOW, (1, 16, 1, 8, 8)),
     "Video UNet (SVD)": (SVD, "SVD_img2vid", "SVD_img2vid", ModelType.V_PREDICTION_EDM, (2, 4, 8, 8)),
+}
+TOKENS = {
+    "Flux": (FLUX, "Flux", "Flux", ModelType.FLUX, (1, 16, 8, 8)),
+    "Stable Diffusion 3": (SD3, "SD3", "SD3", ModelType.FLOW, (1, 16, 8, 8)),
 }
 
 
 @pytest.fixture
 def other(request):
-    """(model, conditioning, empty latent) of a model that this pack cannot record."""
-    config, supported, base, kind, shape = OTHERS[request.param]
+    """(model, conditioning, empty latent) of a model that is no UNet of the usual kind."""
+    config, supported, base, kind, shape = (OTHERS | TOKENS)[request.param]
     model = shaped(config, supported, base, kind)
     generator = torch.Generator().manual_seed(0)
     embedding = torch.randn(1, 16, 24, generator=generator)

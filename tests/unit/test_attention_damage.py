@@ -47,7 +47,7 @@ MAP = "prompt0.picture0.time0.input.1.0"
     ("edit", "fault"),
     [
         (metadata(format="hrv"), "not an attention file .its metadata do not say format hrv_attention"),
-        (metadata(format_version="2"), "format version 2; this version of the nodes reads 1"),
+        (metadata(format_version="3"), "format version 3; this version of the nodes reads 1 and 2"),
         (metadata(layout="[]"), "head layout must be a list"),
         (metadata(layout=json.dumps([["input", 1, 0, 3]] * 2)), "names a layer twice"),
         (metadata(layout=json.dumps([["input", 1, 0, 3]]), layer_count="[null, null, null]"), "does not belong there"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ...facts.families import network_of_model
 from ...facts.wrappers import owner_of
 
 
@@ -60,3 +61,22 @@ class UnetCall:
     def spare_control(self) -> dict[str, list] | None:
         """The control signals once more: the UNet empties their lists."""
         return self.control and {part: list(signals) for part, signals in self.control.items()}
+
+
+@dataclass(eq=False)
+class ModelCall(UnetCall):
+    """One call of a model of any kind (an APPLY_MODEL wrapper), which is given the latent before it is scaled.
+
+    x: (chunk · batch, channel, …, height, width); timesteps: sigma (chunk · batch,). concatenated: more channels, or None.
+    """
+
+    concatenated: torch.Tensor | None = None
+
+    @property
+    def unet(self):
+        return network_of_model(owner_of(self.executor))
+
+    def go_on(self, options: dict[str, Any] | None = None) -> torch.Tensor:
+        given = self.options if options is None else options
+        before = (self.x, self.timesteps, self.concatenated, self.context, self.control)
+        return self.executor(*before, given, **self.more)

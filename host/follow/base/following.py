@@ -13,7 +13,7 @@ import torch
 from ...facts.cancel import CANCELS
 from ...facts.sampler_call import SamplerCall
 from ...page import log
-from .calls import Evaluation, UnetCall
+from .calls import Evaluation, ModelCall, UnetCall
 from .errors import cause_of
 
 LOSSES = ("words", "rows", "tiles", "prompt", "fit", "layer", "own way")
@@ -66,6 +66,10 @@ class Following:
 
     def in_unet(self, call: UnetCall) -> torch.Tensor:
         """Makes one call of the UNet, `call.go_on`. Not guarded."""
+        return call.go_on()
+
+    def in_model(self, call: ModelCall) -> torch.Tensor:
+        """Makes one call of a model of another kind, `call.go_on`. Not guarded."""
         return call.go_on()
 
     def after_evaluation(self, evaluation: Evaluation, denoised: torch.Tensor) -> torch.Tensor:

@@ -55,6 +55,10 @@ class FollowingLayers(FollowingPrompts):
         """The UNet has run, and `call.noted` was set. output: (chunk · batch, channel, height, width)."""
 
     def in_unet(self, call: UnetCall) -> torch.Tensor:
+        return self.follow(call)
+
+    def follow(self, call: UnetCall) -> torch.Tensor:
+        """Makes a call with the options that `options_for` gives."""
         options, spare_control = call.options, None
         if self.failed or self.conditionings is None or call.context is None:
             return call.go_on()
@@ -79,9 +83,9 @@ class FollowingLayers(FollowingPrompts):
     # -- layers -----------------------------------------------------------------------------------------------
 
     def with_entries(
-        self, unet, options: dict[str, Any], change: Change, layers: Collection[int] | None = None
+        self, call: UnetCall, change: Change, layers: Collection[int] | None = None
     ) -> dict[str, Any]:
-        """A copy of transformer_options with an entry for these cross-attention layers (None: all), in which `change` is called.
+        """A copy of the call's transformer_options with an entry for these cross-attention layers (None: all), in which `change` is called.
         Layers that another pack runs its own way, or that are not what the layout says, get none."""
         wanted = range(len(self.layout.blocks)) if layers is None else layers
         self.awaited.update(wanted)
@@ -90,7 +94,7 @@ class FollowingLayers(FollowingPrompts):
             known = layer.number in wanted and self.layout.blocks[layer.number] == layer.block
             return self.entry(layer, change) if known and not layer.is_foreign else None
 
-        return with_entries(unet, self.layout, options, ATTN2, entry_for)
+        return with_entries(call.unet, self.layout, call.options, ATTN2, entry_for)
 
     def entry(self, layer: Layer, change: Change) -> Attention:
         """An entry in which `change` is called, guarded, and then what the layer would have done."""

@@ -12,13 +12,14 @@ what would have been done without it (`LayerCall.attend`):
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from ....hrv.heads.layout import Block, Layout
+from ....hrv.recording.probabilities import column_probabilities
 from ...facts.layers import transformers
 from ...facts.network import CrossAttention, attention_in_layer, has_foreign_forward, has_no_self_attention
 from ...facts.options import ACTIVATIONS_SHAPE, ATTN1, PATCHES_REPLACE, occupant_of
@@ -60,10 +61,30 @@ class LayerCall:
     extra_options: dict[str, Any]
     added: list[tuple[slice, torch.Tensor]] = field(default_factory=list)
 
+    own_columns: ClassVar[int] = 0
+    """How many columns `probabilities` gives beside those of the text."""
+
     @property
     def grid(self) -> tuple[int, int]:
         """Height and width of the layer."""
         return tuple(self.extra_options[ACTIVATIONS_SHAPE][-2:])
+
+    @property
+    def keys(self) -> int:
+        """How many tokens of the text the layer sees."""
+        return self.k.shape[1]
+
+    def fits(self, rows: int) -> bool:
+        """Whether the layer sees so many rows of the batch, and every pixel of its grid."""
+        grid = self.grid
+        return self.q.shape[0] == self.k.shape[0] == rows and self.q.shape[1] == grid[0] * grid[1]
+
+    def probabilities(
+        self, rows: slice, columns: Sequence[int], length: int, into: torch.Tensor | None
+    ) -> torch.Tensor:
+        """P of some rows, float32 (row, head, column, pixel), as `column_probabilities` gives it."""
+        heads = self.layer.block.heads
+        return column_probabilities(self.q[rows], self.k[rows], heads, columns, length, into=into)
 
     def attend(self) -> torch.Tensor:
         """What the layer would give without our entry."""

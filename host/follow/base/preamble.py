@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,12 +32,14 @@ def clones(model, clip) -> Clones:
     return Clones(model.clone(), None if clip is None else trace(clip, registry), registry)
 
 
-def clones_with_layout(model, clip, without: str) -> Clones:
-    """For following layers. Of a model without cross-attention of this kind the log and the node say so, and what becomes of the
-    picture: it is made without …"""
+def clones_with_layout(
+    model, clip, without: str, layout_of: Callable[[Any], Layout] = layout_of_model
+) -> Clones:
+    """For following layers, those that `layout_of` finds. Of a model without attention of this kind the log and the node say so, and what
+    becomes of the picture: it is made without …"""
     made = clones(model, clip)
     try:
-        made.layout = layout_of_model(made.model)
+        made.layout = layout_of(made.model)
     except UnsupportedModel as error:
         made.reason = str(error)
         warning = f"{error} The image is generated without {without}."

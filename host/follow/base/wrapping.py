@@ -4,6 +4,7 @@
     PREDICT_NOISE    one evaluation of the model by the sampler
     CALC_COND_BATCH  the lists of conditionings that the rows of the batch belong to
     DIFFUSION_MODEL  one call of the UNet: a follower may hand it a copy of transformer_options
+    APPLY_MODEL      the same for models of other kinds, not all of which have the former
 
 They call the hooks of a `Following`, and only those are put on whose hooks the follower has. A kind of wrapper for other models
 is a line in HOOKS and a method here. Whatever goes wrong in a follower ends the following, never the sampling.
@@ -24,6 +25,7 @@ from ...facts.options import TRANSFORMER_OPTIONS, WRAPPERS
 from ...facts.rows import go_innermost
 from ...facts.sampler_call import SamplerCall
 from ...facts.wrappers import (
+    APPLY_MODEL,
     CALC_COND_BATCH,
     DIFFUSION_MODEL,
     OUTER_SAMPLE,
@@ -34,7 +36,7 @@ from ...facts.wrappers import (
     remove,
 )
 from ...page import log
-from .calls import Evaluation, UnetCall
+from .calls import Evaluation, ModelCall, UnetCall
 from .errors import cause_of
 from .following import Following
 
@@ -43,6 +45,7 @@ HOOKS: dict[str, tuple[str, ...]] = {
     PREDICT_NOISE: ("before_evaluation", "after_evaluation"),
     CALC_COND_BATCH: ("evaluated",),
     DIFFUSION_MODEL: ("in_unet",),
+    APPLY_MODEL: ("in_model",),
 }
 """Kind of wrapper → the hooks that it is put on for; none: always. Its method is `_` and the kind."""
 
@@ -107,12 +110,13 @@ class Wrapping(ABC):
     def _put_in_order(self, model_options: dict[str, Any]) -> None:
         """Where our wrapper of the UNet stands, in this sampling's own options: inside those of other packs, so that it sees what
         they have put into transformer_options, and outside those of ours that `stays_outside` names."""
-        if DIFFUSION_MODEL not in self._kinds():
-            return
-        go_innermost(model_options, self.key)
-        inner = model_options[TRANSFORMER_OPTIONS][WRAPPERS][DIFFUSION_MODEL]
-        for key in [key for key in inner if key in self.stays_outside]:
-            go_innermost(model_options, key)
+        for kind in (DIFFUSION_MODEL, APPLY_MODEL):
+            if kind not in self._kinds():
+                continue
+            go_innermost(model_options, kind, self.key)
+            inner = model_options[TRANSFORMER_OPTIONS][WRAPPERS][kind]
+            for key in [key for key in inner if key in self.stays_outside]:
+                go_innermost(model_options, kind, key)
 
     # -- the wrappers -----------------------------------------------------------------------------------------
 
@@ -175,6 +179,24 @@ class Wrapping(ABC):
             executor, x, timesteps, context=context, y=y, control=control, options=options, more=kwargs
         )
         return call.go_on() if self.sampling is None else self.sampling.in_unet(call)
+
+    def _apply_model(
+        self,
+        executor,
+        x,
+        t,
+        c_concat=None,
+        c_crossattn=None,
+        control=None,
+        transformer_options=None,
+        **kwargs,
+    ):
+        options = {} if transformer_options is None else transformer_options
+        call = ModelCall(
+            executor, x, t, context=c_crossattn, y=None, control=control, options=options, more=kwargs,
+            concatenated=c_concat,
+        )  # fmt: skip
+        return call.go_on() if self.sampling is None else self.sampling.in_model(call)
 
 
 def begun(make: Callable[[], Following], doing: str) -> Following | None:

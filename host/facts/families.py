@@ -1,0 +1,170 @@
+"""Transformers that ComfyUI samples, whose attention goes through `optimized_attention` and can be recorded there.
+
+A family is a row of FAMILIES: which class its network is, where its layers and their heads are, and in which order the tokens of its
+attention stand. Where joint, image and text are tokens of one sequence,
+
+    [registers, text, padding, image, padding, reference images]
+
+and where not, the queries are the image's tokens and the keys the text's.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...hrv.heads.layout import Block, Layout
+from .layers import UnsupportedModel, layout_of_model, unsupported
+from .network import UNET
+from .options import BLOCK_INDEX, BLOCK_TYPE
+from .patcher import network_of, object_patches_backup_of, object_patches_of
+
+REFERENCES = "ref_latents"
+"""What a model is given reference images as: a list of latents (row, channel, …, height, width)."""
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Where the tokens of one call stand. queries, keys: how many there are; grid: (height, width) of the image in tokens."""
+
+    queries: int
+    keys: int
+    image: slice
+    text: slice
+    grid: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Family:
+    """name: as artists call such models; network: its class, "module:class".
+
+    stages: (part of the layout, list of its blocks, attribute of a block that says how many heads it has), in execution order.
+    kinds: the host's block_type → part, where the host says which block it is in; empty: layers are counted as they come.
+    patch: attribute of the network: latent pixels of a token along each axis. joint: whether text and image are one sequence. registers:
+    tokens before the text. multiple: attribute of the network: text and image are each filled up to a multiple of it. references:
+    whether reference images stand behind the image.
+    """
+
+    name: str
+    network: str
+    stages: tuple[tuple[str, str, str], ...]
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    patch: str = "patch_size"
+    joint: bool = True
+    registers: int = 0
+    multiple: str = ""
+    references: bool = False
+
+    def layout(self, network) -> Layout:
+        """The layers in which the image looks at the text."""
+        found = []
+        for part, blocks, heads in self.stages:
+            for index, block in enumerate(getattr(network, blocks)):
+                found.append(Block(part, index, 0, int(operator.attrgetter(heads)(block))))
+        return Layout(tuple(found))
+
+    def segments(self, network, latent: tuple[int, int], tokens: int, given: Mapping[str, Any]) -> Segments:
+        """latent: (height, width) in latent pixels of what is evaluated; tokens: of the text; given: what else the model is called
+        with."""
+        grid = self._grid(network, latent)
+        pixels = grid[0] * grid[1]
+        if not self.joint:
+            return Segments(pixels, tokens, slice(0, pixels), slice(0, tokens), grid)
+        multiple = (getattr(network, self.multiple, None) or 1) if self.multiple else 1
+        first = self.registers + -(-tokens // multiple) * multiple
+        references = sum(map(int, self._references(network, given)))
+        total = first + -(-pixels // multiple) * multiple + references
+        text = slice(self.registers, self.registers + tokens)
+        return Segments(total, total, slice(first, first + pixels), text, grid)
+
+    def layer(self, layout: Layout, options: Mapping[str, Any], taken: int) -> int | None:
+        """The number of the layer that attends now; None for none of the layout's. options: transformer_options; taken: how many layers
+        have attended in this call of the model."""
+        kind = options.get(BLOCK_TYPE)
+        if self.kinds and kind is not None:
+            return layout.numbers.get((self.kinds.get(kind, ""), options.get(BLOCK_INDEX), 0))
+        return taken if taken < len(layout.blocks) else None
+
+    def _grid(self, network, latent: Sequence[int]) -> tuple[int, int]:
+        patch = getattr(network, self.patch)
+        height, width = (patch, patch) if isinstance(patch, int) else patch[-2:]
+        return -(-latent[-2] // height), -(-latent[-1] // width)
+
+    def _references(self, network, given: Mapping[str, Any]):
+        """Tokens of each reference image."""
+        for latent in given.get(REFERENCES) or () if self.references else ():
+            height, width = self._grid(network, latent.shape)
+            yield height * width * (latent.shape[2] if latent.ndim == 5 else 1)
+
+
+FLUX_STAGES = (("double", "double_blocks", "num_heads"), ("single", "single_blocks", "num_heads"))
+FLUX_KINDS = {"double": "double", "single": "single"}
+
+FAMILIES = (
+    Family(
+        "Lumina 2 and Z-Image", "comfy.ldm.lumina.model:NextDiT", (("single", "layers", "attention.n_local_heads"),),
+        {"double": "single"}, multiple="pad_tokens_multiple",
+    ),
+    Family("Flux", "comfy.ldm.flux.model:Flux", FLUX_STAGES, FLUX_KINDS, references=True),
+    Family("Chroma", "comfy.ldm.chroma.model:Chroma", FLUX_STAGES, FLUX_KINDS),
+    Family(
+        "Qwen-Image", "comfy.ldm.qwen_image.model:QwenImageTransformer2DModel",
+        (("double", "transformer_blocks", "attn.heads"),), {"double": "double"}, references=True,
+    ),
+    Family(
+        "Stable Diffusion 3", "comfy.ldm.modules.diffusionmodules.mmdit:OpenAISignatureMMDITWrapper",
+        (("double", "joint_blocks", "x_block.attn.num_heads"),),
+    ),
+)  # fmt: skip
+
+
+def family_of(network) -> Family | None:
+    """The family of a network; None for one that is not in the table."""
+    cls = type(network)
+    name = f"{cls.__module__}:{cls.__qualname__}"
+    return next((family for family in FAMILIES if family.network == name), None)
+
+
+def network_sampled(patcher) -> Any:
+    """The network that a ModelPatcher will have sampled, whatever lies there now."""
+    patches = {**object_patches_backup_of(patcher), **object_patches_of(patcher)}
+    return patches.get(UNET, network_of(patcher))
+
+
+def network_of_model(model) -> Any:
+    """The network of a model that is being evaluated."""
+    return getattr(model, UNET)
+
+
+def is_family(patcher) -> bool:
+    """Whether the model that a ModelPatcher will have sampled belongs to one."""
+    return family_of(network_sampled(patcher)) is not None
+
+
+def recorded_layout_of(patcher) -> Layout:
+    """The layers of a model that can be recorded: of a UNet or of a family. Raises UnsupportedModel, naming what is supported."""
+    network = network_sampled(patcher)
+    family = family_of(network)
+    if family is not None:
+        return family.layout(network)
+    try:
+        return layout_of_model(patcher)
+    except UnsupportedModel:
+        names = [family.name for family in FAMILIES]
+        raise UnsupportedModel(unsupported(network, "recorded", names)) from None
+
+
+ATTENTION_GIVEN = ("q", "k", "v", "heads", "mask", "attn_precision", "skip_reshape")
+"""What ComfyUI's attention functions, and with them an override, are called with, by place or by name; then names only."""
+
+
+def attention_given(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Name → what an attention function was called with; q, k and v as (row, head, token, d). Keys may have fewer heads."""
+    given = {**dict(zip(ATTENTION_GIVEN, args, strict=False)), **kwargs}
+    if not given.get("skip_reshape"):
+        width = given["q"].shape[-1] // given["heads"]  # (row, token, heads · d)
+        for name in ("q", "k", "v"):
+            given[name] = given[name].unflatten(-1, (-1, width)).transpose(1, 2)
+    return given

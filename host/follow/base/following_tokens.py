@@ -1,0 +1,132 @@
+"""Following the attention layers of a transformer (Flux, Z-Image and the like), through the override of ComfyUI's attention.
+
+The override stands in a copy of `transformer_options`, which dies with the call. It does its own work and then calls the override that
+another pack had put there, or ComfyUI's attention. Attention of other shapes than the family's (refiners, the image alone) passes by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from ....hrv.heads.layout import Block
+from ....hrv.recording.joint import JointAttention
+from ...facts.families import Family, Segments, attention_given, family_of
+from ...facts.options import OPTIMIZED_ATTENTION_OVERRIDE, TRANSFORMER_OPTIONS
+from .calls import ModelCall
+from .following import Following
+from .following_layers import Change, FollowingLayers
+
+Given = dict[str, Any]
+"""Name → what an attention function is called with."""
+
+
+@dataclass(frozen=True, eq=False)
+class TokenLayer:
+    """An attention layer in one call of the model. number: in the layout."""
+
+    number: int
+    block: Block
+
+
+@dataclass(eq=False)
+class TokenCall:
+    """One call of a layer, which a follower may read and change.
+
+    q: (row, head, query, d); k, v: (row, head, key, d), keys of grouped queries as they come; given: what else attention is called with.
+    """
+
+    layer: TokenLayer
+    q: torch.Tensor
+    k: torch.Tensor
+    v: torch.Tensor
+    given: Given
+    segments: Segments
+    extra_options: dict[str, Any]
+
+    own_columns: ClassVar[int] = 1
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the image, in tokens."""
+        return self.segments.grid
+
+    @property
+    def keys(self) -> int:
+        """How many tokens of the text the layer sees."""
+        return self.segments.text.stop - self.segments.text.start
+
+    def fits(self, rows: int) -> bool:
+        """Whether the layer sees so many rows of the batch."""
+        return self.q.shape[0] == self.k.shape[0] == rows
+
+    def probabilities(
+        self, rows: slice, columns: Sequence[int], length: int, into: torch.Tensor | None
+    ) -> torch.Tensor:
+        """P and the text mass of some rows, float32 (row, head, column + 1, pixel), as `JointAttention.probabilities` gives them."""
+        place = self.segments
+        attention = JointAttention(
+            self.q,
+            self.k,
+            place.image,
+            place.text,
+            mask=self.given.get("mask"),
+            scale=self.given.get("scale"),
+        )
+        return attention.probabilities(rows, columns, length, into=into)
+
+
+class FollowingTokens(FollowingLayers):
+    """Follows the layers of a transformer in one sampling."""
+
+    in_unet = Following.in_unet
+    in_model = FollowingLayers.follow
+
+    def with_entries(
+        self, call: ModelCall, change: Change, layers: Collection[int] | None = None
+    ) -> dict[str, Any]:
+        """A copy of the call's transformer_options with an override of attention, in which `change` is called for these layers (None:
+        all)."""
+        wanted = frozenset(range(len(self.layout.blocks)) if layers is None else layers)
+        family = family_of(call.unet)
+        if family is None or family.layout(call.unet) != self.layout:
+            return call.options  # another node has exchanged the network
+        self.awaited.update(wanted)
+        size = (call.x.shape[-2], call.x.shape[-1])
+        segments = family.segments(call.unet, size, call.context.shape[1], call.more)
+        override = self._override(family, segments, wanted, change, call.options)
+        return {**call.options, OPTIMIZED_ATTENTION_OVERRIDE: override}
+
+    def _override(
+        self, family: Family, segments: Segments, wanted: Collection[int], change: Change, options: dict
+    ):
+        """What is called with (attention, *its arguments)."""
+        earlier = options.get(OPTIMIZED_ATTENTION_OVERRIDE)
+        taken = 0
+
+        def override(attention, *args, **kwargs):
+            nonlocal taken
+            with self.guarded("in an attention layer"):
+                now = kwargs.get(TRANSFORMER_OPTIONS) or options
+                given = attention_given(args, kwargs)
+                if _is_of(given, segments):
+                    number = family.layer(self.layout, now, taken)
+                    taken += 1
+                    if number in wanted:
+                        self.reached.add(number)
+                        layer = TokenLayer(number, self.layout.blocks[number])
+                        q, k, v = (given.pop(name) for name in "qkv")
+                        change(TokenCall(layer, q, k, v, given=given, segments=segments, extra_options=now))
+            if earlier is not None:
+                return earlier(attention, *args, **kwargs)
+            return attention(*args, **kwargs)
+
+        return override
+
+
+def _is_of(given: Given, segments: Segments) -> bool:
+    """Whether attention is called with the image's and the text's tokens."""
+    return given["q"].shape[2] == segments.queries and given["k"].shape[2] == segments.keys

@@ -1,0 +1,108 @@
+"""Post-softmax probabilities of joint attention: image tokens look at the text and at the image itself in one softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from .probabilities import pixels_at_once, sent
+
+GPU_BYTES = 128 * 2**20
+"""Logits of one head on other devices than the CPU: few calls, and still small beside such models."""
+
+
+@dataclass(frozen=True, eq=False)
+class JointAttention:
+    """One call of joint attention, as the kernel has it.
+
+    q: (row, head, query, d), k: (row, head, key, d), after norms and rotary embedding; grouped keys have fewer heads. image, text: where
+    the image's queries and the text's keys stand. mask: added to the logits, or where False nothing is looked at; its axes as attention
+    takes them: (query, key), (row, query, key) or (row, head, query, key), any of them 1. scale: None for 1 / √d.
+    """
+
+    q: torch.Tensor
+    k: torch.Tensor
+    image: slice
+    text: slice
+    mask: torch.Tensor | None = None
+    scale: float | None = None
+
+    @torch.no_grad()
+    def probabilities(
+        self, rows: slice, columns: Sequence[int], length: int, *, into: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """P = softmax(Q Kᵀ · scale + mask) over all keys, for the image's queries: some of the text's columns, and last the text mass,
+        what all text columns get together (docs/formulas.md, "Joint attention").
+
+        columns: which of the `length` columns of the conditioning to keep; repeats of the conditioning are summed.
+        into: float32 (row, head, column + 1, pixel) that they are added to. Returns float32, `into` or a new one, computed in float32
+        whatever the type of q and k. Raises ValueError when the text is not a multiple of `length`.
+        """
+        q, k = self.q[rows, :, self.image], self.k[rows]
+        tokens = self.text.stop - self.text.start
+        repeats, rest = divmod(tokens, length)
+        if rest or q.shape[1] % k.shape[1]:
+            raise ValueError(
+                f"queries {tuple(q.shape)}, keys {tuple(k.shape)} and {tokens} text tokens do not fit {length} columns"
+            )
+        number, heads, pixels = q.shape[:3]
+        if into is None:
+            into = q.new_zeros((number, heads, pixels, len(columns) + 1), dtype=torch.float32).transpose(
+                -1, -2
+            )
+        kept = _kept(tuple(columns), repeats, length, q.device)
+        # head by head, so that the keys stay in the processor's cache
+        chunk = pixels_at_once(pixels, k.shape[2] * 4, q.device, GPU_BYTES)
+        for row in range(number):
+            for head in range(heads):
+                keys = k[row, head * k.shape[1] // heads].float().T  # (d, key)
+                sums = into[row, head].T  # (pixel, column)
+                for first in range(0, pixels, chunk):
+                    part = slice(first, min(first + chunk, pixels))
+                    logits = self._logits(q[row, head, part], keys, self._mask(rows.start + row, head, part))
+                    _add(sums[part], logits, self.text, kept)
+        return into
+
+    def _logits(self, queries: torch.Tensor, keys: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """(pixel, key)."""
+        scale = queries.shape[-1] ** -0.5 if self.scale is None else self.scale
+        logits = (queries.float() * scale) @ keys
+        if mask is None:
+            return logits
+        return logits.masked_fill_(~mask, -torch.inf) if mask.dtype == torch.bool else logits.add_(mask)
+
+    def _mask(self, row: int, head: int, pixels: slice) -> torch.Tensor | None:
+        """The mask of some of the image's queries, (pixel or 1, key)."""
+        mask = self.mask
+        if mask is None:
+            return None
+        mask = mask[None] if mask.ndim == 2 else mask
+        mask = mask[:, None] if mask.ndim == 3 else mask
+        mask = mask[row if len(mask) > 1 else 0]
+        mask = mask[head if len(mask) > 1 else 0]
+        return mask[self.image][pixels] if len(mask) > 1 else mask
+
+
+def _add(sums: torch.Tensor, logits: torch.Tensor, text: slice, kept: tuple[torch.Tensor, ...]) -> None:
+    """Adds P of one chunk of pixels and its text mass. sums: (pixel, column + 1); logits: (pixel, key); kept: for each repeat
+    of the prompt the places of its columns among the text's."""
+    logits.sub_(logits.amax(-1, keepdim=True))
+    shares = logits.exp_()
+    totals = shares.sum(-1, keepdim=True).reciprocal_()
+    of_text = shares[..., text]
+    for columns in kept:
+        sums[..., :-1].addcmul_(of_text.index_select(-1, columns), totals)
+    sums[..., -1:].addcmul_(of_text.sum(-1, keepdim=True), totals)
+
+
+def _kept(
+    columns: tuple[int, ...], repeats: int, length: int, device: torch.device
+) -> tuple[torch.Tensor, ...]:
+    """The places of the kept columns in each repeat of the prompt."""
+    if not all(0 <= column < length for column in columns):  # a GPU would stop the whole process
+        raise ValueError(f"columns {min(columns)} to {max(columns)} of a conditioning that has {length}")
+    return tuple(
+        sent(torch.tensor(columns, dtype=torch.int64) + repeat * length, device) for repeat in range(repeats)
+    )

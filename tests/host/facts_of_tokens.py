@@ -1,0 +1,87 @@
+"""Checks of what the pack knows of ComfyUI's transformers (Flux, Z-Image and the like)."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+
+import comfy.ldm.modules.attention as attention
+import token_rig
+from fact_checks import fact
+
+from hrv_pack.host.facts import families, options, wrappers
+from hrv_pack.host.facts.wrappers import APPLY_MODEL
+
+FAMILY = "Flux Kontext"
+
+
+@functools.cache
+def seen() -> tuple[dict, list[tuple]]:
+    """What the small Flux is called with in a sampling, and (kind, number) of the block of each of its attentions."""
+    model, given, blocks = token_rig.tiny(FAMILY).clone(), {}, []
+    inner = dict(model.model_options["transformer_options"])
+
+    def override(function, *args, **kwargs):
+        now = kwargs["transformer_options"]
+        blocks.append((now[options.BLOCK_TYPE], now[options.BLOCK_INDEX]))
+        return function(*args, **kwargs)
+
+    def wrapper(executor, *args, **kwargs):
+        given.update(kwargs)
+        return executor(*args, **kwargs)
+
+    model.model_options["transformer_options"] = {**inner, options.OPTIMIZED_ATTENTION_OVERRIDE: override}
+    model.add_wrapper_with_key(APPLY_MODEL, "facts", wrapper)
+    prompt = token_rig.prompt(FAMILY)
+    token_rig.draw(model, prompt, prompt, token_rig.empty(FAMILY), steps=1, cfg=1.0)
+    return given, blocks
+
+
+@fact("families.FAMILIES")
+def families_there(comfy):
+    """The class of each family is where its row says, if this release has the family at all."""
+    there = 0
+    for family in families.FAMILIES:
+        module, _, name = family.network.partition(":")
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError:
+            continue
+        assert hasattr(found, name), f"{family.name}: {module} has no {name}"
+        there += 1
+    assert there >= 5
+    for name in token_rig.known():
+        network = token_rig.tiny(name).model.diffusion_model
+        layout = families.family_of(network).layout(network)
+        assert [(block.part, block.heads) for block in layout.blocks] == list(token_rig.SHAPES[name].layers)
+
+
+@fact("families.ATTENTION_GIVEN")
+def attention_given(comfy):
+    names = tuple(inspect.signature(attention.attention_pytorch).parameters)
+    assert names[: len(families.ATTENTION_GIVEN)] == families.ATTENTION_GIVEN
+
+
+@fact("families.REFERENCES")
+def references(comfy):
+    (latent,) = seen()[0][families.REFERENCES]
+    assert tuple(latent.shape[-2:]) == (10, 6)
+
+
+@fact("options.BLOCK_TYPE")
+def block_type(comfy):
+    assert [kind for kind, _ in seen()[1]] == ["double"] * 2 + ["single"] * 3
+    assert options.BLOCK_TYPE == "block_type"
+
+
+@fact("options.BLOCK_INDEX")
+def block_index(comfy):
+    assert [index for _, index in seen()[1]] == [0, 1, 0, 1, 2]
+    assert options.BLOCK_INDEX == "block_index"
+
+
+@fact("wrappers.APPLY_MODEL_GIVEN")
+def apply_model_given(comfy):
+    names = tuple(inspect.signature(comfy.model_base.BaseModel.apply_model).parameters)[1:]
+    assert names[: len(wrappers.APPLY_MODEL_GIVEN)] == wrappers.APPLY_MODEL_GIVEN

@@ -1,0 +1,218 @@
+"""Small transformers with random weights in ComfyUI's own classes, and what their attention really computed, in float64.
+
+model, prompt, latent = token_rig.tiny("Flux")
+with token_rig.watch(model) as (watched, calls): …       → every attention of the model, as the kernel is called
+token_rig.witness(calls, place, columns)                 → Σ P and Σ mass of each layer, the plainest way
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import comfy.model_base
+import comfy.supported_models
+import rig
+import torch
+from stand_in_models import ModelType, shaped
+
+from hrv_pack.host.follow.recorder import RecordOptions, attach
+
+WIDTH = 24  # of the text's embedding
+LUMINA = {
+    "image_model": "lumina2", "patch_size": 2, "in_channels": 16, "dim": 48, "n_layers": 3, "n_refiner_layers": 1, "n_heads": 4,
+    "n_kv_heads": 2, "qk_norm": True, "cap_feat_dim": WIDTH, "axes_dims": [4, 4, 4], "axes_lens": [300, 512, 512], "multiple_of": 16,
+}  # fmt: skip
+Z_IMAGE = {
+    **LUMINA, "dim": 256, "n_kv_heads": 4, "axes_dims": [16, 24, 24], "z_image_modulation": True, "time_scale": 1000.0,
+    "pad_tokens_multiple": 32,
+}  # fmt: skip
+FLUX = {
+    "image_model": "flux", "in_channels": 16, "out_channels": 16, "vec_in_dim": 24, "context_in_dim": WIDTH, "hidden_size": 48,
+    "mlp_ratio": 2.0, "num_heads": 2, "depth": 2, "depth_single_blocks": 3, "axes_dim": [8, 8, 8], "theta": 10000, "patch_size": 2,
+    "qkv_bias": True, "guidance_embed": True, "txt_ids_dims": [],
+}  # fmt: skip
+CHROMA = {
+    "image_model": "chroma", "in_channels": 64, "out_channels": 64, "context_in_dim": WIDTH, "hidden_size": 48, "mlp_ratio": 2.0,
+    "num_heads": 2, "depth": 2, "depth_single_blocks": 3, "axes_dim": [8, 8, 8], "theta": 10000, "patch_size": 2, "qkv_bias": True,
+    "in_dim": 64, "out_dim": 48, "hidden_dim": 32, "n_layers": 1, "txt_ids_dims": [], "vec_in_dim": None,
+}  # fmt: skip
+QWEN = {
+    "image_model": "qwen_image", "patch_size": 2, "in_channels": 64, "out_channels": 16, "num_layers": 3, "attention_head_dim": 24,
+    "num_attention_heads": 2, "joint_attention_dim": WIDTH, "axes_dims_rope": [8, 8, 8],
+}  # fmt: skip
+SD3 = {
+    "in_channels": 16, "patch_size": 2, "depth": 2, "num_blocks": 3, "num_patches": 256, "pos_embed_max_size": 16, "adm_in_channels": 24,
+    "pos_embed_scaling_factor": None, "input_size": None, "x_block_self_attn_layers": [0, 1],
+    "context_embedder_config": {"target": "torch.nn.Linear", "params": {"in_features": WIDTH, "out_features": 128}},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A family's small model. layers: (part, heads) of each that looks at the text. patch: latent pixels of a token; multiple: text and
+    image are filled up to it; frames: whether its latents have an axis for them; values: what its conditioning holds beside the text."""
+
+    config: dict
+    supported: str
+    base: str
+    layers: tuple[tuple[str, int], ...]
+    kind: ModelType = ModelType.FLOW
+    channels: int = 16
+    patch: int = 2
+    multiple: int = 1
+    registers: int = 0
+    frames: bool = False
+    values: tuple = ()
+    references: int = 0
+
+    def place(self, tokens: int, height: int, width: int) -> Place:
+        """Where text and image stand in a call."""
+        grid = (-(-height // self.patch), -(-width // self.patch))
+        pixels = grid[0] * grid[1]
+
+        def filled(count: int) -> int:
+            return -(-count // self.multiple) * self.multiple
+
+        first = self.registers + filled(tokens)
+        total = first + filled(pixels) + self.references
+        return Place(
+            total, range(self.registers, self.registers + tokens), range(first, first + pixels), grid
+        )
+
+
+@dataclass(frozen=True)
+class Place:
+    total: int
+    text: range
+    image: range
+    grid: tuple[int, int]
+
+
+GUIDED = (("pooled_output", 24), ("guidance", 3.5))
+_FLUX = Shape(
+    FLUX, "Flux", "Flux", (("double", 2),) * 2 + (("single", 2),) * 3, ModelType.FLUX, values=GUIDED
+)
+_QWEN = Shape(QWEN, "QwenImage", "QwenImage", (("double", 2),) * 3, frames=True)
+SHAPES = {
+    "Lumina 2": Shape(LUMINA, "Lumina2", "Lumina2", (("single", 4),) * 3),
+    "Z-Image": Shape(Z_IMAGE, "ZImage", "Lumina2", (("single", 4),) * 3, multiple=32),
+    "Flux": _FLUX,
+    "Flux Kontext": replace(_FLUX, values=(*GUIDED, ("reference_latents", (10, 6))), references=5 * 3),
+    "Chroma": Shape(CHROMA, "Chroma", "Chroma", (("double", 2),) * 2 + (("single", 2),) * 3, ModelType.FLUX, values=GUIDED),
+    "Qwen-Image": _QWEN,
+    "Qwen-Image with a mask": replace(_QWEN, values=(("attention_mask", 3),)),
+    "Qwen-Image with a reference": replace(_QWEN, values=(("reference_latents", (1, 6, 10)),), references=3 * 5),
+    "Stable Diffusion 3": Shape(SD3, "SD3", "SD3", (("double", 2),) * 3, values=(("pooled_output", 24),)),
+}  # fmt: skip
+
+
+def known() -> list[str]:
+    """Families that this release of ComfyUI has."""
+    return [
+        name
+        for name, shape in SHAPES.items()
+        if hasattr(comfy.supported_models, shape.supported) and hasattr(comfy.model_base, shape.base)
+    ]
+
+
+@functools.cache
+def tiny(family: str):
+    """A small random model; shared, so leave it as you found it."""
+    shape = SHAPES[family]
+    return shaped(shape.config, shape.supported, shape.base, shape.kind)
+
+
+def prompt(family: str, tokens: int = 9, seed: int = 0) -> list:
+    """A conditioning that no text encoder made."""
+    generator = torch.Generator().manual_seed(seed)
+    values: dict = {}
+    for name, value in SHAPES[family].values:
+        if name == "pooled_output":
+            values[name] = torch.randn(1, value, generator=generator)
+        elif name == "reference_latents":
+            values[name] = [torch.randn(1, 16, *value, generator=generator)]
+        elif name == "attention_mask":
+            values[name] = (torch.arange(tokens)[None] >= value).long()
+        else:
+            values[name] = value
+    return [[torch.randn(1, tokens, WIDTH, generator=generator), values]]
+
+
+def empty(family: str, batch: int = 1, height: int = 10, width: int = 14) -> dict:
+    shape = SHAPES[family]
+    frames = (1,) if shape.frames else ()
+    return {"samples": torch.zeros(batch, shape.channels, *frames, height, width)}
+
+
+@dataclass
+class Studio:
+    family: str
+    model: object
+    recorded: object
+    recording: object
+
+    @property
+    def run(self):
+        return self.recording.runs[-1]
+
+
+def studio(family: str, **options) -> Studio:
+    """A model beside its recording clone."""
+    model = tiny(family)
+    recorded, _, recording = attach(model, None, RecordOptions(**options))
+    return Studio(family, model, recorded, recording)
+
+
+@dataclass
+class Call:
+    """One attention, as the kernel was called: (row, head, token, d)."""
+
+    q: torch.Tensor
+    k: torch.Tensor
+    mask: torch.Tensor | None
+    chunks: list
+
+
+@contextlib.contextmanager
+def watch(model) -> Iterator[tuple[object, list[Call]]]:
+    """A clone of the model with an override that another pack might have put there, and every attention it saw."""
+    calls: list[Call] = []
+    clone = model.clone()
+    options = clone.model_options["transformer_options"] = dict(clone.model_options["transformer_options"])
+
+    def override(func, q, k, v, heads, mask=None, *args, **kwargs):
+        shaped_q, shaped_k = q, k
+        if not kwargs.get("skip_reshape"):
+            shaped_q, shaped_k = (one.unflatten(-1, (heads, -1)).transpose(1, 2) for one in (q, k))
+        chunks = kwargs["transformer_options"]["cond_or_uncond"]
+        calls.append(Call(shaped_q.clone(), shaped_k.clone(), None if mask is None else mask.clone(), chunks))
+        return func(q, k, v, heads, mask, *args, **kwargs)
+
+    options["optimized_attention_override"] = override
+    yield clone, calls
+
+
+def witness(calls: list[Call], place: Place, rows: slice, layers: int) -> list[torch.Tensor]:
+    """For each layer Σ P over its calls in float64: (row, head, text column + mass, height, width)."""
+    joint = [call for call in calls if call.q.shape[2] == call.k.shape[2] == place.total]
+    sums: list[torch.Tensor] = []
+    for number, call in enumerate(joint):
+        q, k = call.q[rows].double(), call.k[rows].double()
+        k = k.repeat_interleave(q.shape[1] // k.shape[1], 1)
+        logits = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+        if call.mask is not None:
+            logits = logits + call.mask[rows].double()[:, None]
+        p = logits.softmax(-1)[:, :, list(place.image)][..., list(place.text)]
+        p = torch.cat([p, p.sum(-1, keepdim=True)], -1).movedim(-1, 2).unflatten(-1, place.grid)
+        if number < layers:
+            sums.append(p)
+        else:
+            sums[number % layers] = sums[number % layers] + p
+    return sums
+
+
+def draw(model, positive, negative, latent, steps: int = 2, cfg: float = 3.0, **more) -> torch.Tensor:
+    return rig.sample(model, positive, negative, latent, steps=steps, cfg=cfg, **more)
