@@ -8,6 +8,7 @@ import inspect
 
 import comfy.ldm.modules.attention as attention
 import token_rig
+from comfy import model_base
 from fact_checks import fact
 
 from hrv_pack.host.facts import families, options, wrappers
@@ -83,5 +84,5 @@ def block_index(comfy):
 
 @fact("wrappers.APPLY_MODEL_GIVEN")
 def apply_model_given(comfy):
-    names = tuple(inspect.signature(comfy.model_base.BaseModel.apply_model).parameters)[1:]
+    names = tuple(inspect.signature(model_base.BaseModel.apply_model).parameters)[1:]
     assert names[: len(wrappers.APPLY_MODEL_GIVEN)] == wrappers.APPLY_MODEL_GIVEN
