@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import string
+from collections.abc import Sequence
 
 import torch
 from comfy_api.latest import ui
@@ -30,6 +31,11 @@ def preview(images: torch.Tensor, cls=None, legible: bool = False) -> dict:
     return {"images": _jpegs(images, side), "animated": (False,)}
 
 
+def saved_previews(images: Sequence[torch.Tensor]) -> list[dict]:
+    """Where the page finds these images, (height, width, 3) each, which are no preview of the node's own."""
+    return _jpegs(images, max((max(image.shape[:2]) for image in images), default=1)) if images else []
+
+
 def _shrunk(image: torch.Tensor, side: int) -> torch.Tensor:
     """(height, width, 3), its longest side at most `side`; smaller ones are left as they are."""
     import cv2  # takes a tenth of a second to import, which ComfyUI's start need not wait for
@@ -42,12 +48,12 @@ def _shrunk(image: torch.Tensor, side: int) -> torch.Tensor:
     return torch.from_numpy(cv2.resize(image.cpu().float().numpy(), size, interpolation=cv2.INTER_AREA))
 
 
-def _jpegs(images: torch.Tensor, side: int) -> list[dict]:
+def _jpegs(images: torch.Tensor | Sequence[torch.Tensor], side: int) -> list[dict]:
     """Writes them; what the page needs to find each."""
     import cv2
 
     prefix = "ComfyUI_temp_" + "".join(random.choices(string.ascii_lowercase, k=8))  # noqa: S311
-    free = paths.free_name(prefix, paths.temp(), (images.shape[2], images.shape[1]))
+    free = paths.free_name(prefix, paths.temp(), (images[0].shape[1], images[0].shape[0]))
     files = [f"{free.name}_{free.number + number:05}_.jpg" for number in range(len(images))]
 
     def write(number: int) -> None:

@@ -18,6 +18,7 @@ from ..wording import share_text
 from . import text
 
 COLORMAPS = ("turbo", "inferno", "viridis", "gray")
+HOT, EVERYWHERE = TINTS = ("where it is hot", "everywhere")
 UNIT = " of attention"
 BACKGROUND, INK, QUIET_INK, FRAME = (250, 250, 250), (24, 24, 27), (96, 96, 104), (120, 120, 128)
 AT_ONCE = (
@@ -54,20 +55,32 @@ def overlay(
     alpha: float,
     colormap: str,
     out: torch.Tensor | None = None,
+    *,
+    tint: str = EVERYWHERE,
 ) -> torch.Tensor:
-    """(1 − alpha) · picture + alpha · colour of the heat, (height, width, 3), written into `out` where it is given.
+    """(1 − a) · picture + a · colour of the heat, (height, width, 3), written into `out` where it is given.
 
     picture: (height, width, channel) with 1 to 4 channels, or None: then there is nothing to see through to,
-    and the colours are pure. heat: (height, width), 0 to 1, at the size of the picture.
+    and the colours are pure. heat: (height, width), 0 to 1, at the size of the picture. tint: EVERYWHERE, a is alpha; HOT, a is
+    ease(alpha) · ease(heat), ease(x) = 1 − (1 − x)², so that what has no heat keeps the picture's own colours. Raises ValueError for
+    another tint.
     """
+    if tint not in TINTS:
+        raise ValueError(f"tint is {tint!r}; it must be one of {', '.join(TINTS)}.")
     picture = as_rgb(picture) if picture is not None else None
     out = torch.empty(*heat.shape, 3) if out is None else out
     rows = max(1, AT_ONCE // heat.shape[1])
+    most = 1 - (1 - float(alpha)) ** 2
     for first in range(0, heat.shape[0], rows):
         part = slice(first, first + rows)
         out[part].copy_(_colours(heat[part], colormap)).div_(255)
         if picture is not None:
-            torch.lerp(picture[part], out[part], float(alpha), out=out[part])
+            cover = (
+                float(alpha)
+                if tint == EVERYWHERE
+                else (1 - (1 - heat[part].clamp(0, 1)) ** 2)[..., None] * most
+            )
+            torch.lerp(picture[part], out[part], cover, out=out[part])
     return out
 
 

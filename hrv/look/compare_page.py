@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
 from ..draw import text
-from ..draw.overlay import BACKGROUND, INK, Caption, caption_strips, overlay
+from ..draw.overlay import BACKGROUND, HOT, INK, Caption, caption_strips, overlay
 from ..maps.normalize import normalize_maps
 
 COLUMNS = 4
@@ -69,7 +69,7 @@ def _draw(tile: Tile, picture: torch.Tensor | None) -> torch.Tensor:
         kept = tile.mask[..., None].expand(*tile.mask.shape, 3)
     else:
         kept = picture * (DIMMED + (1 - DIMMED) * tile.mask[..., None])
-    both = torch.stack([overlay(picture, heat, 0.6, COLORMAP), kept]).movedim(-1, 1)
+    both = torch.stack([overlay(picture, heat, 0.6, COLORMAP, tint=HOT), kept]).movedim(-1, 1)
     scale = min(1.0, TILE / max(both.shape[-2:]))
     size = [max(1, round(side * scale)) for side in both.shape[-2:]]
     small = F.interpolate(both, size, mode="area") if scale < 1 else both

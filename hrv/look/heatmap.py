@@ -22,7 +22,7 @@ from ..recording.recording import Entry, Match, Recording
 from ..threads import share_out
 from ..wording import counted, share_text
 from .heatmap_memory import Order
-from .tiles import Style, Tile, draw
+from .tiles import Label, Style, Tile, draw, panel
 
 WORDS_AT_ONCE = 8  # whose maps are made by one thread at a time
 DEFAULT = Style()
@@ -33,7 +33,8 @@ class Heatmaps:
     """n = Σ over images of their words, times the parts of a timeline.
 
     overlay: (n, height + strip, width, 3); heat and mask: (n, height, width), 0 to 1; words: n; summary: one
-    line for the node; warnings, and notes on the prompts: in plain words; names: of all words that can be asked for.
+    line for the node; warnings, and notes on the prompts: in plain words; names: of all words that can be asked for; panel: what the
+    page shows in the node (`tiles.panel`).
     """
 
     overlay: torch.Tensor
@@ -44,6 +45,7 @@ class Heatmaps:
     warnings: list[str]
     notes: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    panel: dict = field(default_factory=dict)
 
 
 def heatmaps(
@@ -86,6 +88,8 @@ def heatmaps(
         notice(sentence)
         warnings.append(sentence)
     tiles: list[Tile] = []
+    labels: list[Label] = []
+    peaks: list[float] = []
     made: dict[int, torch.Tensor] = {}  # by match: several images may have the same
     for number, (match, picture, plan) in enumerate(zip(matches, pictures, plans, strict=True)):
         progress(0, total)
@@ -98,10 +102,14 @@ def heatmaps(
             f" · image {number + 1}" if len(plans) > 1 else ""
         )
         peak = float(maps.max())
+        peaks.append(peak)
         for name in plan.shown:
             own = maps[:, row[name]]
             captions = _captions(name, own, peak, source, style.normalize) if style.caption else []
             tiles.append(Tile(name, own, peak, picture, captions))
+            labels += [
+                Label(name, float(one.max()), number, part, len(own)) for part, one in enumerate(own, start=1)
+            ]
     overlays, heat, mask = draw(tiles, order, style, progress)
     shown = [tile.name for tile in tiles for _ in tile.maps]
     return Heatmaps(
@@ -113,6 +121,7 @@ def heatmaps(
         warnings=warnings,
         notes=notes_of(matches, role),
         names=names_of(matches, unit, role, prompt_text, tokenize),
+        panel=panel(labels, overlays, size[0], style, kind="attention", peaks=peaks),
     )
 
 

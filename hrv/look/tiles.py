@@ -1,14 +1,15 @@
-"""Tiles: maps of words over their images, with a strip of text below each. Drawn straight into the outputs, shared out among threads."""
+"""Tiles: maps of words over their images, with a strip of text below each. Drawn straight into the outputs, shared out among threads;
+and what the page needs to show them in the node (js/tiles), the strongest first."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import accumulate, chain
 
 import torch
 
-from ..draw.overlay import Caption, Strips, overlay
+from ..draw.overlay import HOT, Caption, Strips, overlay
 from ..maps.bicubic import resize
 from ..maps.mask import MASK_THRESHOLD, threshold_mask
 from ..maps.normalize import normalize_maps
@@ -26,6 +27,7 @@ class Style:
     colormap: str = "turbo"
     caption: bool = True
     timeline: bool = False
+    tint: str = HOT
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,33 @@ class Tile:
     peak: float
     picture: torch.Tensor | None
     captions: list[Caption]
+
+
+@dataclass(frozen=True)
+class Label:
+    """What the page says of one overlay. value: the largest share of the word, by which tiles are sorted; picture: its image, from 0;
+    part: of the schedule, from 1, of `parts`; idle: whether the word can go."""
+
+    word: str
+    value: float
+    picture: int
+    part: int = 1
+    parts: int = 1
+    idle: bool = False
+
+
+def panel(labels: list[Label], overlays: torch.Tensor, height: int, style: Style, **scale) -> dict:
+    """For the page: labels in the order of the overlays (n, height + strip, width, 3); height: of an image. scale: `kind`, what is
+    shown ("attention" or "effect"), and `peaks`, the top of each image's scale."""
+    return {
+        "version": 1,
+        "size": [height, overlays.shape[2]],
+        "strip": overlays.shape[1] - height,
+        "colormap": style.colormap,
+        "normalize": style.normalize,
+        "tiles": [asdict(label) for label in labels],
+        **scale,
+    }
 
 
 def draw(
@@ -61,7 +90,7 @@ def draw(
         threshold_mask(tall, style.threshold, out=mask[rows].view_as(tall))
         normalize_maps(tall, style.normalize, tile.peak, out=tall)
         for drawn, one in zip(overlays[rows], large, strict=True):
-            overlay(tile.picture, one, style.alpha, style.colormap, out=drawn[:height])
+            overlay(tile.picture, one, style.alpha, style.colormap, out=drawn[:height], tint=style.tint)
         if strips is not None:
             for drawn, caption in zip(overlays[rows], tile.captions, strict=True):
                 strips.draw(caption, drawn[height:])

@@ -13,7 +13,7 @@ from ..effect.effect import Effects
 from ..maps.pairing import beside, drawn_size
 from ..wording import escaped, share_text
 from .heatmap_memory import Order
-from .tiles import Style, Tile, draw
+from .tiles import Label, Style, Tile, draw, panel
 
 IDLE = 0.003
 """Share of the whole prompt's effect below which a word can go (docs/formulas.md, "What each word did")."""
@@ -23,7 +23,7 @@ BAR = 20  # characters of the longest bar
 @dataclass(frozen=True)
 class Shown:
     """overlay: (n, height + strip, width, 3); heat, mask: (n, height, width), 0 to 1; words: n names, image by image, strongest
-    first; report: Markdown; data: JSON; text: what the node says; warnings: in plain words."""
+    first; report: Markdown; data: JSON; text: what the node says; warnings: in plain words; panel: what the page shows in the node."""
 
     overlay: torch.Tensor
     heat: torch.Tensor
@@ -33,6 +33,7 @@ class Shown:
     data: str
     text: str
     warnings: list[str]
+    panel: dict
 
     @property
     def outputs(self) -> tuple:
@@ -87,6 +88,18 @@ def show_effects(
         data=_data(ordered, instead),
         text=_text(ordered, instead),
         warnings=[warning] if warning else [],
+        panel=panel(
+            [
+                Label(name, share, number, idle=not instead and share < IDLE)
+                for number, effects in enumerate(ordered)
+                for name, share in zip(effects.names, effects.shares.tolist(), strict=True)
+            ],
+            overlays,
+            size[0],
+            style,
+            kind="effect",
+            peaks=[float(effects.shares.max()) for effects in ordered],
+        ),
     )
 
 

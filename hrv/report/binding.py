@@ -7,7 +7,7 @@ import statistics
 from dataclasses import dataclass
 
 from .evidence import Evidence
-from .finding import APART, LIMITS, Finding, Limits, bare, gathers, typed
+from .finding import APART, LIMITS, Finding, Limits, Remedy, bare, gathers, typed
 
 MOST_ALIKE = (
     0.95  # nouns that agree more are treated as if they agreed by this: their difference is mostly noise
@@ -168,6 +168,9 @@ def wrong_nouns(found: list[Bond], evidence: Evidence) -> list[Finding]:
                 reason=reason,
                 numbers=numbers,
                 nouns=nouns,
+                remedies=(
+                    (Remedy("weight", (own,), 1.3),) if evidence.is_tag_list else (Remedy("split", nouns),)
+                ),
             )
         )
     return findings

@@ -76,7 +76,7 @@ def _tell_lost(found: list[Finding], evidence: Evidence) -> Finding:
     elif len(lost) == 2 and set(nouns) in mixed:
         said, tip = f"{said}, or mixed up with each other", f"{tip} Or {_small(APART)}"
     elif len(lost) > FEW:
-        tip = FEWER
+        tip, first = FEWER, replace(first, remedies=())
     return replace(first, words=names, headline=f"{said}.", tip=tip, reason="")
 
 
@@ -88,6 +88,7 @@ def _tell_ignored(found: list[Finding], evidence: Evidence) -> Finding:
             "Put what matters most first, and remove what the image can do without. More weight helps one "
             "or two words, not all of them."
         )
+        first = replace(first, remedies=first.remedies[-1:])
     return replace(
         first, words=names, headline=f"{listing(names)} were hardly looked at.", tip=tip, reason=""
     )

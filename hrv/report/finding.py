@@ -60,10 +60,21 @@ LIMITS = Limits()
 
 
 @dataclass(frozen=True)
+class Remedy:
+    """A change of the prompt that a click makes (js/report/remedies.js). kind: "weight", the word gets this weight; "first", it goes to
+    the front; "split", a comma parts two things; "remove", the words go. words: as listed."""
+
+    kind: str
+    words: tuple[str, ...]
+    weight: float | None = None
+
+
+@dataclass(frozen=True)
 class Finding:
     """kind: one of KINDS. words: the words, tags or things it is about, the most concerned one first. headline: what was seen, as
     a plain sentence; reason: what that rests on, with numbers; tip: one thing to try. numbers: for scripts. nouns: the nouns of
-    the things it is about. details: the single findings of one cause (hrv/report/causes.py); none for a single one."""
+    the things it is about. remedies: what of the tip a click can do. details: the single findings of one cause (hrv/report/causes.py); none
+    for a single one."""
 
     kind: str
     words: tuple[str, ...]
@@ -72,6 +83,7 @@ class Finding:
     reason: str = ""
     numbers: dict[str, float] = field(default_factory=dict)
     nouns: tuple[str, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
     details: tuple[Finding, ...] = ()
 
     @property
@@ -115,6 +127,14 @@ def bare(name: str) -> str:
 def typed(name: str) -> str:
     """A listed name as it must be typed into a prompt: brackets that are no weights are escaped."""
     return re.sub(r"([()])", r"\\\1", bare(name))
+
+
+def louder_remedies(name: str, weight: float) -> tuple[Remedy, ...]:
+    """What a click can do of `louder`."""
+    first = Remedy("first", (name,))
+    if weight < 1:
+        return (Remedy("weight", (name,), 1.2),)
+    return (Remedy("weight", (name,), round(weight + 0.3, 1)), first) if weight < 1.3 else (first,)
 
 
 def louder(name: str, weight: float) -> str:

@@ -11,7 +11,7 @@ import statistics
 from ..wording import share_text
 from .binding import bonds, shared_places, wrong_nouns
 from .evidence import Evidence, WordFacts
-from .finding import LIMITS, Finding, Limits, filler_level, gathers, louder
+from .finding import LIMITS, Finding, Limits, filler_level, gathers, louder, louder_remedies
 from .presence import Presence, presences
 
 
@@ -60,7 +60,16 @@ def ignored_words(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
             tip = louder(word.name, word.weight)
             of_word = tuple(nouns.get(word.name, ()))
             found.append(
-                Finding("ignored", (word.name,), said, tip=tip, reason=reason, numbers=numbers, nouns=of_word)
+                Finding(
+                    "ignored",
+                    (word.name,),
+                    said,
+                    tip=tip,
+                    reason=reason,
+                    numbers=numbers,
+                    nouns=of_word,
+                    remedies=louder_remedies(word.name, word.weight),
+                )
             )
     return found
 
@@ -90,6 +99,7 @@ def lost_nouns(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
                 reason=_why_lost(one, evidence),
                 numbers=numbers,
                 nouns=(one.noun, one.beside) if is_mixed else (one.noun,),
+                remedies=louder_remedies(name, noun.weight),
             )
         )
     return found

@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from ..draw import text
-from ..draw.overlay import BACKGROUND, INK, QUIET_INK, color_table, overlay
+from ..draw.overlay import BACKGROUND, HOT, INK, QUIET_INK, color_table, overlay
 from ..maps.bicubic import resize
 from ..maps.mask import threshold_mask
 from ..maps.normalize import normalize_maps
@@ -87,13 +87,13 @@ def _draw(page: Page) -> Image.Image:
     if words:
         said = "The words, most strongly drawn first. One scale for all: a dark word was hardly looked at."
         text.write(pen, (PAD, top), said, size=BODY, ink=INK, room=WIDTH - 2 * PAD)
-    marks = _marks(page)
-    small = _fit(page.picture, (picture_height, width))
+    marks = marks_of(page.evidence, page.findings)
+    small = fit(page.picture, (picture_height, width))
     for number, word in enumerate(words):
         x = PAD + (number % columns) * (width + GAP)
         y = top + heading + (number // columns) * (picture_height + caption + GAP)
         heat = normalize_maps(resize(word.map[None], (picture_height, width)), "shared", page.peak)[0]
-        _paste(paper, overlay(small, heat, ALPHA, "turbo"), (x, y))
+        _paste(paper, overlay(small, heat, ALPHA, "turbo", tint=HOT), (x, y))
         _caption(
             pen,
             (x, y + picture_height + 6),
@@ -107,15 +107,15 @@ def _draw(page: Page) -> Image.Image:
     return paper
 
 
-def _marks(page: Page) -> dict[str, str]:
-    """What the caption of an entry says beside its numbers."""
+def marks_of(evidence: Evidence, findings: Sequence[Finding]) -> dict[str, str]:
+    """What stands beside the numbers of an entry that findings name."""
     marks: dict[str, str] = {}
-    listed = {entry.name for entry in page.evidence.entries}
-    for finding in (single for cause in page.findings for single in cause.details):
+    listed = {entry.name for entry in evidence.entries}
+    for finding in (single for cause in findings for single in cause.details):
         named = finding.words if finding.kind in ("shared place", "late part") else finding.words[:1]
         for place, word in enumerate(named):
             noun = finding.nouns[place] if place < len(finding.nouns) else word
-            of_noun = page.evidence.entry_of.get(word, page.evidence.entry_of.get(noun))
+            of_noun = evidence.entry_of.get(word, evidence.entry_of.get(noun))
             marks.setdefault(word if word in listed else of_noun or word, finding.mark(word))
     return marks
 
@@ -168,8 +168,8 @@ def _band(page: Page):
     height, width = page.picture.shape[:2]
     scale = min(BAND_WIDTH / width, BAND_HEIGHT / height)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    picture, nouns = _fit(page.picture, size), _outlined(page)
-    pictures = [picture, *([_outlines(picture, nouns, page.evidence)] if len(nouns) > 1 else [])]
+    picture, nouns = fit(page.picture, size), _nouns_to_outline(page)
+    pictures = [picture, *([_who_got_what(page, picture, nouns)] if len(nouns) > 1 else [])]
     left = PAD + len(pictures) * (size[1] + GAP)
     column = _lines(page, nouns if len(nouns) > 1 else [], WIDTH - PAD - left)
 
@@ -228,7 +228,7 @@ def _lines(page: Page, nouns: list[WordFacts], room: int) -> list[_Line]:
     return lines
 
 
-def _outlined(page: Page) -> list[WordFacts]:
+def _nouns_to_outline(page: Page) -> list[WordFacts]:
     """The nouns whose outlines are drawn: those that findings name, then those with modifiers, then the strongest."""
     named = {noun for finding in page.findings for single in finding.details for noun in single.nouns}
     bound = {bond.noun for bond in page.bonds}
@@ -237,21 +237,29 @@ def _outlined(page: Page) -> list[WordFacts]:
     return [noun for noun in page.evidence.nouns if noun.name in chosen]
 
 
-def _outlines(picture: torch.Tensor, nouns: list[WordFacts], evidence: Evidence) -> torch.Tensor:
-    """The image, paler, with a line around the place of each noun."""
+def _who_got_what(page: Page, picture: torch.Tensor, nouns: list[WordFacts]) -> torch.Tensor:
+    """The image, paler, with a line around the place of each noun that has one."""
+    coloured = [
+        (noun, colour) for noun, colour in zip(nouns, COLOURS, strict=False) if gathers(page.evidence, noun)
+    ]
+    return with_outlines(picture, coloured)
+
+
+def with_outlines(
+    picture: torch.Tensor, words: Sequence[tuple[WordFacts, tuple[int, int, int]]]
+) -> torch.Tensor:
+    """The image, paler, with a line in this colour around the place of each word."""
     import cv2
 
     paper = np.ascontiguousarray(((0.45 * picture + 0.55) * 255).round().to(torch.uint8).numpy())
-    for noun, colour in zip(nouns, COLOURS, strict=False):
-        if not gathers(evidence, noun):
-            continue
-        mask = threshold_mask(resize(noun.map[None], tuple(picture.shape[:2])), OUTLINE)[0]
+    for word, colour in words:
+        mask = threshold_mask(resize(word.map[None], tuple(picture.shape[:2])), OUTLINE)[0]
         lines, _ = cv2.findContours(mask.to(torch.uint8).numpy(), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(paper, lines, -1, colour, 3, cv2.LINE_AA)
     return torch.from_numpy(paper.astype(np.float32) / 255)
 
 
-def _fit(picture: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def fit(picture: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """The image at (height, width), averaged when it gets smaller."""
     import cv2
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 
@@ -25,8 +25,9 @@ from .causes import by_cause
 from .evidence import Evidence, examine
 from .finding import LIMITS, Finding, Limits, filler_level
 from .findings import find
-from .page import Page, draw_pages
+from .page import Page, draw_pages, marks_of
 from .senses import Sense, doubtful_senses, senses_of
+from .shown import thumbs_of
 
 FORMAT, FORMAT_VERSION = "hrv_prompt_report", 1
 DIGITS = 6
@@ -37,7 +38,8 @@ DETAILS = 12  # single findings of one cause that the text lists; the data has t
 class Report:
     """grid: float32 (image, height, width, 3), 0 to 1. markdown, data (JSON) and summary (a few lines, for the
     node) cover all images; findings holds those of each image, one for each cause, the gravest first; warnings, and notes on
-    the prompts, are in plain words."""
+    the prompts, are in plain words. panel: what the page shows in the node (js/report), without `thumbs`, one image for each finding,
+    image by image."""
 
     grid: torch.Tensor
     markdown: str
@@ -46,6 +48,8 @@ class Report:
     findings: list[list[Finding]]
     warnings: list[str]
     notes: list[str]
+    panel: dict
+    thumbs: list[torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,12 @@ def report(
         findings=[one.findings for one in found],
         warnings=warnings,
         notes=notes_of(matches),
+        panel={"version": 1, "pictures": [_panel(one) for one in found]},
+        thumbs=[
+            thumb
+            for one, picture in zip(found, pictures, strict=True)
+            for thumb in thumbs_of(one.evidence, one.findings, picture)
+        ],
     )
 
 
@@ -127,6 +137,31 @@ def _read(
         bonds=bonds(evidence, limits),
         senses=senses,
     )
+
+
+def _panel(one: _Picture) -> dict:
+    """What the page shows of one image."""
+    level = filler_level(one.evidence)
+    marks = marks_of(one.evidence, one.findings)
+    return {
+        "title": _count(one).capitalize(),
+        "findings": [
+            {
+                "kind": finding.kind,
+                "words": list(finding.words),
+                "headline": finding.headline,
+                "tip": finding.tip,
+                "why": [single.text for single in finding.details[:DETAILS] if single.reason],
+                "remedies": [asdict(remedy) for remedy in finding.remedies],
+            }
+            for finding in one.findings
+        ],
+        "words": [
+            {"name": word.name, "strength": _round(word.strength), "mark": marks.get(word.name, "")}
+            for word in sorted(one.evidence.content, key=lambda word: -word.strength)
+        ],
+        "filler": _round(level[0]) if level else None,
+    }
 
 
 def _page(one: _Picture, picture: torch.Tensor) -> Page:
@@ -290,6 +325,7 @@ def _finding_data(finding: Finding) -> dict:
         "text": finding.text,
         "tip": finding.tip,
         "numbers": {name: _round(v) for name, v in finding.numbers.items()},
+        "remedies": [asdict(remedy) for remedy in finding.remedies],
     }
 
 

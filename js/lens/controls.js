@@ -14,8 +14,8 @@ export class Controls {
       on.look({ [name]: value });
       on.settled();
     };
-    this.view = choice("View", "heat: a coloured heatmap over the image. reveal: darkens everything except the place that the word drew.",
-      [["heat", "heat"], ["reveal", "reveal"]], kept("view"));
+    this.view = choice("View", "heat: coloured where the word has heat. cover: the colours cover the whole image. reveal: darkens everything except the place that the word drew.",
+      [["heat", "heat"], ["cover", "cover"], ["reveal", "reveal"]], kept("view"));
     this.scale = choice("Scale", "shared: one scale for all words, so an ignored word stays dark. per word: each word is stretched to its own lowest and highest value.",
       [["shared", "shared"], ["per word", "per word"]], kept("scale"));
     this.colormap = choice("Colours", "viridis and inferno are safe for colour-blind eyes.",

@@ -9,6 +9,8 @@ const BESIDE = "#ff9ee5"; // a colour that no colour map has
 const LARGEST_CANVAS = 1536;
 const KEPT = 64; // enlarged maps; a quarter of a megabyte each
 
+const ease = (x) => 1 - (1 - x) ** 2;
+
 /** Size (height, width) at which heat is computed for a picture. */
 export function heatSize(height, width) {
   const scale = HEAT_SIDE / Math.max(height, width);
@@ -76,7 +78,7 @@ export class Stage {
     if (this.picture) context.drawImage(this.picture, 0, 0, canvas.width, canvas.height);
     if (!words.length) return;
     this.paintHeat(words, grid, peak, look);
-    context.globalAlpha = look.opacity;
+    context.globalAlpha = look.view === "heat" ? ease(look.opacity) : look.opacity;
     context.drawImage(this.heat, 0, 0, canvas.width, canvas.height);
     context.globalAlpha = 1;
     if (level === null) return;
@@ -125,6 +127,8 @@ export class Stage {
     } else {
       if (this.tableName !== look.colormap) [this.tableName, this.table] = [look.colormap, colorTable(look.colormap)];
       for (let i = 0; i < pixels.length; i++) pixels[i] = this.table[Math.round(255 * heat[i])];
+      // opacity that follows the heat, as in hrv/draw/overlay.py: what has none keeps the image's own colours
+      if (look.view === "heat") for (let i = 0; i < pixels.length; i++) image.data[4 * i + 3] = Math.round(255 * ease(heat[i]));
     }
     context.putImageData(image, 0, 0);
   }

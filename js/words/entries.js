@@ -133,6 +133,21 @@ export function namesOf(texts, unit = "auto", { fillers = false } = {}) {
   return (content.length ? content : all).slice(0, MOST).map(([name]) => name);
 }
 
+/** Where a name stands in a typed text for the `number`-th time, [start, stop] as slices take it, or null: weights and escapes inside of
+ *  it are part of it, brackets around it are not. */
+export function rangeOf(typed, name, number = 1) {
+  const entries = entriesOf(typed);
+  const { text } = entries;
+  const found = entries.occurrences(plain(name))[number - 1];
+  if (!found) return null;
+  const [from, to] = [text.words[found[0]][0], text.words[found[1]][1]];
+  if (text.cuts.some((cut) => from < cut && cut < to)) return null; // a weight begins or ends within
+  const characters = [...typed];
+  const [start, stop] = [text.places[from], text.places[to - 1] + 1];
+  const width = (count) => characters.slice(0, count).join("").length;
+  return [width(start > 0 && characters[start - 1] === "\\" && "()".includes(characters[start]) ? start - 1 : start), width(stop)];
+}
+
 /** The names in a words field that none of the texts has. */
 export function missingNames(field, texts) {
   const lists = texts.map((text) => entriesOf(withoutComments(text)));

@@ -39,6 +39,7 @@ class TypedText {
   constructor(typed) {
     const text = [...typed];
     this.clean = [];
+    this.places = []; // of each character of `clean` in the typed text
     this.cuts = []; // where a part with a weight of its own begins
     this.embeddings = [];
     for (const [start, stop] of weighted(text)) {
@@ -47,6 +48,7 @@ class TypedText {
       for (let i = start; i < stop; i++) {
         if (text[i] === "\\" && i + 1 < stop && "()".includes(text[i + 1])) continue;
         this.clean.push(text[i]);
+        this.places.push(i);
       }
       this.embeddings.push(...embeddingsOf(this.clean, first));
     }

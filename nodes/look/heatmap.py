@@ -8,7 +8,7 @@ from ...host.facts.memory import free_memory
 from ...host.page.previews import preview
 from ...host.page.progress import node_progress, say
 from ...host.text.clip_trace import tokenize_text
-from ...hrv.draw.overlay import COLORMAPS
+from ...hrv.draw.overlay import COLORMAPS, EVERYWHERE, TINTS
 from ...hrv.look.heatmap import Style, heatmaps
 from ...hrv.maps.normalize import NORMALIZE
 from ..inputs import (
@@ -99,8 +99,8 @@ class HRVHeatmap(Node):
                     "alpha",
                     default=0.6,
                     tooltip=(
-                        "How strongly the heatmap covers the image: 0 shows only the image, 1 only the "
-                        "heatmap."
+                        "How strongly the heatmap covers the image where it is hottest: 0 shows only the "
+                        "image, 1 only the heatmap."
                     ),
                 ),
                 choice_input(
@@ -125,6 +125,16 @@ class HRVHeatmap(Node):
                     tooltip=(
                         "One overlay for each part of the schedule, from first to last, for animation "
                         "and video nodes. Needs `time_bins` above 1 in Record Attention."
+                    ),
+                ),
+                choice_input(
+                    "tint",
+                    TINTS,
+                    optional=True,
+                    advanced=True,
+                    tooltip=(
+                        "Where the colours cover the image. where it is hot: the image stays as it is where the word "
+                        "has no heat. everywhere: the colours cover all of it, as in version 0.1."
                     ),
                 ),
             ],
@@ -166,6 +176,7 @@ class HRVHeatmap(Node):
         heads=None,
         prompt_text="",
         timeline=False,
+        tint=EVERYWHERE,  # of prompts that were saved before there was a choice
     ) -> io.NodeOutput:
         found = heatmaps(
             attention,
@@ -182,6 +193,7 @@ class HRVHeatmap(Node):
                 colormap=colormap,
                 caption=caption,
                 timeline=timeline,
+                tint=tint,
             ),
             prompt_text=prompt_text,
             tokenize=tokenize_text,
@@ -190,5 +202,13 @@ class HRVHeatmap(Node):
             notice=say,
         )
         images = preview(found.overlay, cls)
-        told = shown(cls, images, found.summary, found.warnings, found.notes, hrv_words=found.names)
+        told = shown(
+            cls,
+            images,
+            found.summary,
+            found.warnings,
+            found.notes,
+            hrv_words=found.names,
+            hrv_tiles=(found.panel,),
+        )
         return io.NodeOutput(found.overlay, found.heat, found.mask, found.words, ui=told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ...host.page.previews import saved_previews
 from ...host.page.progress import node_progress
 from ...host.text.clip_trace import tokenize_text
 from ...hrv.report.report import report
@@ -84,5 +85,12 @@ class HRVPromptReport(Node):
             prompt_text=prompt_text,
             tokenize=tokenize_text,
         )
-        told = shown(cls, found.grid, found.summary, found.warnings, found.notes)
+        told = shown(
+            cls,
+            found.grid,
+            found.summary,
+            found.warnings,
+            found.notes,
+            hrv_report=(found.panel | {"thumbs": saved_previews(found.thumbs)},),
+        )
         return io.NodeOutput(found.grid, found.markdown, found.data, ui=told)

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from ...host.effect.word_effects import Question, word_effects
 from ...host.facts.memory import free_memory
 from ...host.page.progress import node_progress
-from ...hrv.draw.overlay import COLORMAPS
+from ...hrv.draw.overlay import COLORMAPS, HOT, TINTS
 from ...hrv.look.tiles import Style
 from ...hrv.look.word_effect_page import show_effects
 from ...hrv.maps.normalize import NORMALIZE
@@ -110,6 +110,16 @@ class HRVWordEffect(Node):
                     advanced=True,
                     tooltip="Adds a strip below each image with the word and its share.",
                 ),
+                choice_input(
+                    "tint",
+                    TINTS,
+                    optional=True,
+                    advanced=True,
+                    tooltip=(
+                        "Where the colours cover the image. where it is hot: the image stays as it is where the word "
+                        "has no heat. everywhere: the colours cover all of it."
+                    ),
+                ),
             ],
             outputs=[
                 io.Image.Output(
@@ -151,6 +161,7 @@ class HRVWordEffect(Node):
         alpha=0.6,
         colormap="turbo",
         caption=True,
+        tint=HOT,
     ) -> io.NodeOutput:
         question = Question(words, unit, replace_with.strip(), moments, role)
         found = word_effects(model, clip, attention, latent["samples"], question, progress=node_progress())
@@ -158,12 +169,12 @@ class HRVWordEffect(Node):
             found.effects,
             latent["samples"],
             image,
-            Style(normalize, threshold, alpha=alpha, colormap=colormap, caption=caption),
+            Style(normalize, threshold, alpha=alpha, colormap=colormap, caption=caption, tint=tint),
             question.instead,
             typed=bool(words.strip()),
             free_memory=free_memory(),
             progress=node_progress(),
         )
         warnings = [*found.warnings, *page.warnings]
-        told = shown(cls, page.overlay, page.text, warnings, hrv_words=found.names)
+        told = shown(cls, page.overlay, page.text, warnings, hrv_words=found.names, hrv_tiles=(page.panel,))
         return io.NodeOutput(*page.outputs, ui=told)

@@ -34,6 +34,19 @@ def test_alpha_mixes_picture_and_colour():
     assert torch.allclose(overlay(picture, heat, 0.25, "viridis"), 0.75 * picture + 0.25 * colour, atol=1e-6)
 
 
+def test_a_tint_that_follows_the_heat_leaves_the_rest_of_the_picture_alone():
+    picture, heat = torch.rand(3, 40, 3), torch.zeros(3, 40)
+    heat[1] = torch.linspace(0, 1, 40)
+    drawn = overlay(picture, heat, 0.6, "turbo", tint="where it is hot")
+    assert torch.equal(drawn[0], picture[0]) and torch.equal(drawn[2], picture[2])
+    cover = (1 - 0.4**2) * (1 - (1 - heat[1:2]) ** 2)[..., None]
+    colour = overlay(None, heat, 1.0, "turbo")[1:2]
+    assert torch.allclose(drawn[1:2], picture[1:2] + cover * (colour - picture[1:2]), atol=1e-6)
+    assert torch.equal(overlay(picture, heat, 1.0, "turbo", tint="where it is hot")[1, -1], colour[0, -1])
+    with pytest.raises(ValueError, match="where it is hot, everywhere"):
+        overlay(picture, heat, 0.6, "turbo", tint="warm")
+
+
 def test_colours_follow_the_heat():
     heat = torch.tensor([[0.0, 0.5, 1.0, 2.0, -1.0]])
     row = overlay(None, heat, 0.6, "inferno")[0]

@@ -5,7 +5,7 @@ import torch
 from prompts import prompt
 from synthetic import LAYOUT, entry, run_of
 
-from hrv_pack.hrv.draw.overlay import color_table
+from hrv_pack.hrv.draw.overlay import TINTS, color_table
 from hrv_pack.hrv.heads.selection import HeadSelection
 from hrv_pack.hrv.look.heatmap import Style, heatmaps
 from hrv_pack.hrv.maps.bicubic import resize
@@ -108,13 +108,29 @@ def test_pictures_come_in_order_each_with_all_its_words():
     assert not torch.allclose(many.heat[0], many.heat[2], atol=1e-3)
 
 
-def test_the_overlay_is_the_colour_of_the_heat_over_the_picture():
+@pytest.mark.parametrize("tint", TINTS)
+def test_the_overlay_is_the_colour_of_the_heat_over_the_picture(tint):
     x, image = latents(), torch.rand(1, 50, 75, 3)
-    out = heatmaps(
-        recording(x), x, "cat", image=image, style=Style(alpha=0.25, colormap="viridis", caption=False)
-    )
+    style = Style(alpha=0.25, colormap="viridis", caption=False, tint=tint)
+    out = heatmaps(recording(x), x, "cat", image=image, style=style)
     colour = color_table("viridis")[(out.heat * 255).round().long()]
-    assert torch.allclose(out.overlay, 0.75 * image + 0.25 * colour, atol=1e-6)
+    cover = 0.25 if tint == "everywhere" else ((1 - 0.75**2) * (1 - (1 - out.heat) ** 2))[..., None]
+    assert torch.allclose(out.overlay, image + cover * (colour - image), atol=1e-6)
+
+
+def test_the_page_gets_every_overlay_in_order_and_the_shape_of_its_image():
+    x, image = latents(2), torch.rand(2, 64, 96, 3)
+    out = heatmaps(recording(x), x, "dog, cat", image=image)
+    tiles = out.panel["tiles"]
+    assert [(one["picture"], one["word"]) for one in tiles] == [
+        (0, "dog"),
+        (0, "cat"),
+        (1, "dog"),
+        (1, "cat"),
+    ]
+    assert out.panel["size"] == [64, 96] and out.panel["strip"] == out.overlay.shape[1] - 64
+    shared = [one["value"] / out.panel["peaks"][one["picture"]] for one in tiles]
+    assert shared == pytest.approx(out.heat.amax((1, 2)).tolist(), abs=0.05)  # of the resized maps
 
 
 def test_a_caption_leaves_the_picture_alone():
