@@ -3,6 +3,8 @@
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { LensView } from "./lens/view.js";
+import { passGestures } from "./page/gestures.js";
+import { linksFrom } from "./page/links.js";
 import { addStyle, chain, fieldsOf, outputOf, settle } from "./page/node.js";
 
 const NODE = "HRVLens";
@@ -45,7 +47,39 @@ function hostOf(node) {
     setLook: (look) => (node.properties.hrv_lens = look),
     ask,
     pictureAddress,
+    hasUsers: () => (node.outputs ?? []).some((_, slot) => linksFrom(node, slot).length > 0),
+    run: () => app.queuePrompt(0),
+    toMaskEditor: (blob, reference) => toMaskEditor(node, blob, reference),
   };
+}
+
+/** Puts a mask into a copy of the lens's image, which ComfyUI makes in its input folder, shows it in a Load Image node beside the lens,
+ *  and opens that in the mask editor. */
+async function toMaskEditor(node, blob, reference) {
+  const body = new FormData();
+  const name = `hrv_mask_${Date.now()}.png`;
+  body.append("image", blob, name);
+  body.append("original_ref", JSON.stringify(reference));
+  body.append("type", "input");
+  body.append("subfolder", "clipspace");
+  const answer = await api.fetchApi("/upload/mask", { method: "POST", body });
+  if (!answer.ok) throw new Error(`ComfyUI answered ${answer.status}`);
+  const saved = await answer.json();
+  const file = `${saved.subfolder ? `${saved.subfolder}/` : ""}${saved.name}`;
+  app.canvas.emitBeforeChange?.();
+  const image = globalThis.LiteGraph.createNode("LoadImage");
+  image.pos = [node.pos[0] + node.size[0] + 40, node.pos[1]];
+  node.graph.add(image);
+  const field = image.widgets.find((widget) => widget.name === "image");
+  const values = field.options?.values;
+  if (Array.isArray(values) && !values.includes(`${file} [input]`)) values.push(`${file} [input]`);
+  field.value = `${file} [input]`;
+  field.callback?.(field.value);
+  app.canvas.emitAfterChange?.();
+  app.canvas.deselectAll?.();
+  (app.canvas.select ?? app.canvas.selectNode)?.call(app.canvas, image);
+  for (let tries = 0; tries < 50 && !image.imgs?.length; tries++) await new Promise((done) => setTimeout(done, 100));
+  await app.extensionManager.command.execute("Comfy.MaskEditor.OpenMaskEditor");
 }
 
 function show(node, output) {
@@ -70,9 +104,11 @@ app.registerExtension({
     for (const name of DRIVEN) {
       const widget = node.widgets.find((w) => w.name === name);
       if (widget) widget.hidden = true;
+      if (widget?.options) widget.options.hidden = true; // so older pages know it in Nodes 2.0
     }
     const view = new LensView(hostOf(node));
     lenses.set(node, view);
+    passGestures(view.element, app);
     // Nodes 2.0 mounts an element once for each node id, widget name and type: after undo, which makes the node anew under
     // its old id, only a type of its own brings the new element in
     const widget = node.addDOMWidget("lens", `hrv_lens_${++made}`, view.element, {

@@ -39,6 +39,10 @@ INVALID = (
     "The model produced invalid values (NaN), so there is nothing to compare, and its image is probably black. Usual causes are a broken "
     "LoRA, or half precision that is too coarse for the model."
 )
+OTHER_MODEL = (
+    "This model cannot be asked with this run's prompt: it is of another kind than the model that the run was sampled with. Connect the "
+    "model that your sampler used."
+)
 Conds = list[dict[str, Any]]
 
 
@@ -147,9 +151,13 @@ class _Asked:
             share = lambda asked, of, done=done, group=group: progress(  # noqa: E731
                 done + len(group) * len(steps) * asked // of, total
             )
-            for known, new in zip(
-                answers, estimates(model, lists, steps, self.path, progress=share), strict=True
-            ):
+            try:
+                found = estimates(model, lists, steps, self.path, progress=share)
+            except RuntimeError as error:  # torch knows no class of its own for shapes that do not fit
+                if isinstance(error, torch.OutOfMemoryError) or "shapes" not in str(error):
+                    raise
+                raise ValueError(OTHER_MODEL) from error
+            for known, new in zip(answers, found, strict=True):
                 known += new
         return answers
 

@@ -197,6 +197,7 @@ def look(
         "size": list(image.shape[1:3]),
         "concepts": list(vectors.concepts) if vectors is not None else [],
         "warnings": warnings,
+        "asked": {"words": words, "threshold": threshold, "concept": concept, "percent": percent},
     }
     lens = Lens(tuple(sights), vectors)
     return Look(drawn.overlay, drawn.mask, torch.stack(pictures), payload, lens=lens, notes=notes_of(matches))

@@ -1,11 +1,13 @@
 // Everything that can be set in the lens: how heat is shown, whose heads, which picture, which part of the schedule.
 
+import { say } from "../page/texts.js";
 import { COLORMAPS } from "./colormaps.js";
 import { choice, make, slider } from "./dom.js";
 
 const percent = (value) => `${Math.round(value)} %`;
 
-/** on: {look(changes), threshold(value), heads(concept, share), picture(step), bin(value), settled(), save(), clear()} */
+/** on: {look(changes), threshold(value), heads(concept, share), picture(step), bin(value), settled(), save(), clear(), copyMask(),
+ *  editMask()} */
 export class Controls {
   constructor(on) {
     const settled = () => on.settled();
@@ -47,6 +49,8 @@ export class Controls {
     this.fillers = make("button", { type: "button", title: "Shows words that carry grammar rather than content, such as “the” and “of”.",
       onclick: () => kept("fillers")(this.fillers.getAttribute("aria-pressed") !== "true") }, "Filler words");
     this.clear = make("button", { type: "button", title: "Unpins all words (Esc).", onclick: () => on.clear() }, "Unpin all");
+    this.copyMask = make("button", { type: "button", title: say("lens.copyMaskHint"), onclick: () => on.copyMask() }, say("lens.copyMask"));
+    this.editMask = make("button", { type: "button", title: say("lens.editMaskHint"), onclick: () => on.editMask() }, say("lens.editMask"));
     this.save = make("button", { type: "button", title: "Saves the heatmaps on screen as one image, with their numbers stored in the file.", onclick: () => on.save() }, "Save image");
 
     this.element = make("div", { class: "hrv-controls" },

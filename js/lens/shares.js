@@ -1,5 +1,9 @@
 // What is shown, as text.
 
+import { say } from "../page/texts.js";
+
+const [GATHERED, SPREAD] = [65, 30]; // scores from which a word's attention is called gathered, and below which it is spread out
+
 /** A share as an artist reads it: 0.0312 is "3.1 %". */
 export function shareText(value) {
   const p = 100 * value;
@@ -8,9 +12,18 @@ export function shareText(value) {
 
 /** The line below the picture. names: the picture's entries; set: its maps; shown: places of the words whose heat is shown. */
 export function sentence(names, set, shown) {
-  const source = set.complete ? set.source : "still loading the recording …"; // until then the shared scale may change
+  if (!set.complete) return say("lens.loading"); // until then the shared scale may change
   const word = shown.length === 1 ? set.words[shown[0]] : null;
-  if (word) return `${names[shown[0]]}: up to ${shareText(word.high)} of attention · concentration ${Math.round(word.score)} of 100 · ${source}`;
-  if (shown.length) return `${shown.length} pinned words · ${source}`;
-  return `Point at a word or at the image · ${source}`;
+  if (word) {
+    const where = word.score >= GATHERED ? "lens.gathered" : word.score >= SPREAD ? "lens.partly" : "lens.spread";
+    return say(where, { word: names[shown[0]], share: shareText(word.high) });
+  }
+  if (shown.length) return say("lens.pinned", { count: shown.length });
+  return say("lens.point");
+}
+
+/** The numbers behind it. */
+export function numbers(set, shown) {
+  const word = shown.length === 1 ? set.words[shown[0]] : null;
+  return [word && `concentration ${Math.round(word.score)} of 100`, set.complete && set.source].filter(Boolean).join(" · ");
 }

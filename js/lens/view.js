@@ -1,14 +1,16 @@
 // The lens: puts picture, words and controls together. Knows nothing of ComfyUI; what it needs of it is `host`.
 
+import { say as text } from "../page/texts.js";
 import { plain, splitNames, toggled } from "../words/names.js";
 import { Chips } from "./chips.js";
 import { Controls } from "./controls.js";
 import { make, write } from "./dom.js";
 import { Frames } from "./frames.js";
 import { sharesAt } from "./maps.js";
+import { maskImage, maskOf } from "./mask.js";
 import { Ranking } from "./ranking.js";
 import { saveMaps } from "./save.js";
-import { sentence } from "./shares.js";
+import { numbers, sentence } from "./shares.js";
 import { Stage } from "./stage.js";
 
 const LOOK = { view: "heat", scale: "shared", colormap: "turbo", opacity: 0.6, smoothing: 0, outline: true, fillers: false };
@@ -16,7 +18,8 @@ const ARRIVING = "The maps of some words are still loading. Try again in a momen
 const PAUSE = 40; // milliseconds to wait for a slider to rest before the server is asked
 
 /** host: {get(name), set(name, value), settled(), locked(name), look(), setLook(look), ask(question),
- *  pictureAddress(reference)}; names are the node's inputs words, threshold, concept, percent. */
+ *  pictureAddress(reference), hasUsers(), run(), toMaskEditor(blob, reference)}; names are the node's inputs words, threshold, concept,
+ *  percent. hasUsers: whether anything is connected to the outputs; run: queues the workflow. */
 export class LensView {
   constructor(host) {
     this.host = host;
@@ -44,7 +47,7 @@ export class LensView {
     });
     this.controls = new Controls({
       look: (changes) => (this.host.setLook({ ...this.look, ...changes }), this.update()),
-      threshold: (value) => (this.host.set("threshold", value), this.refresh()),
+      threshold: (value) => (this.host.set("threshold", value), (this.stale.hidden = !this.isStale()), this.refresh()),
       heads: (concept, share) => {
         this.host.set("concept", concept);
         this.host.set("percent", share);
@@ -55,9 +58,14 @@ export class LensView {
       settled: () => this.host.settled(),
       save: () => this.save().catch((error) => this.say(`The image could not be saved (${error.message}).`)),
       clear: () => this.pin([]),
+      copyMask: () => this.withMask((mask) => this.copyMask(mask)),
+      editMask: () => this.withMask((mask, size, reference) => maskImage(mask, size, true).then((blob) => this.host.toMaskEditor(blob, reference))),
     });
-    const words = make("div", { class: "hrv-row hrv-wordbar" }, this.chips.search, this.controls.fillers, this.controls.clear, this.controls.save);
-    this.element = make("div", { class: "hrv-lens" }, this.box, this.status, words, this.chips.list, this.controls.element);
+    this.stale = make("button", { type: "button", class: "hrv-stale", title: text("lens.stale"), hidden: true, onclick: () => this.host.run() }, text("lens.run"));
+    const legend = make("span", { class: "hrv-legend", title: text("lens.meterHint") }, make("i"), text("lens.meter"));
+    const words = make("div", { class: "hrv-row hrv-wordbar" }, this.chips.search, legend, this.controls.fillers, this.controls.clear, this.controls.save);
+    const masks = make("div", { class: "hrv-row hrv-masks" }, this.stale, this.controls.copyMask, this.controls.editMask);
+    this.element = make("div", { class: "hrv-lens" }, this.box, this.status, words, this.chips.list, masks, this.controls.element);
     this.element.lens = this;
     this.canvas.addEventListener("pointermove", (event) => this.hover(event));
     this.canvas.addEventListener("pointerleave", () => ((this.point = null), this.refresh()));
@@ -138,6 +146,16 @@ export class LensView {
     }
     this.say("");
     this.refresh();
+    this.stale.hidden = !this.isStale();
+  }
+
+  /** Whether the outputs, which others use, are not those of the words and settings that are shown. */
+  isStale() {
+    const asked = this.frames?.payload.asked;
+    if (!asked || !this.host.hasUsers()) return false;
+    const set = (names) => JSON.stringify([...new Set(names.map(plain))].sort());
+    const differs = ["threshold", "concept", "percent"].some((name) => this.host.get(name) !== undefined && this.host.get(name) !== asked[name]);
+    return set(this.pinned) !== set(splitNames(asked.words)) || (differs && this.pinned.length > 0);
   }
 
   async request() {
@@ -166,6 +184,7 @@ export class LensView {
     this.host.settled();
     this.syncWords();
     this.refresh();
+    this.stale.hidden = !this.isStale();
   }
 
   /** Chips for the frame's words, and for pinned words that it does not have; called when the words field changed. */
@@ -183,7 +202,7 @@ export class LensView {
     this.chips.hide(this.hidden);
     this.rescore();
     this.chips.mark(new Set(this.pinned.map(plain)));
-    this.controls.clear.disabled = !this.pinned.length;
+    for (const button of ["clear", "copyMask", "editMask"]) this.controls[button].disabled = !this.pinned.length;
   }
 
   /** Places of words without content (“the”), which are left out until they are asked for. */
@@ -264,7 +283,10 @@ export class LensView {
       this.scene = scene;
     }
     this.rank();
+    if (this.told === scene) return;
+    this.told = null;
     if (!this.complaint) write(this.status, sentence(this.frame.names, this.set, shown));
+    this.status.title = numbers(this.set, shown);
   }
 
   level() {
@@ -303,6 +325,30 @@ export class LensView {
       look: this.look,
       level: this.level(),
     });
+  }
+
+  // Masks
+
+  /** Calls act(mask, size, reference of the image) with the mask of the pinned words at the size of the image. */
+  async withMask(act) {
+    if (!this.frames) return this.say("Run the workflow first.");
+    const words = this.pinnedPlaces().map((i) => this.set.words[i]);
+    if (!words.length || !words.every(Boolean)) return this.say(words.length ? ARRIVING : text("lens.pinFirst"));
+    const { size, pictures } = this.frames.payload;
+    const mask = maskOf(words, this.frame.grid, size, Number(this.host.get("threshold")));
+    try {
+      await act(mask, size, pictures[this.picture]);
+    } catch (error) {
+      this.say(text("lens.maskFailed", { reason: error.message }));
+    }
+  }
+
+  async copyMask(mask) {
+    const blob = maskImage(mask, this.frames.payload.size);
+    await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+    this.say("");
+    write(this.status, text("lens.copied"));
+    this.told = this.scene; // until something else is shown
   }
 
   /** Lets go of everything; the view cannot be used afterwards. */

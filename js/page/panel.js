@@ -1,5 +1,6 @@
 // An area of a node in ComfyUI's page that shows what the node's last run gave: below its fields, as high as the node has room.
 
+import { passGestures } from "./gestures.js";
 import { outputOf, settle } from "./node.js";
 
 let made = 0;
@@ -26,6 +27,7 @@ export function panels(app, { types, name, key, least, create }) {
       if (!types.includes(node.comfyClass)) return;
       const view = create(node);
       views.set(node, { view });
+      passGestures(view.element, app);
       // the panel shows the images, larger than ComfyUI's own preview would
       node.hideOutputImages = true;
       node.onDrawBackground = () => {};
