@@ -21,7 +21,7 @@ const FIELDS = {
   HRVPromptEdit: { name: "words", many: true },
 };
 const TELLERS = ["HRVLens", ...Object.keys(FIELDS)]; // what they show after a run tells the prompt's words
-const HEIGHT = 58;
+const [HEIGHT, TALL, MANY] = [58, 112, 24]; // pixels; of more words than MANY
 const MARGIN = 6;
 const WAIT = 150; // milliseconds after a change of the graph
 const UNCONNECTED = "The prompt's words appear here once the node is connected to a sampler.";
@@ -129,7 +129,7 @@ function addPicker(node) {
   widget.serialize = false;
   // a height of its own: what could grow would take the node's free space from pictures
   widget.computeLayoutSize = undefined;
-  widget.computeSize = (width) => [width ?? 0, HEIGHT];
+  widget.computeSize = (width) => [width ?? 0, picker.buttons.length > MANY ? TALL : HEIGHT];
   node.widgets.splice(node.widgets.indexOf(widget), 1);
   node.widgets.splice(place + 1, 0, widget);
   chain(node, "onSerialize", closeGaps);

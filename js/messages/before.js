@@ -1,7 +1,8 @@
 // What can be known of a node before it runs: a missing CLIP, words that are not in the prompt. Only what is certain is told.
 
 import { RUNS } from "../page/facts.js";
-import { missingNames } from "../words/entries.js";
+import { DEMO_KNOWS } from "../words/demo.js";
+import { missingNames, namesOf } from "../words/entries.js";
 import { isTraced, promptOf, upstream } from "../words/graph.js";
 import { splitNames } from "../words/names.js";
 
@@ -34,6 +35,7 @@ export function knownBefore(node, fieldsFor, root) {
   return [
     ...(TRACERS.has(node.type) ? aboutClip(node, fieldsFor, prompt) : []),
     ...(READERS.has(node.type) && role === "negative" ? aboutRole(node, fieldsFor, root) : []),
+    ...(node.type === "HRVDemoCheckpoint" ? aboutDemo(prompt) : []),
     ...aboutWords(node, fields, role, prompt),
   ];
 }
@@ -42,6 +44,15 @@ const quoted = (names) => {
   const all = names.map((name) => `“${name}”`);
   return all.length > 1 ? `${all.slice(0, -1).join(", ")} and ${all.at(-1)}` : all[0];
 };
+
+/** Words that the demo model has never seen. */
+function aboutDemo({ texts }) {
+  const strange = namesOf(texts, "words").map((name) => name.replace(/#\d+$/, "")).filter((name) => !DEMO_KNOWS.has(name.toLowerCase()));
+  const names = [...new Set(strange)];
+  if (!names.length) return [];
+  const shown = names.length > 4 ? [...names.slice(0, 3).map((name) => `“${name}”`), `${names.length - 3} more`].join(", ") : quoted(names);
+  return [`The demo model does not know ${shown}. It draws only what is listed here.`];
+}
 
 /** Whether the words of the text nodes can be known. */
 function aboutClip(node, fieldsFor, { encoders }) {

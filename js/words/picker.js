@@ -12,6 +12,7 @@ export class WordPicker {
     this.on = on;
     this.many = many;
     this.shown = null;
+    this.buttons = [];
     this.picked = [];
     this.search = make("input", {
       class: "hrv-words-search", type: "search", placeholder: "Search words", "aria-label": "Search words", hidden: true,

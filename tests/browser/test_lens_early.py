@@ -121,10 +121,10 @@ def test_the_line_below_says_that_maps_are_still_read(page):
     page.evaluate(OPEN, [MODULE, payload()])
     answer(page)
     page.mouse.move(700, 700)
-    assert "still loading the recording" in status(page)
+    assert "Still loading the recording" in status(page)
     while not page.evaluate("view.set.complete"):
         answer(page)
-    assert "all 72 heads (DAAM)" in status(page)
+    assert "all 72 heads (DAAM)" in page.evaluate("view.status.title")
 
 
 def test_a_click_where_no_word_has_heat_keeps_the_pins(page):

@@ -1,11 +1,14 @@
 """Attention Lens in ComfyUI's own page: point, pin, undo, save, copy; with the canvas and with Nodes 2.0."""
 
+import io
 import json
 import zlib
 
+import numpy as np
 import pytest
 import torch
 from editor import LENS_OF_PAGE, example
+from PIL import Image
 
 from hrv_pack.hrv.draw.overlay import COLORMAPS, color_table
 from hrv_pack.hrv.look.lens import pack
@@ -43,7 +46,7 @@ def test_pointing_pinning_undo_saving_and_copying(lens):
         assert lens.page.locator(".hrv-chip:visible").count() == count
     lens.chip("fish").hover()
     lens.page.wait_for_timeout(300)
-    assert "fish: up to" in lens.lens("lens.status.textContent")
+    assert "“fish” gets up to" in lens.lens("lens.status.textContent")
     move_over_picture(lens, 0.3, 0.6)
     shares = lens.lens("lens.shares(lens.point)")
     leading = names[shares.index(max(shares))]
@@ -208,3 +211,99 @@ def test_the_pages_arithmetic_is_that_of_the_pack(bare_page):
         f"async (p) => ({MODULE.format('frames')}).unpack(p, 8, 12).map((w) => Array.from(w.map))", packed
     )
     assert torch.allclose(torch.tensor(unpacked[0]), grid.flatten(), atol=0.51 / 255)
+
+
+MASK = """async () => {
+    const { maskOf } = await import('/extensions/ComfyUI-HRV/lens/mask.js');
+    const lens = [...document.querySelectorAll('.hrv-lens')].map((e) => e.lens).find(Boolean);
+    const words = lens.pinnedPlaces().map((i) => lens.set.words[i]);
+    return [...maskOf(words, lens.frame.grid, lens.frames.payload.size, Number(lens.host.get('threshold')))];
+}"""
+
+
+def test_the_mask_is_the_nodes_and_the_lens_says_when_it_is_not(lens):
+    stale = lens.page.get_by_role("button", name="Run to update the mask")
+    assert not stale.is_visible() and lens.page.get_by_role("button", name="Copy mask").is_disabled()
+    lens.chip("fish").click()
+    lens.page.wait_for_timeout(300)
+    assert stale.is_visible(), "nothing was pinned when the mask that is connected was made"
+    before = set(lens.server.get("/history"))
+    stale.click()
+    for _ in range(600):
+        lens.page.wait_for_timeout(100)
+        if fresh := set(lens.server.get("/history")) - before:
+            break
+    lens.page.wait_for_timeout(800)
+    assert not stale.is_visible()
+    outputs = lens.server.get("/history")[fresh.pop()]["outputs"].values()
+    (shown,) = [
+        o["images"][0] for o in outputs if "ComfyUI_temp" in str(o.get("images")) and "hrv_lens" not in o
+    ]
+    data = lens.page.request.get(
+        f"http://{lens.server.address}/view?filename={shown['filename']}&type={shown['type']}&subfolder={shown['subfolder']}"
+    ).body()
+    made = np.asarray(Image.open(io.BytesIO(data)).convert("L")).flatten() > 127
+    here = np.array(lens.page.evaluate(MASK)) > 0
+    union = (made | here).sum()
+    assert made.sum() > 500 and (made & here).sum() / union > 0.97  # maps reach the page in 8 bits
+    lens.chip("star").click()
+    lens.page.wait_for_timeout(300)
+    assert stale.is_visible()
+    lens.chip("star").click()
+    lens.page.wait_for_timeout(300)
+    assert not stale.is_visible(), "what is pinned is what the mask was made of"
+
+
+@pytest.mark.one_page
+def test_a_mask_goes_to_the_clipboard_and_to_the_mask_editor(lens):
+    page = lens.page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    lens.chip("fish").click()
+    page.get_by_role("button", name="Copy mask").click()
+    page.wait_for_timeout(800)
+    if "copied" in lens.lens("lens.status.textContent"):  # Chromium without a window may have no clipboard
+        size = page.evaluate(
+            """async () => {
+                const [item] = await navigator.clipboard.read();
+                const bitmap = await createImageBitmap(await item.getType('image/png'));
+                return [bitmap.width, bitmap.height];
+            }"""
+        )
+        assert size == [256, 256]
+    count = lens.nodes("nodes.length")
+    page.get_by_role("button", name="Open in Mask Editor").click()
+    page.wait_for_function(f"() => window.app.canvas.graph._nodes.length === {count + 1}", timeout=20_000)
+    page.wait_for_timeout(3000)
+    (file,) = lens.nodes("nodes.filter((n) => n.type === 'LoadImage').map((n) => n.widgets[0].value)")
+    name = file.removesuffix(" [input]").rpartition("/")[2]
+    data = page.request.get(
+        f"http://{lens.server.address}/view?filename={name}&type=input&subfolder=clipspace"
+    ).body()
+    alpha = np.asarray(Image.open(io.BytesIO(data)).getchannel("A")).flatten()
+    here = np.array(page.evaluate(MASK)) > 0
+    assert ((alpha == 0) == here).all(), "transparent where the mask is"
+    assert (
+        page.locator("text=Brush Settings").count()
+        or page.locator("[class*=mask-editor], [class*=maskEditor]").count()
+    )
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(500)
+    lens.open()
+
+
+def test_wheel_and_middle_button_move_the_graph(lens):
+    if lens.nodes2:
+        pytest.skip("Nodes 2.0 does this by itself")
+    view = "[window.app.canvas.ds.scale, ...window.app.canvas.ds.offset]"
+    before = lens.nodes(view)
+    move_over_picture(lens, 0.5, 0.5)
+    lens.page.mouse.wheel(0, -100)
+    lens.page.wait_for_timeout(300)
+    zoomed = lens.nodes(view)
+    assert zoomed[0] > before[0]
+    box = lens.page.locator(".hrv-canvas").bounding_box()
+    lens.page.mouse.down(button="middle")
+    lens.page.mouse.move(box["x"] + 20, box["y"] + 20, steps=4)
+    lens.page.mouse.up(button="middle")
+    moved = lens.nodes(view)
+    assert moved[0] == zoomed[0] and moved[1:] != zoomed[1:]

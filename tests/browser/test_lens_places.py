@@ -79,7 +79,7 @@ def test_inside_a_subgraph(editor):
     editor.until("lens.frames")
     editor.centre(LENS)
     editor.chip("fish").hover()
-    editor.until("lens.status.textContent.startsWith('fish: up to')")
+    editor.until("lens.status.textContent.startsWith('“fish” gets up to')")
     editor.chip("fish").click()
     editor.page.wait_for_timeout(300)
     saved = editor.saved()

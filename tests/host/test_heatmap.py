@@ -51,7 +51,13 @@ def test_the_contract_of_the_graph(comfy):
         for i in schema.inputs
     ]
     assert found == INPUTS
-    assert [i.id for i in schema.inputs if i.optional] == ["image", "heads", "prompt_text", "timeline", "tint"]
+    assert [i.id for i in schema.inputs if i.optional] == [
+        "image",
+        "heads",
+        "prompt_text",
+        "timeline",
+        "tint",
+    ]
     assert [(o.display_name, o.get_io_type(), bool(o.is_output_list)) for o in schema.outputs] == OUTPUTS
     assert all(i.tooltip for i in schema.inputs) and all(o.tooltip for o in schema.outputs)
     assert schema.is_output_node
