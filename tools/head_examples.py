@@ -10,7 +10,7 @@ CFG = 4.5
 
 def which_rose(name: str) -> None:
     graph = text_to_image("a rose fish on sand", cfg=CFG, part=(0.25, 0.75))
-    graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [VOTES])
+    graph.add("vectors", "HRVLoadVectors", (40, 730), (300, 110), [VOTES])
     graph.add(
         "positive2", "CLIPTextEncode", (390, 780), (340, 130), ["a blue rose on sand"], "The other rose",
         clip="record.clip",
@@ -19,9 +19,9 @@ def which_rose(name: str) -> None:
         "sampler2 decode2", (780, 780), (7, 20, CFG), "Second sampler", model="record.model",
         positive="positive2.CONDITIONING",
     )  # fmt: skip
-    for number, source, y, title in ((1, "", 60, "Rose, the colour"), (2, "2", 700, "Rose, the flower")):
+    for number, source, y, title in ((1, "", 60, "Rose, the colour"), (2, "2", 670, "Rose, the flower")):
         graph.add(
-            f"compare{number}", "HRVCompareConcepts", (1480, y), (640, 580), ["rose", "Objects, Colours", 23.0, ""], title,
+            f"compare{number}", "HRVCompareConcepts", (1480, y), (640, 560), ["rose", "Objects, Colours", 23.0, ""], title,
             attention="record.attention", latent=f"sampler{source}.LATENT", vectors="vectors.vectors",
             image=f"decode{source}.IMAGE",
         )  # fmt: skip
@@ -37,8 +37,8 @@ def which_rose(name: str) -> None:
 
 def compare_masks(name: str) -> None:
     graph = text_to_image("a large plain blue fish on sand", cfg=CFG)
-    graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [AGREEMENT])
-    graph.select((390, 660), (340, 200), "Objects", "balanced")
+    graph.add("vectors", "HRVLoadVectors", (40, 730), (300, 110), [AGREEMENT])
+    graph.select((390, 680), (340, 200), "Objects", "balanced")
     graph.add("red", "ImageToMask", (780, 680), (300, 60), ["red"], "How red is it?", image="decode.IMAGE")
     graph.add("little", "InvertMask", (1130, 680), (220, 30), title="How little red?", mask="red.MASK")
     graph.add(
@@ -52,21 +52,21 @@ def compare_masks(name: str) -> None:
     )
     graph.add("shown", "MaskPreview", (1130, 800), (300, 330), title="The true mask", mask="truth.MASK")
     rows = (
-        (60, "daam", {}, "all heads (DAAM)"),
-        (790, "chosen", {"heads": "select.heads"}, "the heads for objects"),
+        (1480, "daam", {}, "all heads (DAAM)"),
+        (1940, "chosen", {"heads": "select.heads"}, "the heads for objects"),
     )
-    for y, key, more, whose in rows:
-        graph.heatmap(f"{key}_map", (1480, y), "fish", f"Fish, from {whose}", **more)
+    for x, key, more, whose in rows:
+        graph.heatmap(f"{key}_map", (x, 60), "fish", f"Fish, from {whose}", **more)
         graph.add(
-            f"{key}_iou", "HRVMaskIoU", (1890, y), (420, 120), ["0.3,0.4,0.5,0.6"], f"How good? Mask from {whose}",
+            f"{key}_iou", "HRVMaskIoU", (x, 910), (420, 120), ["0.3,0.4,0.5,0.6"], f"How good? Mask from {whose}",
             mask=f"{key}_map.heat", truth="truth.MASK",
         )  # fmt: skip
         graph.add(
-            f"{key}_table", "PreviewAny", (1890, y + 190), (420, 300), title=f"IoU from {whose}", source=f"{key}_iou.table"
+            f"{key}_table", "PreviewAny", (x, 1070), (420, 190), title=f"IoU from {whose}", source=f"{key}_iou.table"
         )  # fmt: skip
     note = (
-        "**Which mask is better?** Mask IoU measures how well a word's heatmap matches a true mask, at several thresholds. Above: all "
-        "heads. Below: the heads for objects, balanced, chosen with the demo model's vectors by agreement.\n\n"
+        "**Which mask is better?** Mask IoU measures how well a word's heatmap matches a true mask, at several thresholds. On the left: all "
+        "heads. On the right: the heads for objects, balanced, chosen with the demo model's vectors by agreement.\n\n"
         "The true mask here is simply everything with little red in it: a blue fish on sand. For your own images, connect a "
         "segmentation node, or a mask that you drew, to `truth`."
     )
@@ -75,7 +75,7 @@ def compare_masks(name: str) -> None:
 
 def merge_builds(name: str) -> None:
     graph = Graph()
-    graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 110))
+    graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 240))
     for seed in (1, 2):
         graph.add(
             f"build{seed}", "HRVBuildVectors", (390 + 470 * (seed - 1), 160), (420, 660),

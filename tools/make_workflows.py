@@ -17,8 +17,10 @@ MUTED = 2  # a node's mode in ComfyUI's page: it does not run
 
 
 def which_word(name: str, note: str, graph: Graph, words: str) -> None:
-    graph.heatmap("heatmap", (1480, 160), words)
-    graph.save(name, note, size=(690, 190))
+    graph.heatmap("heatmap", (1480, 60), words)
+    graph.nodes["heatmap"]["size"] = [520, 960]
+    app = (["positive.text", "sampler.seed"], ["save", "heatmap"])
+    graph.save(name, note, size=(690, 190), app=app)
 
 
 def repaint(name: str) -> None:
@@ -38,8 +40,8 @@ def repaint(name: str) -> None:
     graph.add(
         "save2",
         "SaveImage",
-        (1480, 900),
-        (360, 360),
+        (1890, 160),
+        (360, 400),
         ["hrv/repainted"],
         "The repainted image",
         images="decode2.IMAGE",
@@ -49,17 +51,27 @@ def repaint(name: str) -> None:
         "Grow Mask into Set Latent Noise Mask, and the second KSampler repaints only there.\n\n"
         "Change the word in Attention Heatmap to mask something else: the first image is not sampled again."
     )
-    graph.save(name, note, size=(690, 190))
+    app = (
+        ["positive.text", "heatmap.words", "repaint_text.text", "sampler.seed"],
+        ["save", "heatmap", "save2"],
+    )
+    graph.save(name, note, size=(690, 190), app=app)
 
 
 def report(name: str) -> None:
     graph = text_to_image("a red star, a blue fish and a yellow cat on sand", seed=3, steps=12, cfg=4.5)
     graph.add(
-        "report", "HRVPromptReport", (1480, 160), (480, 620), ["auto"],
+        "report", "HRVPromptReport", (1480, 160), (540, 800), ["auto"],
         attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
     )  # fmt: skip
     graph.add(
-        "text", "PreviewAny", (2000, 160), (440, 620), title="The report as text", source="report.report"
+        "text",
+        "PreviewAny",
+        (2070, 160),
+        (540, 800),
+        ["", True],
+        "All the numbers, as text",
+        source="report.report",
     )
     note = (
         "**Why did my prompt go wrong?** Prompt Report reads what Record Attention recorded and finds words that were ignored, "
@@ -67,7 +79,7 @@ def report(name: str) -> None:
         "asks for three things, and the fish is missing.\n\n"
         "Change the prompt or the seed in KSampler and run again. All words on the page share one scale."
     )
-    graph.save(name, note, size=(690, 190))
+    graph.save(name, note, size=(690, 190), app=(["positive.text", "sampler.seed"], ["save", "report"]))
 
 
 def words_that_can_go(name: str) -> None:
@@ -75,12 +87,12 @@ def words_that_can_go(name: str) -> None:
         "a large red star on sand, plain, detailed, high quality, beautiful", seed=3, steps=12, cfg=4.5
     )
     graph.add(
-        "effect", "HRVWordEffect", (1480, 160), (480, 660),
+        "effect", "HRVWordEffect", (1480, 160), (520, 960),
         ["", "words", "", 3, "positive", "shared", 0.4, 0.6, "turbo", True],
         model="record.model", clip="record.clip", attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
     )  # fmt: skip
     graph.add(
-        "text", "PreviewAny", (2000, 160), (440, 660), title="All words, sorted", source="effect.report"
+        "text", "PreviewAny", (2050, 160), (460, 660), ["", True], "All words, sorted", source="effect.report"
     )
     note = (
         "**Which words can go?** What Each Word Did leaves out one word at a time and asks the model again at three steps of this run. "
@@ -93,7 +105,7 @@ def words_that_can_go(name: str) -> None:
 
 def build_vectors(name: str) -> None:
     graph = Graph()
-    graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 110))
+    graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 240))
     graph.add(
         "build", "HRVBuildVectors", (390, 160), (420, 640),
         ["demo", "", 8, 5.0, 256, 256, 0, "fixed", 4, 40, "euler", "normal", "", "votes"],
@@ -128,7 +140,7 @@ def published_vectors(name: str) -> None:
     graph.heatmap("heatmap", (1480, 160), "fox", "Fox, from the heads for animals", heads="filter.heads")
     graph.heatmap("daam", (1890, 160), "fox", "Fox, from all heads")
     graph.add(
-        "chart", "PreviewImage", (1150, 880), (700, 400), title="Where these heads are", images="select.chart"
+        "chart", "PreviewImage", (1150, 880), (700, 340), title="Where these heads are", images="select.chart"
     )
     note = (
         "**Load published vectors for SDXL.** Load Head Relevance downloads 177 kB once. Select Heads by Concept takes the "
@@ -180,7 +192,7 @@ def heads_without_vectors(name: str) -> None:
 
 def heatmap_by_concept(name: str) -> None:
     graph = text_to_image("an orange and a blue fish on sand")
-    graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [AGREEMENT])
+    graph.add("vectors", "HRVLoadVectors", (40, 730), (300, 110), [AGREEMENT])
     graph.select((390, 660), (340, 200), "Objects", "balanced")
     graph.add(
         "chart", "PreviewImage", (780, 640), (650, 340), title="Where these heads are", images="select.chart"
@@ -224,7 +236,7 @@ def save_and_read_later(name: str) -> None:
     graph.add("decode2", "VAEDecode", (490, 900), (240, 50), samples="load.latent", vae="loader.vae")
     graph.heatmap(
         "heatmap",
-        (780, 780),
+        (1480, 160),
         "fish, star",
         attention="load.attention",
         latent="load.latent",

@@ -11,8 +11,8 @@ from workflow_graph import Graph, text_to_image
 
 def ordered_weakening(name: str) -> None:
     graph = Graph()
-    graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 110))
-    graph.add("vectors", "HRVLoadVectors", (40, 330), (300, 110), [BY_VOTES])
+    graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 240))
+    graph.add("vectors", "HRVLoadVectors", (40, 450), (300, 110), [BY_VOTES])
     graph.add(
         "sweep", "HRVHeadSweep", (390, 330), (300, 170), ["Colours", 5, "both"], vectors="vectors.vectors"
     )
@@ -49,7 +49,7 @@ def ordered_weakening(name: str) -> None:
 def steered(example: Example, kind: str, concepts: list[str], title: str) -> Graph:
     """The example's picture, and below it the same seed through a steering node of this kind."""
     graph = text_to_image(example.prompt, SIDE, example.seed, STEPS, CFG)
-    graph.add("vectors", "HRVLoadVectors", (40, 640), (300, 110), [BY_VOTES])
+    graph.add("vectors", "HRVLoadVectors", (40, 730), (300, 110), [BY_VOTES])
     graph.add(
         "steer", kind, (390, 780), (340, 320), [*concepts, example.words, example.strength, 0.0, 0.0, 1.0, False], title,
         model="record.model", vectors="vectors.vectors",
@@ -65,12 +65,13 @@ def same_seed_again(graph: Graph, example: Example, node: str, how: str) -> None
     graph.add(
         "save2", "SaveImage", (1130, 780), (300, 330), [f"hrv/{how}"], f"The {how} image", images="decode2.IMAGE"
     )  # fmt: skip
+    graph.before_and_after((2300, 160), (400, 460))
 
 
 def where_it_looked(graph: Graph, example: Example, how: str) -> None:
     """A heatmap of the example's words beside each of the two rows."""
     for number, source, title in ((1, "", "Where the model looked"), (2, "2", f"Where it looked, {how}")):
-        graph.heatmap(f"heatmap{number}", (1480, 160 + 720 * (number - 1)), example.words, title, source)
+        graph.heatmap(f"heatmap{number}", (1070 + 410 * number, 160), example.words, title, source)
 
 
 def wrong_sense(name: str) -> None:
@@ -125,17 +126,17 @@ def excite_a_missing_thing(name: str) -> None:
 
 def change_one_word(name: str) -> None:
     graph, example = Graph(), COLOUR
-    graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 110))
+    graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 240))
     graph.add(
-        "remember", "HRVRememberRun", (40, 330), (300, 130), [256], model="loader.model", clip="loader.clip"
+        "remember", "HRVRememberRun", (40, 450), (300, 130), [256], model="loader.model", clip="loader.clip"
     )
-    graph.add("empty", "EmptyLatentImage", (40, 520), (300, 110), [256, 256, 1])
+    graph.add("empty", "EmptyLatentImage", (40, 640), (300, 110), [256, 256, 1])
     graph.add(
         "negative", "CLIPTextEncode", (390, 340), (340, 100), [""], "Negative prompt", clip="remember.clip"
     )
     for number, y, text, title in (
         (1, 160, example.before, "1. The first prompt"),
-        (2, 780, example.after, "2. One word changed"),
+        (2, 740, example.after, "2. One word changed"),
     ):
         graph.add(
             f"positive{number}", "CLIPTextEncode", (390, y), (340, 130), [text], title,
@@ -147,7 +148,7 @@ def change_one_word(name: str) -> None:
         positive="positive1.CONDITIONING", negative="negative.CONDITIONING", latent_image="empty.LATENT",
     )  # fmt: skip
     graph.add(
-        "edit", "HRVPromptEdit", (390, 970), (340, 330),
+        "edit", "HRVPromptEdit", (390, 920), (340, 330),
         [example.cross, example.own, "the old word's place", "Colours", "", 1.0, 0.0, "all"],
         model="remember.model", source="remember.source", latent="sampler1.LATENT",
     )  # fmt: skip
@@ -169,6 +170,7 @@ def change_one_word(name: str) -> None:
             f"save{number}", "SaveImage", (x, 160), (330, 380), [f"hrv/word_{number}"], title,
             images=f"decode{number}.IMAGE",
         )  # fmt: skip
+    graph.before_and_after((1130, 600), (680, 620), "decode1", "decode2")
     note = (
         "**Change one word.** The upper row makes an image, and Remember Run remembers what the sampler does. Edit Prompt then makes "
         "the second sampler look where the first one looked, while *red* becomes *blue*: the rest of the image stays.\n\n"

@@ -9,6 +9,7 @@ import json
 import uuid
 from pathlib import Path
 
+PACK, CORE = "hrv", "comfy-core"  # ids in the node registry
 OUT = Path(__file__).resolve().parent.parent / "example_workflows"
 # node type → (socket inputs in order, outputs in order, as name:TYPE)
 SOCKETS = {
@@ -46,6 +47,7 @@ SOCKETS = {
     "InvertMask": ("mask:MASK", "MASK:MASK"),
     "ThresholdMask": ("mask:MASK", "MASK:MASK"),
     "PreviewImage": ("images:IMAGE", ""),
+    "ImageCompare": ("image_a:IMAGE image_b:IMAGE", ""),
     "HRVAutoHeads": ("attention:HRV_ATTENTION latent:LATENT", "heads:HRV_HEADS chart:IMAGE"),
     "HRVCompareConcepts": (
         "attention:HRV_ATTENTION latent:LATENT vectors:HRV_VECTORS image:IMAGE",
@@ -104,7 +106,7 @@ class Graph:
             "order": len(self.nodes), "mode": 0,
             "inputs": [{"name": n, "type": t, "link": None} for n, t in inputs],
             "outputs": [{"name": n, "type": t, "links": []} for n, t in outputs],
-            "properties": {"Node name for S&R": kind}, "widgets_values": list(widgets),
+            "properties": {"cnr_id": PACK if kind.startswith("HRV") else CORE, "Node name for S&R": kind}, "widgets_values": list(widgets),
         }  # fmt: skip
         if title:
             node["title"] = title
@@ -133,7 +135,7 @@ class Graph:
         }  # fmt: skip
         # words, unit, role, normalize, threshold, alpha, colormap, caption, prompt_text
         widgets = [words, "auto", "positive", "shared", 0.4, 0.6, "turbo", True, ""]
-        self.add(name, "HRVHeatmap", pos, (360, 660), widgets, title, **sources)
+        self.add(name, "HRVHeatmap", pos, (360, 820), widgets, title, **sources)
 
     def select(self, pos, size, concept: str, weighting: str = "equal", vectors: str = "vectors.vectors"):
         """Adds a Select Heads by Concept of the 23 % most relevant."""
@@ -153,13 +155,30 @@ class Graph:
         )  # fmt: skip
         self.add(decode, "VAEDecode", (pos[0], pos[1] + 350), (300, 50), samples=f"{sampler}.LATENT", vae=vae)
 
-    def save(self, name: str, note: str, title: str = "How to read this", size=(690, 210)) -> None:
-        """Puts a note above and writes the file; its id follows from its name, so that a second run changes nothing."""
-        self.add("note", "MarkdownNote", (40, 110 - size[1]), size, [note], title)
+    def before_and_after(
+        self, pos: tuple[int, int], size: tuple[int, int], first="decode", second="decode2"
+    ) -> None:
+        """Adds ComfyUI's own comparison of the images of two decoders."""
+        self.add("compare_images", "ImageCompare", pos, size, [], "Before and after (a slider in Nodes 2.0)",
+                 image_a=f"{first}.IMAGE", image_b=f"{second}.IMAGE")  # fmt: skip
+
+    def save(self, name: str, note: str, title: str = "How to read this", size=(690, 210), app=None) -> None:
+        """Puts a note above and writes the file; its id follows from its name, so that a second run changes nothing.
+
+        app: what App mode shows, (fields as "node.field", nodes whose images are shown). Backquotes in the note become emphasis: some
+        themes draw code so that it cannot be read."""
+        self.add("note", "MarkdownNote", (40, 110 - size[1]), size, [note.replace("`", "*")], title)
+        extra = {}
+        if app:
+            fields = [field.split(".") for field in app[0]]
+            extra["linearData"] = {
+                "inputs": [[self.nodes[node]["id"], field] for node, field in fields],
+                "outputs": [self.nodes[node]["id"] for node in app[1]],
+            }
         workflow = {
             "id": str(uuid.uuid5(uuid.NAMESPACE_URL, name)), "revision": 0,
             "last_node_id": len(self.nodes), "last_link_id": len(self.links), "nodes": list(self.nodes.values()),
-            "links": self.links, "groups": [], "config": {}, "extra": {}, "version": 0.4,
+            "links": self.links, "groups": [], "config": {}, "extra": extra, "version": 0.4,
         }  # fmt: skip
         OUT.mkdir(exist_ok=True)
         (OUT / f"{name}.json").write_text(json.dumps(workflow, indent=1) + "\n", encoding="utf-8")
@@ -187,9 +206,9 @@ def text_to_image(
     widgets = [models[0]["name"]] if models else []
     out = ("MODEL", "CLIP", "VAE") if models else ("model", "clip", "vae")
     loader = "CheckpointLoaderSimple" if models else "HRVDemoCheckpoint"
-    graph.add("loader", loader, (40, 160), (300, 110), widgets, models=models)
+    graph.add("loader", loader, (40, 160), (300, 110 if models else 240), widgets, models=models)
     graph.add(
-        "record", "HRVRecordAttention", (40, 350), (300, 230), [*part, 1, False, 512],
+        "record", "HRVRecordAttention", (40, 450), (300, 230), [*part, 1, False, 512],
         model=f"loader.{out[0]}", clip=f"loader.{out[1]}",
     )  # fmt: skip
     graph.add("positive", "CLIPTextEncode", (390, 160), (340, 130), [prompt], "Prompt", clip="record.clip")

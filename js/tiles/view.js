@@ -59,7 +59,7 @@ export class TilesView {
   tile(tile) {
     const picture = make("img", { src: tile.address, alt: "", draggable: "false", loading: "lazy" });
     const [height, width] = this.payload.size;
-    const frame = make("span", { class: "hrv-tile-image", style: `aspect-ratio: ${width} / ${height}` }, picture);
+    const frame = make("span", { class: "hrv-tile-image", style: `aspect-ratio: ${width} / ${height}; --hrv-ratio: ${width / height}` }, picture);
     return make("button", { type: "button", class: `hrv-tile${tile.idle ? " hrv-idle" : ""}`, title: say("tiles.enlarge"), onclick: () => this.enlarge(tile) },
       frame, ...this.words(tile));
   }
