@@ -1,6 +1,6 @@
 // The lens: puts picture, words and controls together. Knows nothing of ComfyUI; what it needs of it is `host`.
 
-import { say as text } from "../page/texts.js";
+import { say as told } from "../page/texts.js";
 import { plain, splitNames, toggled } from "../words/names.js";
 import { Chips } from "./chips.js";
 import { Controls } from "./controls.js";
@@ -61,8 +61,8 @@ export class LensView {
       copyMask: () => this.withMask((mask) => this.copyMask(mask)),
       editMask: () => this.withMask((mask, size, reference) => maskImage(mask, size, true).then((blob) => this.host.toMaskEditor(blob, reference))),
     });
-    this.stale = make("button", { type: "button", class: "hrv-stale", title: text("lens.stale"), hidden: true, onclick: () => this.host.run() }, text("lens.run"));
-    const legend = make("span", { class: "hrv-legend", title: text("lens.meterHint") }, make("i"), text("lens.meter"));
+    this.stale = make("button", { type: "button", class: "hrv-stale", title: told("lens.stale"), hidden: true, onclick: () => this.host.run() }, told("lens.run"));
+    const legend = make("span", { class: "hrv-legend", title: told("lens.meterHint") }, make("i"), told("lens.meter"));
     const words = make("div", { class: "hrv-row hrv-wordbar" }, this.chips.search, legend, this.controls.fillers, this.controls.clear, this.controls.save);
     const masks = make("div", { class: "hrv-row hrv-masks" }, this.stale, this.controls.copyMask, this.controls.editMask);
     this.element = make("div", { class: "hrv-lens" }, this.box, this.status, words, this.chips.list, masks, this.controls.element);
@@ -333,13 +333,13 @@ export class LensView {
   async withMask(act) {
     if (!this.frames) return this.say("Run the workflow first.");
     const words = this.pinnedPlaces().map((i) => this.set.words[i]);
-    if (!words.length || !words.every(Boolean)) return this.say(words.length ? ARRIVING : text("lens.pinFirst"));
+    if (!words.length || !words.every(Boolean)) return this.say(words.length ? ARRIVING : told("lens.pinFirst"));
     const { size, pictures } = this.frames.payload;
     const mask = maskOf(words, this.frame.grid, size, Number(this.host.get("threshold")));
     try {
       await act(mask, size, pictures[this.picture]);
     } catch (error) {
-      this.say(text("lens.maskFailed", { reason: error.message }));
+      this.say(told("lens.maskFailed", { reason: error.message }));
     }
   }
 
@@ -347,7 +347,7 @@ export class LensView {
     const blob = maskImage(mask, this.frames.payload.size);
     await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
     this.say("");
-    write(this.status, text("lens.copied"));
+    write(this.status, told("lens.copied"));
     this.told = this.scene; // until something else is shown
   }
 

@@ -9,6 +9,7 @@ from hrv_pack.hrv.draw.overlay import TINTS, color_table
 from hrv_pack.hrv.heads.selection import HeadSelection
 from hrv_pack.hrv.look.heatmap import Style, heatmaps
 from hrv_pack.hrv.maps.bicubic import resize
+from hrv_pack.hrv.maps.lookup import find_word
 from hrv_pack.hrv.maps.word_maps import Target, word_maps
 from hrv_pack.hrv.prompt import WordNotFound
 from hrv_pack.hrv.recording.recording import Match, NoRecording, Recording
@@ -120,7 +121,8 @@ def test_the_overlay_is_the_colour_of_the_heat_over_the_picture(tint):
 
 def test_the_page_gets_every_overlay_in_order_and_the_shape_of_its_image():
     x, image = latents(2), torch.rand(2, 64, 96, 3)
-    out = heatmaps(recording(x), x, "dog, cat", image=image)
+    r = recording(x)
+    out = heatmaps(r, x, "dog, cat", image=image)
     tiles = out.panel["tiles"]
     assert [(one["picture"], one["word"]) for one in tiles] == [
         (0, "dog"),
@@ -129,8 +131,11 @@ def test_the_page_gets_every_overlay_in_order_and_the_shape_of_its_image():
         (1, "cat"),
     ]
     assert out.panel["size"] == [64, 96] and out.panel["strip"] == out.overlay.shape[1] - 64
-    shared = [one["value"] / out.panel["peaks"][one["picture"]] for one in tiles]
-    assert shared == pytest.approx(out.heat.amax((1, 2)).tolist(), abs=0.05)  # of the resized maps
+    for one, picture in zip(tiles, (0, 0, 1, 1), strict=True):
+        match = r.match(x)[picture]
+        entries = match.run.of_role("positive")
+        target = find_word(one["word"], entries, [entry.prompt for entry in entries])
+        assert one["value"] == pytest.approx(float(word_maps(match, [target]).max()))
 
 
 def test_a_caption_leaves_the_picture_alone():
