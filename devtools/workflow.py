@@ -7,8 +7,8 @@ and bypassed nodes. Subgraphs are not.
 
 from collections.abc import Iterator
 
-WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
-EMPTY = {"IMAGECOMPARE"}  # areas of the page, which send nothing and are in no file
+WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "IMAGECOMPARE"}
+COMPARISON = "IMAGECOMPARE"  # an area of the page, which sends nothing and is in no file
 CONTROLS = {"fixed", "increment", "decrement", "randomize"}
 NOTES = {"Note", "MarkdownNote"}
 MUTED, BYPASSED = 2, 4
@@ -42,7 +42,7 @@ def widget_specs(info: dict) -> Iterator[tuple[str, object, dict]]:
     for group in ("required", "optional"):
         for name, spec in info["input"].get(group, {}).items():
             kind, options = spec[0], spec[1] if len(spec) > 1 else {}
-            if (isinstance(kind, list) or kind in WIDGETS | EMPTY) and not options.get("forceInput"):
+            if (isinstance(kind, list) or kind in WIDGETS) and not options.get("forceInput"):
                 yield name, kind, options
 
 
@@ -88,7 +88,7 @@ class Graph:
             return {name: saved[name] for name, _, _ in specs if name in saved}
         values, position = {}, 0
         for name, kind, options in specs:
-            if kind in EMPTY:
+            if kind == COMPARISON:
                 values[name] = ""
             elif position < len(saved):
                 values[name] = saved[position]
