@@ -1,8 +1,9 @@
-"""Makes pictures of ComfyUI's own page: of each example graph after a run, and of the lens and word picking for README and help pages.
+"""Makes pictures of ComfyUI's own page: a square of what each example graph shows after a run, and of the lens, the tiles and the report
+for README and help pages.
 
     python tools/make_previews.py [NAME …]      names of example workflows, or `lens`; all without
 
-Writes example_workflows/*.jpg, docs/lens.jpg and js/docs/{lens_word,lens_point,heatmap_words}.jpg. Run it with the Python of a host
+Writes example_workflows/*.jpg, docs/{lens.jpg,lens.webp,tiles.jpg,report.jpg} and js/docs/{lens_word,lens_point,heatmap_words}.jpg. Run it with the Python of a host
 that dev.py made, after `pip install playwright` there; Chromium must be installed (CHROMIUM names it if it is not
 /usr/bin/chromium). Graphs whose checkpoint is not there are shown without a run.
 """
@@ -28,6 +29,29 @@ from devtools.server import ComfyServer  # noqa: E402
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 EXAMPLES, HELP = ROOT / "example_workflows", ROOT / "js" / "docs"
+SQUARE = 512  # pixels of a thumbnail
+LENS_WIDTH, FRAME = 640, 900  # of the moving picture: pixels, milliseconds
+HEAT, REPORT, LENS = ".hrv-tiles-list", ".hrv-report", ".hrv-stage"
+# What an example's thumbnail shows: an area of the page, or titles of nodes whose images stand one below the other; none: the graph.
+THUMBNAILS: dict[str, str | tuple[str, ...]] = {
+    "01": HEAT,
+    "03": ("The image", "The repainted image"),
+    "04": ("Heads for objects",),
+    "06": HEAT,
+    "08": LENS,
+    "09": REPORT,
+    "10": ("The image",),
+    "11": HEAT,
+    "12": ("The images",),
+    "13": ("The image", "The steered image"),
+    "14": ("The image", "The steered image"),
+    "15": ("The image", "The excited image"),
+    "16": ("The first image", "With one word changed"),
+    "17": ("Rose, the colour",),
+    "18": ("The image", "The true mask"),
+    "19": ("Heads for objects",),
+    "20": HEAT,
+}
 LARGEST = {"docs": 300_000, "js/docs": 150_000}  # bytes
 MARGIN = 40
 SETTINGS = {
@@ -50,6 +74,7 @@ FIT = """([margin, tabs, types]) => {
     canvas.ds.offset = [(w / scale - width) / 2 - left, (h / scale - height) / 2 + tabs / scale - top];
     canvas.setDirty(true, true);
 }"""
+NODE_OF = """area => window.app.graph._nodes.find((n) => n.widgets?.some((w) => w.element?.matches?.(area) || w.element?.querySelector?.(area))).type"""
 BOX = """type => {
     const { ds, graph } = window.app.canvas;
     const node = graph._nodes.find((n) => n.type === type);
@@ -101,6 +126,78 @@ def save(editor: Editor, path: Path, node_type: str | None = None, width: int = 
     print(f"{path.relative_to(ROOT)}: {picture.width}×{picture.height}, {path.stat().st_size // 1000} kB")
 
 
+def square(image: Image.Image, height: int = SQUARE) -> Image.Image:
+    """The middle of an image, SQUARE wide and this high."""
+    scale = max(SQUARE / image.width, height / image.height)
+    size = (max(SQUARE, round(image.width * scale)), max(height, round(image.height * scale)))
+    left, top = (size[0] - SQUARE) // 2, (size[1] - height) // 2
+    resized = image.resize(size, Image.Resampling.LANCZOS)
+    return resized.crop((left, top, left + SQUARE, top + height))
+
+
+def made(editor: Editor, titles: tuple[str, ...]) -> list[Image.Image]:
+    """The first image that each of these nodes shows."""
+    images = []
+    for title in titles:
+        address = editor.page.evaluate(
+            "title => window.app.graph._nodes.find((n) => n.title === title)?.imgs?.[0]?.src", title
+        )
+        data = editor.page.request.get(address).body()
+        images.append(Image.open(io.BytesIO(data)).convert("RGB"))
+    return images
+
+
+def thumbnail(editor: Editor, name: str) -> Image.Image:
+    """What the example shows, so that it is known again at the size of the template browser."""
+    what = THUMBNAILS.get(name[:2])
+    if isinstance(what, str):
+        editor.page.evaluate(FIT, [10, TABS, [editor.page.evaluate(NODE_OF, what)]])
+        editor.page.wait_for_timeout(1200)
+        box = editor.page.locator(what).first.bounding_box()
+        side = min(box["width"], box["height"])
+        return square(photograph(editor, {"x": box["x"], "y": box["y"], "width": side, "height": side}))
+    if what:
+        images = made(editor, what)
+        sheet = Image.new("RGB", (SQUARE, SQUARE))
+        for number, image in enumerate(images):
+            height = SQUARE // len(images)
+            sheet.paste(square(image, height - (number > 0) * 4), (0, number * height + (number > 0) * 4))
+        return sheet
+    return square(photograph(editor))
+
+
+def moving(editor: Editor, path: Path) -> None:
+    """The lens as a moving picture: a pointer over words, a pin, the pointer over the image."""
+    frames = []
+
+    def take(times: int = 1) -> None:
+        editor.page.wait_for_timeout(500)
+        shot = photograph(editor, editor.page.locator(".hrv-lens").bounding_box())
+        frames.extend(
+            [
+                shot.resize(
+                    (LENS_WIDTH, round(shot.height * LENS_WIDTH / shot.width)), Image.Resampling.LANCZOS
+                )
+            ]
+            * times
+        )
+
+    editor.page.get_by_role("button", name="Unpin all").click()
+    for word in ("star", "red", "fish"):
+        editor.chip(word).hover()
+        take()
+    editor.chip("fish").click()
+    take(2)
+    box = editor.page.locator(".hrv-canvas").bounding_box()
+    for x, y in ((0.3, 0.55), (0.5, 0.3), (0.75, 0.55), (0.7, 0.75)):
+        editor.page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        take()
+    editor.chip("fish").click()
+    first, *rest = frames
+    first.save(path, save_all=True, append_images=rest, duration=FRAME, loop=0, quality=80, method=4)
+    print(f"{path.name}: {len(frames)} frames, {path.stat().st_size // 1000} kB")
+
+
 def lens(editor: Editor) -> None:
     nodes = ("HRVLens", "KSampler", "VAEDecode", "SaveImage", "MaskPreview")
     show(editor, EXAMPLES / "08_look_into_the_picture.json", TOOLBAR, nodes)
@@ -108,12 +205,19 @@ def lens(editor: Editor) -> None:
     editor.page.wait_for_timeout(600)
     save(editor, ROOT / "docs" / "lens.jpg")
     save(editor, HELP / "lens_word.jpg", "HRVLens", 560)
+    editor.page.evaluate(FIT, [MARGIN, TABS, ["HRVLens"]])
+    editor.page.wait_for_timeout(1000)
+    moving(editor, ROOT / "docs" / "lens.webp")
     box = editor.page.locator(".hrv-canvas").bounding_box()
     editor.page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.6 * box["height"])
     editor.page.wait_for_timeout(600)
     save(editor, HELP / "lens_point.jpg", "HRVLens", 560)
     show(editor, EXAMPLES / "03_mask_a_word_and_repaint_it.json", TOOLBAR, ("HRVHeatmap",))
     save(editor, HELP / "heatmap_words.jpg", "HRVHeatmap", 560)
+    for name, node, picture in (("01", "HRVHeatmap", "tiles"), ("09", "HRVPromptReport", "report")):
+        (path,) = EXAMPLES.glob(f"{name}*.json")
+        show(editor, path, TOOLBAR, (node,))
+        save(editor, ROOT / "docs" / f"{picture}.jpg", node, 720)
 
 
 def main(names: list[str]) -> None:
@@ -124,7 +228,7 @@ def main(names: list[str]) -> None:
         editor = opened(browser, server, 1920, 1000, nodes2=False)
         for path in paths:
             show(editor, path, TABS)
-            picture = photograph(editor)
+            picture = thumbnail(editor, path.stem)
             picture.save(path.with_suffix(".jpg"), quality=88)
             print(f"{path.stem}.jpg: {picture.width}×{picture.height}")
         if not names or "lens" in names:
