@@ -1,6 +1,7 @@
-// What the pack's areas in nodes say. Each text has a name; `{count}` and the like are filled in.
+// What the pack's areas in nodes say, in the language of ComfyUI's page. Each text has a name; `{count}` and the like are filled in.
+// js/languages has the translations.
 
-const TEXTS = {
+export const TEXTS = {
   "previousImage": "Previous image",
   "nextImage": "Next image",
   "openImage": "Open image",
@@ -63,7 +64,18 @@ const TEXTS = {
   "report.runAgain": "The prompt has changed. Run the workflow again to see what it does.",
 };
 
+const TRANSLATED = ["zh", "ja", "ko", "fr", "de", "es", "ru", "pt"];
+
+/** The texts of a language as ComfyUI's setting names it, such as `pt-BR`; English where there are none. */
+export async function textsOf(locale) {
+  const language = String(locale ?? "en").split("-")[0];
+  return TRANSLATED.includes(language) ? (await import(`../languages/${language}.js`)).default : TEXTS;
+}
+
+// the page has read its settings before it loads extensions
+const own = await textsOf(globalThis.app?.extensionManager?.setting?.get?.("Comfy.Locale"));
+
 /** The text of a name, with `values` filled in. */
 export function say(name, values = {}) {
-  return TEXTS[name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
+  return (own[name] ?? TEXTS[name]).replace(/\{(\w+)\}/g, (_, key) => values[key]);
 }
