@@ -76,7 +76,7 @@ def test_from_the_readme_to_a_mask_and_a_better_prompt(newcomer):
         "() => { window.app.graph._nodes.find((n) => n.type === 'HRVLens').widgets.find((w) => w.name === 'words').value = ''; }"
     )
     newcomer.run()
-    page.wait_for_selector(".hrv-chip", timeout=60_000)
+    page.wait_for_selector(".hrv-chip:not([hidden])", timeout=60_000)
     page.locator(".hrv-chip").filter(has_text="star").first.hover()
     page.wait_for_timeout(400)
     assert "“star”" in page.locator(".hrv-status").inner_text()
