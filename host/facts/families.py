@@ -44,7 +44,7 @@ class Family:
     kinds: the host's block_type → part, where the host says which block it is in; empty: layers are counted as they come.
     patch: attribute of the network: latent pixels of a token along each axis. joint: whether text and image are one sequence. registers:
     tokens before the text. multiple: attribute of the network: text and image are each filled up to a multiple of it. references:
-    whether reference images stand behind the image.
+    whether reference images stand behind the image. padding: where the model fills a short text up: "before" or "behind" it.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Family:
     registers: int = 0
     multiple: str = ""
     references: bool = False
+    padding: str = ""
 
     def layout(self, network) -> Layout:
         """The layers in which the image looks at the text."""

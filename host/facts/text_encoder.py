@@ -15,11 +15,26 @@ import torch
 CHUNK = 77
 """Tokens that the encoder is given at a time; each chunk of a long prompt is encoded on its own."""
 ENCODERS = ("l", "g", "h")
-"""Keys of tokens, for the encoders of SD1 and SDXL, of SDXL, and of SD2."""
+"""Keys of the tokens of CLIP: of SD1 and SDXL, of SDXL, and of SD2. Others are of T5, Qwen and the like."""
 METHODS = ("clone", "tokenize", "encode_from_tokens", "encode_from_tokens_scheduled")
 """Of a CLIP: those that a class of ours may stand around."""
 COND = "cond"
 """Where the embedding lies when the encoder gives a dict."""
+
+
+def tokenizer_of(clip, encoder: str) -> Any:
+    """The tokenizer of one encoder of a CLIP, with `inv_vocab` (id → piece) and `pad_token`; None where it has another form."""
+    found = getattr(clip.tokenizer, encoder, None) or getattr(clip.tokenizer, f"clip_{encoder}", None)
+    return found if isinstance(found, comfy.sd1_clip.SDTokenizer) else None
+
+
+def lacks_encoder(clip, encoder: str) -> bool:
+    """Whether a model of several text encoders was loaded without this one."""
+    model, missing = clip.cond_stage_model, object()
+    names = (encoder, f"clip_{encoder}")
+    return all(getattr(model, name, missing) in (None, missing) for name in names) and any(
+        hasattr(model, name) for name in names
+    )
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from ...hrv.recording.sums import Accumulator, place_crop
 from ...hrv.relevance.votes import VoteCounter
 from ..facts.cancel import CANCELS
 from ..facts.conditionings import is_limited
-from ..facts.families import recorded_layout_of
+from ..facts.families import family_of, network_sampled, recorded_layout_of
 from ..facts.guider import NEGATIVE, guidance_of, patcher_of
 from ..facts.layers import layout_of_model
 from ..facts.rows import POSITIVE, Chunk, Conditionings, Owner
@@ -57,7 +57,7 @@ class Capture(FollowingLayers):
         self.run = run
         self.options = options
         self._registry = registry
-        self._entries = Entries(run, registry, options.time_bins, self.warn)
+        self._entries = Entries(run, registry, options.time_bins, warn=self.warn)
         self._sums = Accumulator(run, options.time_bins, options.memory_limit)
         self.path = PathNotes()
         self._schedule: RecordedSchedule | None = None
@@ -275,4 +275,6 @@ class TokenCapture(FollowingTokens, Capture):
     """Follows one sampling of a transformer."""
 
     def layout_now(self, patcher) -> Layout:
+        family = family_of(network_sampled(patcher))
+        self._entries.padding = "" if family is None else family.padding
         return recorded_layout_of(patcher)

@@ -32,7 +32,8 @@ class Row:
 class Entries:
     """The conditionings of one sampling that are recorded into a run. warn: says what is not known of a prompt."""
 
-    def __init__(self, run: Run, registry, time_bins: int, warn: Callable[[str], None]):
+    def __init__(self, run: Run, registry, time_bins: int, *, warn: Callable[[str], None]):
+        self.padding = ""  # where the model fills a shorter text up: "before" or "behind" it
         self.run = run
         self._registry = registry
         self._time_bins = time_bins
@@ -52,6 +53,7 @@ class Entries:
         entry = Entry(
             owner.role, owner.index, prompt, length=length, columns=(), counts=counts, batch=chunk.batch
         )
+        entry.read = self._registry.read
         entry.zeroed = prompt is None and is_zeroed(owner.cond)
         self._by_uuid[chunk.uuid] = entry
         self.run.entries.append(entry)
@@ -75,6 +77,8 @@ class Entries:
 
     def _settle(self, entry: Entry, length: int) -> None:
         entry.length = length
+        if self.padding and entry.prompt is not None and entry.prompt.length < length:
+            entry.prompt = entry.prompt.filled(length, self.padding == "before")
         if entry.prompt is not None and entry.prompt.length != length:
             self._warning()(
                 f"The prompt has {entry.prompt.length} tokens, but the model sees {length}, so its words "

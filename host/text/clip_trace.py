@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import functools
 import logging
+import weakref
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +27,7 @@ from ...hrv.wording import shortened
 from ..facts.cancel import CANCELS
 from ..facts.conditionings import CROSS_ATTN
 from ..facts.text_encoder import CHUNK, ENCODERS, embedding_of, piece_of, tokens_of
+from .spelled_texts import SpelledTexts, is_spelled
 from .typed_texts import TYPED, TypedTexts
 
 TAG = "hrv_prompt"
@@ -57,6 +59,8 @@ class TextRegistry:
 
     def __init__(self):
         self.typed = TypedTexts()
+        self.spelled = SpelledTexts()
+        self.clip: Callable[[], Any] = lambda: None  # the traced one, while it is there
         self._chunks: OrderedDict[str, tuple[Token, ...]] = OrderedDict()
         self._texts: OrderedDict[tuple, str] = OrderedDict()
         self._names: OrderedDict[str, str] = OrderedDict()
@@ -73,7 +77,7 @@ class TextRegistry:
 
     def note_text(self, text: str, tokens: dict[str, list], tokenize) -> None:
         """Called with what `clip.tokenize(text)` gave."""
-        if not _is_readable(tokens):
+        if is_spelled(tokens) or not _is_readable(tokens):
             return
         ids = _all_ids(tokens)
         for one in ids:
@@ -129,6 +133,9 @@ class TextRegistry:
             return None, None
         if len(embedding) > 1 and bool((embedding != embedding[:1]).any()):
             return None, SEVERAL
+        known = self.spelled.of_embedding(embedding)
+        if known is not None:
+            return (tag if tag is not None and tag.tokens == known.tokens else known), None
         length = embedding.shape[1]
         chunks = [self._chunks.get(f) for _, f in _chunk_fingerprints(embedding)]
         if chunks and all(c is not None for c in chunks):
@@ -145,6 +152,16 @@ class TextRegistry:
             if guess is not None
             else (None, None)
         )
+
+    def read(self, text: str, length: int) -> Prompt | None:
+        """The prompt that the traced CLIP would make of a text, in a conditioning of so many columns; None for CLIP's own kind, and where
+        it is not known."""
+        clip = self.clip()
+        tokens = None if clip is None else untraced(clip).tokenize(text)
+        if not is_spelled(tokens):
+            return None
+        self.spelled.note_text(clip, text, tokens, untraced(clip).tokenize)
+        return self.spelled.prompt(clip, tokens, length)
 
     def guess(self, conds: Iterable[dict[str, Any]]) -> None:
         """Matches conditionings that nothing leads back to a text with texts that were tokenized but not encoded by the traced
@@ -164,7 +181,9 @@ class TextRegistry:
                 _remember(self._guesses, fingerprint, replace(self._waiting.pop(ids), is_guess=True))
 
     def _has_encoded(self, prompt: Prompt) -> bool:
-        return any(tokens == prompt.tokens[:CHUNK] for tokens in self._chunks.values())
+        return self.spelled.has(prompt) or any(
+            tokens == prompt.tokens[:CHUNK] for tokens in self._chunks.values()
+        )
 
     def _name_of(self, vector: torch.Tensor) -> str:
         return self._names.get(_vector_key(vector), "embedding")
@@ -181,8 +200,13 @@ class _Tracing:
 
     def tokenize(self, text, *args, **kwargs):
         tokens = super().tokenize(text, *args, **kwargs)
+
+        def tokenize_as(other: str):
+            return super(_Tracing, self).tokenize(other, *args, **kwargs)
+
         self._each(lambda registry: registry.note_text(text, tokens, super(_Tracing, self).tokenize))
         self._each(lambda registry: registry.typed.note(text, tokens, kwargs))
+        self._each(lambda registry: registry.spelled.note_text(self, text, tokens, tokenize_as))
         return tokens
 
     def encode_from_tokens(self, tokens, *args, **kwargs):
@@ -209,8 +233,15 @@ class _Tracing:
         prompts = []
 
         def note(registry: TextRegistry) -> None:
-            prompt = registry.prompt(tokens)
+            prompt = registry.spelled.prompt(self, tokens, embeddings[0].shape[1])
             if prompt is not None:
+                prompts.append(prompt)
+                for embedding in embeddings:
+                    registry.spelled.note_embedding(prompt, embedding)
+                return
+            prompt = registry.prompt(tokens)
+            fits = not is_spelled(tokens) or (prompt is not None and prompt.length == embeddings[0].shape[1])
+            if prompt is not None and fits:
                 prompts.append(prompt)
                 registry.note_encoding(tokens)
                 for embedding in embeddings:
@@ -233,7 +264,9 @@ class _Tracing:
 
 def trace(clip, registry: TextRegistry):
     """A clone of `clip` whose encodings are noted in `registry`; the original is left alone."""
-    return _adopt(clip.clone(), (*getattr(clip, "hrv_registries", ()), registry))
+    traced = _adopt(clip.clone(), (*getattr(clip, "hrv_registries", ()), registry))
+    registry.clip = weakref.ref(traced)
+    return traced
 
 
 def registries_of(conds: Iterable[dict[str, Any]]) -> list[TextRegistry]:

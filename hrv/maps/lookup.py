@@ -42,6 +42,9 @@ def _prompt_of(entry: Entry, prompt_text: str, tokenize) -> Prompt | None:
     is_known = entry.prompt is not None and not entry.prompt.is_guess
     if is_known or not prompt_text.strip() or tokenize is None:
         return entry.prompt
+    prompt = None if entry.read is None else entry.read(prompt_text, entry.length)
+    if prompt is not None:
+        return prompt
     prompt = tokenize(prompt_text)
     if prompt.length > entry.length:
         raise ValueError(
@@ -98,7 +101,7 @@ def notes_of(matches: list[Match], role: str = "positive") -> list[str]:
     notes = []
     for match in matches:
         for prompt in (entry.prompt for entry in match.run.of_role(role)):
-            if prompt is not None and prompt.second is not None:
+            if prompt is not None and prompt.second is not None and len(prompt.texts) > 1:
                 given = " and ".join(
                     f"text_{text.encoder} “{shortened(_first(text), QUOTED)}”" for text in prompt.each_text
                 )

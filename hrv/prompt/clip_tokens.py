@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from .alignment import Spelling, align
 from .prompt import Prompt
 from .tokens import EMBEDDING, END, PAD, START, TEXT, Token
-from .typed_text import IDENTIFIER, parse
+from .typed_text import IDENTIFIER, Range, TypedText, parse
 
 START_ID, END_ID = 49406, 49407
 WORD_END = "</w>"
@@ -49,8 +50,7 @@ def with_places(columns: Sequence[tuple[str, str, float]], text: str | None) -> 
     """Tokens of (kind, piece, weight), one a column, with the characters that each stands for in the text as typed; in the text
     that they spell where it is not known (None) or another one."""
     spellings = [_spelling(kind, piece) for kind, piece, _ in columns]
-    parsed = parse(text) if text is not None else None
-    places = align(parsed, spellings) if parsed is not None else None
+    parsed, places = (None, None) if text is None else _placed(text, spellings)
     if places is None:
         parsed = parse(_spelled(columns), weighted=False)
         places = align(parsed, spellings) or [None] * len(columns)
@@ -60,9 +60,30 @@ def with_places(columns: Sequence[tuple[str, str, float]], text: str | None) -> 
     ]
 
 
+def _placed(text: str, spellings: Sequence[Spelling]) -> tuple[TypedText, list[Range | None] | None]:
+    """The parts of a typed text, and the characters of it that each token stands for. Some text encoders take brackets and weights for
+    text: tokens that spell nothing else then stand for nothing."""
+    parsed = parse(text)
+    spelled = b"".join(s for s in spellings if isinstance(s, bytes))
+    if parsed.clean == text or _squeezed(parsed.clean) in spelled or _squeezed(text) not in spelled:
+        return parsed, align(parsed, spellings)
+    places = align(parse(text, weighted=False), spellings)
+    return parsed, places and [place and _without_marks(parsed, place) for place in places]
+
+
+def _without_marks(text: TypedText, place: Range) -> Range | None:
+    """The characters of `clean` that these of `typed` are; None where they are brackets or weights alone."""
+    start, stop = (bisect.bisect_left(text.origin, end) for end in place)
+    return (start, stop) if start < stop else None
+
+
+def _squeezed(text: str) -> bytes:
+    return "".join(text.lower().split()).encode("utf-8", "replace")
+
+
 def _spelling(kind: str, piece: str) -> Spelling:
     if kind == TEXT:
-        return _bytes(piece)
+        return bytes_of_piece(piece)
     if kind != EMBEDDING:
         return b""
     return piece[len(IDENTIFIER) :] if piece.startswith(IDENTIFIER) else ""
@@ -82,10 +103,16 @@ def _byte_of_letter() -> dict[str, int]:
 
 
 @functools.lru_cache(maxsize=65536)
-def _bytes(piece: str) -> bytes:
+def bytes_of_piece(piece: str) -> bytes:
     """What a piece spells, without the mark at the end of a word."""
     letters = _byte_of_letter()
     return bytes(letters[letter] for letter in piece.removesuffix(WORD_END) if letter in letters)
+
+
+def letters_of_bytes(spelled: bytes) -> str:
+    """The piece that spells these bytes."""
+    letters = {byte: letter for letter, byte in _byte_of_letter().items()}
+    return "".join(letters[byte] for byte in spelled)
 
 
 def _spelled(columns: Sequence[tuple[str, str, float]]) -> str:
@@ -96,7 +123,7 @@ def _spelled(columns: Sequence[tuple[str, str, float]]) -> str:
         if kind == EMBEDDING and before != (kind, piece):
             spelled.append(f" {piece} ".encode())
         elif kind == TEXT:
-            spelled.append(_bytes(piece) + (b" " if piece.endswith(WORD_END) else b""))
+            spelled.append(bytes_of_piece(piece) + (b" " if piece.endswith(WORD_END) else b""))
         if kind in (TEXT, EMBEDDING):
             before = kind, piece
     return b"".join(spelled).decode("utf-8", "replace")

@@ -129,6 +129,15 @@ class Prompt:
             column: word for reading in self._readings for word in reading.words for column in word.columns
         }
 
+    def filled(self, length: int, before: bool) -> Prompt:
+        """With padding up to so many columns, before or behind it."""
+        more = length - self.length
+        padding = tuple(Token(column, PAD) for column in range(more))
+        tokens = (*padding, *self.tokens) if before else (*self.tokens, *padding)
+        second = None if self.second is None else self.second.filled(length, before)
+        tokens = tuple(replace(token, column=column) for column, token in enumerate(tokens))
+        return replace(self, tokens=tokens, second=second)
+
     # -- finding ----------------------------------------------------------------------------------------------
 
     def _find(self, name: str, unit: str) -> list[Word]:

@@ -8,6 +8,7 @@ Maps at rest are sums of post-softmax probabilities in half precision on the CPU
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -34,6 +35,7 @@ class Entry:
     (ConditioningZeroOut), so it has no words; not kept in files.
     maps: block number → sums of P (docs/formulas.md, "Recording"), (batch, bin, head, column, h, w); where own_columns is 1 (joint
     attention), there is one more column at the end, the text mass: what all columns of the text got together.
+    read: how a text that is typed for it would be read, in so many columns; None where as CLIP does. Not kept in files.
     counts: evaluations of the model in each bin. layer_counts: the same by block number, for layers in which it is another
     number: caches run some layers less often than the model.
     """
@@ -49,6 +51,7 @@ class Entry:
     layer_counts: dict[int, list[int]] = field(default_factory=dict)
     zeroed: bool = False
     own_columns: int = 0
+    read: Callable[[str, int], Prompt | None] | None = field(default=None, compare=False, repr=False)
 
     @property
     def has_mass(self) -> bool:
