@@ -23,7 +23,7 @@ def measure(quick: bool) -> list[bench.Row]:
         _row("on the CPU, queries and keys in float16", half),
         _row("on the CPU, queries and keys in bfloat16", brain),
     ]
-    with mock.patch.object(attention, "_may_look", lambda device: False):
+    with mock.patch.object(attention, "may_look", lambda device: False):
         rows.append(_row("the way of other devices (softmax), run on the CPU", single))
     if torch.cuda.is_available():
         rows.append(_row("on the GPU, float16", half, "cuda"))

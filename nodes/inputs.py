@@ -12,6 +12,7 @@ from comfy_api.latest import io
 from ..host.store import concept_store, vector_store
 from ..hrv.maps.mask import MASK_THRESHOLD
 from ..hrv.prompt import UNITS
+from ..hrv.recording.recording import SHARES
 from ..hrv.relevance.vectors import PERCENT
 from .sockets import Attention, Vectors
 
@@ -190,3 +191,18 @@ def accepted(parse: Callable[[str], object], value) -> bool | str:
 def typed(what_to_do: str, *values) -> bool | str:
     """For `validate_inputs`: True if something was typed into each (None: the input is connected); else what to do."""
     return all(value is None or str(value).strip() for value in values) or what_to_do
+
+
+def share_input() -> io.Combo.Input:
+    """What the maps of joint attention are shares of."""
+    return choice_input(
+        "share",
+        SHARES,
+        (
+            "For models whose image looks at the text and at itself in one attention (Flux, Z-Image, Qwen-Image …): of everything: how much "
+            "of all it looks at goes to the word; better for things and colours. of the text: how much of what it looks at in the text; "
+            "better for places and backgrounds. For SD and SDXL both are the same."
+        ),
+        optional=True,
+        advanced=True,
+    )

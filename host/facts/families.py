@@ -42,7 +42,7 @@ class Family:
 
     stages: (part of the layout, list of its blocks, attribute of a block that says how many heads it has), in execution order.
     kinds: the host's block_type → part, where the host says which block it is in; empty: layers are counted as they come.
-    patch: attribute of the network: latent pixels of a token along each axis. joint: whether text and image are one sequence. registers:
+    width: attribute of the network: values of a token. patch: attribute of the network: latent pixels of a token along each axis. joint: whether text and image are one sequence. registers:
     tokens before the text. multiple: attribute of the network: text and image are each filled up to a multiple of it. references:
     whether reference images stand behind the image. padding: where the model fills a short text up: "before" or "behind" it.
     """
@@ -51,6 +51,7 @@ class Family:
     network: str
     stages: tuple[tuple[str, str, str], ...]
     kinds: Mapping[str, str] = field(default_factory=dict)
+    width: str = "hidden_size"
     patch: str = "patch_size"
     joint: bool = True
     registers: int = 0
@@ -106,13 +107,13 @@ FLUX_KINDS = {"double": "double", "single": "single"}
 FAMILIES = (
     Family(
         "Lumina 2 and Z-Image", "comfy.ldm.lumina.model:NextDiT", (("single", "layers", "attention.n_local_heads"),),
-        {"double": "single"}, multiple="pad_tokens_multiple",
+        {"double": "single"}, width="dim", multiple="pad_tokens_multiple",
     ),
     Family("Flux", "comfy.ldm.flux.model:Flux", FLUX_STAGES, FLUX_KINDS, references=True),
     Family("Chroma", "comfy.ldm.chroma.model:Chroma", FLUX_STAGES, FLUX_KINDS),
     Family(
         "Qwen-Image", "comfy.ldm.qwen_image.model:QwenImageTransformer2DModel",
-        (("double", "transformer_blocks", "attn.heads"),), {"double": "double"}, references=True,
+        (("double", "transformer_blocks", "attn.heads"),), {"double": "double"}, width="inner_dim", references=True,
     ),
     Family(
         "Stable Diffusion 3", "comfy.ldm.modules.diffusionmodules.mmdit:OpenAISignatureMMDITWrapper",
@@ -137,6 +138,23 @@ def network_sampled(patcher) -> Any:
 def network_of_model(model) -> Any:
     """The network of a model that is being evaluated."""
     return getattr(model, UNET)
+
+
+RECORDING = 1.0
+"""What recording a layer takes, as a part of what its attention is counted as below: measured on a CPU (docs/performance.md)."""
+
+
+def recording_cost(network, tokens: int) -> float:
+    """What recording joint attention takes, as a part of what the network takes. tokens: of its sequence.
+
+    A token is multiplied with every weight once, and in each layer with every token twice.
+    """
+    family = family_of(network)
+    if family is None:
+        return 0.0
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    attended = 2 * tokens * len(family.layout(network).blocks) * getattr(network, family.width)
+    return RECORDING * attended / (weights + attended)
 
 
 def is_family(patcher) -> bool:

@@ -17,8 +17,8 @@ from ...hrv.recording.recording import Run
 from ...hrv.recording.sums import Accumulator, place_crop
 from ...hrv.relevance.votes import VoteCounter
 from ..facts.cancel import CANCELS
-from ..facts.conditionings import is_limited
-from ..facts.families import family_of, network_sampled, recorded_layout_of
+from ..facts.conditionings import is_limited, length_of
+from ..facts.families import family_of, network_sampled, recorded_layout_of, recording_cost
 from ..facts.guider import NEGATIVE, guidance_of, patcher_of
 from ..facts.layers import layout_of_model
 from ..facts.rows import POSITIVE, Chunk, Conditionings, Owner
@@ -30,7 +30,7 @@ from .base.following_tokens import FollowingTokens, TokenCall
 from .base.layer_entries import LayerCall
 from .path_notes import PathNotes, noting
 from .recorded_rows import Entries, Row
-from .recorded_schedule import RecordedSchedule
+from .recorded_schedule import Part, RecordedSchedule
 from .steered_sampling import recorded_factors
 
 
@@ -67,6 +67,8 @@ class Capture(FollowingLayers):
         self._evaluation = self._inside = self._calls = 0
         self._evaluated: set[str] = set()  # roles
         self._cfg: float | None = None
+        self._size: tuple[int, ...] = ()
+        self._sigmas: list[float] = []
 
     # -- lifecycle ----------------------------------------------------------------------------------------
 
@@ -90,6 +92,10 @@ class Capture(FollowingLayers):
         """The layers of the model that is about to be sampled."""
         return layout_of_model(patcher)
 
+    def cost(self, guider) -> float:
+        """What recording an evaluation takes, as a part of what the evaluation takes; 0 where that is little."""
+        return 0.0
+
     def free(self) -> None:
         for entry in self.run.entries:
             entry.maps.clear()
@@ -102,6 +108,9 @@ class Capture(FollowingLayers):
 
     def called(self, guider, call: SamplerCall) -> None:
         self.path = noting(guider, call)
+        _, latent, sigmas = call.start
+        if isinstance(latent, torch.Tensor) and isinstance(sigmas, torch.Tensor):
+            self._size, self._sigmas = tuple(latent.shape[-2:]), sigmas.tolist()
 
     def open(self, guider) -> None:
         """Reads the guider's conditionings, the layers of the model that is about to be sampled, and where in the schedule to
@@ -110,8 +119,9 @@ class Capture(FollowingLayers):
         self.conditionings = Conditionings(guider)
         self._registry.guess(o.cond for o in sorted(self.conditionings, key=lambda o: o.role != POSITIVE))
         self._cfg = guidance_of(guider)
-        start, end, bins = self.options.start_percent, self.options.end_percent, self.options.time_bins
-        self._schedule = RecordedSchedule(patcher_of(guider), start, end, bins)
+        options = self.options
+        part = Part(options.start_percent, options.end_percent, options.time_bins, options.every)
+        self._schedule = RecordedSchedule(patcher_of(guider), part, self._sigmas, self.cost(guider))
         if self.options.votes is not None:
             with self._voting():
                 self._votes = self.options.votes.begin(guider)
@@ -278,3 +288,11 @@ class TokenCapture(FollowingTokens, Capture):
         family = family_of(network_sampled(patcher))
         self._entries.padding = "" if family is None else family.padding
         return recorded_layout_of(patcher)
+
+    def cost(self, guider) -> float:
+        network = network_sampled(patcher_of(guider))
+        lengths = [length_of(owner.cond) for owner in self.conditionings if owner.role == POSITIVE]
+        family = family_of(network)
+        if family is None or not family.joint or not lengths or len(self._size) != 2:
+            return 0.0
+        return recording_cost(network, family.segments(network, self._size, max(lengths), {}).keys)

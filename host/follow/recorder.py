@@ -36,6 +36,8 @@ class VoteKeeper(Protocol):
 class RecordOptions:
     """What to record. Percentages are parts of the schedule (0 noise … 1 image); bytes in memory_limit.
 
+    every: records every n-th evaluation; 0: all, or, where that would take more than 5 % of the time, as many as stay below it, the
+    later ones first.
     votes: counts votes for head relevance as well (None: none). keep_maps: False keeps nothing but those votes.
     """
 
@@ -46,6 +48,7 @@ class RecordOptions:
     memory_limit: int = 512 * 2**20
     votes: VoteKeeper | None = None
     keep_maps: bool = True
+    every: int = 0
 
     def __post_init__(self):
         """Raises ValueError for an empty part of the schedule."""

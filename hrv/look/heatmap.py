@@ -18,7 +18,7 @@ from ..maps.pairing import drawn_size, pair, warnings_of
 from ..maps.timeline import ONE_PART, recorded_parts, timeline_maps
 from ..maps.word_maps import Target, word_maps
 from ..prompt import Prompt, WordNotFound, split_names
-from ..recording.recording import Entry, Match, Recording
+from ..recording.recording import EVERYTHING, Entry, Match, Recording
 from ..threads import share_out
 from ..wording import counted, share_text
 from .heatmap_memory import Order
@@ -58,6 +58,7 @@ def heatmaps(
     heads: HeadSelection | None = None,
     role: str = "positive",
     style: Style = DEFAULT,
+    share: str = EVERYTHING,
     prompt_text: str = "",
     tokenize: Callable[[str], Prompt] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -68,12 +69,12 @@ def heatmaps(
 
     latent: (batch, channel, h, w), what the sampler gave; image: (batch, height, width, channel), of any size,
     or None; the two batches must be equal, or one of them 1. words: names split by commas or line ends; empty:
-    every entry of the prompt by `unit`, filler words (“the”) left out. prompt_text, read by `tokenize`, stands in where the text of a
+    every entry of the prompt by `unit`, filler words (“the”) left out. share: one of SHARES. prompt_text, read by `tokenize`, stands in where the text of a
     conditioning is not known. progress(done, total) is called before each word and may raise to stop.
     free_memory: bytes, where they are known; what would not fit is refused, and `notice` is told before the work starts
     if it takes more than half of them. Raises NoRecording, WordNotFound, ValueError.
     """
-    matches, pictures = pair(recording, latent, image)
+    matches, pictures = pair(recording, latent, image, share)
     size = drawn_size(latent, image)
     names = split_names(words)
     plans = [_plan(match, role, names, unit, (prompt_text, tokenize)) for match in matches]

@@ -21,7 +21,7 @@ from ..maps.mask import MASK_THRESHOLD
 from ..maps.pairing import pair, warnings_of
 from ..maps.word_maps import Target, recorded_heads, word_maps
 from ..prompt import Prompt, WordNotFound, key, split_names
-from ..recording.recording import Entry, Match, Recording, Run
+from ..recording.recording import EVERYTHING, Entry, Match, Recording, Run
 from ..recording.sums import resize_maps
 from ..relevance.vectors import PERCENT, HeadRelevance
 from ..wording import counted
@@ -41,13 +41,14 @@ class LensGone(ValueError):
 class Sight:
     """One image of a lens: its run (held weakly), its row in it, and each word's places.
 
-    grid: (height, width) of the maps that go to the browser. words: name → ((entry number, columns), …).
+    grid: (height, width) of the maps that go to the browser. words: name → ((entry number, columns), …). share: one of SHARES.
     """
 
     run: weakref.ref[Run]
     element: int
     grid: tuple[int, int]
     words: dict[str, tuple[tuple[int, tuple[int, ...]], ...]]
+    share: str = EVERYTHING
 
     def match(self) -> Match:
         """Raises LensGone."""
@@ -57,7 +58,7 @@ class Sight:
                 "The recording of this image is no longer kept. Run the workflow again to look at other "
                 "heads or steps."
             )
-        return Match(run, self.element, True)
+        return Match(run, self.element, True, share=self.share)
 
 
 @dataclass(frozen=True)
@@ -139,18 +140,19 @@ def look(
     threshold: float = MASK_THRESHOLD,
     concept: str = "",
     percent: float = PERCENT,
+    share: str = EVERYTHING,
     progress: Callable[[int, int], None] = lambda done, total: None,
     prompt_text: str = "",
     tokenize: Callable[[str], Prompt] | None = None,
 ) -> Look:
     """Payload, overlay and mask for the images of a batch.
 
-    latent, image, unit, words, progress, prompt_text, tokenize: as `heatmaps` takes them. Without words, overlay is the image itself and
+    latent, image, unit, words, share, progress, prompt_text, tokenize: as `heatmaps` takes them. Without words, overlay is the image itself and
     mask is empty; words that an image's prompt does not have are left out, with a warning. concept: with `vectors`, the
     overlay and mask are those of its heads; "" takes all heads.
     Raises NoRecording, WordNotFound for an empty prompt, ValueError.
     """
-    matches, pictures = pair(recording, latent, image)
+    matches, pictures = pair(recording, latent, image, share)
     warnings, heads = warnings_of(matches), None
     if vectors is not None:
         vectors.check(matches[0].run.layout)
@@ -185,6 +187,7 @@ def look(
             heads=heads,
             role=ROLE,
             style=style,
+            share=share,
             prompt_text=prompt_text,
             tokenize=tokenize,
             progress=progress,
@@ -268,7 +271,7 @@ def _frame(match: Match, unit: str, pinned: Sequence[str], room: int, typed: tup
         frame |= pack(word_maps(match, list(targets.values())), grid)
     else:
         frame |= {"maps": None, "low": [], "high": [], "score": []}
-    return frame, Sight(weakref.ref(match.run), match.element, grid, words)
+    return frame, Sight(weakref.ref(match.run), match.element, grid, words, match.share)
 
 
 def payload_grid(grid: tuple[int, int], words: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from ..heads.selection import HeadSelection
 from ..prompt import Prompt, WordNotFound, is_all_filler, key
 from ..recording.absence import ZEROED
-from ..recording.recording import Entry, Match, NoRecording
+from ..recording.recording import TEXT, Entry, Match, NoRecording
 from ..wording import shortened
 from .word_maps import Target, recorded_heads
 
@@ -131,10 +131,8 @@ def find_word(name: str, entries: list[Entry], prompts: list[Prompt | None], uni
 def heads_text(match: Match, entry: Entry, heads: HeadSelection | None) -> str:
     """Whose attention a map is the mean of, in a few words."""
     count = recorded_heads(entry, match.run.layout, heads)
+    of_text = " · share of the text" if match.share == TEXT and entry.has_mass else ""
     if heads is None:
-        return (
-            f"all {count} heads (DAAM)"
-            if count == match.run.layout.heads
-            else f"{count} recorded heads (DAAM)"
-        )
-    return f"{heads.label} ({count} heads)" if heads.label else f"{count} chosen heads"
+        which = f"all {count}" if count == match.run.layout.heads else f"{count} recorded"
+        return f"{which} heads (DAAM){of_text}"
+    return (f"{heads.label} ({count} heads)" if heads.label else f"{count} chosen heads") + of_text

@@ -8,31 +8,36 @@ from typing import TypeVar, overload
 import torch
 
 from ..draw.overlay import as_rgb
-from ..recording.recording import Match, Recording
+from ..recording.recording import EVERYTHING, TEXT, Match, Recording
 from ..runs.latents import Size, image_size_of, same_shape, size_of
+
+ONE_SHARE = (
+    "`share` makes no difference for this model: its image looks at the text alone in the recorded layers, so the share of the text is the "
+    "share of everything."
+)
 
 
 @overload
 def pair(
-    recording: Recording, latent: torch.Tensor, image: torch.Tensor
+    recording: Recording, latent: torch.Tensor, image: torch.Tensor, share: str = ...
 ) -> tuple[list[Match], list[torch.Tensor]]: ...
 
 
 @overload
 def pair(
-    recording: Recording, latent: torch.Tensor, image: torch.Tensor | None
+    recording: Recording, latent: torch.Tensor, image: torch.Tensor | None, share: str = ...
 ) -> tuple[list[Match], Sequence[torch.Tensor | None]]: ...
 
 
 def pair(
-    recording: Recording, latent: torch.Tensor, image: torch.Tensor | None
+    recording: Recording, latent: torch.Tensor, image: torch.Tensor | None, share: str = EVERYTHING
 ) -> tuple[list[Match], Sequence[torch.Tensor | None]]:
     """One match and one image for each of the images to draw: equal batches, or one of them repeated.
 
     latent: (batch, channel, h, w), what the sampler gave; image: (batch, height, width, channel), of any size but of the latent's
-    shape, or None. Raises NoRecording, and ValueError for an image that is not of this latent.
+    shape, or None. share: one of SHARES. Raises NoRecording, and ValueError for an image that is not of this latent.
     """
-    return beside(recording.match(latent), latent, image)
+    return beside(recording.match(latent, share), latent, image)
 
 
 Found = TypeVar("Found")
@@ -75,6 +80,8 @@ def warnings_of(matches: Iterable[Match]) -> list[str]:
     """What the reader of these runs must know, each sentence once."""
     matches = list(matches)
     notes = [match.note for match in matches if match.note]
+    if any(match.share == TEXT and not match.run.is_joint for match in matches):
+        notes.append(ONE_SHARE)
     return list(dict.fromkeys([*notes, *(warning for match in matches for warning in match.run.warnings)]))
 
 

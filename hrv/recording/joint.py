@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import torch
 
-from .probabilities import pixels_at_once, sent
+from .probabilities import may_look, pixels_at_once, sent, sum_is_finite
 
 GPU_BYTES = 128 * 2**20
 """Logits of one head on other devices than the CPU: few calls, and still small beside such models."""
+
+LEAST = 1e-30
+"""A sum of exponentials below this has lost digits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +60,38 @@ class JointAttention:
         chunk = pixels_at_once(pixels, k.shape[2] * 4, q.device, GPU_BYTES)
         for row in range(number):
             for head in range(heads):
-                keys = k[row, head * k.shape[1] // heads].float().T  # (d, key)
+                keys = k[row, head * k.shape[1] // heads].float()  # (key, d)
+                if may_look(q.device):
+                    keys = (
+                        keys - keys[:1]
+                    )  # takes the same from all logits of a pixel, which a softmax does not see
                 sums = into[row, head].T  # (pixel, column)
                 for first in range(0, pixels, chunk):
                     part = slice(first, min(first + chunk, pixels))
-                    logits = self._logits(q[row, head, part], keys, self._mask(rows.start + row, head, part))
-                    _add(sums[part], logits, self.text, kept)
+                    mask = self._mask(rows.start + row, head, part)
+                    self._add(sums[part], (q[row, head, part], keys.T, mask), kept)
         return into
+
+    def _add(self, sums: torch.Tensor, operands: tuple, kept: tuple[torch.Tensor, ...]) -> None:
+        """Adds P of one chunk of pixels and its text mass. sums: (pixel, column + 1); operands: queries (pixel, d), keys (d, key) and
+        mask; kept: for each repeat of the prompt the places of its columns among the text's.
+
+        On the CPU nothing is subtracted from the logits but those of one key; where the sum of their exponentials then overflows or loses
+        digits, it is done again in the stable way. Looking would make another device wait, so it takes the stable way at once.
+        """
+        shares, totals = self._logits(*operands), None
+        if may_look(shares.device):
+            totals = shares.exp_().sum(-1, keepdim=True)
+            if not sum_is_finite(totals) or float(totals.amin()) < LEAST:
+                shares, totals = self._logits(*operands), None
+        if totals is None:
+            shares.sub_(shares.amax(-1, keepdim=True))
+            totals = shares.exp_().sum(-1, keepdim=True)
+        totals.reciprocal_()
+        of_text = shares[:, self.text]
+        for columns in kept:
+            sums[:, :-1].addcmul_(of_text.index_select(-1, columns), totals)
+        sums[:, -1:].addcmul_(of_text.sum(-1, keepdim=True), totals)
 
     def _logits(self, queries: torch.Tensor, keys: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """(pixel, key)."""
@@ -83,18 +111,6 @@ class JointAttention:
         mask = mask[row if len(mask) > 1 else 0]
         mask = mask[head if len(mask) > 1 else 0]
         return mask[self.image][pixels] if len(mask) > 1 else mask
-
-
-def _add(sums: torch.Tensor, logits: torch.Tensor, text: slice, kept: tuple[torch.Tensor, ...]) -> None:
-    """Adds P of one chunk of pixels and its text mass. sums: (pixel, column + 1); logits: (pixel, key); kept: for each repeat
-    of the prompt the places of its columns among the text's."""
-    logits.sub_(logits.amax(-1, keepdim=True))
-    shares = logits.exp_()
-    totals = shares.sum(-1, keepdim=True).reciprocal_()
-    of_text = shares[..., text]
-    for columns in kept:
-        sums[..., :-1].addcmul_(of_text.index_select(-1, columns), totals)
-    sums[..., -1:].addcmul_(of_text.sum(-1, keepdim=True), totals)
 
 
 def _kept(

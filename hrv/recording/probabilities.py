@@ -67,11 +67,11 @@ def _add(sums: torch.Tensor, queries: torch.Tensor, keys: torch.Tensor, tokens: 
     """
     kept = sums.shape[-1]
     logits = _logits(queries, keys)
-    if _may_look(queries.device):
+    if may_look(queries.device):
         shares = logits.exp_()
         counted = _counted(tokens, keys.shape[-1])
         totals = (shares.flatten(0, 1) @ counted).unflatten(0, shares.shape[:2]).unsqueeze(-1)
-        if _sum_is_finite(totals):
+        if sum_is_finite(totals):
             totals.reciprocal_()
             for repeat in range(repeats):
                 sums.addcmul_(shares[..., repeat * kept : (repeat + 1) * kept], totals)
@@ -82,12 +82,12 @@ def _add(sums: torch.Tensor, queries: torch.Tensor, keys: torch.Tensor, tokens: 
         sums.add_(p[..., repeat * kept : (repeat + 1) * kept])
 
 
-def _may_look(device: torch.device) -> bool:
+def may_look(device: torch.device) -> bool:
     """Whether looking at a value is free; other devices would have to be waited for."""
     return device.type == "cpu"
 
 
-def _sum_is_finite(totals: torch.Tensor) -> bool:
+def sum_is_finite(totals: torch.Tensor) -> bool:
     return float(totals.amax()) < math.inf
 
 
@@ -105,7 +105,7 @@ def _keys(k: torch.Tensor, heads: int) -> torch.Tensor:
     Taking one key from all takes the same from all logits of a pixel, which a softmax does not see.
     """
     by_head = k.float().unflatten(-1, (heads, -1)).permute(1, 2, 0)
-    if not _may_look(k.device):
+    if not may_look(k.device):
         return by_head
     tokens = by_head.shape[-1]
     keys = by_head.new_empty((*by_head.shape[:2], _filled(tokens)))

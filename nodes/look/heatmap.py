@@ -11,6 +11,7 @@ from ...host.text.clip_trace import tokenize_text
 from ...hrv.draw.overlay import COLORMAPS, EVERYWHERE, TINTS
 from ...hrv.look.heatmap import Style, heatmaps
 from ...hrv.maps.normalize import NORMALIZE
+from ...hrv.recording.recording import EVERYTHING
 from ..inputs import (
     attention_input,
     choice_input,
@@ -18,6 +19,7 @@ from ..inputs import (
     image_to_draw_on,
     latent_input,
     prompt_text_input,
+    share_input,
     threshold_input,
     unit_input,
 )
@@ -137,6 +139,7 @@ class HRVHeatmap(Node):
                         "has no heat. everywhere: the colours cover all of it, as in version 0.1."
                     ),
                 ),
+                share_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -177,6 +180,7 @@ class HRVHeatmap(Node):
         prompt_text="",
         timeline=False,
         tint=EVERYWHERE,  # of prompts that were saved before there was a choice
+        share=EVERYTHING,
     ) -> io.NodeOutput:
         found = heatmaps(
             attention,
@@ -195,6 +199,7 @@ class HRVHeatmap(Node):
                 timeline=timeline,
                 tint=tint,
             ),
+            share=share,
             prompt_text=prompt_text,
             tokenize=tokenize_text,
             progress=node_progress(),

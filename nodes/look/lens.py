@@ -9,12 +9,14 @@ from ...host.page.routes import shown_lens
 from ...host.text.clip_trace import tokenize_text
 from ...hrv.look.lens import look
 from ...hrv.maps.mask import MASK_THRESHOLD
+from ...hrv.recording.recording import EVERYTHING
 from ...hrv.relevance.vectors import PERCENT
 from ..inputs import (
     attention_input,
     latent_input,
     percent_input,
     prompt_text_input,
+    share_input,
     threshold_input,
     unit_input,
 )
@@ -95,6 +97,7 @@ class HRVLens(Node):
                     advanced=True,
                 ),
                 prompt_text_input(),
+                share_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -125,6 +128,7 @@ class HRVLens(Node):
         concept="",
         percent=PERCENT,
         prompt_text="",
+        share=EVERYTHING,
     ) -> io.NodeOutput:
         found = look(
             attention,
@@ -136,6 +140,7 @@ class HRVLens(Node):
             threshold=threshold,
             concept=concept,
             percent=percent,
+            share=share,
             progress=node_progress(),
             prompt_text=prompt_text,
             tokenize=tokenize_text,

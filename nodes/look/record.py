@@ -74,6 +74,18 @@ class HRVRecordAttention(Node):
                         "image stays identical. Needs `clip`."
                     ),
                 ),
+                io.Int.Input(
+                    "every",
+                    default=0,
+                    min=0,
+                    max=100,
+                    optional=True,
+                    advanced=True,
+                    tooltip=(
+                        "Record only every n-th evaluation of the model. 0: all of them; with Flux, Z-Image and the like only as many of the "
+                        "last ones as take about 5 % of the time."
+                    ),
+                ),
             ],
             outputs=[
                 io.Model.Output(
@@ -99,6 +111,7 @@ class HRVRecordAttention(Node):
         memory_limit_mb,
         clip=None,
         collect_votes=OFF,
+        every=0,
     ) -> io.NodeOutput:
         options = RecordOptions(
             start_percent,
@@ -107,5 +120,6 @@ class HRVRecordAttention(Node):
             negative=negative,
             memory_limit=memory_limit_mb * 2**20,
             votes=passive_votes(clip, collect_votes),
+            every=every,
         )
         return io.NodeOutput(*attach(model, clip, options))

@@ -1,10 +1,16 @@
 """Recording transformers: of each family the maps are what its attention computed, and the image is the same."""
 
 import comfy.ldm.modules.attention as attention
+import comfy.model_management
+import nodes
 import pytest
 import token_rig
 import torch
 from token_rig import SHAPES, draw, empty, prompt, studio, watch, witness
+
+from hrv_pack.host.facts import families
+from hrv_pack.host.follow.base import following_tokens
+from hrv_pack.host.follow.recorded_schedule import Part, RecordedSchedule
 
 BACKENDS = ("attention_sub_quad", "attention_pytorch", "attention_split")
 HALF = 2e-3  # a value in half precision, as a share of itself
@@ -57,3 +63,137 @@ def test_the_image_is_the_same_with_every_backend(family, backend, monkeypatch):
         plain, draw(found.recorded, positive, negative, latent, steps=1)
     )
     assert len(found.run.entries[0].maps) == len(SHAPES[family].layers)
+
+
+class Asked:
+    """An evaluation at a noise level."""
+
+    def __init__(self, sigma: float):
+        self.sigma = sigma
+
+
+@pytest.mark.parametrize(
+    ("every", "bins", "cost", "expected"),
+    [
+        (0, 1, 0.04, [1, 2, 3, 4, 5, 6, 7, 8]),
+        (0, 1, 0.10, [5, 6, 7, 8]),
+        (0, 1, 0.21, [8]),
+        (0, 1, 9.0, [8]),
+        (1, 1, 9.0, [1, 2, 3, 4, 5, 6, 7, 8]),
+        (3, 1, 0.0, [2, 5, 8]),
+        (100, 1, 0.0, [8]),
+    ],
+)
+def test_which_evaluations_are_recorded(every, bins, cost, expected):
+    sigmas = [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0]
+    schedule = RecordedSchedule(None, Part(0.0, 1.0, bins, every), sigmas, cost)
+    taken = [
+        number for number, sigma in enumerate(sigmas[:-1], 1) if schedule.bin_of(Asked(sigma)) is not None
+    ]
+    assert taken == expected
+
+
+def test_automatic_takes_the_later_evaluations_and_says_how_many():
+    """A small Flux spends most of its time on attention, so recording all of it would cost too much."""
+    found = studio("Flux", every=0)
+    positive, negative, latent = prompt("Flux"), prompt("Flux", seed=1), empty("Flux")
+    plain = draw(found.model, positive, negative, latent, steps=6)
+    assert torch.equal(plain, draw(found.recorded, positive, negative, latent, steps=6))
+    assert 1 <= found.run.entries[0].count() < 6 and not found.run.warnings
+    parts = studio("Flux", every=0, time_bins=2)
+    draw(parts.recorded, positive, negative, latent, steps=30)
+    assert min(parts.run.entries[0].counts) > 0 and parts.run.entries[0].count() < 30
+
+
+def test_a_large_flux_is_within_what_can_be_afforded():
+    """Of Flux at 1024², by its own numbers: 12 billion weights, 57 layers, 4096 + 512 tokens."""
+    attended = 2 * 4608 * 57 * 3072
+    assert 0.08 < families.RECORDING * attended / (11.9e9 + attended) < 0.15
+
+
+def test_cancel_and_errors_leave_nothing_behind(monkeypatch):
+    found = studio("Z-Image")
+    positive, latent = prompt("Z-Image"), empty("Z-Image")
+    plain = draw(found.model, positive, positive, latent, cfg=1.0)
+
+    def broken(*args, **kwargs):
+        raise RuntimeError("broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(following_tokens.TokenCall, "probabilities", broken)
+        assert torch.equal(draw(found.recorded, positive, positive, latent, cfg=1.0), plain)
+    (warning,) = found.run.warnings
+    assert "Recording stopped while in an attention layer (RuntimeError: broken)" in warning
+    with monkeypatch.context() as patch:
+        error = torch.cuda.OutOfMemoryError("out of memory")
+        patch.setattr(
+            following_tokens.TokenCall, "probabilities", lambda *a, **k: (_ for _ in ()).throw(error)
+        )
+        assert torch.equal(draw(found.recorded, positive, positive, latent, cfg=1.0), plain)
+    assert "memory ran out" in found.run.warnings[0]
+    runs = len(found.recording.runs)
+    with monkeypatch.context() as patch:
+        cancel = comfy.model_management.InterruptProcessingException()
+        patch.setattr(
+            following_tokens.TokenCall, "probabilities", lambda *a, **k: (_ for _ in ()).throw(cancel)
+        )
+        with pytest.raises(comfy.model_management.InterruptProcessingException):
+            draw(found.recorded, positive, positive, latent, cfg=1.0)
+    assert len(found.recording.runs) == runs
+    assert torch.equal(draw(found.recorded, positive, positive, latent, cfg=1.0), plain)
+    assert len(found.run.entries[0].maps) == 3
+
+
+def skipping(model, wanted):
+    """A cache of another pack that runs only some of the blocks of a Flux in some evaluations (TeaCache and the like)."""
+    clone, evaluation = model.clone(), [0]
+    clone.model_options["transformer_options"] = options = dict(clone.model_options["transformer_options"])
+
+    def block(number):
+        def replace(args, extra):
+            if number == 0:
+                evaluation[0] += 1
+            return extra["original_block"](args) if wanted(evaluation[0], number) else {"img": args["img"]}
+
+        return replace
+
+    options["patches_replace"] = {"dit": {("single_block", number): block(number) for number in range(3)}}
+    return clone
+
+
+def test_layers_that_a_cache_skips_are_counted_by_themselves():
+    found = studio("Flux")
+    positive, latent = prompt("Flux"), empty("Flux")
+    wanted = lambda evaluation, number: number != 1 or evaluation > 1  # noqa: E731
+    plain = draw(skipping(found.model, wanted), positive, positive, latent, steps=4, cfg=1.0)
+    drawn = draw(skipping(found.recorded, wanted), positive, positive, latent, steps=4, cfg=1.0)
+    assert torch.equal(plain, drawn)
+    (entry,) = found.run.entries
+    assert entry.count() == 4 and entry.layer_counts == {3: [3]}
+    for number, maps in entry.maps.items():
+        mass = maps[:, 0, :, -1].double() / entry.count(block=number)
+        assert bool((mass > 0).all()) and bool((mass <= 1.001).all())
+
+
+def test_a_compiled_model_is_refused(caplog):
+    from comfy_api.torch_helpers import set_torch_compile_wrapper
+
+    found = studio("Flux")
+    compiled = found.recorded.clone()
+    set_torch_compile_wrapper(compiled, backend="eager")
+    draw(compiled, prompt("Flux"), prompt("Flux"), empty("Flux"), steps=1, cfg=1.0)
+    assert "This model is compiled" in found.run.warnings[0] and not found.run.entries
+
+
+def test_an_area_is_put_back_where_it_lies():
+    found = studio("Flux")
+    whole, part = prompt("Flux"), prompt("Flux", seed=1)
+    (part,) = nodes.ConditioningSetArea().append(part, 64, 48, 48, 16, 1.0)
+    latent = empty("Flux", height=12, width=14)
+    plain = draw(found.model, whole + part, whole, latent, cfg=1.0)
+    assert torch.equal(plain, draw(found.recorded, whole + part, whole, latent, cfg=1.0))
+    _, area = found.run.entries
+    assert found.run.grid == (6, 7) and area.maps[0].shape[-2:] == (6, 7)
+    inside = area.maps[0][0, 0, :, -1]
+    assert bool((inside[:, 1:4, 3:7] > 0).all())
+    assert float(inside.sum()) == pytest.approx(float(inside[:, 1:4, 3:7].sum()))

@@ -162,7 +162,7 @@ class Studio:
 def studio(family: str, **options) -> Studio:
     """A model beside its recording clone."""
     model = tiny(family)
-    recorded, _, recording = attach(model, None, RecordOptions(**options))
+    recorded, _, recording = attach(model, None, RecordOptions(**{"every": 1, **options}))
     return Studio(family, model, recorded, recording)
 
 
