@@ -22,6 +22,12 @@ def length_of(cond: dict[str, Any]) -> int:
     return cond[MODEL_CONDS][C_CROSSATTN].cond.shape[1]
 
 
+def embedded_length_of(cond: dict[str, Any]) -> int:
+    """Number of tokens as the text encoder made them; known before the model is called."""
+    embedding = cond.get(CROSS_ATTN)
+    return 0 if embedding is None else embedding.shape[1]
+
+
 def is_limited(cond: dict[str, Any]) -> bool:
     """Whether a conditioning is for a part of the schedule only."""
     return START_PERCENT in cond or END_PERCENT in cond

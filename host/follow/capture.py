@@ -17,7 +17,7 @@ from ...hrv.recording.recording import Run
 from ...hrv.recording.sums import Accumulator, place_crop
 from ...hrv.relevance.votes import VoteCounter
 from ..facts.cancel import CANCELS
-from ..facts.conditionings import is_limited, length_of
+from ..facts.conditionings import embedded_length_of, is_limited
 from ..facts.families import family_of, network_sampled, recorded_layout_of, recording_cost
 from ..facts.guider import NEGATIVE, guidance_of, patcher_of
 from ..facts.layers import layout_of_model
@@ -291,7 +291,7 @@ class TokenCapture(FollowingTokens, Capture):
 
     def cost(self, guider) -> float:
         network = network_sampled(patcher_of(guider))
-        lengths = [length_of(owner.cond) for owner in self.conditionings if owner.role == POSITIVE]
+        lengths = [embedded_length_of(owner.cond) for owner in self.conditionings if owner.role == POSITIVE]
         family = family_of(network)
         if family is None or not family.joint or not lengths or len(self._size) != 2:
             return 0.0

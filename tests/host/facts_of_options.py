@@ -131,6 +131,11 @@ def length_of(comfy):
     assert {conditionings.length_of(cond) for cond in evaluated()} == {NARROW, WIDE}
 
 
+@fact("conditionings.embedded_length_of")
+def embedded_length_of(comfy):
+    assert {conditionings.embedded_length_of(cond) for cond in evaluated()} == {NARROW, WIDE}
+
+
 @fact("conditionings.AREA")
 def area(comfy):
     assert [tuple(cond[conditionings.AREA]) for cond in seen().lists[0] if "area" in cond] == [AREA]
