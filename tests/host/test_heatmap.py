@@ -22,6 +22,7 @@ INPUTS = [
     ("prompt_text", "STRING", ""),
     ("timeline", "BOOLEAN", False),
     ("tint", ["where it is hot", "everywhere"], "where it is hot"),
+    ("share", ["of everything", "of the text"], "of everything"),
 ]
 OUTPUTS = [
     ("overlay", "IMAGE", False),
@@ -57,6 +58,7 @@ def test_the_contract_of_the_graph(comfy):
         "prompt_text",
         "timeline",
         "tint",
+        "share",
     ]
     assert [(o.display_name, o.get_io_type(), bool(o.is_output_list)) for o in schema.outputs] == OUTPUTS
     assert all(i.tooltip for i in schema.inputs) and all(o.tooltip for o in schema.outputs)
