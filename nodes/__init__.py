@@ -8,6 +8,7 @@ from .files.vectors import HRVLoadVectors, HRVSaveVectors
 from .look.compare_concepts import HRVCompareConcepts
 from .look.heatmap import HRVHeatmap
 from .look.lens import HRVLens
+from .look.model_effect import HRVModelEffect
 from .look.record import HRVRecordAttention
 from .look.report import HRVPromptReport
 from .look.word_effect import HRVWordEffect
@@ -23,7 +24,15 @@ from .steer.steering import HRVAdjustConcept, HRVScaleHeads, HRVStrengthenConcep
 
 def all_nodes() -> list[type]:
     """Every node class, by entry of the menu."""
-    look = [HRVRecordAttention, HRVHeatmap, HRVLens, HRVPromptReport, HRVWordEffect, HRVCompareConcepts]
+    look = [
+        HRVRecordAttention,
+        HRVHeatmap,
+        HRVLens,
+        HRVPromptReport,
+        HRVWordEffect,
+        HRVModelEffect,
+        HRVCompareConcepts,
+    ]
     select_heads = [HRVSelectHeads, HRVAutoHeads, HRVFilterHeads]
     steer = [
         HRVStrengthenConcept,

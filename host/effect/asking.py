@@ -15,6 +15,10 @@ from ..facts.running import stop_if_cancelled
 LISTS_AT_ONCE = (
     8  # what the host may put into one batch; a cancel or the progress waits for no more than that
 )
+INVALID = (
+    "The model produced invalid values (NaN), so there is nothing to compare, and its image is probably black. Usual causes are a broken "
+    "LoRA, or half precision that is too coarse for the model."
+)
 
 
 @torch.inference_mode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,32 +12,18 @@ from ...hrv.effect.effect import Effects, change, effects
 from ...hrv.effect.words import TypedWords, typed_words
 from ...hrv.prompt import WordNotFound, is_all_filler, split_names
 from ...hrv.recording.path import RecordedPath
-from ...hrv.recording.recording import Match, Recording
-from ...hrv.runs.shelf import NoRecording
+from ...hrv.recording.recording import Recording
 from ..facts.conditionings import CROSS_ATTN
-from ..facts.guider import NEGATIVE
-from ..follow.editor import Editor
-from ..follow.exciter import Exciter
-from ..follow.path_recorder import PathRecorder
-from ..follow.recorder import Recorder
-from ..follow.rememberer import Rememberer
 from ..text.clip_trace import untraced
-from ..text.typed_texts import TYPED, CannotEncode, check_same, encode_again
-from .asking import estimates
+from ..text.typed_texts import CannotEncode, check_same, encode_again, is_partly_known, texts_of
+from .asked_runs import bare, conds_of, notes_of, one_per_run, path_of
+from .asking import INVALID, estimates
 
-NO_PATH = (
-    "The latents of this run were not kept, so this image cannot be asked about: it was loaded from a file, many samplings came after "
-    "it, or its latent has an unusual form. Sample it again through Record Attention."
-)
 PARTLY = "Parts of this prompt were not encoded by the CLIP from Record Attention; their words are not known and stay as they were."
 GROUP = 64  # words that are encoded before the model is asked: so many embeddings lie in memory
 SEVERAL = (
     "This conditioning holds a different prompt for each image of the batch, so no single word can be left out of it. Sample the "
     "images one by one."
-)
-INVALID = (
-    "The model produced invalid values (NaN), so there is nothing to compare, and its image is probably black. Usual causes are a broken "
-    "LoRA, or half precision that is too coarse for the model."
 )
 OTHER_MODEL = (
     "This model cannot be asked with this run's prompt: it is of another kind than the model that the run was sampled with. Connect the "
@@ -81,11 +67,9 @@ def word_effects(
     Raises NoRecording, WordNotFound, CannotEncode, ValueError, all in plain words.
     """
     matches = recording.match_paths(latent)
-    plain = model.clone()
-    for wrapping in (Recorder, PathRecorder, Rememberer, Editor, Exciter):
-        wrapping.take_off(plain)
-    asked = [_Asked(clip, path_of(match), question) for match in _one_per_run(matches)]
-    warnings = list(dict.fromkeys(match.note for match in matches if match.note))
+    plain = bare(model)
+    asked = [_Asked(clip, path_of(match), question) for match in one_per_run(matches)]
+    warnings = notes_of(matches)
     warnings += [PARTLY] if any(one.is_partly_known for one in asked) else []
     answers = {}
     for number, one in enumerate(asked):
@@ -96,17 +80,6 @@ def word_effects(
         one, estimated = answers[id(match.run.path)]
         found.append(one.effects(estimated, match.element))
     return Found(found, [name for name, _ in _entries(asked[0].typed, question.unit)], warnings)
-
-
-def path_of(match: Match) -> RecordedPath:
-    """The path of an image's run. Raises NoRecording: where the run could not be followed, with what it warned of."""
-    if match.run.path is None:
-        raise NoRecording(match.run.explanation or NO_PATH)
-    return match.run.path
-
-
-def _one_per_run(matches: Sequence[Match]) -> list[Match]:
-    return list({id(match.run): match for match in matches}.values())
 
 
 def _entries(typed: TypedWords, unit: str) -> list[tuple[str, tuple[int, ...]]]:
@@ -122,8 +95,8 @@ class _Asked:
     def __init__(self, clip, path: RecordedPath, question: Question):
         self.path, self.question = path, question
         self._clip = untraced(clip)
-        self._conds = _conds_of(path, question.role)
-        texts = [text for cond in self._conds if TYPED in cond for text in cond[TYPED].texts.values()]
+        self._conds = conds_of(path, question.role)
+        texts = [text for cond in self._conds for text in texts_of(cond)]
         self._check()
         self.typed = typed_words(texts)
         names = split_names(question.words)
@@ -163,8 +136,8 @@ class _Asked:
 
     @property
     def is_partly_known(self) -> bool:
-        """Whether some of several conditionings have no known text."""
-        return not all(TYPED in cond for cond in self._conds)
+        """Whether the text of some part of the prompt is not known."""
+        return any(is_partly_known(cond) for cond in self._conds)
 
     def effects(self, estimated: list[list[torch.Tensor]], row: int) -> Effects:
         """Of the image in this row of the run's batch."""
@@ -178,7 +151,7 @@ class _Asked:
         """The conditionings with these texts; those of which nothing changes as they are."""
         return [
             encode_again(self._clip, cond, texts)
-            if TYPED in cond and any(texts.get(text, text) != text for text in cond[TYPED].texts.values())
+            if any(texts.get(text, text) != text for text in texts_of(cond))
             else cond
             for cond in self._conds
         ]
@@ -188,16 +161,7 @@ class _Asked:
         for cond in self._conds:
             if cond[CROSS_ATTN].shape[0] > 1 and bool((cond[CROSS_ATTN] != cond[CROSS_ATTN][:1]).any()):
                 raise CannotEncode(SEVERAL)
-            if TYPED in cond or len(self._conds) == 1:
+            if texts_of(cond) or len(self._conds) == 1:
                 check_same(cond, encode_again(self._clip, cond, {}))
-        if not any(TYPED in cond for cond in self._conds):
+        if not any(texts_of(cond) for cond in self._conds):
             encode_again(self._clip, self._conds[0], {})  # says why
-
-
-def _conds_of(path: RecordedPath, role: str) -> Conds:
-    """The first list of this role that has conditionings with a text."""
-    for name, conds in path.conds.items():
-        own = [cond for cond in conds if cond.get(CROSS_ATTN) is not None]
-        if own and len(own) == len(conds) and (NEGATIVE in name) == (role == NEGATIVE):
-            return own
-    raise NoRecording(f"This run has no {role} prompt that could be asked about.")

@@ -16,6 +16,9 @@ AREA = "area"
 START_PERCENT, END_PERCENT = "start_percent", "end_percent"
 """There where it is for a part of the schedule only."""
 
+CLIP_START_PERCENT = "clip_start_percent"
+"""There where hooks change the text encoder along the schedule: one conditioning for each of its parts."""
+
 
 def length_of(cond: dict[str, Any]) -> int:
     """Number of tokens, before the host pads it."""

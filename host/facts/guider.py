@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import comfy.sampler_helpers
 import comfy.samplers
 import torch
 
@@ -22,6 +23,11 @@ def conds_of(guider) -> dict[str, list[dict[str, Any]] | None]:
 def original_conds_of(guider) -> dict[str, list[dict[str, Any]]]:
     """Name of a list → its conditionings as nodes made them, before ComfyUI fits them to a sampling; copies of the lists."""
     return {name: list(conds or ()) for name, conds in guider.original_conds.items()}
+
+
+def as_held(conditioning: list) -> list[dict[str, Any]]:
+    """A CONDITIONING of ComfyUI's sockets as guiders hold it."""
+    return comfy.sampler_helpers.convert_cond(conditioning)
 
 
 def patcher_of(guider):

@@ -40,6 +40,12 @@ def original_weights(patcher) -> dict[str, torch.Tensor]:
     return found
 
 
+def kind_of(patcher) -> tuple:
+    """What two models have in common that read the same conditionings and latents: (class, width of the text's embedding)."""
+    config = getattr(patcher.model.model_config, "unet_config", {})
+    return type(patcher.model).__name__, config.get("context_dim"), type(patcher.model.latent_format).__name__
+
+
 def model_sampling_of(patcher) -> Any:
     """The schedule that it will be sampled with, object patches included."""
     return patcher.get_model_object("model_sampling")

@@ -211,23 +211,26 @@ class _Tracing:
 
     def encode_from_tokens(self, tokens, *args, **kwargs):
         out = super().encode_from_tokens(tokens, *args, **kwargs)
-        prompt = self._note(tokens, [embedding_of(out)])
+        keys = self._keys(tokens, [embedding_of(out)])
         if isinstance(out, dict):
-            out.update(self._keys(prompt, tokens))
+            out.update(keys)
         return out
 
     def encode_from_tokens_scheduled(self, tokens, *args, **kwargs):
         out = super().encode_from_tokens_scheduled(tokens, *args, **kwargs)
-        keys = self._keys(self._note(tokens, [embedding for embedding, _ in out]), tokens)
+        keys = self._keys(tokens, [embedding for embedding, _ in out])
         for _, values in out:
             values.update(keys)
         return out
 
-    def _keys(self, prompt: Prompt | None, tokens) -> dict[str, Any]:
+    def _keys(self, tokens, embeddings: list[torch.Tensor]) -> dict[str, Any]:
         """What leads from a conditioning back to its text."""
+        prompt, typed = self._note(tokens, embeddings), self.hrv_registries[0].typed.of(tokens)
         keys: dict[str, Any] = {} if prompt is None else {TAG: prompt, SOURCE: self.hrv_registries[0]}
-        typed = self.hrv_registries[0].typed.of(tokens)
-        return keys if typed is None else {**keys, TYPED: typed}
+        if typed is None:
+            return keys
+        self._each(lambda registry: [registry.typed.note_encoding(typed, one) for one in embeddings])
+        return {**keys, TYPED: typed}
 
     def _note(self, tokens, embeddings: list[torch.Tensor]) -> Prompt | None:
         prompts = []

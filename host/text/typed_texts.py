@@ -11,7 +11,9 @@ from typing import Any
 import torch
 
 from ...hrv.prompt import END_ID
-from ..facts.conditionings import CROSS_ATTN, UUID
+from ...hrv.runs.latents import fingerprints
+from ..facts.conditionings import CLIP_START_PERCENT, CROSS_ATTN, UUID
+from ..facts.text_encoder import CHUNK
 
 TYPED = "hrv_typed"
 """Where a conditioning holds its `Typed`."""
@@ -29,26 +31,44 @@ class CannotEncode(ValueError):
 
 @dataclass(frozen=True)
 class Typed:
-    """texts: encoder → what was typed for it. options: encoder → how the host's tokenizer was called."""
+    """texts: encoder → what was typed for it. options: encoder → how the host's tokenizer was called. source: the memory that has it."""
 
     texts: Mapping[str, str]
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    source: TypedTexts | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The columns of one encoding in a conditioning, which may be several put together (ConditioningConcat)."""
+
+    typed: Typed
+    start: int
+    stop: int
 
 
 class TypedTexts:
-    """Bounded memory of what was tokenized: the ids of one encoder → its text."""
+    """Bounded memory of what was tokenized, the ids of one encoder → its text, and of what was encoded."""
 
     def __init__(self):
         self._known: OrderedDict[tuple, tuple[str, dict[str, Any]]] = OrderedDict()
+        self._encoded: OrderedDict[tuple[int, str], Typed] = (
+            OrderedDict()
+        )  # (tokens, fingerprint of an embedding)
+
+    def __deepcopy__(self, memo) -> TypedTexts:
+        """Conditionings that are copied deeply still lead here."""
+        return self
 
     def note(self, text: str, tokens: Any, options: dict[str, Any]) -> None:
         """Called with what `clip.tokenize(text, **options)` gave."""
         for ids in _ids_of(tokens).values():
             if ids is not None:
-                self._known[ids] = text, options
-                self._known.move_to_end(ids)
-        while len(self._known) > KEPT:
-            self._known.popitem(last=False)
+                _remember(self._known, ids, (text, options))
+
+    def note_encoding(self, typed: Typed, embedding: torch.Tensor) -> None:
+        """embedding: (1, token, channel), what the text encoder made of it."""
+        _remember(self._encoded, (embedding.shape[1], fingerprints(embedding[:1])[0]), typed)
 
     def of(self, tokens: Any) -> Typed | None:
         """What was typed for these tokens, if that is known of every encoder."""
@@ -56,19 +76,73 @@ class TypedTexts:
         if not found or None in found.values() or len(found) < len(_ids_of(tokens)):
             return None
         return Typed(
-            {e: text for e, (text, _) in found.items()}, {e: options for e, (_, options) in found.items()}
+            {e: text for e, (text, _) in found.items()},
+            {e: options for e, (_, options) in found.items()},
+            self,
         )
+
+    def parts_of(self, embedding: torch.Tensor) -> list[Part]:
+        """The encodings that an embedding (1, token, channel) is put together of, in order; what is not known is left out."""
+        lengths = sorted({length for length, _ in self._encoded}, reverse=True)
+        step = CHUNK if all(length % CHUNK == 0 for length in lengths) else embedding.shape[1]
+        parts: list[Part] = []
+        at = 0
+        while at < embedding.shape[1]:
+            for length in lengths:
+                piece = embedding[:1, at : at + length]
+                typed = (
+                    self._encoded.get((length, fingerprints(piece)[0])) if piece.shape[1] == length else None
+                )
+                if typed is not None:
+                    parts.append(Part(typed, at, at + length))
+                    break
+            at = parts[-1].stop if parts and parts[-1].stop > at else at + step
+        return parts
+
+
+def parts_of(cond: dict[str, Any]) -> list[Part]:
+    """The encodings that a conditioning, as guiders hold it, is put together of; none where its text is not known."""
+    typed, embedding = cond.get(TYPED), cond[CROSS_ATTN]
+    if typed is None:
+        return []
+    found = typed.source.parts_of(embedding) if typed.source is not None else []
+    return found or [Part(typed, 0, embedding.shape[1])]
+
+
+def texts_of(cond: dict[str, Any]) -> list[str]:
+    """Everything that was typed for a conditioning, in order."""
+    return [text for part in parts_of(cond) for text in part.typed.texts.values()]
+
+
+def is_partly_known(cond: dict[str, Any]) -> bool:
+    """Whether some columns of a conditioning, or all, come from a text that is not known."""
+    return sum(part.stop - part.start for part in parts_of(cond)) < cond[CROSS_ATTN].shape[1]
 
 
 def encode_again(clip, cond: dict[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
     """A conditioning, as guiders hold it, with other texts in it: typed text → what is typed instead. All that other nodes have
-    put into it (areas, ControlNets, timestep ranges) stays. Raises CannotEncode."""
-    typed: Typed | None = cond.get(TYPED)
-    if typed is None:
+    put into it (areas, ControlNets, timestep ranges) stays, and so do columns whose text is not known. Raises CannotEncode."""
+    parts = parts_of(cond)
+    if not parts:
         raise CannotEncode(
             "The text of this prompt is not known, so it cannot be encoded again without a word. Connect the CLIP from Record Attention to "
             "your text nodes, and run again. Prompts that were encoded together with images cannot be asked about."
         )
+    pieces, values, at = [], {}, 0
+    for part in parts:
+        embedding, own = _encode(clip, part.typed, texts, cond.get(CLIP_START_PERCENT))
+        pieces += [cond[CROSS_ATTN][:, at : part.start].to(embedding), embedding]
+        values = own if part.start == 0 else values
+        at = part.stop
+    pieces.append(cond[CROSS_ATTN][:, at:].to(pieces[-1]))
+    kept = {name: value for name, value in values.items() if not name.startswith("hrv_")}
+    together = pieces[1] if len(parts) == 1 and not at < cond[CROSS_ATTN].shape[1] else torch.cat(pieces, 1)
+    return {**cond, **kept, CROSS_ATTN: together, UUID: uuid.uuid4()}
+
+
+def _encode(clip, typed: Typed, texts: Mapping[str, str], from_percent: float | None):
+    """(embedding (1, token, channel), values beside it) of one encoding. from_percent: where hooks change the text encoder along the
+    schedule, which part of the schedule is meant."""
     tokens = {
         encoder: clip.tokenize(texts.get(text, text), **typed.options[encoder])[encoder]
         for encoder, text in typed.texts.items()
@@ -80,13 +154,13 @@ def encode_again(clip, cond: dict[str, Any], texts: Mapping[str, str]) -> dict[s
             while len(tokens[encoder]) < longest:
                 tokens[encoder] += empty[encoder]
     encoded = clip.encode_from_tokens_scheduled(tokens)
-    if len(encoded) != 1:
-        raise CannotEncode(
-            "The text encoder of this prompt changes along the schedule (hooks), so no single word can be left out of it."
-        )
-    embedding, values = encoded[0]
-    kept = {name: value for name, value in values.items() if not name.startswith("hrv_")}
-    return {**cond, **kept, CROSS_ATTN: embedding, UUID: uuid.uuid4()}
+    for embedding, values in encoded:
+        if len(encoded) == 1 or values.get(CLIP_START_PERCENT) == from_percent:
+            return embedding, values
+    raise CannotEncode(
+        "The hooks on this CLIP change along another schedule than when this prompt was encoded, so no word can be left out. Connect the CLIP "
+        "that your text node uses."
+    )
 
 
 def check_same(cond: dict[str, Any], again: dict[str, Any]) -> None:
@@ -102,6 +176,13 @@ def check_same(cond: dict[str, Any], again: dict[str, Any]) -> None:
             "text node uses, with its LoRA and clip skip. If it is that one, another node changed the prompt after it was encoded "
             "(ConditioningAverage, ConditioningConcat and the like)."
         )
+
+
+def _remember(store: OrderedDict, key, value) -> None:
+    store[key] = value
+    store.move_to_end(key)
+    while len(store) > KEPT:
+        store.popitem(last=False)
 
 
 def _ids_of(tokens: Any) -> dict[str, tuple | None]:

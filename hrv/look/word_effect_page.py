@@ -15,7 +15,7 @@ from ..wording import escaped, share_text
 from .heatmap_memory import Order
 from .tiles import Label, Style, Tile, draw, panel
 
-IDLE = 0.003
+IDLE = 0.05
 """Share of the whole prompt's effect below which a word can go (docs/formulas.md, "What each word did")."""
 BAR = 20  # characters of the longest bar
 

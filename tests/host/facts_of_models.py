@@ -105,6 +105,12 @@ def input_scale(comfy):
     ).item() == pytest.approx(50**-0.5)
 
 
+@fact("patcher.kind_of")
+def kind_of(comfy):
+    kinds = {kind: patcher.kind_of(rig.tiny(kind)) for kind in ("sd1", "sdxl")}
+    assert kinds["sd1"] != kinds["sdxl"] and kinds["sd1"][1] == rig.CONFIG["sd1"]["context_dim"]
+
+
 @fact("patcher.latent_out")
 def latent_out(comfy):
     latent = torch.ones(1, 4, 2, 2)

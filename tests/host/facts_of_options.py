@@ -158,6 +158,22 @@ def end_percent(comfy):
     assert limited()[conditionings.END_PERCENT] == 0.5
 
 
+@fact("conditionings.CLIP_START_PERCENT")
+@torch.inference_mode()
+def clip_start_percent(comfy):
+    import comfy.hooks
+    from comfy_extras import nodes_hooks
+
+    hooks = comfy.hooks.create_hook_lora({}, 0.0, 1.0)
+    keyframes = comfy.hooks.HookKeyframeGroup()
+    for start in (0.0, 0.5):
+        keyframes.add(comfy.hooks.HookKeyframe(strength=start, start_percent=start))
+    hooks.set_keyframes_on_hooks(hook_kf=keyframes)
+    (clip,) = nodes_hooks.SetClipHooks().apply_hooks(rig.clip("sd1"), True, False, hooks)
+    found = clip.encode_from_tokens_scheduled(clip.tokenize("a cat"))
+    assert [values[conditionings.CLIP_START_PERCENT] for _, values in found] == [0.0, 0.5]
+
+
 @fact("conditionings.is_limited")
 def is_limited(comfy):
     assert conditionings.is_limited(limited()) and not conditionings.is_limited(seen().conds["positive"][0])

@@ -137,6 +137,12 @@ def conds_of(comfy):
     assert set(conds) == {"positive", "negative"} and all("uuid" in cond for cond in conds["positive"])
 
 
+@fact("guider.as_held")
+def as_held(comfy):
+    (held,) = guider.as_held([[torch.ones(1, 77, 8), {"pooled_output": None}]])
+    assert torch.equal(held["cross_attn"], torch.ones(1, 77, 8)) and {"pooled_output", "uuid"} <= set(held)
+
+
 @fact("guider.original_conds_of")
 def original_conds_of(comfy):
     conds = while_sampling(KINDS.OUTER_SAMPLE, lambda found, *_: guider.original_conds_of(found))

@@ -12,7 +12,7 @@ from comfy_extras import nodes_clip_sdxl
 
 from hrv_pack.host.store.demo_checkpoint import load
 from hrv_pack.host.text.clip_trace import TextRegistry, trace, untraced
-from hrv_pack.host.text.typed_texts import TYPED, CannotEncode, TypedTexts, check_same, encode_again
+from hrv_pack.host.text.typed_texts import TYPED, CannotEncode, TypedTexts, check_same, encode_again, texts_of
 
 
 def conds(conditioning):
@@ -65,16 +65,26 @@ def test_long_texts_and_two_texts(demo):
 
 def test_what_cannot_be_made_again_says_so(demo):
     red, dog = (nodes.CLIPTextEncode().encode(demo, text)[0] for text in ("a red star", "a fish"))
-    for changed in (
-        nodes.ConditioningAverage().addWeighted(red, dog, 0.5)[0],
-        nodes.ConditioningConcat().concat(red, dog)[0],
-    ):
-        (cond,) = conds(changed)
-        with pytest.raises(CannotEncode, match="changed the prompt after it was encoded"):
-            check_same(cond, encode_again(untraced(demo), cond, {}))
+    (cond,) = conds(nodes.ConditioningAverage().addWeighted(red, dog, 0.5)[0])
+    with pytest.raises(CannotEncode, match="changed the prompt after it was encoded"):
+        check_same(cond, encode_again(untraced(demo), cond, {}))
     (cond,) = conds(nodes.CLIPTextEncode().encode(untraced(demo), "a red star")[0])
     with pytest.raises(CannotEncode, match="not known"):
         encode_again(untraced(demo), cond, {})
+
+
+def test_texts_put_together(demo):
+    long = f"{'very ' * 90} a red star"
+    for one, two in (("a red star", "a fish"), (long, "a fish"), ("a fish", long)):
+        pair = (nodes.CLIPTextEncode().encode(demo, words)[0] for words in (one, two))
+        (cond,) = conds(nodes.ConditioningConcat().concat(*pair)[0])
+        assert texts_of(cond) == [one, one, two, two]  # each for both text encoders
+        check_same(cond, encode_again(untraced(demo), cond, {}))
+        changed = encode_again(untraced(demo), cond, {two: "a tree"})
+        pair = (nodes.CLIPTextEncode().encode(demo, words)[0] for words in (one, "a tree"))
+        (wanted,) = conds(nodes.ConditioningConcat().concat(*pair)[0])
+        assert torch.equal(changed["cross_attn"], wanted["cross_attn"])
+        assert torch.equal(changed["pooled_output"], cond["pooled_output"])
 
 
 def test_another_clip_is_told():

@@ -1,12 +1,12 @@
 """What each word did, against leaving it out and evaluating the model by hand; and the path of a sampling that it needs."""
 
-import comfy.sampler_helpers
-import comfy.samplers
+import comfy.hooks
 import nodes
 import pytest
 import rig
 import torch
-from comfy_extras import nodes_clip_sdxl
+from comfy_extras import nodes_clip_sdxl, nodes_hooks
+from effect_rig import LATENT, PROMPT, estimate, recorded, text
 
 from hrv_pack.host.effect import word_effects as module
 from hrv_pack.host.effect.word_effects import Question, word_effects
@@ -18,9 +18,6 @@ from hrv_pack.hrv.look.word_effect_page import IDLE, show_effects
 from hrv_pack.hrv.prompt import WordNotFound
 from hrv_pack.hrv.recording.recording import NoRecording
 
-LATENT = {"samples": torch.zeros(1, 4, 32, 32)}
-PROMPT = "a large red star on sand"
-
 
 @pytest.fixture(scope="module")
 def demo():
@@ -30,11 +27,7 @@ def demo():
 @pytest.fixture(scope="module")
 def scene(demo):
     """(model, clip, recording, latent) of one image, 6 steps."""
-    model, clip, _ = demo
-    recorded, traced, recording = attach(model, clip, RecordOptions())
-    positive, negative = (nodes.CLIPTextEncode().encode(traced, text)[0] for text in (PROMPT, ""))
-    latent = rig.sample(recorded, positive, negative, LATENT, seed=1, steps=6, cfg=4.0)
-    return recorded, traced, recording, latent
+    return recorded(demo, steps=6)
 
 
 def ask(scene, latent=None, **question):
@@ -56,50 +49,28 @@ def test_the_image_is_the_same_to_the_bit_and_the_path_is_small(demo, scene):
 
 
 def by_hand(demo, scene, without: str) -> list[torch.Tensor]:
-    """Of each step kept: Σ over channels of the squared change, by the host's own guider at CFG 1."""
+    """Of each step kept: Σ over channels of the squared change."""
     model, clip, _ = demo
-    _, _, recording, _ = scene
     changes = []
-    for step in recording.runs[0].path.chosen(3):
-        made = []
-        for text in (PROMPT, without):
-            conds = comfy.sampler_helpers.convert_cond(nodes.CLIPTextEncode().encode(clip, text)[0])
-            guider = comfy.samplers.CFGGuider(model)
-            guider.original_conds = {"positive": conds, "negative": conds}
-
-            class Once:
-                def sample(self, guider, sigmas, extra, callback, noise, *rest, step=step, made=made):
-                    made.append(guider(step.x, step.sigma, **extra).double())
-                    return noise
-
-            guider.set_cfg(1.0)
-            with torch.inference_mode():
-                guider.sample(
-                    torch.zeros_like(step.x),
-                    torch.zeros_like(step.x),
-                    Once(),
-                    torch.tensor([1.0, 0.0]),
-                    disable_pbar=True,
-                )
-        changes.append((made[0] - made[1]).square().sum(1)[0])
+    for step in scene[2].runs[0].path.chosen(3):
+        whole, part = (estimate(model, text(clip, words), step) for words in (PROMPT, without))
+        changes.append((whole - part).square().sum(1)[0])
     return changes
 
 
 def test_effect_is_that_of_the_plainest_computation(demo, scene):
     found = ask(scene, words="red, star, sand").effects[0]
-    whole = by_hand(demo, scene, "")
+    total = sum(float(change.mean()) ** 0.5 for change in by_hand(demo, scene, ""))
     for name, left in (
         ("red", "a large star on sand"),
         ("star", "a large red on sand"),
         ("sand", "a large red star on"),
     ):
-        changes = by_hand(demo, scene, left)
-        place, total = found.names.index(name), sum(float(w.mean()) for w in whole)
-        assert float(found.shares[place]) == pytest.approx(
-            sum(float(c.mean()) for c in changes) / total, rel=1e-3
-        )
-        heat = sum(changes) / total
-        assert torch.allclose(found.maps[place], heat.float(), rtol=1e-3, atol=1e-6)
+        changes, place = by_hand(demo, scene, left), found.names.index(name)
+        share = sum(float(change.mean()) ** 0.5 for change in changes) / total
+        assert float(found.shares[place]) == pytest.approx(share, rel=1e-3)
+        heat = sum(change.sqrt() for change in changes) / total
+        assert torch.allclose(found.maps[place], heat.float(), rtol=1e-3, atol=1e-5)
 
 
 def test_every_word_sorted_with_what_can_go(scene):
@@ -138,6 +109,96 @@ def test_two_texts_areas_and_the_negative_prompt(demo):
     right, left = sand.maps[0, :, 18:], sand.maps[0, :, :14]
     assert float(right.mean()) > 5 * float(left.mean())  # where its area is
     assert ask(scene, role="negative").names == ["green", "fish"]
+
+
+def moved(demo, steps, one: str, other: str) -> float:
+    """Σ over the steps of how far the estimate lies apart for two texts."""
+    apart = 0.0
+    for step in steps:
+        first, second = (estimate(demo[0], text(demo[1], words), step) for words in (one, other))
+        apart += float((first - second).square().sum(1).mean()) ** 0.5
+    return apart
+
+
+def test_weights_go_with_their_word(demo):
+    """(red:1.4) left out is the prompt without it; exchanged, the other word has its weight."""
+    typed = "a (red:1.4) star, sand"
+    scene = recorded(demo, positive=lambda clip: text(clip, typed))
+    steps = scene[2].runs[0].path.chosen(3)
+    total = moved(demo, steps, typed, "")
+    for instead, other in (("", "a star, sand"), ("blue", "a (blue:1.4) star, sand")):
+        found = ask(scene, words="red", instead=instead).effects[0]
+        assert float(found.shares[0]) == pytest.approx(moved(demo, steps, typed, other) / total, rel=1e-3)
+
+
+def test_the_negative_prompt_is_asked_by_its_own_words(demo):
+    scene = recorded(demo, negative=lambda clip: text(clip, "green fish, snow"))
+    found = ask(scene, words="fish", role="negative").effects[0]
+    steps = scene[2].runs[0].path.chosen(3)
+    whole = moved(demo, steps, "green fish, snow", "")
+    part = moved(demo, steps, "green fish, snow", "green, snow")
+    assert float(found.shares[0]) == pytest.approx(part / whole, rel=1e-3)
+
+
+def test_prompts_put_together(demo):
+    """ConditioningConcat: the words of both are asked, and the columns of the other stay as they are."""
+
+    def both(clip):
+        return nodes.ConditioningConcat().concat(text(clip, "a red star"), text(clip, "blue fish"))[0]
+
+    scene = recorded(demo, positive=both)
+    model, clip, _ = demo
+    found = ask(scene).effects[0]
+    assert found.names == ("red", "star", "blue", "fish")
+    step, *_ = scene[2].runs[0].path.chosen(1)
+    (without,) = nodes.ConditioningConcat().concat(text(clip, "a red star"), text(clip, "fish"))
+    change = (estimate(model, both(clip), step) - estimate(model, without, step)).square().sum(1)[0].sqrt()
+    found = ask(scene, words="blue", moments=1).effects[0]
+    assert torch.allclose(
+        found.maps[0] / found.maps[0].mean(), change.float() / float(change.mean()), rtol=1e-2, atol=1e-4
+    )
+
+
+def test_a_part_that_is_not_known_stays(demo):
+    plain = demo[1]
+    scene = recorded(
+        demo,
+        positive=lambda clip: nodes.ConditioningConcat().concat(text(clip, PROMPT), text(plain, "fish"))[0],
+    )
+    found = ask(scene)
+    assert found.names == ["large", "red", "star", "sand"] and any(
+        "stay as they were" in w for w in found.warnings
+    )
+
+
+def test_a_text_encoder_that_changes_along_the_schedule(demo):
+    """Hooks on the CLIP: one conditioning for each part of the schedule, each encoded again in its own way."""
+    weights = {}
+    for key, weight in demo[1].patcher.model.state_dict().items():
+        if key.endswith("layers.0.mlp.fc2.weight") and "clip_l" in key:
+            weights[key.replace("clip_l.", "").replace(".weight", "")] = weight
+    hooks = comfy.hooks.create_hook_lora(
+        {
+            f"clip_l.{name}.{part}.weight": tensor
+            for name, weight in weights.items()
+            for part, tensor in (
+                ("lora_up", torch.randn(weight.shape[0], 2, generator=torch.Generator().manual_seed(1))),
+                ("lora_down", torch.randn(2, weight.shape[1], generator=torch.Generator().manual_seed(2))),
+            )
+        },
+        0.0,
+        1.0,
+    )
+    keyframes = comfy.hooks.HookKeyframeGroup()
+    for strength, start in ((0.0, 0.0), (1.0, 0.1)):
+        keyframes.add(comfy.hooks.HookKeyframe(strength=strength, start_percent=start))
+    hooks.set_keyframes_on_hooks(hook_kf=keyframes)
+    (hooked,) = nodes_hooks.SetClipHooks().apply_hooks(demo[1], True, False, hooks)
+    scene = recorded((demo[0], hooked))
+    conds = scene[2].runs[0].path.conds["positive"]
+    assert len(conds) == 2
+    assert float(ask(scene, words="red", instead="red").effects[0].shares[0]) == 0
+    assert float(ask(scene, words="red").effects[0].shares[0]) > 0
 
 
 def test_images_of_a_batch_and_parts_of_it(demo):

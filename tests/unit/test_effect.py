@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from hrv_pack.hrv.effect.effect import Effects, change, effects
+from hrv_pack.hrv.effect.effect import Effects, area_of_half, change, effects, model_change, spread
 from hrv_pack.hrv.look.tiles import Style
 from hrv_pack.hrv.look.word_effect_page import show_effects
 from hrv_pack.hrv.recording.path import KEPT, RecordedPath, Step, kept_of
@@ -21,11 +21,35 @@ def test_change_is_the_sum_over_channels_and_the_mean_over_frames():
 
 def test_a_share_is_a_part_of_the_whole_texts_change_over_all_moments():
     whole = torch.ones(2, 4, 4).double() * torch.tensor([1.0, 100.0])[:, None, None]
-    one = torch.stack([torch.full((1, 4, 4), 0.5).double(), torch.full((1, 4, 4), 2.0).double()])
+    one = torch.zeros(2, 1, 4, 4).double()
+    one[0, 0, :2], one[1, 0, :2] = 0.5, 8.0  # in the upper half alone
     found = effects(["red"], one, whole)
-    assert float(found.shares) == pytest.approx(2.5 / 101)
-    assert torch.allclose(found.maps, torch.full((1, 4, 4), 2.5 / 101))
-    assert found.whole == pytest.approx(101.0)
+    assert float(found.shares) == pytest.approx((0.25**0.5 + 4.0**0.5) / 11)
+    assert torch.allclose(found.maps[0, :2], torch.full((2, 4), (0.5**0.5 + 8.0**0.5) / 11))
+    assert not found.maps[0, 2:].any() and found.whole == pytest.approx(11.0)
+
+
+def test_a_model_change_is_a_share_of_the_images_own_spread():
+    estimate = torch.randn(3, 6, 8).double()
+    own = sum(float(((channel - channel.mean()) ** 2).mean()) for channel in estimate)
+    assert spread(estimate) == pytest.approx(own)
+    flat = estimate.mean((1, 2), keepdim=True).expand_as(estimate)
+    found = model_change(change(estimate, flat)[None], [own])
+    assert found.amount == pytest.approx(1.0) and found.by_moment == pytest.approx((1.0,))
+    moved = torch.stack([change(estimate, estimate + d) for d in (0.1, 0.3)])
+    found = model_change(moved, [own, 2 * own])
+    assert found.amount == pytest.approx((3 * (0.01 + 0.09) / (3 * own)) ** 0.5)
+    assert torch.allclose(found.map, torch.full((6, 8), found.amount))
+    nothing = model_change(torch.zeros(2, 6, 8).double(), [own, own])
+    assert nothing.amount == 0 and not nothing.map.any() and nothing.by_moment == (0.0, 0.0)
+
+
+def test_half_of_a_change_lies_in_so_much_of_the_area():
+    heat = torch.zeros(10, 10)
+    heat[0, :4] = 1.0
+    assert area_of_half(heat) == pytest.approx(0.02)
+    assert area_of_half(torch.ones(10, 10)) == pytest.approx(0.5)
+    assert area_of_half(torch.zeros(10, 10)) == 0
 
 
 def test_what_changes_nothing_is_zero():
