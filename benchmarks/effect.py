@@ -27,19 +27,21 @@ KINDS = ("two things", "one thing", "tags")
 MOMENTS = (1, 3, 6)
 IDLE_PART = 0.2
 STRENGTHS = [number / 10 for number in range(1, 11)]
+NOTHING = 0.2  # of how far the image moves without the median word
 PRAISE = ("masterpiece", "best quality")
 
 
 @dataclass(frozen=True)
 class Word:
     """prompt: number of its prompt. truth: how far the latent moves without it. said: predictor → what it says. pixels: correlation
-    over pixels of the map at three moments with where the latent moves."""
+    over pixels of the map at three moments with where the latent moves. ignored: whether the report calls it that by attention."""
 
     prompt: int
     name: str
     truth: float
     said: dict[str, float]
     pixels: float
+    ignored: bool
 
 
 def main(arguments: list[str]) -> None:
@@ -135,9 +137,14 @@ def words_of(run: Run, number: int) -> list[Word]:
     from hrv_pack.hrv.effect.words import typed_words
     from hrv_pack.hrv.maps.gathering import strength_and_mean
     from hrv_pack.hrv.maps.word_maps import word_maps
+    from hrv_pack.hrv.report.evidence import examine
+    from hrv_pack.hrv.report.findings import ignored_words
 
     found = {moments: run.ask(moments=moments) for moments in MOMENTS}
     typed, (match,) = typed_words([run.text]), run.recording.match(run.latent)
+    entries = match.run.of_role("positive")
+    evidence = examine(match, entries, [entry.prompt for entry in entries], "auto")
+    ignored = {name for finding in ignored_words(evidence) for name in finding.words}
     words = []
     for place, name in enumerate(found[3].names):
         moved = run.moved(typed.without(typed.prompt.find(name).columns)[run.text])
@@ -152,7 +159,7 @@ def words_of(run: Run, number: int) -> list[Word]:
         pixels = (
             float(np.corrcoef(heat, moved.flatten().numpy())[0, 1]) if heat.std() and moved.std() else 0.0
         )
-        words.append(Word(number, name, distance(moved), said, pixels))
+        words.append(Word(number, name, distance(moved), said, pixels, name in ignored))
     return words
 
 
@@ -188,13 +195,21 @@ def _of_kind(words: list[Word], name: str, kind: int) -> float:
 
 def _called(words: list[Word]) -> str:
     """Of the words under the limit: how many, and how far the image moves without them, beside the median word."""
-    from hrv_pack.hrv.look.word_effect_page import IDLE
+    from hrv_pack.hrv.effect.effect import IDLE
 
-    idle = [word.truth for word in words if word.said["effect, 3 moments"] < IDLE]
     middle = sorted(word.truth for word in words)[len(words) // 2]
+    really = {id(word) for word in words if word.truth < NOTHING * middle}
+    effect = [word for word in words if word.said["effect, 3 moments"] < IDLE]
+    most = max((word.truth for word in effect), default=0.0) / middle
+    right = {
+        name: (len(called), sum(id(word) in really for word in called))
+        for name, called in (("attention", [word for word in words if word.ignored]), ("effect", effect))
+    }
     return (
-        f"Can go (share below {IDLE:.0%}): {len(idle)} of the words. Without any one of them the image moves at most {max(idle, default=0.0) / middle:.2f} "
-        "times as far as without the median word."
+        f"Can go (share below {IDLE:.0%}): {len(effect)} of the words. Without any one of them the image moves at most {most:.2f} "
+        f"times as far as without the median word. Words without which it moves less than {NOTHING} times as far: {len(really)}. Prompt Report "
+        f"calls ignored, by attention alone: {right['attention'][0]} words, {right['attention'][1]} of them rightly; with `model` and `clip` connected: "
+        f"{right['effect'][0]}, {right['effect'][1]} of them rightly."
     )
 
 

@@ -13,6 +13,7 @@ from ...hrv.effect.words import TypedWords, typed_words
 from ...hrv.prompt import WordNotFound, is_all_filler, split_names
 from ...hrv.recording.path import RecordedPath
 from ...hrv.recording.recording import Recording
+from ...hrv.runs.shelf import NoRecording
 from ..facts.conditionings import CROSS_ATTN
 from ..text.clip_trace import untraced
 from ..text.typed_texts import CannotEncode, check_same, encode_again, is_partly_known, texts_of
@@ -29,6 +30,7 @@ OTHER_MODEL = (
     "This model cannot be asked with this run's prompt: it is of another kind than the model that the run was sampled with. Connect the "
     "model that your sampler used."
 )
+ONE_MISSING = "Only one of `model` and `clip` is connected, so the report cannot tell which words changed nothing. Connect both, or neither."
 Conds = list[dict[str, Any]]
 
 
@@ -80,6 +82,25 @@ def word_effects(
         one, estimated = answers[id(match.run.path)]
         found.append(one.effects(estimated, match.element))
     return Found(found, [name for name, _ in _entries(asked[0].typed, question.unit)], warnings)
+
+
+def effects_if_asked(
+    model_and_clip: tuple,
+    recording: Recording,
+    latent: torch.Tensor,
+    unit: str,
+    *,
+    progress: Callable[[int, int], None],
+) -> tuple[list[Effects] | None, list[str]]:
+    """What each word did, of each image, where both a model and a CLIP are given; and why that is not known, in plain words."""
+    model, clip = model_and_clip
+    if model is None or clip is None:
+        return None, [] if model is clip else [ONE_MISSING]
+    try:
+        found = word_effects(model, clip, recording, latent, Question(unit=unit), progress=progress)
+    except (CannotEncode, NoRecording, WordNotFound) as error:
+        return None, [f"What the words changed could not be measured: {error}"]
+    return found.effects, found.warnings
 
 
 def _entries(typed: TypedWords, unit: str) -> list[tuple[str, tuple[int, ...]]]:

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 import torch
 
 from ..draw.overlay import Caption, Strips
-from ..effect.effect import Effects
+from ..effect.effect import IDLE, Effects
 from ..maps.pairing import beside, drawn_size
 from ..wording import escaped, share_text
 from .heatmap_memory import Order
 from .tiles import Label, Style, Tile, draw, panel
 
-IDLE = 0.05
-"""Share of the whole prompt's effect below which a word can go (docs/formulas.md, "What each word did")."""
 BAR = 20  # characters of the longest bar
 
 

@@ -89,9 +89,8 @@ def _tell_ignored(found: list[Finding], evidence: Evidence) -> Finding:
             "or two words, not all of them."
         )
         first = replace(first, remedies=first.remedies[-1:])
-    return replace(
-        first, words=names, headline=f"{listing(names)} were hardly looked at.", tip=tip, reason=""
-    )
+    what = "changed nothing" if "effect" in first.numbers else "were hardly looked at"
+    return replace(first, words=names, headline=f"{listing(names)} {what}.", tip=tip, reason="")
 
 
 def _tell_shared(found: list[Finding], evidence: Evidence) -> Finding:

@@ -5,7 +5,7 @@ which words lie together. Formulas: docs/formulas.md, "Prompt report". Nothing h
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
@@ -34,7 +34,8 @@ class WordFacts:
     image where the word gets most. mean: over the whole image. gathering: 1 − mean / strength, from 0 (the same
     everywhere) to 0.9 (all of it within a tenth). chunk: which 77 tokens it stands in, from 1. weight: as typed.
     consent: what the heads that found the word best say together (hrv/relevance/heads_for_word.py), None where they were not asked or look
-    everywhere alike. manner: it names no thing but how the image is to be made (hrv/prompt/tag_kinds.py).
+    everywhere alike. manner: it names no thing but how the image is to be made (hrv/prompt/tag_kinds.py). effect: its share of what the
+    whole prompt changes (hrv/effect/effect.py), None where that was not asked.
     """
 
     name: str
@@ -47,6 +48,7 @@ class WordFacts:
     chunk: int = 1
     weight: float = 1.0
     consent: Consent | None = None
+    effect: float | None = None
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,14 @@ class Evidence:
         return self._things.get(noun, noun)
 
 
-def examine(match: Match, entries: Sequence[Entry], prompts: Sequence[Prompt | None], unit: str) -> Evidence:
-    """Measures every word and entry of these conditionings of one image.
+def examine(
+    match: Match,
+    entries: Sequence[Entry],
+    prompts: Sequence[Prompt | None],
+    unit: str,
+    effects: Mapping[str, float] | None = None,
+) -> Evidence:
+    """Measures every word and entry of these conditionings of one image. effects: name of an entry → its effect, if known.
 
     A word that several of the prompts have is one word. Columns that were not recorded (a prompt that was cut) make
     a ColumnNotRecorded error, as in `word_maps`.
@@ -146,6 +154,8 @@ def examine(match: Match, entries: Sequence[Entry], prompts: Sequence[Prompt | N
         {name: _facts(name, next(maps), target, kinds) for name, target in targets.items()}
         for targets in (listed, single)
     )
+    known_effects = {key(name): share for name, share in (effects or {}).items()}
+    listed_facts = {n: replace(fact, effect=known_effects.get(key(n))) for n, fact in listed_facts.items()}
     fillers = tuple(measure(f"filler {n}", next(maps), filler=True) for n in range(len(idle)))
     is_tag_list = any(_is_tag_list(prompt, unit) for _, prompt in known)
     phrases = _phrases(known, single, listed if is_tag_list else {})

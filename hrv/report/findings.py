@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 
+from ..effect.effect import IDLE
 from ..wording import share_text
 from .binding import bonds, shared_places, wrong_nouns
 from .evidence import Evidence, WordFacts
@@ -29,8 +30,47 @@ def find(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
 
 
 def ignored_words(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
-    """Words that ask for something to be drawn, but were looked at less than filler words, and whose attention gathers less than
-    theirs."""
+    """Words that ask for something to be drawn, but changed nothing; where what they changed is not known, those that were looked at
+    less than filler words, and whose attention gathers less than theirs."""
+    nouns = _nouns_of(evidence)
+    return [
+        *(_idle(word, nouns) for word in evidence.asked if word.effect is not None and word.effect < IDLE),
+        *_hardly_looked_at(evidence, nouns, limits),
+    ]
+
+
+def _nouns_of(evidence: Evidence) -> dict[str, list[str]]:
+    """Entry → the nouns in it."""
+    nouns: dict[str, list[str]] = {}
+    for phrase in evidence.phrases:
+        nouns.setdefault(evidence.entry_of.get(phrase.noun, phrase.noun), []).append(phrase.noun)
+    return nouns
+
+
+def _idle(word: WordFacts, nouns: dict[str, list[str]]) -> Finding:
+    """A word without which the image is the same."""
+    effect = word.effect or 0.0
+    return Finding(
+        "ignored",
+        (word.name,),
+        f"“{word.name}” changed nothing.",
+        tip=f"Leave it out, or make it count: {_small(louder(word.name, word.weight))}",
+        reason=(
+            f"without it the image moves by {share_text(effect)} of what the whole prompt changes; it gets "
+            f"{share_text(word.strength)} of the attention where it gets the most"
+        ),
+        numbers={"effect": effect, "strength": word.strength},
+        remedies=louder_remedies(word.name, word.weight),
+        nouns=tuple(nouns.get(word.name, ())),
+    )
+
+
+def _small(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
+
+
+def _hardly_looked_at(evidence: Evidence, nouns: dict[str, list[str]], limits: Limits) -> list[Finding]:
+    """Of the words of which it is not known what they changed."""
     level, against = filler_level(evidence), "filler words"
     factors = (limits.ignored_strength, limits.ignored_gathering)
     if level is None:
@@ -42,11 +82,10 @@ def ignored_words(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
             statistics.median(w.gathering for w in evidence.asked),
         )
     places = {evidence.thing(phrase.noun) for phrase in evidence.phrases if phrase.is_place}
-    nouns: dict[str, list[str]] = {}
-    for phrase in evidence.phrases:
-        nouns.setdefault(evidence.entry_of.get(phrase.noun, phrase.noun), []).append(phrase.noun)
     found = []
     for word in evidence.asked:
+        if word.effect is not None:
+            continue
         thin = limits.thin if word.name in places else 1.0
         is_weak = word.strength < thin * factors[0] * level[0]
         if is_weak and word.gathering < max(limits.even, factors[1] * level[1]):

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 
+from ..effect.effect import IDLE, Effects
 from ..maps.lookup import heads_text, notes_of, prompts_of
 from ..maps.pairing import pair, warnings_of
 from ..prompt import Prompt
@@ -77,21 +78,26 @@ def report(
     progress: Callable[[int, int], None] = lambda done, total: None,
     prompt_text: str = "",
     tokenize: Callable[[str], Prompt] | None = None,
+    effects: Sequence[Effects] | None = None,
 ) -> Report:
     """The report of every picture of a batch.
 
     latent: (batch, channel, h, w), what the sampler gave; image: (batch, height, width, channel), of any size; the two
     batches must be equal, or one of them 1. unit: what one entry is, as in Attention Heatmap. vectors: lets the
     report tell words of doubtful sense. prompt_text, read by `tokenize`, stands in where the text of a conditioning is
-    not known. progress(done, total) is called before each picture and may raise to stop.
+    not known. effects: what each entry changed, of each image of the latent, if that was asked. progress(done, total) is called before each picture and may raise to stop.
     Raises NoRecording and ValueError.
     """
     matches, pictures = pair(recording, latent, image)
+    changed = effects if effects is not None and len(effects) > 1 else list(effects or [None]) * len(matches)
     found: list[_Picture] = []
-    for number, match in enumerate(matches):
+    for number, (match, changes) in enumerate(zip(matches, changed, strict=True)):
         progress(number, len(matches))
+        typed = (prompt_text, tokenize)
         found.append(
-            _read(number + 1, match, unit, vectors=vectors, limits=limits, typed=(prompt_text, tokenize))
+            _read(
+                number + 1, match, unit, vectors=vectors, limits=limits, typed=typed, shares=_shares(changes)
+            )
         )
     grid = draw_pages([_page(one, picture) for one, picture in zip(found, pictures, strict=True)])
     progress(len(matches), len(matches))
@@ -113,12 +119,24 @@ def report(
     )
 
 
+def _shares(effects: Effects | None) -> dict[str, float]:
+    """Name of an entry → its share of what the whole prompt changes."""
+    return {} if effects is None else dict(zip(effects.names, effects.shares.tolist(), strict=True))
+
+
 def _read(
-    number: int, match: Match, unit: str, *, vectors: HeadRelevance | None, limits: Limits, typed: tuple
+    number: int,
+    match: Match,
+    unit: str,
+    *,
+    vectors: HeadRelevance | None,
+    limits: Limits,
+    typed: tuple,
+    shares: dict[str, float],
 ) -> _Picture:
     entries = match.run.of_role("positive")
     prompts = prompts_of(entries, "positive", *typed)
-    evidence = examine(match, entries, prompts, unit)
+    evidence = examine(match, entries, prompts, unit, shares)
     senses = senses_of(match, evidence, vectors) if vectors is not None else []
     findings = by_cause([*find(evidence, limits), *doubtful_senses(senses)], evidence)
     texts = [
@@ -225,20 +243,34 @@ def _told(finding: Finding) -> str:
 def _word_table(one: _Picture) -> str:
     if not one.evidence.content:
         return ""
+    asked = any(word.effect is not None for word in one.evidence.content)
     lines = [
         "### Words, most strongly drawn first",
         "",
-        "| word | where it gets the most | whole image | concentration (0 – 0.9) |",
-        "|---|---:|---:|---:|",
+        "| word | where it gets the most | whole image | concentration (0 – 0.9) |" + " changed |" * asked,
+        "|---|---:|---:|---:|" + "---:|" * asked,
     ]
     rows = [(w.name, w) for w in sorted(one.evidence.content, key=lambda w: -w.strength)]
     for name, word in rows:
+        changed = f" {share_text(word.effect)} |" if word.effect is not None else " |" * asked
         lines.append(
-            f"| {escaped(name)} | {share_text(word.strength)} | {share_text(word.mean)} | {word.gathering:.2f} |"
+            f"| {escaped(name)} | {share_text(word.strength)} | {share_text(word.mean)} | {word.gathering:.2f} |{changed}"
         )
     if (level := filler_level(one.evidence)) is not None:
-        lines.append(f"| *filler words, for comparison* | {share_text(level[0])} | | {level[1]:.2f} |")
-    return "\n".join([*lines, "", f"Shares of attention: {one.source}."])
+        lines.append(
+            f"| *filler words, for comparison* | {share_text(level[0])} | | {level[1]:.2f} |" + " |" * asked
+        )
+    notes = [f"Shares of attention: {one.source}."]
+    if asked:
+        notes.append(
+            "Changed: how far the image moves without the word, as a share of what the whole prompt changes."
+        )
+    idle = [
+        escaped(w.name) for w in one.evidence.content if w.manner and w.effect is not None and w.effect < IDLE
+    ]
+    if idle:
+        notes.append(f"These changed nothing and can go: {', '.join(idle)}.")
+    return "\n".join([*lines, "", " ".join(notes)])
 
 
 def _bond_table(one: _Picture) -> str:
@@ -296,6 +328,7 @@ def _picture_data(one: _Picture) -> dict:
                 "manner": w.manner,
                 "part": w.chunk,
                 "weight": _round(w.weight),
+                **({"effect": _round(w.effect)} if w.effect is not None else {}),
             }
             for w in one.evidence.entries
         ],

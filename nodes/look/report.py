@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ...host.effect.word_effects import effects_if_asked
 from ...host.page.previews import saved_previews
 from ...host.page.progress import node_progress
 from ...host.text.clip_trace import tokenize_text
@@ -55,6 +56,19 @@ class HRVPromptReport(Node):
                     ),
                 ),
                 prompt_text_input(),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip=(
+                        "The model your sampler used. With it and `clip`, the report says which words changed nothing, as What Each Word Did "
+                        "measures it, and no longer guesses that from the attention."
+                    ),
+                ),
+                io.Clip.Input(
+                    "clip",
+                    optional=True,
+                    tooltip="The CLIP your text nodes use, from Record Attention. Only together with `model`.",
+                ),
             ],
             outputs=[
                 io.Image.Output(
@@ -74,7 +88,12 @@ class HRVPromptReport(Node):
         )
 
     @classmethod
-    def execute(cls, attention, latent, image, unit, vectors=None, prompt_text="") -> io.NodeOutput:
+    def execute(
+        cls, attention, latent, image, unit, vectors=None, prompt_text="", model=None, clip=None
+    ) -> io.NodeOutput:
+        effects, notes = effects_if_asked(
+            (model, clip), attention, latent["samples"], unit, progress=node_progress()
+        )
         found = report(
             attention,
             latent["samples"],
@@ -84,12 +103,13 @@ class HRVPromptReport(Node):
             progress=node_progress(),
             prompt_text=prompt_text,
             tokenize=tokenize_text,
+            effects=effects,
         )
         told = shown(
             cls,
             found.grid,
             found.summary,
-            found.warnings,
+            [*found.warnings, *notes],
             found.notes,
             hrv_report=(found.panel | {"thumbs": saved_previews(found.thumbs)},),
         )

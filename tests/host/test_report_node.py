@@ -12,6 +12,8 @@ INPUTS = [
     ("unit", ["auto", "words", "tags"], "auto"),
     ("vectors", "HRV_VECTORS", None),
     ("prompt_text", "STRING", ""),
+    ("model", "MODEL", None),
+    ("clip", "CLIP", None),
 ]
 OUTPUTS = ["grid", "report", "data"]
 
@@ -34,7 +36,7 @@ def test_the_sockets_are_those_of_the_contract(comfy):
         for i in schema.inputs
     ]
     assert found == INPUTS
-    assert [i.id for i in schema.inputs if i.optional] == ["vectors", "prompt_text"]
+    assert [i.id for i in schema.inputs if i.optional] == ["vectors", "prompt_text", "model", "clip"]
     assert [o.display_name for o in schema.outputs] == OUTPUTS and schema.is_output_node
 
 
@@ -48,6 +50,23 @@ def test_pages_text_and_data_of_a_batch(comfy, sampled):
     assert found["pictures"][0]["words"][-2]["weight"] == pytest.approx(1.3)
     assert [p["run_found"] for p in found["pictures"]] == [True, True]
     assert len(shown["images"]) == 2 and shown["text"][0].startswith("Image 1: ")
+
+
+def test_what_the_words_changed(comfy):
+    import effect_rig
+
+    from hrv_pack.host.store.demo_checkpoint import load
+
+    model, clip, recording, latent = effect_rig.recorded(load())
+    given = {"attention": recording, "latent": {"samples": latent}, "image": torch.rand(1, 256, 256, 3)}
+    (_, text, data), shown = comfy.run_node_ui("HRVPromptReport", **given, model=model, clip=clip)
+    assert "changed |" in text and "could not be measured" not in str(shown)
+    words = json.loads(data)["pictures"][0]["words"]
+    assert [w["word"] for w in words if w.get("effect", 0) > 0] == ["large", "red", "star", "sand"]
+    (_, text, _), _ = comfy.run_node_ui("HRVPromptReport", **given)
+    assert "changed |" not in text
+    _, shown = comfy.run_node_ui("HRVPromptReport", **given, model=model)
+    assert "Connect both" in str(shown)
 
 
 def test_with_vectors_of_this_model_and_of_another(comfy, sampled):

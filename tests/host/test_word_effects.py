@@ -13,8 +13,9 @@ from hrv_pack.host.effect.word_effects import Question, word_effects
 from hrv_pack.host.follow.recorder import RecordOptions, attach
 from hrv_pack.host.store.demo_checkpoint import load
 from hrv_pack.host.text.typed_texts import CannotEncode
+from hrv_pack.hrv.effect.effect import IDLE
 from hrv_pack.hrv.look.tiles import Style
-from hrv_pack.hrv.look.word_effect_page import IDLE, show_effects
+from hrv_pack.hrv.look.word_effect_page import show_effects
 from hrv_pack.hrv.prompt import WordNotFound
 from hrv_pack.hrv.recording.recording import NoRecording
 

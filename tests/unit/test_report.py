@@ -8,6 +8,7 @@ import torch
 from planted import FAINT, FLAT, LEFT, MIDDLE, RIGHT, blob, entry, planted, recording
 from prompts import Vector, prompt
 
+from hrv_pack.hrv.effect.effect import Effects
 from hrv_pack.hrv.recording.recording import NoRecording
 from hrv_pack.hrv.report.evidence import agreements, examine, measure
 from hrv_pack.hrv.report.finding import KINDS, LIMITS, gathers
@@ -50,6 +51,21 @@ def test_a_noun_without_a_place_is_not_outlined():
     page = report(kept, latent, image).grid[0, :400, 400:780]
     orange = torch.tensor((213, 94, 0)) / 255
     assert not ((page - orange).abs() < 0.01).all(-1).any()
+
+
+def test_ignored_is_what_changed_nothing_where_that_is_known():
+    """Attention says that the car was hardly looked at; asked, it is the fish that changed nothing."""
+    heats = {"red": LEFT, "fish": LEFT, "blue": FLAT * 0.01, "car": FLAT * 0.01}
+    before = kinds(findings(FISH_AND_CAR, heats))
+    assert any(kind == "ignored" and "fish" not in words for kind, *words in before)
+    names = ("red", "fish", "blue", "car")
+    known = Effects(names, torch.tensor([0.3, 0.01, 0.2, 0.4]).double(), torch.zeros(4, 4, 4), 2.0)
+    found = report(*planted(FISH_AND_CAR, heats), effects=[known])
+    assert [f.words for f in found.findings[0] if f.kind == "ignored"] == [("fish",)]
+    (told,) = (f for f in found.findings[0] if f.kind == "ignored")
+    assert told.headline == "“fish” changed nothing." and told.tip.startswith("Leave it out")
+    assert "| car |" in found.markdown and "40 % |" in found.markdown
+    assert json.loads(found.data)["pictures"][0]["words"][-1]["effect"] == 0.4
 
 
 def test_agreement_is_the_correlation_over_pixels():
