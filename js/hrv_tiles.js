@@ -1,4 +1,4 @@
-// Attention Heatmap and What Each Word Did in ComfyUI's page: a tile for each word, in the node.
+// Attention Heatmap, What Each Word Did and What a Model Change Did in ComfyUI's page: a tile for each word, in the node.
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
@@ -13,7 +13,7 @@ addStyle(new URL("./tiles/tiles.css", import.meta.url));
 app.registerExtension({
   name: "HRV.Tiles",
   ...panels(app, {
-    types: ["HRVHeatmap", "HRVWordEffect"],
+    types: ["HRVHeatmap", "HRVWordEffect", "HRVModelEffect"],
     name: "hrv_tiles",
     key: "hrv_tiles",
     least: LEAST_HEIGHT,

@@ -1,7 +1,7 @@
 """Makes the pictures of the steering nodes' help pages, js/docs/*.jpg, with the demo checkpoint and the pack's own nodes.
 
     .host/venv/bin/python tools/make_help_pictures.py [NAME …]     adjust_concept, strengthen_concept, attend_excite, edit_colour,
-                                                                  edit_kind, scale_heads, weakening
+                                                                  edit_kind, scale_heads, weakening, model_effect
     .host/venv/bin/python tools/make_help_pictures.py --search     seeds at which the examples of tools/examples.py work
 
 An example is shown as it is only if the judge network sees the wish granted with the node and not without it (a missing thing
@@ -20,6 +20,7 @@ from help_pictures import Painter, main, row, save
 FACTORS = (2.0, 1.0, 0.0, -2.0)
 FEW = 5  # numbers of heads in the sweep
 WHOLE = {"start_percent": 0.0, "end_percent": 1.0}
+STICKER = "a large red star on grass"
 RED_STAR = "a large plain red star on sand"
 
 
@@ -137,6 +138,25 @@ def scale_heads(painter: Painter) -> None:
     save("scale_heads", row([scaled(painter, heads, factor) for factor in FACTORS], captions))
 
 
+def model_effect(painter: Painter) -> None:
+    """Example workflow 21: the image, the same with the demo LoRA, and where it changes."""
+    from comfy.sd import load_lora_for_models
+    from comfy.utils import load_torch_file
+
+    from hrv_pack.host.facts.paths import DEMO_LORAS
+    from hrv_pack.nodes.look.model_effect import HRVModelEffect
+
+    (path,) = DEMO_LORAS.iterdir()
+    with_lora, _ = load_lora_for_models(painter.model, None, load_torch_file(str(path)), 1.0, 0)
+    recorded, clip, recording = painter.recorded()
+    prompts = [*painter.encode(STICKER, clip=clip), *painter.encode("", clip=clip)]
+    latent = painter.latent(recorded, prompts, 7)
+    image = painter.decode(latent)
+    shown = HRVModelEffect.execute(recorded, with_lora, recording, latent, image, caption=False).result[0]
+    pictures = [image, painter.draw(with_lora, STICKER, 7), shown]
+    save("model_effect", row(pictures, ["the image", "sampled with the LoRA", "What a Model Change Did"]))
+
+
 def weakening(painter: Painter) -> None:
     """Chart and strip of example workflow 12, with fewer heads."""
     from hrv_pack.hrv.steer.weakening_run import weakening as collect
@@ -160,7 +180,7 @@ PICTURES = {
     name: partial(edit_prompt if isinstance(one, EditExample) else strengths, name=name, example=one)
     for name, one in EXAMPLES.items()
 }
-PICTURES |= {"scale_heads": scale_heads, "weakening": weakening}
+PICTURES |= {"scale_heads": scale_heads, "weakening": weakening, "model_effect": model_effect}
 
 if __name__ == "__main__":
     main(__doc__, PICTURES, examples=EXAMPLES, works=works)

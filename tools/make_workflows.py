@@ -103,6 +103,39 @@ def words_that_can_go(name: str) -> None:
     graph.save(name, note, size=(690, 190))
 
 
+def what_a_lora_does(name: str) -> None:
+    graph = text_to_image("a large red star on grass", seed=7, steps=15, cfg=4.5)
+    graph.add(
+        "lora", "LoraLoaderModelOnly", (390, 700), (340, 110), ["hrv_demo_sticker.safetensors", 1.0],
+        title="The LoRA (comes with the pack)", model="loader.model",
+    )  # fmt: skip
+    graph.add(
+        "effect", "HRVModelEffect", (1480, 160), (420, 600), [3, 0.4, 0.6, "turbo", True, "where it is hot"],
+        model="record.model", other_model="lora.MODEL", attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
+    )  # fmt: skip
+    graph.add(
+        "text",
+        "PreviewAny",
+        (1920, 160),
+        (400, 600),
+        ["", True],
+        "In words and numbers",
+        source="effect.report",
+    )
+    graph.sampler(
+        "second decode2", (780, 700), (7, 15, 4.5), "To check: sampled with the LoRA", model="lora.MODEL"
+    )
+    graph.before_and_after((1130, 700), (300, 400))
+    note = (
+        "**What does this LoRA do here?** What a Model Change Did asks the model with and without the LoRA at three steps of this run, without "
+        "sampling again, and shows where they differ. This LoRA puts a white border around things: the heat lies around the star. The second "
+        "sampler is only there to check.\n\n"
+        "Try another `strength`. For your own LoRA, put your loader in the place of Load Demo Checkpoint; for a ControlNet, connect the same model twice and the "
+        "other conditioning to `other_positive`."
+    )
+    graph.save(name, note, size=(690, 190))
+
+
 def build_vectors(name: str) -> None:
     graph = Graph()
     graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 240))
@@ -288,6 +321,7 @@ def main() -> None:
     compare_masks("18_which_mask_is_better")
     merge_builds("19_two_builds_merged")
     words_that_can_go("20_which_words_can_go")
+    what_a_lora_does("21_what_does_this_lora_do")
 
 
 if __name__ == "__main__":

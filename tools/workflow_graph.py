@@ -32,6 +32,11 @@ SOCKETS = {
         "model:MODEL clip:CLIP attention:HRV_ATTENTION latent:LATENT image:IMAGE",
         "overlay:IMAGE heat:MASK mask:MASK words:STRING report:STRING data:STRING",
     ),
+    "HRVModelEffect": (
+        "model:MODEL other_model:MODEL attention:HRV_ATTENTION latent:LATENT image:IMAGE other_positive:CONDITIONING other_negative:CONDITIONING",
+        "overlay:IMAGE heat:MASK mask:MASK report:STRING",
+    ),
+    "LoraLoaderModelOnly": ("model:MODEL", "MODEL:MODEL"),
     "PreviewAny": ("source:*", "STRING:STRING"),
     "HRVBuildVectors": (
         "model:MODEL clip:CLIP continue_from:HRV_VECTORS",

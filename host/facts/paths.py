@@ -11,6 +11,8 @@ KIND = "hrv"
 DATA = Path(__file__).resolve().parents[2] / "hrv_data"
 SHIPPED_VECTORS = DATA / "vectors"
 SHIPPED_CONCEPTS = DATA / "concepts"
+LORAS = "loras"
+DEMO_LORAS = DATA / "demo" / "loras"
 OUTPUT = " [output]"
 """ComfyUI's mark for a file of the output folder; without one it is in the input folder."""
 TEMP = "temp"
@@ -19,9 +21,10 @@ TEMP = "temp"
 
 def register() -> None:
     """Tells ComfyUI of models/hrv, after any folder that the user gave in extra_model_paths.yaml, and limits it to
-    .safetensors. Doing it again changes nothing."""
+    .safetensors; and of the demo LoRA, behind the user's own. Doing it again changes nothing."""
     folder_paths.add_model_folder_path(KIND, str(Path(folder_paths.models_dir) / KIND))
     folder_paths.add_model_folder_path(KIND, str(SHIPPED_VECTORS))
+    folder_paths.add_model_folder_path(LORAS, str(DEMO_LORAS))
     folders, extensions = folder_paths.folder_names_and_paths[KIND]
     folder_paths.folder_names_and_paths[KIND] = (folders, {*extensions, ".safetensors"})
 

@@ -17,23 +17,23 @@ from ..maps.word_maps import word_maps
 from ..recording.recording import Match, NoRecording, Recording
 from ..wording import escaped, share_text
 from .heatmap_memory import Order
-from .tiles import Style, Tile, draw
+from .tiles import Label, Style, Tile, draw, panel
 
 STRONGER = 1.2  # how many times the mean change a word's place must get to be named
 NAMED = 3  # words in the node's sentence
-MOST = 1.0
 
 
 @dataclass(frozen=True)
 class Shown:
     """overlay: (image, height + strip, width, 3); heat, mask: (image, height, width), 0 to 1; report: Markdown; text: what the node
-    says."""
+    says; panel: what the page shows in the node."""
 
     overlay: torch.Tensor
     heat: torch.Tensor
     mask: torch.Tensor
     report: str
     text: str
+    panel: dict
 
     @property
     def outputs(self) -> tuple:
@@ -79,7 +79,19 @@ def show_change(
     )
     order.check(free_memory)
     overlay, heat, mask = draw(tiles, order, style, progress)
-    return Shown(overlay, heat, mask, _report(found), _text(*found[0]))
+    labels = [
+        Label(_around(places) or "the image", one.amount, number, idle=one.amount == 0)
+        for number, (one, places) in enumerate(found)
+    ]
+    peaks = [one.amount for one, _ in found]
+    return Shown(
+        overlay,
+        heat,
+        mask,
+        report=_report(found),
+        text=_text(*found[0]),
+        panel=panel(labels, overlay, size[0], style, kind="effect", peaks=peaks),
+    )
 
 
 def _matches(recording: Recording, latent: torch.Tensor) -> list[Match | None]:
@@ -92,9 +104,11 @@ def _matches(recording: Recording, latent: torch.Tensor) -> list[Match | None]:
 
 def _places(match: Match | None, found: ModelChange) -> list[_Place]:
     """The words of the prompt by where they lie, the one with most of the change first."""
-    entries = match.run.of_role("positive") if match is not None else []
+    if match is None or found.amount == 0:
+        return []
+    entries = match.run.of_role("positive")
     prompts = [entry.prompt for entry in entries]
-    if found.amount == 0 or not any(prompts):
+    if not any(prompts):
         return []
     targets = targets_of_unit(entries, prompts, "words", fillers=False)
     masks = threshold_mask(resize(word_maps(match, list(targets.values())), found.map.shape), MASK_THRESHOLD)
@@ -119,12 +133,17 @@ def _caption(found: ModelChange) -> Caption:
     )
 
 
+def _around(places: Sequence[_Place]) -> str:
+    """The words whose places change most."""
+    return ", ".join(f"“{place.name}”" for place in places[:NAMED] if place.times >= STRONGER)
+
+
 def _text(found: ModelChange, places: Sequence[_Place]) -> str:
     if found.amount == 0:
         return "The other model changes nothing in this image."
     said = f"The other model moves the image by {share_text(found.amount)}, half of it in {area_of_half(found.map):.0%} of the area"
-    strong = [f"“{place.name}”" for place in places if place.times >= STRONGER][:NAMED]
-    return f"{said}, most around {', '.join(strong)}." if strong else f"{said}."
+    strong = _around(places)
+    return f"{said}, most around {strong}." if strong else f"{said}."
 
 
 def _report(found: Sequence[tuple[ModelChange, list[_Place]]]) -> str:

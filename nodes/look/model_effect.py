@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from ...host.effect.model_effects import model_effects
 from ...host.facts.memory import free_memory
 from ...host.page.progress import node_progress
-from ...hrv.draw.overlay import COLORMAPS
+from ...hrv.draw.overlay import COLORMAPS, HOT, TINTS
 from ...hrv.look.model_effect_page import show_change
 from ...hrv.look.tiles import Style
 from ..inputs import (
@@ -93,6 +93,16 @@ class HRVModelEffect(Node):
                     advanced=True,
                     tooltip="Adds a strip below each image that says how far it moves.",
                 ),
+                choice_input(
+                    "tint",
+                    TINTS,
+                    optional=True,
+                    advanced=True,
+                    tooltip=(
+                        "Where the colours cover the image. where it is hot: the image stays as it is where nothing changes. everywhere: the "
+                        "colours cover all of it."
+                    ),
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="overlay", tooltip="Where each image changes."),
@@ -125,6 +135,7 @@ class HRVModelEffect(Node):
         alpha=0.6,
         colormap="turbo",
         caption=True,
+        tint=HOT,
     ) -> io.NodeOutput:
         given = {"positive": other_positive, "negative": other_negative}
         found = model_effects(
@@ -141,9 +152,9 @@ class HRVModelEffect(Node):
             attention,
             latent["samples"],
             image,
-            Style(threshold=threshold, alpha=alpha, colormap=colormap, caption=caption),
+            Style(threshold=threshold, alpha=alpha, colormap=colormap, caption=caption, tint=tint),
             free_memory=free_memory(),
             progress=node_progress(),
         )
-        told = shown(cls, page.overlay, page.text, found.warnings)
+        told = shown(cls, page.overlay, page.text, found.warnings, hrv_tiles=(page.panel,))
         return io.NodeOutput(*page.outputs, ui=told)

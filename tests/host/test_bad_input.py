@@ -149,6 +149,7 @@ NODES = [
     "HRVCompareConcepts", "HRVPromptReport", "HRVLens", "HRVBuildVectors", "HRVSaveVectors", "HRVMergeVectors",
     "HRVStrengthenConcept", "HRVAdjustConcept", "HRVScaleHeads", "HRVMaskIoU", "HRVSaveAttention", "HRVLoadAttention",
     "HRVHeadSweep", "HRVWeakeningCurve", "HRVRememberRun", "HRVPromptEdit", "HRVAttendExcite", "HRVWordEffect",
+    "HRVModelEffect",
 ]  # fmt: skip
 
 

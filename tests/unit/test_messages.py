@@ -13,7 +13,12 @@ GAP = "…"  # what a message fills in
 FIELD = re.compile(r"\{[a-z_][^{}\s\"]*\}")  # of str.format
 SAYING = {"warn", "warning", "end"}  # methods that say their arguments
 # what is found in an image is explained on the report's help page; texts about vectors are no messages
-REPORT = ("hrv/report/", "hrv/relevance/summary.py", "hrv/look/word_effect_page.py")
+REPORT = (
+    "hrv/report/",
+    "hrv/relevance/summary.py",
+    "hrv/look/word_effect_page.py",
+    "hrv/look/model_effect_page.py",
+)
 WORDS_OF_KEY = 4
 
 
