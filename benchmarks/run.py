@@ -46,6 +46,7 @@ SUITES = (
     "weakening",
     "mending",
     "effect",
+    "refine",
     "paper_table",
 )  # each has its own options
 

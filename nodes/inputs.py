@@ -11,6 +11,7 @@ from comfy_api.latest import io
 
 from ..host.store import concept_store, vector_store
 from ..hrv.maps.mask import MASK_THRESHOLD
+from ..hrv.maps.refine import REFINE
 from ..hrv.prompt import UNITS
 from ..hrv.recording.recording import SHARES
 from ..hrv.relevance.vectors import PERCENT
@@ -71,6 +72,19 @@ def percent_input(tooltip: str, **more) -> io.Float.Input:
 def threshold_input(tooltip: str, **more) -> io.Float.Input:
     """Where a mask is cut."""
     return fraction_input("threshold", MASK_THRESHOLD, tooltip, **more)
+
+
+def refine_input() -> io.Combo.Input:
+    """Whether masks follow the edges of the image."""
+    return choice_input(
+        "refine",
+        REFINE,
+        tooltip=(
+            "image edges: the mask follows the outline of the thing in the image, instead of the blurred heatmap. The plain mask is "
+            "kept where the image has no clear edge near the heat. Needs `image`."
+        ),
+        optional=True,
+    )
 
 
 def schedule_inputs(

@@ -1,7 +1,7 @@
 """Makes the pictures of the help pages about choosing heads and reading pictures, js/docs/*.jpg, with the demo checkpoint.
 
     .host/venv/bin/python tools/make_reading_pictures.py [NAME …]    auto_heads, select_heads, filter_heads, compare_concepts,
-                                                                    mask_iou, prompt_report
+                                                                    mask_iou, prompt_report, refine
 
 The same graphs as in the example workflows 6, 9, 17 and 18, through the pack's own nodes. Wants a host that dev.py made.
 """
@@ -91,6 +91,28 @@ def mask_iou(reader: Reader) -> None:
     save("mask_iou", row([image, overlay, *grey], captions))
 
 
+def refine(reader: Reader) -> None:
+    from hrv_pack.hrv.look.heatmap import Style, heatmaps
+    from hrv_pack.hrv.relevance.heads_for_word import choose_heads
+
+    latent, image = reader.read(SCENE)
+    heads = choose_heads(reader.attention.match(latent), WORD, 23.0).heads
+    shown = [image]
+    for how in ("none", "image edges"):
+        found = heatmaps(
+            reader.attention,
+            latent,
+            WORD,
+            "words",
+            image=image,
+            heads=heads,
+            style=Style("per word", caption=False, refine=how),
+        )
+        shown += [found.overlay] if len(shown) == 1 else []
+        shown.append(found.mask[..., None].expand(-1, -1, -1, 3))
+    save("refine", row(shown, ["the picture", "heat of “fish”", "plain mask", "image edges"]))
+
+
 def prompt_report(reader: Reader) -> None:
     from hrv_pack.hrv.report.report import report
 
@@ -100,7 +122,7 @@ def prompt_report(reader: Reader) -> None:
 
 PICTURES = {
     make.__name__: make
-    for make in (auto_heads, select_heads, filter_heads, compare_concepts, mask_iou, prompt_report)
+    for make in (auto_heads, select_heads, filter_heads, compare_concepts, mask_iou, prompt_report, refine)
 }
 
 if __name__ == "__main__":

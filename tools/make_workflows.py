@@ -58,6 +58,36 @@ def repaint(name: str) -> None:
     graph.save(name, note, size=(690, 190), app=app)
 
 
+def sharp_masks(name: str) -> None:
+    graph = text_to_image(STAR_AND_FISH)
+    graph.add(
+        "auto", "HRVAutoHeads", (1130, 540), (300, 230), ["fish", 23.0, ""],
+        attention="record.attention", latent="sampler.LATENT",
+    )  # fmt: skip
+    for place, (key, title) in enumerate((("sharp", "Fish, at the image's edges"), ("plain", "Fish, plain"))):
+        graph.heatmap(key, (1480 + 410 * place, 160), "fish", title, heads="auto.heads")
+        graph.add(
+            f"{key}_mask",
+            "MaskPreview",
+            (1480 + 410 * place, 870),
+            (360, 330),
+            title=f"Mask: {title}",
+            mask=f"{key}.mask",
+        )
+    graph.nodes["sharp"]["widgets_values"] += [
+        False,
+        "where it is hot",
+        "image edges",
+    ]  # timeline, tint, refine
+    note = (
+        "**Sharp masks.** With `refine` set to *image edges*, the mask of a word takes the outline of the thing in the image instead of "
+        "the blur of its heatmap. Compare the two masks: the left one follows the fish, the right one is the heatmap cut at the "
+        "threshold.\n\n"
+        "If the image has no clear edge where the heatmap is, the plain mask is kept, and the node tells you so."
+    )
+    graph.save(name, note)
+
+
 def report(name: str) -> None:
     graph = text_to_image("a red star, a blue fish and a yellow cat on sand", seed=3, steps=12, cfg=4.5)
     graph.add(
@@ -322,6 +352,7 @@ def main() -> None:
     merge_builds("19_two_builds_merged")
     words_that_can_go("20_which_words_can_go")
     what_a_lora_does("21_what_does_this_lora_do")
+    sharp_masks("22_sharp_masks")
 
 
 if __name__ == "__main__":

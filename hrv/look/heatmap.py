@@ -15,6 +15,7 @@ from ..draw.overlay import Caption, Strips
 from ..heads.selection import HeadSelection
 from ..maps.lookup import find_word, heads_text, names_of, notes_of, prompts_of, targets_of_unit
 from ..maps.pairing import drawn_size, pair, warnings_of
+from ..maps.refine import IMAGE_EDGES
 from ..maps.timeline import ONE_PART, recorded_parts, timeline_maps
 from ..maps.word_maps import Target, word_maps
 from ..prompt import Prompt, WordNotFound, split_names
@@ -22,6 +23,7 @@ from ..recording.recording import EVERYTHING, Entry, Match, Recording
 from ..threads import share_out
 from ..wording import counted, share_text
 from .heatmap_memory import Order
+from .refined import refine_masks
 from .tiles import Label, Style, Tile, draw, panel
 
 WORDS_AT_ONCE = 8  # whose maps are made by one thread at a time
@@ -112,6 +114,8 @@ def heatmaps(
                 Label(name, float(one.max()), number, part, len(own)) for part, one in enumerate(own, start=1)
             ]
     overlays, heat, mask = draw(tiles, order, style, progress)
+    if style.refine == IMAGE_EDGES:
+        warnings += refine_masks(tiles, mask, style.threshold, progress)
     shown = [tile.name for tile in tiles for _ in tile.maps]
     return Heatmaps(
         overlay=overlays,

@@ -19,6 +19,7 @@ from ..maps.gathering import lens_score
 from ..maps.lookup import find_word, heads_text, notes_of, prompts_of, targets_of_unit
 from ..maps.mask import MASK_THRESHOLD
 from ..maps.pairing import pair, warnings_of
+from ..maps.refine import REFINE
 from ..maps.word_maps import Target, recorded_heads, word_maps
 from ..prompt import Prompt, WordNotFound, key, split_names
 from ..recording.recording import EVERYTHING, Entry, Match, Recording, Run
@@ -144,12 +145,13 @@ def look(
     progress: Callable[[int, int], None] = lambda done, total: None,
     prompt_text: str = "",
     tokenize: Callable[[str], Prompt] | None = None,
+    refine: str = REFINE[0],
 ) -> Look:
     """Payload, overlay and mask for the images of a batch.
 
     latent, image, unit, words, share, progress, prompt_text, tokenize: as `heatmaps` takes them. Without words, overlay is the image itself and
     mask is empty; words that an image's prompt does not have are left out, with a warning. concept: with `vectors`, the
-    overlay and mask are those of its heads; "" takes all heads.
+    overlay and mask are those of its heads; "" takes all heads. refine: one of REFINE, of the mask.
     Raises NoRecording, WordNotFound for an empty prompt, ValueError.
     """
     matches, pictures = pair(recording, latent, image, share)
@@ -177,7 +179,7 @@ def look(
         frames.append(frame)
         sights.append(sight)
     if names:
-        style = Style(threshold=threshold)
+        style = Style(threshold=threshold, refine=refine)
         drawn = heatmaps(
             recording,
             latent,
@@ -192,6 +194,7 @@ def look(
             tokenize=tokenize,
             progress=progress,
         )
+        warnings += [one for one in drawn.warnings if one not in warnings]
     else:
         drawn = _nothing_pinned(pictures)
     payload = {

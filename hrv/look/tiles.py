@@ -13,6 +13,7 @@ from ..draw.overlay import HOT, Caption, Strips, overlay
 from ..maps.bicubic import resize
 from ..maps.mask import MASK_THRESHOLD, threshold_mask
 from ..maps.normalize import normalize_maps
+from ..maps.refine import REFINE
 from ..threads import share_out
 from .heatmap_memory import Order
 
@@ -28,6 +29,7 @@ class Style:
     caption: bool = True
     timeline: bool = False
     tint: str = HOT
+    refine: str = REFINE[0]
 
 
 @dataclass(frozen=True)

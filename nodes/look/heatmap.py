@@ -11,6 +11,7 @@ from ...host.text.clip_trace import tokenize_text
 from ...hrv.draw.overlay import COLORMAPS, EVERYWHERE, TINTS
 from ...hrv.look.heatmap import Style, heatmaps
 from ...hrv.maps.normalize import NORMALIZE
+from ...hrv.maps.refine import REFINE
 from ...hrv.recording.recording import EVERYTHING
 from ..inputs import (
     attention_input,
@@ -19,6 +20,7 @@ from ..inputs import (
     image_to_draw_on,
     latent_input,
     prompt_text_input,
+    refine_input,
     share_input,
     threshold_input,
     unit_input,
@@ -139,6 +141,7 @@ class HRVHeatmap(Node):
                         "has no heat. everywhere: the colours cover all of it, as in version 0.1."
                     ),
                 ),
+                refine_input(),
                 share_input(),
             ],
             outputs=[
@@ -153,7 +156,8 @@ class HRVHeatmap(Node):
                     display_name="heat", tooltip="The heatmap as a soft mask, 0 to 1, one per overlay."
                 ),
                 io.Mask.Output(
-                    display_name="mask", tooltip="The heatmap cut at the threshold, one mask per overlay."
+                    display_name="mask",
+                    tooltip="The heatmap cut at the threshold, one mask per overlay; with `refine`, at the edges of the image.",
                 ),
                 io.String.Output(
                     display_name="words", is_output_list=True, tooltip="The word of each overlay, as a list."
@@ -180,6 +184,7 @@ class HRVHeatmap(Node):
         prompt_text="",
         timeline=False,
         tint=EVERYWHERE,  # of prompts that were saved before there was a choice
+        refine=REFINE[0],
         share=EVERYTHING,
     ) -> io.NodeOutput:
         found = heatmaps(
@@ -198,6 +203,7 @@ class HRVHeatmap(Node):
                 caption=caption,
                 timeline=timeline,
                 tint=tint,
+                refine=refine,
             ),
             share=share,
             prompt_text=prompt_text,

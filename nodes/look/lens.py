@@ -9,6 +9,7 @@ from ...host.page.routes import shown_lens
 from ...host.text.clip_trace import tokenize_text
 from ...hrv.look.lens import look
 from ...hrv.maps.mask import MASK_THRESHOLD
+from ...hrv.maps.refine import REFINE
 from ...hrv.recording.recording import EVERYTHING
 from ...hrv.relevance.vectors import PERCENT
 from ..inputs import (
@@ -16,6 +17,7 @@ from ..inputs import (
     latent_input,
     percent_input,
     prompt_text_input,
+    refine_input,
     share_input,
     threshold_input,
     unit_input,
@@ -97,6 +99,7 @@ class HRVLens(Node):
                     advanced=True,
                 ),
                 prompt_text_input(),
+                refine_input(),
                 share_input(),
             ],
             outputs=[
@@ -128,6 +131,7 @@ class HRVLens(Node):
         concept="",
         percent=PERCENT,
         prompt_text="",
+        refine=REFINE[0],
         share=EVERYTHING,
     ) -> io.NodeOutput:
         found = look(
@@ -144,6 +148,7 @@ class HRVLens(Node):
             progress=node_progress(),
             prompt_text=prompt_text,
             tokenize=tokenize_text,
+            refine=refine,
         )
         told = shown(cls, warnings=found.warnings, notes=found.notes, hrv_lens=(shown_lens(found, cls),))
         return io.NodeOutput(found.overlay, found.mask, ui=told)

@@ -22,6 +22,7 @@ INPUTS = [
     ("prompt_text", "STRING", ""),
     ("timeline", "BOOLEAN", False),
     ("tint", ["where it is hot", "everywhere"], "where it is hot"),
+    ("refine", ["none", "image edges"], "none"),
     ("share", ["of everything", "of the text"], "of everything"),
 ]
 OUTPUTS = [
@@ -58,6 +59,7 @@ def test_the_contract_of_the_graph(comfy):
         "prompt_text",
         "timeline",
         "tint",
+        "refine",
         "share",
     ]
     assert [(o.display_name, o.get_io_type(), bool(o.is_output_list)) for o in schema.outputs] == OUTPUTS
@@ -214,3 +216,29 @@ def test_progress_is_told(comfy, sampled):
     finally:
         utils.set_progress_bar_global_hook(before)
     assert seen[0] == (0, 4) and seen[-1] == (4, 4)  # the host leaves out what comes too fast
+
+
+def test_refined_masks_of_the_demo_model_fit_the_thing(comfy):
+    """The fish is blue on sand: what is blue in the image is the truth."""
+    import nodes
+
+    model, clip, vae = comfy.run_node("HRVDemoCheckpoint")
+    model, clip, recording = comfy.run_node("HRVRecordAttention", model=model, clip=clip)
+    with torch.inference_mode():
+        texts = [
+            nodes.CLIPTextEncode().encode(clip, text)[0] for text in ("a large plain blue fish on sand", "")
+        ]
+        empty = nodes.EmptyLatentImage().generate(256, 256, 1)[0]
+        latent = nodes.KSampler().sample(model, 7, 10, 4.5, "euler", "normal", *texts, empty, 1.0)[0]
+        image = nodes.VAEDecode().decode(vae, latent)[0]
+    truth = image[0, ..., 2] - image[0, ..., 0] > 0.2
+    heads = comfy.run_node("HRVAutoHeads", attention=recording, latent=latent, word="fish")[0]
+    asked = {"attention": recording, "latent": latent, "image": image, "words": "fish"}
+    plain, refined = (
+        comfy.run_node("HRVHeatmap", **asked, heads=heads, refine=how)[2][0] > 0
+        for how in ("none", "image edges")
+    )
+    iou = [float((mask & truth).sum() / (mask | truth).sum()) for mask in (plain, refined)]
+    assert iou[1] > 0.9 and iou[1] > iou[0] + 0.1
+    from_lens = comfy.run_node("HRVLens", **asked, refine="image edges")[1][0]
+    assert torch.equal(from_lens, comfy.run_node("HRVHeatmap", **asked, refine="image edges")[2][0])

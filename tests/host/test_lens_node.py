@@ -20,6 +20,7 @@ INPUTS = [
     ("concept", "STRING", "", True),
     ("percent", "FLOAT", 23.0, True),
     ("prompt_text", "STRING", "", True),
+    ("refine", ["none", "image edges"], "none", True),
     ("share", ["of everything", "of the text"], "of everything", True),
 ]
 PROMPT = "a red star and a blue fish on sand"
