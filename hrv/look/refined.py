@@ -27,7 +27,8 @@ def refine_masks(
     """
     size, firsts = mask.shape[1:], list(accumulate((len(tile.maps) for tile in tiles), initial=0))
     left: set[str] = set()
-    if any(tile.picture is None for tile in tiles):
+    pictures = [tile.picture for tile in tiles if tile.picture is not None]
+    if len(pictures) < len(tiles):
         return [NO_IMAGE]
 
     def refine(number: int) -> None:
@@ -38,7 +39,7 @@ def refine_masks(
             plain = mask[firsts[number] + part]
             if not plain.any():
                 continue
-            found = refined_mask((one - low[0]) / span[0], tile.picture, threshold)
+            found = refined_mask((one - low[0]) / span[0], pictures[number], threshold)
             if found is None:
                 left.add(tile.name)
             else:

@@ -19,6 +19,7 @@ HOT, KEPT, GROWN = (
     3.0,
 )  # how much of what is this hot the result keeps at least, and how much larger it is at most
 SEEDS_OUTLINE = 0.2  # share of the outline that may be that of the seeds: there the image had no say
+NO_BOX = (0, 0, 0, 0)
 ONLY_SOME = 1  # pixel of either side, below which there are no two colours to tell apart
 
 
@@ -67,7 +68,7 @@ def _cut(colours: np.ndarray, hot: np.ndarray, plain: np.ndarray, threshold: flo
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(0)  # its clusters begin at random
     try:
-        cv2.grabCut(colours, labels, None, *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(colours, labels, NO_BOX, models[0], models[1], ROUNDS, cv2.GC_INIT_WITH_MASK)
     except cv2.error:  # no two sides that differ
         return None
     return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
