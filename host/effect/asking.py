@@ -34,23 +34,30 @@ def estimates(
     in the model's own latent units.
 
     model: a ModelPatcher, without wrappers that follow samplings. lists: conditionings as guiders hold them. path: what the
-    sampling was given beside its prompts. progress(done, total) is called after each batch; what it raises, or a cancel, ends the work.
+    sampling was given beside its prompts. The same conditionings are asked once, so that they get the same answer. progress(done, total) is called after each batch; what it raises, or a cancel, ends the work.
     """
-    names = [str(number) for number in range(len(lists))]
+    known: dict[tuple[int, ...], str] = {}
+    each = [
+        known.setdefault(tuple(id(cond) for cond in conds), str(number)) for number, conds in enumerate(lists)
+    ]
+    names = list(known.values())
     found: list[list[torch.Tensor]] = []
 
     def work(answers) -> None:
         done = 0
         for step in steps:
-            found.append([])
+            made: dict[str, torch.Tensor] = {}
             for first in range(0, len(names), LISTS_AT_ONCE):
                 stop_if_cancelled()
                 some = names[first : first + LISTS_AT_ONCE]
-                found[-1] += [one.float().cpu() for one in answers(some, step.x, step.sigma)]
+                made |= zip(
+                    some, (one.float().cpu() for one in answers(some, step.x, step.sigma)), strict=True
+                )
                 done += len(some)
                 progress(done, len(steps) * len(names))
+            found.append([made[name] for name in each])
 
     sigmas = torch.stack([*(step.sigma.flatten()[0].float().cpu() for step in steps), torch.tensor(0.0)])
-    given = dict(zip(names, lists, strict=True))
+    given = {name: lists[int(name)] for name in names}
     ask(model, given, path.latent, mask=path.mask, sigmas=sigmas, work=work)
     return found

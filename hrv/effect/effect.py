@@ -21,7 +21,7 @@ import torch
 
 IDLE = 0.05
 """Share of the whole prompt's effect below which a word can go: without it, the image hardly moves (docs/results.md)."""
-NOTHING = 1e-6  # of the whole text's effect: below it a difference is rounding
+NOTHING = 1e-5  # of the whole text's effect: below it a difference is rounding
 
 
 @dataclass(frozen=True, eq=False)

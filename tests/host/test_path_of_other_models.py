@@ -2,7 +2,9 @@
 
 import pytest
 import rig
+import token_rig
 import torch
+from effect_rig import estimate
 from test_ways_models import other  # noqa: F401
 
 from hrv_pack.host.effect.word_effects import Question, word_effects
@@ -36,3 +38,41 @@ def test_words_of_models_that_are_no_unets(other, caplog):  # noqa: F811
     )
     assert float(itself.effects[0].shares) == 0
     assert len(recording.runs) == 1
+
+
+@pytest.mark.parametrize("family", ["Z-Image", "Qwen-Image", "Lumina 2"])
+def test_effects_on_transformers_are_those_of_the_plainest_computation(family):
+    if family not in token_rig.known():
+        pytest.skip(f"this ComfyUI has no {family}")
+    model, latent = token_rig.tiny(family), token_rig.empty(family)
+    recorded, clip, recording = attach(model, rig.clip("sd1"), RecordOptions())
+    positive, negative, without = (
+        rig.encode(clip, text) for text in ("a red star, sand", "", "a star, sand")
+    )
+    plain = rig.sample(model, positive, negative, latent, steps=4)
+    drawn = rig.sample(recorded, positive, negative, latent, steps=4)
+    assert torch.equal(plain, drawn) and plain.isfinite().all()
+    found = word_effects(recorded, clip, recording, drawn, Question(words="red"), progress=nothing).effects[0]
+    moved, whole = (
+        sum(
+            float((estimate(model, positive, step) - estimate(model, changed, step)).square().sum(1).mean())
+            ** 0.5
+            for step in recording.runs[0].path.chosen(3)
+        )
+        for changed in (without, rig.encode(clip, ""))
+    )
+    assert float(found.shares[0]) == pytest.approx(moved / whole, rel=1e-3)
+    assert found.maps.shape == (1, *latent["samples"].shape[-2:])
+    itself = word_effects(
+        model, clip, recording, drawn, Question(words="red", instead="red"), progress=nothing
+    )
+    assert float(itself.effects[0].shares) == 0
+
+
+def test_the_path_of_an_sdxl_image_is_small():
+    """1024²: half a megabyte for each evaluation that is kept, at most."""
+    recorded, clip, recording = attach(rig.tiny("sdxl"), rig.clip("sdxl"), RecordOptions())
+    positive, negative = (rig.encode(clip, text) for text in ("a red star", ""))
+    rig.sample(recorded, positive, negative, {"samples": torch.zeros(1, 4, 128, 128)}, steps=2)
+    path = recording.runs[0].path
+    assert path.nbytes / len(path.steps) <= 0.5 * 2**20
