@@ -1,5 +1,6 @@
 """Translations of what the pack's areas in nodes say: nothing is missing, and every value is filled in."""
 
+import json
 import re
 
 import pytest
@@ -44,3 +45,15 @@ def test_every_text_is_used_and_every_used_text_is_there():
     assert {name for name in english if not name.startswith(tuple(families))} <= used
     asked = set(re.findall(r'\b(?:say|told|text)\("([\w.]+)"', code))
     assert asked <= set(english), asked - set(english)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_node_has_a_title(language):
+    """Titles only so far; the page falls back on English for the rest."""
+    folder = ROOT / "locales"
+    english = json.loads((folder / "en" / "nodeDefs.json").read_text("utf-8"))
+    (own,) = folder.glob(f"{language}*/nodeDefs.json")
+    titles = json.loads(own.read_text("utf-8"))
+    assert set(titles) == set(english)
+    assert all(one["display_name"].strip() and set(one) <= set(english[name]) for name, one in titles.items())
+    assert len({one["display_name"] for one in titles.values()}) == len(titles)
