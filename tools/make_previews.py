@@ -1,9 +1,9 @@
-"""Makes pictures of ComfyUI's own page: a square of what each example graph shows after a run, and of the lens, the tiles and the report
-for README and help pages.
+"""Makes pictures of ComfyUI's own page: a square of what each example graph shows after a run, and of the lens and the
+words below a field for README and help pages.
 
     python tools/make_previews.py [NAME …]      names of example workflows, or `lens`; all without
 
-Writes example_workflows/*.jpg, docs/{lens.jpg,lens.webp,tiles.jpg,report.jpg} and js/docs/{lens_word,lens_point,heatmap_words}.jpg. Run it with the Python of a host
+Writes example_workflows/*.jpg, docs/{lens.jpg,lens.webp} and js/docs/{lens_word,lens_point,heatmap_words}.jpg. Run it with the Python of a host
 that dev.py made, after `pip install playwright` there; Chromium must be installed (CHROMIUM names it if it is not
 /usr/bin/chromium). Graphs whose checkpoint is not there are shown without a run.
 """
@@ -154,8 +154,11 @@ def thumbnail(editor: Editor, name: str) -> Image.Image:
         editor.page.evaluate(FIT, [10, TABS, [editor.page.evaluate(NODE_OF, what)]])
         editor.page.wait_for_timeout(1200)
         box = editor.page.locator(what).first.bounding_box()
-        side = min(box["width"], box["height"])
-        return square(photograph(editor, {"x": box["x"], "y": box["y"], "width": side, "height": side}))
+        shot = photograph(editor, box)
+        shot = shot.resize((SQUARE, round(shot.height * SQUARE / shot.width)), Image.Resampling.LANCZOS)
+        sheet = Image.new("RGB", (SQUARE, SQUARE), shot.getpixel((shot.width - 1, shot.height - 1)))
+        sheet.paste(shot, (0, max(0, (SQUARE - shot.height) // 2)))
+        return sheet
     if what:
         images = made(editor, what)
         sheet = Image.new("RGB", (SQUARE, SQUARE))
@@ -214,10 +217,6 @@ def lens(editor: Editor) -> None:
     save(editor, HELP / "lens_point.jpg", "HRVLens", 560)
     show(editor, EXAMPLES / "03_mask_a_word_and_repaint_it.json", TOOLBAR, ("HRVHeatmap",))
     save(editor, HELP / "heatmap_words.jpg", "HRVHeatmap", 560)
-    for name, node, picture in (("01", "HRVHeatmap", "tiles"), ("09", "HRVPromptReport", "report")):
-        (path,) = EXAMPLES.glob(f"{name}*.json")
-        show(editor, path, TOOLBAR, (node,))
-        save(editor, ROOT / "docs" / f"{picture}.jpg", node, 720)
 
 
 def main(names: list[str]) -> None:
