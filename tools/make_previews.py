@@ -15,6 +15,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from urllib.parse import urlencode
 
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
@@ -139,9 +140,11 @@ def made(editor: Editor, titles: tuple[str, ...]) -> list[Image.Image]:
     """The first image that each of these nodes shows."""
     images = []
     for title in titles:
-        address = editor.page.evaluate(
-            "title => window.app.graph._nodes.find((n) => n.title === title)?.imgs?.[0]?.src", title
+        image = editor.page.evaluate(
+            "title => window.app.nodeOutputs[window.app.graph._nodes.find((n) => n.title === title).id].images[0]",
+            title,
         )
+        address = f"http://{editor.server.address}/view?{urlencode(image)}"
         data = editor.page.request.get(address).body()
         images.append(Image.open(io.BytesIO(data)).convert("RGB"))
     return images

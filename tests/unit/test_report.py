@@ -318,3 +318,32 @@ def test_the_documented_limits_are_those_in_use():
         f"is below {LIMITS.late:g} of the first",
     ):
         assert said in text, said
+
+
+def test_what_the_page_shows_is_what_the_report_says():
+    """Findings with their remedies, a small image each, and every word."""
+    kept, latent, _ = planted("a red fish and a blue car and a tree", {**SOUND, "tree": FAINT})
+    image = torch.rand(1, 256, 256, 3)
+    found = report(kept, latent, image)
+    (shown,) = found.panel["pictures"]
+    (finding,) = found.findings[0]
+    assert [one["headline"] for one in shown["findings"]] == [finding.headline]
+    assert shown["findings"][0]["remedies"] == [
+        {"kind": "weight", "words": ("tree",), "weight": 1.3},
+        {"kind": "first", "words": ("tree",), "weight": None},
+    ]
+    assert "`(tree:1.3)`" in finding.tip and "first" in finding.tip, "a click does what the tip says"
+    assert {word["name"] for word in shown["words"]} == {"red", "fish", "blue", "car", "tree"}
+    strengths = [word["strength"] for word in shown["words"]]
+    assert strengths == sorted(strengths, reverse=True) and shown["words"][-1]["mark"]
+    (thumb,) = found.thumbs
+    assert thumb.shape == (256, 256, 3)
+    assert (thumb - image[0]).abs().max() < 0.1, "a word without heat leaves the image as it is"
+
+
+def test_the_small_image_of_two_words_outlines_both():
+    kept, latent, image = planted("a fish and a car", {"fish": MIDDLE, "car": MIDDLE})
+    found = report(kept, latent, image)
+    (thumb,) = found.thumbs
+    plain = 0.45 * image[0] + 0.55
+    assert found.findings[0][0].kind == "shared place" and not torch.allclose(thumb, plain, atol=0.1)
