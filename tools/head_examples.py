@@ -10,7 +10,7 @@ CFG = 4.5
 
 def which_rose(name: str) -> None:
     graph = text_to_image("a rose fish on sand", cfg=CFG, part=(0.25, 0.75))
-    graph.add("vectors", "HRVLoadVectors", (40, 730), (300, 110), [VOTES])
+    graph.add("vectors", "HRVLoadVectors", (40, 780), (300, 110), [VOTES])
     graph.add(
         "positive2", "CLIPTextEncode", (390, 780), (340, 130), ["a blue rose on sand"], "The other rose",
         clip="record.clip",
@@ -37,7 +37,7 @@ def which_rose(name: str) -> None:
 
 def compare_masks(name: str) -> None:
     graph = text_to_image("a large plain blue fish on sand", cfg=CFG)
-    graph.add("vectors", "HRVLoadVectors", (40, 730), (300, 110), [AGREEMENT])
+    graph.add("vectors", "HRVLoadVectors", (40, 780), (300, 110), [AGREEMENT])
     graph.select((390, 680), (340, 200), "Objects", "balanced")
     graph.add("red", "ImageToMask", (780, 680), (300, 60), ["red"], "How red is it?", image="decode.IMAGE")
     graph.add("little", "InvertMask", (1130, 680), (220, 30), title="How little red?", mask="red.MASK")

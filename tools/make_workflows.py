@@ -203,7 +203,7 @@ def published_vectors(name: str) -> None:
     graph.heatmap("heatmap", (1480, 160), "fox", "Fox, from the heads for animals", heads="filter.heads")
     graph.heatmap("daam", (1890, 160), "fox", "Fox, from all heads")
     graph.add(
-        "chart", "PreviewImage", (1150, 880), (700, 340), title="Where these heads are", images="select.chart"
+        "chart", "PreviewImage", (1130, 560), (320, 380), title="Where these heads are", images="select.chart"
     )
     note = (
         "**Load published vectors for SDXL.** Load Head Relevance downloads 177 kB once. Select Heads by Concept takes the "
@@ -255,7 +255,7 @@ def heads_without_vectors(name: str) -> None:
 
 def heatmap_by_concept(name: str) -> None:
     graph = text_to_image("an orange and a blue fish on sand")
-    graph.add("vectors", "HRVLoadVectors", (40, 730), (300, 110), [AGREEMENT])
+    graph.add("vectors", "HRVLoadVectors", (40, 780), (300, 110), [AGREEMENT])
     graph.select((390, 660), (340, 200), "Objects", "balanced")
     graph.add(
         "chart", "PreviewImage", (780, 640), (650, 340), title="Where these heads are", images="select.chart"

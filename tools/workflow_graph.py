@@ -213,7 +213,7 @@ def text_to_image(
     loader = "CheckpointLoaderSimple" if models else "HRVDemoCheckpoint"
     graph.add("loader", loader, (40, 160), (300, 110 if models else 240), widgets, models=models)
     graph.add(
-        "record", "HRVRecordAttention", (40, 450), (300, 230), [*part, 1, False, 512],
+        "record", "HRVRecordAttention", (40, 500), (300, 230), [*part, 1, False, 512],
         model=f"loader.{out[0]}", clip=f"loader.{out[1]}",
     )  # fmt: skip
     graph.add("positive", "CLIPTextEncode", (390, 160), (340, 130), [prompt], "Prompt", clip="record.clip")
