@@ -62,7 +62,7 @@ def compare_masks(name: str) -> None:
             mask=f"{key}_map.heat", truth="truth.MASK",
         )  # fmt: skip
         graph.add(
-            f"{key}_table", "PreviewAny", (x, 1070), (420, 190), title=f"IoU from {whose}", source=f"{key}_iou.table"
+            f"{key}_table", "PreviewAny", (x, 1070), (420, 180), title=f"IoU from {whose}", source=f"{key}_iou.table"
         )  # fmt: skip
     note = (
         "**Which mask is better?** Mask IoU measures how well a word's heatmap matches a true mask, at several thresholds. On the left: all "
