@@ -13,6 +13,18 @@ from hrv_pack.tools.train_demo.draw import render
 from hrv_pack.tools.train_demo.world import full_caption, sample_scene
 
 STEPS, DENOISE = 10, 0.5
+LEVELS = (
+    0.05,
+    0.15,
+    0.25,
+    0.35,
+    0.45,
+    0.55,
+    0.65,
+    0.75,
+    0.85,
+    0.95,
+)  # of the schedule, where the model looks at a picture
 THRESHOLDS = (0.3, 0.4, 0.5)
 WHOLE = (0.0, 1.0)  # of the schedule
 
@@ -65,6 +77,32 @@ class Studio(studio.Studio):
             )
             for index, thing in enumerate(scene.things)
         ]
+
+    def looked_at(self, picture, text: str, seed: int):
+        """The match of a run in which the model sees a picture under noise of LEVELS, without changing it: the whole schedule, and
+        everything stays where it is. picture: uint8 (height, width, RGB)."""
+        from comfy.samplers import KSAMPLER
+        from comfy_extras.nodes_custom_sampler import SamplerCustom
+
+        model, clip, recording = self.recorded(WHOLE)
+        latent = self.of_picture(picture)
+        base = model.get_model_object("model_sampling")
+        sigmas = torch.tensor([base.percent_to_sigma(level) for level in LEVELS] + [0.0])
+        clean = model.model.process_latent_in(latent["samples"])
+
+        def look(denoiser, start, levels, extra_args, **_):
+            noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed))
+            for level in levels[:-1]:
+                denoiser(base.noise_scaling(level, noise, clean), level.expand(len(clean)), **extra_args)
+            return clean
+
+        positive, negative = self.encode(text, "", clip=clip)
+        with torch.inference_mode():
+            result = SamplerCustom.execute(
+                model, False, seed, 1.0, positive, negative, KSAMPLER(look), sigmas, latent
+            ).result
+        (match,) = recording.match(result[0]["samples"])
+        return match
 
 
 def numbered(text: str, position: int) -> str:

@@ -14,6 +14,7 @@ from ...hrv.heads.layout import Layout
 from ...hrv.recording import absence
 from ...hrv.recording.probabilities import sent
 from ...hrv.recording.recording import Run
+from ...hrv.recording.schedule import schedule
 from ...hrv.recording.sums import Accumulator, place_crop
 from ...hrv.relevance.votes import VoteCounter
 from ..facts.cancel import CANCELS
@@ -30,7 +31,7 @@ from .base.following_tokens import FollowingTokens, TokenCall
 from .base.layer_entries import LayerCall
 from .path_notes import PathNotes, noting
 from .recorded_rows import Entries, Row
-from .recorded_schedule import Part, RecordedSchedule
+from .recorded_schedule import RecordedSchedule
 from .steered_sampling import recorded_factors
 
 
@@ -57,8 +58,9 @@ class Capture(FollowingLayers):
         self.run = run
         self.options = options
         self._registry = registry
-        self._entries = Entries(run, registry, options.time_bins, warn=self.warn)
-        self._sums = Accumulator(run, options.time_bins, options.memory_limit)
+        self._parts = schedule(options.start_percent, options.end_percent, options.time_bins)
+        self._entries = Entries(run, registry, self._parts.bins, warn=self.warn)
+        self._sums = Accumulator(run, len(self._parts.bins), options.memory_limit)
         self.path = PathNotes()
         self._schedule: RecordedSchedule | None = None
         self._time_bin: int | None = 0
@@ -119,9 +121,13 @@ class Capture(FollowingLayers):
         self.conditionings = Conditionings(guider)
         self._registry.guess(o.cond for o in sorted(self.conditionings, key=lambda o: o.role != POSITIVE))
         self._cfg = guidance_of(guider)
-        options = self.options
-        part = Part(options.start_percent, options.end_percent, options.time_bins, options.every)
-        self._schedule = RecordedSchedule(patcher_of(guider), part, self._sigmas, self.cost(guider))
+        self._schedule = RecordedSchedule(
+            patcher_of(guider),
+            self._parts,
+            every=self.options.every,
+            sigmas=self._sigmas,
+            cost=self.cost(guider),
+        )
         if self.options.votes is not None:
             with self._voting():
                 self._votes = self.options.votes.begin(guider)
@@ -264,7 +270,7 @@ class Capture(FollowingLayers):
         entry, number, time_bin = row.entry, at.layer.number, recorded.time_bin
         heads, grid = self.layout.blocks[number].heads, at.grid
         entry.own_columns = at.own_columns
-        counts = entry.layer_counts.setdefault(number, [0] * self.options.time_bins)
+        counts = entry.layer_counts.setdefault(number, [0] * len(self._parts.bins))
         counts[time_bin] += 1
         factors = recorded_factors(row.rows, entry.columns, self.layout.span(number), at.extra_options)
         room = None

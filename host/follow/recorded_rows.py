@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ...hrv.recording.recording import Entry, Run
+from ...hrv.recording.schedule import Bin
 from ..facts.conditionings import is_zeroed
 from ..facts.rows import POSITIVE, Chunk, Owner
 
@@ -32,11 +33,11 @@ class Row:
 class Entries:
     """The conditionings of one sampling that are recorded into a run. warn: says what is not known of a prompt."""
 
-    def __init__(self, run: Run, registry, time_bins: int, *, warn: Callable[[str], None]):
+    def __init__(self, run: Run, registry, bins: Sequence[Bin], *, warn: Callable[[str], None]):
         self.padding = ""  # where the model fills a shorter text up: "before" or "behind" it
         self.run = run
         self._registry = registry
-        self._time_bins = time_bins
+        self._bins = tuple(bins)
         # a circle would keep the maps until the garbage collector comes
         self._warning = weakref.WeakMethod(warn)
         self._by_uuid: dict[Any, Entry] = {}
@@ -49,9 +50,15 @@ class Entries:
         prompt, warning = self._registry.prompt_of(owner.cond)
         if warning:
             self._warning()(warning)
-        counts = [0] * self._time_bins
         entry = Entry(
-            owner.role, owner.index, prompt, length=length, columns=(), counts=counts, batch=chunk.batch
+            owner.role,
+            owner.index,
+            prompt,
+            length=length,
+            columns=(),
+            counts=[0] * len(self._bins),
+            batch=chunk.batch,
+            bins=self._bins,
         )
         entry.read = self._registry.read
         entry.zeroed = prompt is None and is_zeroed(owner.cond)
@@ -96,3 +103,4 @@ class Entries:
         for entry in recorded:
             counts = entry.layer_counts
             entry.layer_counts = {n: counts[n] for n in sorted(entry.maps) if counts[n] != entry.counts}
+            entry.drop_empty_bins()

@@ -12,6 +12,7 @@ from ..heads.layout import UNET_PARTS, Layout
 from ..prompt import EMBEDDING, END, PAD, START, TEXT, Prompt, Token, concatenate
 from ..prompt.clip_tokens import with_places
 from ..recording.recording import Entry, Run
+from ..recording.schedule import Bin
 from ..runs.latents import Traces
 from ..runs.shelf import MAX_RUNS
 from . import tensor_files
@@ -21,6 +22,7 @@ MAX_TOKENS = 77 * 100
 MAX_PICTURES, MAX_BINS, MAX_CONDITIONINGS = 4096, 1000, 1000
 MAX_COUNT = 10**6
 LAYER_COUNT = "layer_count"
+BINS = "bins"
 KINDS = {START, END, PAD, TEXT, EMBEDDING}
 
 
@@ -40,6 +42,7 @@ def metadata_of(runs: list[Run]) -> dict[str, str]:
             for number, entry in entries
         ],
         "count": [entry.counts for _, entry in entries],
+        BINS: [[list(one) for one in entry.bins] for _, entry in entries],
         LAYER_COUNT: [_layer_counts_to_json(entry, runs[0].layout) for _, entry in entries],
         "prompt": [entry.prompt.text if entry.prompt else None for _, entry in entries],
         "tokens": [_tokens_to_json(entry.prompt) for _, entry in entries],
@@ -50,6 +53,8 @@ def metadata_of(runs: list[Run]) -> dict[str, str]:
     }
     if not any(values[LAYER_COUNT]):
         del values[LAYER_COUNT]
+    if not any(one.late for _, entry in entries for one in entry.bins):
+        del values[BINS]
     texts = {key: json.dumps(value) for key, value in values.items()}
     version = VERSIONS[any(block.part not in UNET_PARTS for block in runs[0].layout.blocks)]
     return {"format": FORMAT, "format_version": version, "layout": runs[0].layout.to_json(), **texts}
@@ -88,6 +93,7 @@ def runs_of(metadata: dict[str, str]) -> tuple[list[Run], list[Entry]]:
         raise ValueError("its head layout names a layer twice")
     runs = _runs(metadata, layout)
     entries = _entries(metadata, len(runs))
+    _read_bins(metadata, [entry for _, entry in entries])
     _read_layer_counts(metadata, layout, [entry for _, entry in entries])
     for number, entry in entries:
         runs[number].entries.append(entry)
@@ -156,6 +162,28 @@ def _entry(facts, counts, text, tokens) -> Entry:
         if prompt.length != length:
             raise ValueError(f"it has {length} columns and {prompt.length} tokens")
     return Entry(role, index, prompt, length=length, columns=tuple(columns), counts=counts, batch=pictures)
+
+
+def _read_bins(metadata: dict[str, str], entries: list[Entry]) -> None:
+    """Files of earlier versions, and of recordings without late evaluations, have none: each count is a part of its own."""
+    if BINS not in metadata:
+        return
+    for entry, bins in zip(entries, _list(metadata, BINS, (len(entries), len(entries))), strict=True):
+        if not (isinstance(bins, list) and len(bins) == len(entry.counts) and all(map(_is_bin, bins))):
+            raise ValueError(f"its {BINS} are not a part of the schedule and true or false for each count")
+        entry.bins = tuple(Bin(*one) for one in bins)
+        if list(entry.bins) != sorted(set(entry.bins)):
+            raise ValueError(f"its {BINS} are not in the order of the schedule")
+
+
+def _is_bin(one) -> bool:
+    return (
+        isinstance(one, list)
+        and len(one) == 2
+        and type(one[0]) is int
+        and 0 <= one[0] < MAX_BINS
+        and type(one[1]) is bool
+    )
 
 
 def _read_layer_counts(metadata: dict[str, str], layout: Layout, entries: list[Entry]) -> None:

@@ -16,13 +16,15 @@ class HeadSelection:
 
     label: a few words for captions, such as "Animals 23 %".
     balanced: each head's map also counts 1 / √(its own range), so that the heads that look hardest at a word do not
-    drown the others (docs/formulas.md, "Selected heads"). Maps heed it; steering does not.
+    drown the others (docs/formulas.md, "Selected heads"). late: maps are those of the late evaluations, where there were any
+    (docs/formulas.md, "Late evaluations"). Maps heed both; steering does not.
     """
 
     layout: Layout
     weights: torch.Tensor
     label: str = ""
     balanced: bool = False
+    late: bool = False
 
     def check(self, layout: Layout) -> None:
         """Raises ValueError unless the selection was made for a network of this layout."""

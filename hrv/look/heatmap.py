@@ -20,6 +20,7 @@ from ..maps.timeline import ONE_PART, recorded_parts, timeline_maps
 from ..maps.word_maps import Target, word_maps
 from ..prompt import Prompt, WordNotFound, split_names
 from ..recording.recording import EVERYTHING, Entry, Match, Recording
+from ..relevance.best_maps import ALL, BEST, Choice, best_choices, best_maps, choice_text
 from ..threads import share_out
 from ..wording import counted, share_text
 from .heatmap_memory import Order
@@ -58,6 +59,7 @@ def heatmaps(
     *,
     image: torch.Tensor | None = None,
     heads: HeadSelection | None = None,
+    maps: str = ALL,
     role: str = "positive",
     style: Style = DEFAULT,
     share: str = EVERYTHING,
@@ -70,8 +72,9 @@ def heatmaps(
     """Heat of every asked word over every image.
 
     latent: (batch, channel, h, w), what the sampler gave; image: (batch, height, width, channel), of any size,
-    or None; the two batches must be equal, or one of them 1. words: names split by commas or line ends; empty:
-    every entry of the prompt by `unit`, filler words (“the”) left out. share: one of SHARES. prompt_text, read by `tokenize`, stands in where the text of a
+    or None; the two batches must be equal, or one of them 1. heads: their mean; None: what `maps` says, one of MAPS. words: names split
+    by commas or line ends; empty: every entry of the prompt by `unit`, filler words (“the”) left out. share: one of SHARES.
+    prompt_text, read by `tokenize`, stands in where the text of a
     conditioning is not known. progress(done, total) is called before each word and may raise to stop.
     free_memory: bytes, where they are known; what would not fit is refused, and `notice` is told before the work starts
     if it takes more than half of them. Raises NoRecording, WordNotFound, ValueError.
@@ -83,7 +86,7 @@ def heatmaps(
     parts = [recorded_parts(plan.entries) if style.timeline else [] for plan in plans]
     total = sum(len(plan.shown) for plan in plans)
     warnings = warnings_of(matches)
-    if style.timeline and any(match.run.bins == 1 for match in matches):
+    if style.timeline and any(match.run.parts == 1 for match in matches):
         warnings.append(ONE_PART)
     order = _order(plans, parts, size, style, bool(names))
     sentence = order.check(free_memory)
@@ -97,18 +100,26 @@ def heatmaps(
     for number, (match, picture, plan) in enumerate(zip(matches, pictures, plans, strict=True)):
         progress(0, total)
         if id(match) not in made:
-            targets = list(plan.targets.values())
-            made[id(match)] = _maps(match, targets, heads, parts[number], lambda _: progress(0, total))
-        maps = made[id(match)]
+            made[id(match)] = _made(
+                match,
+                plan,
+                heads,
+                best=heads is None and maps == BEST,
+                parts=parts[number],
+                before=lambda _: progress(0, total),
+            )
+        drawn = made[id(match)]
         row = {name: row for row, name in enumerate(plan.targets)}
-        source = heads_text(match, plan.entries[0], heads) + (
-            f" · image {number + 1}" if len(plans) > 1 else ""
-        )
-        peak = float(maps.max())
+        source = heads_text(match, plan.entries[0], heads)
+        whose = f" · image {number + 1}" if len(plans) > 1 else ""
+        peak = float(drawn.maps.max())
         peaks.append(peak)
         for name in plan.shown:
-            own = maps[:, row[name]]
-            captions = _captions(name, own, peak, source, style.normalize) if style.caption else []
+            own = drawn.maps[:, row[name]]
+            said = (
+                choice_text(drawn.choices[name], bool(parts[number])) if drawn.choices else source
+            ) + whose
+            captions = _captions(name, own, peak, said, style.normalize) if style.caption else []
             tiles.append(Tile(name, own, peak, picture, captions))
             labels += [
                 Label(name, float(one.max()), number, part, len(own)) for part, one in enumerate(own, start=1)
@@ -122,7 +133,7 @@ def heatmaps(
         heat=heat,
         mask=mask,
         words=shown,
-        summary=_summary(matches, plans, heads),
+        summary=_summary(matches, plans, heads, maps),
         warnings=warnings,
         notes=notes_of(matches, role),
         names=names_of(matches, unit, role, prompt_text, tokenize),
@@ -143,29 +154,46 @@ def _order(
     )
 
 
-def _maps(
-    match: Match, targets: list[Target], heads: HeadSelection | None, parts: list[int], before
-) -> torch.Tensor:
-    """(part, target, height, width), or (1, …) of the whole schedule if there are no parts."""
-    maps = torch.empty(max(1, len(parts)), len(targets), *match.run.grid)
+@dataclass(frozen=True)
+class _Made:
+    """maps: (part, target, height, width), or (1, …) of the whole schedule if there are no parts; choices: what each word is shown with,
+    empty where all are shown alike."""
+
+    maps: torch.Tensor
+    choices: dict[str, Choice]
+
+
+def _made(
+    match: Match, plan: _Plan, heads: HeadSelection | None, *, best: bool, parts: list[int], before
+) -> _Made:
+    names = list(plan.targets)
+    maps = torch.empty(max(1, len(parts)), len(names), *match.run.grid)
+    choices = best_choices(match, plan.targets, plan.content, before) if best else {}
 
     def make(first: int) -> None:
-        some = targets[first : first + WORDS_AT_ONCE]
-        made = timeline_maps(match, some, parts, heads) if parts else word_maps(match, some, heads)[None]
+        some = names[first : first + WORDS_AT_ONCE]
+        targets = {name: plan.targets[name] for name in some}
+        if best:
+            made = best_maps(match, targets, choices, parts)
+        elif parts:
+            made = timeline_maps(match, list(targets.values()), parts, heads)
+        else:
+            made = word_maps(match, list(targets.values()), heads)[None]
         maps[:, first : first + len(some)] = made
 
-    share_out(make, range(0, len(targets), WORDS_AT_ONCE), before)
-    return maps
+    share_out(make, range(0, len(names), WORDS_AT_ONCE), before)
+    return _Made(maps, choices)
 
 
 @dataclass(frozen=True)
 class _Plan:
     """For one picture: the conditionings, the names to show, a target for these and for every entry of
-    the prompt (the shared scale needs all), and whether these entries are tags."""
+    the prompt (the shared scale needs all), the names of those with content, and whether these entries are tags."""
 
     entries: list[Entry]
     shown: list[str]
     targets: dict[str, Target]
+    content: list[str]
     tags: bool
 
 
@@ -175,12 +203,13 @@ def _plan(match: Match, role: str, names: list[str], unit: str, typed: tuple) ->
     targets = targets_of_unit(entries, prompts, unit)
     if not targets and not names:
         raise WordNotFound(f"The {role} prompt is empty.")
-    shown = names or list(targets_of_unit(entries, prompts, unit, fillers=False))
+    content = list(targets_of_unit(entries, prompts, unit, fillers=False))
+    shown = names or content
     for name in names:
         targets[name] = find_word(name, entries, prompts, unit)
     known = [prompt for prompt in prompts if prompt is not None]
     tags = unit != "words" and all(prompt.entries(unit) == prompt.tags() for prompt in known)
-    return _Plan(entries, shown, targets, tags)
+    return _Plan(entries, shown, targets, content, tags)
 
 
 def _captions(name: str, maps: torch.Tensor, peak: float, source: str, normalize: str) -> list[Caption]:
@@ -198,12 +227,12 @@ def _captions(name: str, maps: torch.Tensor, peak: float, source: str, normalize
     return captions
 
 
-def _summary(matches: list[Match], plans: list[_Plan], heads: HeadSelection | None) -> str:
+def _summary(matches: list[Match], plans: list[_Plan], heads: HeadSelection | None, maps: str) -> str:
     run, entry = matches[0].run, plans[0].entries[0]
     words = len(plans[0].shown)
     pictures = f" × {len(plans)} images" if len(plans) > 1 else ""
     height, width = run.grid
     return (
-        f"{counted(words, 'word')}{pictures} · {heads_text(matches[0], entry, heads)} · "
+        f"{counted(words, 'word')}{pictures} · {maps if heads is None and maps == BEST else heads_text(matches[0], entry, heads)} · "
         f"grid {width}×{height} · {counted(entry.count(), 'model evaluation')}"
     )

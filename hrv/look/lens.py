@@ -92,9 +92,9 @@ class Lens:
             raise ValueError(f"1 to {WORDS_AT_ONCE} words can be asked for at once; these are {len(words)}.")
         if not all(0 <= word < len(names) for word in words):
             raise ValueError(f"The prompt has {len(names)} entries; one beyond them was asked for.")
-        if time_bin is not None and not 0 <= time_bin < match.run.bins:
+        if time_bin is not None and not 0 <= time_bin < match.run.parts:
             raise ValueError(
-                f"This recording keeps {counted(match.run.bins, 'part')} of the schedule apart. "
+                f"This recording keeps {counted(match.run.parts, 'part')} of the schedule apart. "
                 "Set time_bins in Record Attention to more."
             )
         heads = self._heads(match, concept, percent)
@@ -265,7 +265,7 @@ def _frame(match: Match, unit: str, pinned: Sequence[str], room: int, typed: tup
         "names": list(words),
         "fillers": [number for number, name in enumerate(words) if name not in content],
         "grid": list(grid),
-        "bins": match.run.bins,
+        "bins": match.run.parts,
         "heads": recorded_heads(entries[0], match.run.layout),
         "source": heads_text(match, entries[0], None),
         "evaluations": entries[0].count(),

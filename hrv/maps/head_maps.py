@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from ..recording.recording import TEXT, Match, NoRecording
+from ..recording.schedule import Part
 from ..recording.sums import resize_maps
 from .bicubic import resize
 from .word_maps import ColumnNotRecorded, Target
@@ -21,11 +22,13 @@ class HeadMaps:
     recorded: torch.Tensor
 
 
-def head_maps(match: Match, target: Target, longest_side: int | None = None) -> HeadMaps:
+def head_maps(
+    match: Match, target: Target, longest_side: int | None = None, time_bin: Part = None
+) -> HeadMaps:
     """Mean over the word's tokens of M_{n,j} for every head n (docs/formulas.md, "Head map").
 
     On the working grid; with longest_side, on one whose longer side is at most that, to which maps on larger grids are
-    averaged down. A head counts as recorded if it was in every conditioning that has the word. On the working grid, the mean
+    averaged down. time_bin: a part of the schedule. A head counts as recorded if it was in every conditioning that has the word. On the working grid, the mean
     over all heads is the word's DAAM map. Raises ColumnNotRecorded and NoRecording.
     """
     layout, grid = match.run.layout, match.run.grid
@@ -45,23 +48,22 @@ def head_maps(match: Match, target: Target, longest_side: int | None = None) -> 
         missing = [column for column in columns if column not in entry.columns]
         if missing:
             raise ColumnNotRecorded(f"Token {missing[0]} of the {entry.role} prompt was not recorded.")
-        there = set(entry.blocks())
+        there, bins = set(entry.blocks(time_bin)), entry.places(time_bin)
         for number in range(len(layout.blocks)):
             span = layout.span(number)
             if number not in there:
                 recorded[span] = False
                 continue
             for column in columns:
-                # (bin, head, h, w), summed over the parts of the schedule
-                sums = entry.maps[number][match.element, :, :, entry.columns.index(column)]
+                # (bin, head, h, w), summed over the bins of the asked part
+                sums = entry.maps[number][match.element, bins, :, entry.columns.index(column)]
                 own = sums.sum(0, dtype=torch.float32) if len(sums) > 1 else sums[0].float()
                 if match.share == TEXT and entry.has_mass:
-                    own = (
-                        own * entry.count(block=number) / entry.text_mass(number, match.element, slice(None))
-                    )
+                    mass = entry.text_mass(number, match.element, slice(None), time_bin)
+                    own = own * entry.count(time_bin, number) / mass
                 larger = own.shape[-2] >= grid[0] and own.shape[-1] >= grid[1]
                 own = resize_maps(own, grid) if larger else resize(own, grid).clamp(min=0)
-                total[span].add_(own, alpha=1 / (tokens * entry.count(block=number)))
+                total[span].add_(own, alpha=1 / (tokens * entry.count(time_bin, number)))
     total[~recorded] = 0
     if not recorded.any():
         raise NoRecording("No head was recorded in all the prompts that contain this word.")

@@ -21,8 +21,8 @@ def recorded_parts(entries: Sequence[Entry]) -> list[int]:
 
     A part without evaluations (outside start_percent … end_percent, or fewer steps than parts) is left out.
     """
-    bins = max((len(entry.counts) for entry in entries), default=0)
-    return [part for part in range(bins) if any(_seen(entry, part) for entry in entries)]
+    parts = max((entry.parts for entry in entries), default=0)
+    return [part for part in range(parts) if any(_seen(entry, part) for entry in entries)]
 
 
 def timeline_maps(
@@ -52,4 +52,4 @@ def timeline_maps(
 
 
 def _seen(entry: Entry, part: int) -> bool:
-    return part < len(entry.counts) and bool(entry.blocks(part))
+    return part < entry.parts and bool(entry.blocks(part))

@@ -17,6 +17,7 @@ import torch
 from ..heads.layout import Layout
 from ..heads.selection import HeadSelection
 from ..recording.recording import EVERYTHING, TEXT, TINY, Entry, Match, NoRecording
+from ..recording.schedule import LATE, Part
 from .bicubic import bicubic_matrix
 
 FLAT = 1e-5  # a map is flat if it varies by no more than this share of its maximum
@@ -41,17 +42,19 @@ def word_maps(
     match: Match,
     targets: Sequence[Target],
     heads: HeadSelection | None = None,
-    time_bin: int | None = None,
+    time_bin: Part = None,
 ) -> torch.Tensor:
     """Heat of each target: the mean of its tokens' maps D_j (docs/formulas.md, "DAAM" and "Selective").
 
     heads: None averages all recorded heads (Tang et al. 2022, arXiv 2210.04885); a selection averages
-    its heads with its weights (Park et al. 2026, arXiv 2604.05906), balanced or not. time_bin: one part of the schedule.
+    its heads with its weights (Park et al. 2026, arXiv 2604.05906), balanced or not, over the late evaluations or all. time_bin: a part of the schedule.
     Returns float32 (target, height, width), in shares of attention from 0 to 1.
     Raises ColumnNotRecorded, NoRecording, and ValueError for heads of another model.
     """
     if heads is not None:
         heads.check(match.run.layout)
+        if heads.late and time_bin is None:
+            time_bin = LATE
     grid = match.run.grid
     wanted: dict[int, tuple[Entry, set[int]]] = {}
     for target in targets:
@@ -82,7 +85,7 @@ def column_maps(
     layout: Layout,
     grid: tuple[int, int],
     heads: HeadSelection | None = None,
-    time_bin: int | None = None,
+    time_bin: Part = None,
     share: str = EVERYTHING,
 ) -> torch.Tensor:
     """Mean over heads of M_{n,j} = max(0, bicubic(R_{n,j} / S_l)) for each token column j of one conditioning.
@@ -131,7 +134,7 @@ def column_maps(
 
 
 def recorded_heads(
-    entry: Entry, layout: Layout, heads: HeadSelection | None = None, time_bin: int | None = None
+    entry: Entry, layout: Layout, heads: HeadSelection | None = None, time_bin: Part = None
 ) -> int:
     """How many heads a map of this conditioning is the mean of, in one part of the schedule or in all."""
     return sum(len(job.weights) for job in _jobs(entry, layout, heads, time_bin))
@@ -175,9 +178,7 @@ class _Job:
                 yield part, list(pieces.items()), self.weights[chosen], self.shares[chosen]
 
 
-def _jobs(
-    entry: Entry, layout: Layout, heads: HeadSelection | None, time_bin: int | None = None
-) -> list[_Job]:
+def _jobs(entry: Entry, layout: Layout, heads: HeadSelection | None, time_bin: Part = None) -> list[_Job]:
     by_size: dict[tuple[int, ...], tuple[list, list, list]] = {}
     for block in entry.blocks(time_bin):
         weights = torch.ones(layout.blocks[block].heads)
@@ -210,7 +211,7 @@ def _gather(
     element: int,
     positions: Sequence[int],
     *,
-    time_bin: int | None,
+    time_bin: Part,
     share: str,
 ) -> torch.Tensor:
     """The sums of these heads of several blocks of one size: float32 (head, column, h, w); as shares of the text, times S."""
@@ -219,8 +220,7 @@ def _gather(
     columns = list(_neighbours(positions))
     first = 0
     for block, chosen in pieces:
-        stored = entry.maps[block][element]  # (bin, head, column, h, w)
-        stored = stored if time_bin is None else stored[time_bin : time_bin + 1]
+        stored = entry.maps[block][element, entry.places(time_bin)]  # (bin, head, column, h, w)
         for heads_to, heads_from in _neighbours(chosen):
             to = sums[first + heads_to.start : first + heads_to.stop]
             for columns_to, columns_from in columns:

@@ -13,6 +13,7 @@ import torch
 
 from ..resizing import resize_maps
 from .recording import Entry, Recording, Run
+from .schedule import Bin
 
 POSITIVE = "positive"
 ONLY_LAST = "Only the last steps are shown: "
@@ -100,13 +101,15 @@ def _rows_of(entry: Entry, rows: Sequence[int]) -> Entry:
 
 def _is_same(one: Entry, other: Entry) -> bool:
     """Whether two conditionings have the same words in the same columns."""
-    facts = [(e.role, e.batch, e.length, e.columns, len(e.counts), e.prompt) for e in (one, other)]
+    facts = [(e.role, e.batch, e.length, e.columns, e.parts, e.prompt) for e in (one, other)]
     return facts[0] == facts[1]
 
 
 def _sum(one: Entry, other: Entry) -> Entry:
     """Both conditionings as one. A layer that only one of them has keeps its own count."""
     maps, layer_counts = {}, {}
+    bins = tuple(sorted({*one.bins, *other.bins}))
+    one, other = _with_bins(one, bins), _with_bins(other, bins)
     for block in sorted({*one.maps, *other.maps}):
         parts = [entry for entry in (one, other) if block in entry.maps]
         maps[block] = _added([entry.maps[block] for entry in parts])
@@ -114,6 +117,26 @@ def _sum(one: Entry, other: Entry) -> Entry:
     counts = _counts([one.counts, other.counts])
     layer_counts = {block: own for block, own in layer_counts.items() if own != counts}
     return dataclasses.replace(other, maps=maps, counts=counts, layer_counts=layer_counts)
+
+
+def _with_bins(entry: Entry, bins: tuple[Bin, ...]) -> Entry:
+    """A conditioning with more bins: nothing was seen in those that it has not."""
+    if entry.bins == bins:
+        return entry
+    places = [bins.index(one) for one in entry.bins]
+
+    def counts(own: list[int]) -> list[int]:
+        found = dict(zip(places, own, strict=True))
+        return [found.get(place, 0) for place in range(len(bins))]
+
+    maps = {}
+    for block, sums in entry.maps.items():
+        maps[block] = sums.new_zeros(len(sums), len(bins), *sums.shape[2:])
+        maps[block][:, places] = sums
+    of_layers = {block: counts(own) for block, own in entry.layer_counts.items()}
+    return dataclasses.replace(
+        entry, maps=maps, counts=counts(entry.counts), layer_counts=of_layers, bins=bins
+    )
 
 
 def _counts(lists: Sequence[list[int]]) -> list[int]:

@@ -20,6 +20,7 @@ from ..runs.latents import Traces
 from ..runs.shelf import NoRecording, RunShelf
 from ..wording import counted
 from .path import RecordedPath
+from .schedule import LATE, Bin, Part
 
 TINY = torch.finfo(torch.float32).tiny
 PATHS_KEPT = 16  # runs that keep their path
@@ -37,7 +38,7 @@ class Entry:
     attention), there is one more column at the end, the text mass: what all columns of the text got together.
     read: how a text that is typed for it would be read, in so many columns; None where as CLIP does. Not kept in files.
     counts: evaluations of the model in each bin. layer_counts: the same by block number, for layers in which it is another
-    number: caches run some layers less often than the model.
+    number: caches run some layers less often than the model. bins: what part of the schedule each bin holds.
     """
 
     role: str
@@ -52,17 +53,26 @@ class Entry:
     zeroed: bool = False
     own_columns: int = 0
     read: Callable[[str, int], Prompt | None] | None = field(default=None, compare=False, repr=False)
+    bins: tuple[Bin, ...] = ()
+
+    def __post_init__(self):
+        if not self.bins:
+            self.bins = tuple(map(Bin, range(len(self.counts))))
+
+    @property
+    def parts(self) -> int:
+        """Number of parts of the schedule that were kept apart."""
+        return 1 + max((one.part for one in self.bins), default=0)
 
     @property
     def has_mass(self) -> bool:
         """Whether the text mass was recorded beside the columns: image and text shared one attention."""
         return self.own_columns > 0
 
-    def text_mass(self, block: int, element: int, heads, time_bin: int | None = None) -> torch.Tensor:
+    def text_mass(self, block: int, element: int, heads, time_bin: Part = None) -> torch.Tensor:
         """What these heads of one image gave to the whole text, Σ over evaluations of one part of the schedule or of all: float32
         (head, h, w); never 0."""
-        stored = self.maps[block][element][:, heads, -1]  # (bin, head, h, w)
-        stored = stored if time_bin is None else stored[time_bin : time_bin + 1]
+        stored = self.maps[block][element, self.places(time_bin), heads, -1]  # (bin, head, h, w)
         return stored.sum(0, dtype=torch.float32).clamp(min=TINY)
 
     @property
@@ -70,12 +80,38 @@ class Entry:
         """Bytes that the maps take in memory now."""
         return sum(m.numel() * m.element_size() for m in self.maps.values())
 
-    def count(self, time_bin: int | None = None, block: int | None = None) -> int:
-        """Evaluations seen, in one bin of the schedule or in all of them; of the model, or those that one layer took part in."""
-        counts = self.counts if block is None else self.layer_counts.get(block, self.counts)
-        return sum(counts) if time_bin is None else counts[time_bin]
+    def drop_empty_bins(self) -> None:
+        """Lets go of bins in which nothing was seen, as long as another keeps their part of the schedule."""
+        seen = [sum(counts) for counts in zip(self.counts, *self.layer_counts.values(), strict=True)]
+        most = {
+            one.part: max(n for other, n in zip(self.bins, seen) if other.part == one.part)
+            for one in self.bins
+        }
+        kept = [place for place, one in enumerate(self.bins) if seen[place] or not most[one.part]]
+        if len(kept) == len(self.bins):
+            return
+        self.bins = tuple(self.bins[place] for place in kept)
+        self.counts = [self.counts[place] for place in kept]
+        self.layer_counts = {n: [counts[place] for place in kept] for n, counts in self.layer_counts.items()}
+        for block, sums in self.maps.items():
+            self.maps[block] = sums[:, kept]
 
-    def blocks(self, time_bin: int | None = None) -> list[int]:
+    def places(self, time_bin: Part = None) -> slice:
+        """Which bins hold a part of the schedule; they follow each other. Where no late evaluation was seen, LATE is all of it."""
+        if time_bin is None:
+            return slice(0, len(self.bins))
+        if time_bin == LATE:
+            late = [place for place, one in enumerate(self.bins) if one.late and self.counts[place]]
+            return slice(late[0], late[-1] + 1) if late else slice(0, len(self.bins))
+        found = [place for place, one in enumerate(self.bins) if one.part == time_bin]
+        return slice(found[0], found[-1] + 1) if found else slice(0, 0)
+
+    def count(self, time_bin: Part = None, block: int | None = None) -> int:
+        """Evaluations seen, in one part of the schedule or in all of it; of the model, or those that one layer took part in."""
+        counts = self.counts if block is None else self.layer_counts.get(block, self.counts)
+        return sum(counts[self.places(time_bin)])
+
+    def blocks(self, time_bin: Part = None) -> list[int]:
         """Numbers of the layers that have maps of this part of the schedule (None: of any), in ascending order."""
         return [block for block in sorted(self.maps) if self.count(time_bin, block) > 0]
 
@@ -125,9 +161,9 @@ class Run:
         return sum(e.nbytes for e in self.entries) + (0 if self.path is None else self.path.nbytes)
 
     @property
-    def bins(self) -> int:
+    def parts(self) -> int:
         """Number of parts of the schedule that were kept apart."""
-        return max((len(e.counts) for e in self.entries), default=1)
+        return max((e.parts for e in self.entries), default=1)
 
     def roles(self) -> list[str]:
         """Roles that have entries, in order of appearance."""

@@ -11,31 +11,65 @@ from dataclasses import dataclass
 import torch
 
 from ..heads.selection import HeadSelection
+from ..maps.gathering import gathering, strength_and_mean
 from ..maps.head_maps import HeadMaps, head_maps
 from ..maps.lookup import find_word, prompts_of
 from ..maps.word_maps import Target, balance, ranges
 from ..prompt import Prompt
 from ..recording.recording import Match
+from ..recording.schedule import LATE, Part
 from .head_scores import LOWEST, agreement
 from .vectors import heads_of_percent
 
 COMPARED_SIDE = 32  # the longer side of the grid on which heads are compared, at most
-SHARPNESS = 6  # the power of a head's score in its weight, chosen on tuning scenes (docs/results.md)
+SHARPNESS = 6  # the power of a head's agreement in its weight, chosen on tuning scenes (docs/results.md)
+GATHERING = 4  # the power of a head's gathering in its weight, chosen on tuning scenes of two networks
 
 
 @dataclass(frozen=True)
 class WordHeads:
-    """heads: the choice. score: float32 (head,), agreement with the weighted mean of all heads, −1 to 1; −inf for heads
-    that were not recorded or look everywhere alike."""
+    """heads: the choice. score: float32 (head,), g⁴ s⁶ of docs/formulas.md, from 0; −inf for heads that were not recorded or look
+    everywhere alike."""
 
     heads: HeadSelection
     score: torch.Tensor
 
     @property
     def relevance(self) -> torch.Tensor:
-        """The scores above zero, scaled to a mean of 1, as charts draw relevance: float32 (head,)."""
+        """The scores scaled to a mean of 1, as charts draw relevance: float32 (head,)."""
         positive = self.score.clamp(min=0)
         return positive * len(positive) / positive.sum().clamp(min=torch.finfo(torch.float32).tiny)
+
+
+@dataclass(frozen=True)
+class Opinions:
+    """What the heads of one image make of a word, each float32 (head,): how far its map gathers (0 to 0.9), how well it agrees with
+    those that gather (−1 to 1; −inf for heads that were not recorded or look everywhere alike), and the range of its map."""
+
+    gathering: torch.Tensor
+    agreement: torch.Tensor
+    range: torch.Tensor
+
+    @property
+    def score(self) -> torch.Tensor:
+        """g⁴ s⁶; −inf for heads without a say."""
+        found = self.gathering**GATHERING * self.agreement.clamp(min=0) ** SHARPNESS
+        return torch.where(self.agreement > LOWEST, found, LOWEST)
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """The score by 1 / √range; 0 for heads without a say."""
+        return balance(self.range) * self.score.clamp(min=0)
+
+
+def opinions(found: HeadMaps) -> Opinions:
+    """Of the heads whose maps these are."""
+    flat = found.maps.flatten(1)
+    span = ranges(flat)
+    gathers = gathering(*strength_and_mean(found.maps)).float()
+    reference = ((gathers**GATHERING * balance(span)) @ flat).view(found.maps.shape[1:])
+    agrees = torch.where(found.recorded, agreement(found.maps, reference), LOWEST)
+    return Opinions(gathers, agrees, span)
 
 
 def choose_heads(
@@ -47,7 +81,7 @@ def choose_heads(
 ) -> WordHeads:
     """The `percent` of heads that found the word's thing best, and their weights.
 
-    matches: one or several images, of the same model; scores and ranges are means over them. prompt_text, read by
+    matches: one or several images, of the same model; what heads make of the word is a mean over them. prompt_text, read by
     `tokenize`, stands in where the text of a conditioning is not known.
     Raises NoRecording, WordNotFound, and ValueError when no head tells any place from another.
     """
@@ -56,32 +90,34 @@ def choose_heads(
     for match in pictures:
         entries = match.run.of_role("positive")
         prompts = prompts_of(entries, "positive", prompt_text, tokenize)
-        found.append(compared_maps(match, find_word(word, entries, prompts)))
+        found.append(opinions(compared_maps(match, find_word(word, entries, prompts), LATE)))
     layout = matches[0].run.layout
-    score = torch.stack([scores_of_heads(maps) for maps in found]).mean(0)
-    weight = balance(torch.stack([ranges(maps.maps.flatten(1)) for maps in found]).mean(0))
-    highest = score.max()
-    if not highest > 0:
+    mean = Opinions(
+        torch.stack([one.gathering for one in found]).mean(0),
+        torch.stack([one.agreement for one in found]).mean(0),
+        torch.stack([one.range for one in found]).mean(0),
+    )
+    if not mean.score.max() > 0:
         raise ValueError(
             f"“{word}” has no clear location: every head looks for it everywhere alike, so none can be "
             "preferred. Choose heads by concept instead."
         )
-    chosen = _best(score, percent, layout.heads)
-    weights = torch.zeros(layout.heads)
-    weights[chosen] = weight[chosen] * (score[chosen].clamp(min=0) / highest) ** SHARPNESS
-    weights /= weights[chosen].mean()
     label = f"heads for {' '.join(word.split())}, best {percent:g} %"
-    return WordHeads(HeadSelection(layout, weights, label), score)
+    weights = torch.zeros(layout.heads)
+    chosen = _best(mean.score, percent, layout.heads)
+    weights[chosen] = mean.weights[chosen]
+    weights /= weights[chosen].mean()
+    return WordHeads(HeadSelection(layout, weights, label, late=True), mean.score)
 
 
-def compared_maps(match: Match, target: Target) -> HeadMaps:
+def compared_maps(match: Match, target: Target, time_bin: Part = None) -> HeadMaps:
     """The maps of all heads on the grid on which they are compared."""
-    return head_maps(match, target, COMPARED_SIDE)
+    return head_maps(match, target, COMPARED_SIDE, time_bin)
 
 
 def scores_of_heads(found: HeadMaps) -> torch.Tensor:
-    """s_n of every head for a word in one picture: float32 (head,), −1 to 1; −inf for heads that were not recorded or look
-    everywhere alike."""
+    """How well every head agrees with the weighted mean of all: float32 (head,), −1 to 1; −inf for heads that were not recorded or
+    look everywhere alike. docs/formulas.md, "Relevance by agreement"."""
     score = torch.full((len(found.maps),), LOWEST)
     maps = found.maps if bool(found.recorded.all()) else found.maps[found.recorded]
     reference = (balance(ranges(maps.flatten(1))) @ maps.flatten(1)).view(maps.shape[1:])
