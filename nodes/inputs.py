@@ -14,6 +14,7 @@ from ..hrv.maps.mask import MASK_THRESHOLD
 from ..hrv.maps.refine import REFINE
 from ..hrv.prompt import UNITS
 from ..hrv.recording.recording import SHARES
+from ..hrv.relevance.best_maps import MAPS
 from ..hrv.relevance.vectors import PERCENT
 from .sockets import Attention, Vectors
 
@@ -50,6 +51,19 @@ def fraction_input(name: str, default: float, tooltip: str, **more) -> io.Float.
 def choice_input(name: str, options: Sequence[str], tooltip: str, **more) -> io.Combo.Input:
     """A list to choose from; its first entry is the default."""
     return io.Combo.Input(name, options=list(options), default=options[0], tooltip=tooltip, **more)
+
+
+def maps_input() -> io.Combo.Input:
+    """Which heads a word's map is made from."""
+    return choice_input(
+        "maps",
+        MAPS,
+        optional=True,
+        tooltip=(
+            "best heads for each word: the heads that find the word's thing most clearly; words for places are compared with the other "
+            "words. all heads (DAAM): the plain average, as in the paper."
+        ),
+    )
 
 
 def unit_input(when: str = "") -> io.Combo.Input:

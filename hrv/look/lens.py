@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +24,7 @@ from ..maps.word_maps import Target, recorded_heads, word_maps
 from ..prompt import Prompt, WordNotFound, key, split_names
 from ..recording.recording import EVERYTHING, Entry, Match, Recording, Run
 from ..recording.sums import resize_maps
+from ..relevance.best_maps import ALL, BEST, Choice, best_choices, best_maps
 from ..relevance.vectors import PERCENT, HeadRelevance
 from ..wording import counted
 from .heatmap import Heatmaps, Style, heatmaps
@@ -42,13 +43,15 @@ class LensGone(ValueError):
 class Sight:
     """One image of a lens: its run (held weakly), its row in it, and each word's places.
 
-    grid: (height, width) of the maps that go to the browser. words: name → ((entry number, columns), …). share: one of SHARES.
+    grid: (height, width) of the maps that go to the browser. words: name → ((entry number, columns), …). choices: what each word is
+    shown with, empty where all heads are shown. share: one of SHARES.
     """
 
     run: weakref.ref[Run]
     element: int
     grid: tuple[int, int]
     words: dict[str, tuple[tuple[int, tuple[int, ...]], ...]]
+    choices: dict[str, Choice]
     share: str = EVERYTHING
 
     def match(self) -> Match:
@@ -81,7 +84,7 @@ class Lens:
         """Maps of some words of one image, packed as in the payload, with `source` saying whose attention it is.
 
         words: positions in the frame's names, at most WORDS_AT_ONCE. concept: average the `percent` of heads most
-        relevant to it; None: all heads. time_bin: one part of the schedule; None: all of it.
+        relevant to it; None: those that the node shows. time_bin: one part of the schedule; None: all of it.
         Raises LensGone, and ValueError in an artist's words.
         """
         if not 0 <= picture < len(self.sights):
@@ -99,9 +102,17 @@ class Lens:
             )
         heads = self._heads(match, concept, percent)
         entries = match.run.of_role(ROLE)
-        targets = [_target(entries, sight.words[names[word]]) for word in words]
-        maps = word_maps(match, targets, heads, time_bin)
-        return {**pack(maps, sight.grid), "source": heads_text(match, entries[0], heads)}
+        asked = [names[word] for word in words]
+        targets = {name: _target(entries, sight.words[name]) for name in asked}
+        if heads is None and sight.choices:
+            parts = () if time_bin is None else (time_bin,)
+            maps, source = best_maps(match, targets, sight.choices, parts)[0], BEST
+            places = [] if parts else _places(asked, sight.choices)
+        else:
+            maps, places = word_maps(match, list(targets.values()), heads, time_bin), []
+            source = heads_text(match, entries[0], heads)
+        maps = maps[[list(targets).index(name) for name in asked]]
+        return {**pack(maps, sight.grid), "source": source, "places": places}
 
     def _heads(self, match: Match, concept: str | None, percent: float) -> HeadSelection | None:
         if concept is None:
@@ -141,6 +152,7 @@ def look(
     threshold: float = MASK_THRESHOLD,
     concept: str = "",
     percent: float = PERCENT,
+    maps: str = ALL,
     share: str = EVERYTHING,
     progress: Callable[[int, int], None] = lambda done, total: None,
     prompt_text: str = "",
@@ -151,7 +163,7 @@ def look(
 
     latent, image, unit, words, share, progress, prompt_text, tokenize: as `heatmaps` takes them. Without words, overlay is the image itself and
     mask is empty; words that an image's prompt does not have are left out, with a warning. concept: with `vectors`, the
-    overlay and mask are those of its heads; "" takes all heads. refine: one of REFINE, of the mask.
+    overlay and mask are those of its heads; "" takes those that `maps` says, one of MAPS. refine: one of REFINE, of the mask.
     Raises NoRecording, WordNotFound for an empty prompt, ValueError.
     """
     matches, pictures = pair(recording, latent, image, share)
@@ -174,7 +186,7 @@ def look(
     frames, sights, room = [], [], PAYLOAD_BYTES
     for number, match in enumerate(matches):
         progress(number, len(matches))
-        frame, sight = _frame(match, unit, names, room, typed)
+        frame, sight = _frame(match, unit, names, room, best=maps == BEST, typed=typed)
         room -= len(frame["names"]) * sight.grid[0] * sight.grid[1] if frame["maps"] else 0
         frames.append(frame)
         sights.append(sight)
@@ -187,6 +199,7 @@ def look(
             unit,
             image=image,
             heads=heads,
+            maps=maps,
             role=ROLE,
             style=style,
             share=share,
@@ -241,7 +254,9 @@ def _pinned(matches: Sequence[Match], words: str, unit: str, typed: tuple) -> tu
     return [n for n in names if n not in missing], [f"“{n}”" for n in dict.fromkeys(missing)]
 
 
-def _frame(match: Match, unit: str, pinned: Sequence[str], room: int, typed: tuple) -> tuple[dict, Sight]:
+def _frame(
+    match: Match, unit: str, pinned: Sequence[str], room: int, *, best: bool, typed: tuple
+) -> tuple[dict, Sight]:
     """One image's part of the payload; its maps are left out (None) when they do not fit into `room` bytes."""
     entries = match.run.of_role(ROLE)
     prompts = prompts_of(entries, ROLE, *typed)
@@ -261,20 +276,33 @@ def _frame(match: Match, unit: str, pinned: Sequence[str], room: int, typed: tup
         for name, target in targets.items()
     }
     grid = payload_grid(match.run.grid, len(words))
+    choices = best_choices(match, targets, list(content)) if best else {}
     frame = {
         "names": list(words),
         "fillers": [number for number, name in enumerate(words) if name not in content],
         "grid": list(grid),
         "bins": match.run.parts,
         "heads": recorded_heads(entries[0], match.run.layout),
-        "source": heads_text(match, entries[0], None),
+        "source": BEST if best else heads_text(match, entries[0], None),
+        "places": _places(targets, choices),
         "evaluations": entries[0].count(),
     }
     if len(words) * grid[0] * grid[1] <= room:
-        frame |= pack(word_maps(match, list(targets.values())), grid)
+        frame |= pack(
+            best_maps(match, targets, choices)[0] if best else word_maps(match, list(targets.values())), grid
+        )
     else:
         frame |= {"maps": None, "low": [], "high": [], "score": []}
-    return frame, Sight(weakref.ref(match.run), match.element, grid, words, match.share)
+    return frame, Sight(
+        weakref.ref(match.run), match.element, grid, words, choices=choices, share=match.share
+    )
+
+
+def _places(names: Iterable[str], choices: Mapping[str, Choice]) -> list[int]:
+    """Positions of the words that are compared with the others."""
+    return [
+        number for number, name in enumerate(names) if name in choices and choices[name].place is not None
+    ]
 
 
 def payload_grid(grid: tuple[int, int], words: int) -> tuple[int, int]:

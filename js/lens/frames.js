@@ -15,7 +15,7 @@ export function unpack(packed, height, width) {
     const map = new Float32Array(height * width);
     const step = (packed.high[word] - low) / 255;
     for (let i = 0, from = word * map.length; i < map.length; i++) map[i] = low + step * data[from + i];
-    return { map, low, high: packed.high[word], score: packed.score[word] };
+    return { map, low, high: packed.high[word], score: packed.score[word], isPlace: packed.places?.includes(word) ?? false };
   });
 }
 

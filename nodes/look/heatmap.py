@@ -13,12 +13,14 @@ from ...hrv.look.heatmap import Style, heatmaps
 from ...hrv.maps.normalize import NORMALIZE
 from ...hrv.maps.refine import REFINE
 from ...hrv.recording.recording import EVERYTHING
+from ...hrv.relevance.best_maps import ALL
 from ..inputs import (
     attention_input,
     choice_input,
     fraction_input,
     image_to_draw_on,
     latent_input,
+    maps_input,
     prompt_text_input,
     refine_input,
     share_input,
@@ -72,8 +74,8 @@ class HRVHeatmap(Node):
                     "heads",
                     optional=True,
                     tooltip=(
-                        "Use only these attention heads, for sharper heatmaps of a concept. Not "
-                        "connected: all heads (DAAM)."
+                        "Use only these attention heads, for heatmaps of a concept. Not connected: what "
+                        "`maps` says."
                     ),
                 ),
                 choice_input(
@@ -142,6 +144,7 @@ class HRVHeatmap(Node):
                     ),
                 ),
                 refine_input(),
+                maps_input(),
                 share_input(),
             ],
             outputs=[
@@ -185,6 +188,7 @@ class HRVHeatmap(Node):
         timeline=False,
         tint=EVERYWHERE,  # of prompts that were saved before there was a choice
         refine=REFINE[0],
+        maps=ALL,  # of prompts that were saved before there was a choice
         share=EVERYTHING,
     ) -> io.NodeOutput:
         found = heatmaps(
@@ -194,6 +198,7 @@ class HRVHeatmap(Node):
             unit,
             image=image,
             heads=heads,
+            maps=maps,
             role=role,
             style=Style(
                 normalize,

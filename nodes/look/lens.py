@@ -11,10 +11,12 @@ from ...hrv.look.lens import look
 from ...hrv.maps.mask import MASK_THRESHOLD
 from ...hrv.maps.refine import REFINE
 from ...hrv.recording.recording import EVERYTHING
+from ...hrv.relevance.best_maps import ALL
 from ...hrv.relevance.vectors import PERCENT
 from ..inputs import (
     attention_input,
     latent_input,
+    maps_input,
     percent_input,
     prompt_text_input,
     refine_input,
@@ -89,8 +91,8 @@ class HRVLens(Node):
                     optional=True,
                     advanced=True,
                     tooltip=(
-                        "Make the overlay and the mask from the heads of this concept. Empty: all heads "
-                        "(DAAM)."
+                        "Make the overlay and the mask from the heads of this concept. Empty: from those "
+                        "that `maps` says."
                     ),
                 ),
                 percent_input(
@@ -100,6 +102,7 @@ class HRVLens(Node):
                 ),
                 prompt_text_input(),
                 refine_input(),
+                maps_input(),
                 share_input(),
             ],
             outputs=[
@@ -132,6 +135,7 @@ class HRVLens(Node):
         percent=PERCENT,
         prompt_text="",
         refine=REFINE[0],
+        maps=ALL,  # of prompts that were saved before there was a choice
         share=EVERYTHING,
     ) -> io.NodeOutput:
         found = look(
@@ -144,6 +148,7 @@ class HRVLens(Node):
             threshold=threshold,
             concept=concept,
             percent=percent,
+            maps=maps,
             share=share,
             progress=node_progress(),
             prompt_text=prompt_text,

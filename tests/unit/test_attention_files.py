@@ -12,9 +12,11 @@ from synthetic import GRIDS, LAYOUT, entry, plain_map, run_of, same_run
 
 from hrv_pack.hrv.files import tensor_files
 from hrv_pack.hrv.files.attention_files import read, write
+from hrv_pack.hrv.files.attention_metadata import metadata_of, runs_of
 from hrv_pack.hrv.heads.known_layouts import SDXL
 from hrv_pack.hrv.look.heatmap import Style, heatmaps
 from hrv_pack.hrv.recording.recording import NoRecording, Recording
+from hrv_pack.hrv.recording.schedule import Bin
 from hrv_pack.hrv.runs.latents import fingerprints, traces_of
 
 
@@ -86,8 +88,28 @@ def test_where_no_layer_was_skipped_files_are_as_they_always_were(tmp_path):
     run = run_of(latent, entry(rich_prompt(), counts=(3, 2)))
     write(tmp_path / "plain.safetensors", recording_of(run), latent)
     with safe_open(tmp_path / "plain.safetensors", "pt") as file:
-        assert "layer_count" not in file.metadata()
+        assert "layer_count" not in file.metadata() and "bins" not in file.metadata()
     same_run(read(tmp_path / "plain.safetensors")[0].runs[0], run)
+
+
+def test_late_evaluations_come_back_as_such(tmp_path):
+    latent = latent_of()
+    run = run_of(latent, entry(rich_prompt(), counts=(6, 4)))
+    run.entries[0].bins = (Bin(0), Bin(0, True))
+    write(tmp_path / "late.safetensors", recording_of(run), latent)
+    (found,) = read(tmp_path / "late.safetensors")[0].runs
+    same_run(found, run)
+    assert found.entries[0].bins == run.entries[0].bins and found.parts == 1
+
+
+@pytest.mark.parametrize(
+    "bins",
+    ["[[[0, false]]]", "[[[0, false], [0, 1]]]", "[[[0, true], [0, false]]]", "[[[-1, false], [0, true]]]"],
+)
+def test_bins_that_cannot_be_are_refused(bins):
+    run = run_of(latent_of(), entry(rich_prompt(), counts=(6, 4)))
+    with pytest.raises(ValueError, match="its bins are not"):
+        runs_of(metadata_of([run]) | {"bins": bins})
 
 
 def test_one_picture_of_a_batch_takes_its_own_maps_only(tmp_path):

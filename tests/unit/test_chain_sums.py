@@ -10,6 +10,7 @@ from synthetic import GRIDS, LAYOUT, entry, recording, run_of
 from hrv_pack.hrv.heads.layout import Layout
 from hrv_pack.hrv.recording.chains import Beginning, beginning, join
 from hrv_pack.hrv.recording.recording import Run
+from hrv_pack.hrv.recording.schedule import Bin
 
 HIGHEST = 14.6
 SIGMAS = torch.tensor([7.0, 3.0, 0.0])
@@ -154,3 +155,17 @@ def test_a_prompt_that_only_the_first_half_has_seen():
     first = run_of(latents(), entry(prompt("cat"), batch=2))
     (found,) = joined(first, run_of(latents(1))).entries
     assert found is first.entries[0]
+
+
+def test_early_and_late_steps_keep_their_bins():
+    """The first half has early evaluations and a few late ones, the second only late ones."""
+    first = run_of(latents(), entry(prompt("cat"), batch=2, counts=(6, 1), seed=1))
+    second = run_of(latents(1), entry(prompt("cat"), batch=2, counts=(3,), seed=2))
+    first.entries[0].bins, second.entries[0].bins = (Bin(0), Bin(0, True)), (Bin(0, True),)
+    maps = [dict(run.entries[0].maps) for run in (first, second)]
+    (found,) = joined(first, second).entries
+    assert found.bins == (Bin(0), Bin(0, True)) and found.counts == [6, 4]
+    for block in range(4):
+        assert torch.equal(found.maps[block][:, 0], maps[0][block][:, 0])
+        late = (maps[0][block][:, 1].float() + maps[1][block][:, 0].float()).half()
+        assert torch.equal(found.maps[block][:, 1], late)

@@ -99,7 +99,7 @@ def test_a_role_that_was_not_recorded_says_how_to():
 def test_counts():
     e = entry(None, counts=(3, 0, 4))
     assert (e.count(), e.count(0), e.count(1)) == (7, 3, 0)
-    assert Run(LAYOUT, [e, entry(None)]).bins == 3
+    assert Run(LAYOUT, [e, entry(None)]).parts == 3
 
 
 def test_threads_may_add_while_others_read():

@@ -1,0 +1,166 @@
+"""Maps from the best heads for each word, against the formulas written out, and what they promise."""
+
+import math
+
+import pytest
+import torch
+from planted import GRID
+from prompts import prompt
+from synthetic import match
+
+from hrv_pack.hrv.heads.layout import Block, Layout
+from hrv_pack.hrv.maps.lookup import targets_of_unit
+from hrv_pack.hrv.maps.word_maps import word_maps
+from hrv_pack.hrv.recording.recording import Entry
+from hrv_pack.hrv.recording.schedule import LATE, Bin
+from hrv_pack.hrv.relevance.best_maps import best_choices, best_maps
+from hrv_pack.hrv.relevance.heads_for_word import choose_heads
+
+HEADS = 20
+LAYOUT = Layout((Block("input", 1, 0, HEADS),))
+TEXT = "a red star on sand"
+THING, AROUND = torch.zeros(GRID), torch.ones(GRID)
+THING[5:11, 5:11], AROUND[4:12, 4:12] = 1.0, 0.0
+
+
+EARLY_AND_LATE = (Bin(0, False), Bin(0, True))
+
+
+def recorded(of_word, bins=EARLY_AND_LATE, counts=(6, 4), text=TEXT) -> Entry:
+    """of_word: word → its maps P in each bin, (bin, head, height, width). Other words get little, everywhere."""
+    p = prompt(text)
+    columns = p.recorded_columns
+    maps = torch.full((1, len(counts), HEADS, len(columns), *GRID), 0.01)
+    for word, own in of_word.items():
+        for column in p.find(word).columns:
+            maps[0, :, :, columns.index(column)] = own
+    maps *= torch.tensor(counts, dtype=torch.float32).view(1, -1, 1, 1, 1, 1)
+    return Entry("positive", 0, p, p.length, columns, list(counts), 1, {0: maps.half()}, bins=bins)
+
+
+def noise(seed, level=0.004):
+    return level * torch.rand(2, HEADS, *GRID, generator=torch.Generator().manual_seed(seed))
+
+
+def scene():
+    """A star, found by heads 0 to 8, its colour by 3 to 13, and sand: every head looks for it at the star too, but less than it looks
+    for the others there. A loud head (19) looks for everything in a corner."""
+    corner = torch.zeros(GRID)
+    corner[:3, :3] = 1
+    star, red, sand = noise(1) + 0.02, noise(2) + 0.02, noise(3) + 0.03
+    star[:, :9] += 0.08 * THING
+    red[:, 3:14] += 0.08 * THING
+    sand += 0.01 * THING
+    for own in (star, red, sand):
+        own[:, 19] += 0.5 * corner
+    return recorded({"star": star, "red": red, "sand": sand})
+
+
+def shown(entry, unit="words"):
+    m = match(entry, layout=LAYOUT)
+    targets = targets_of_unit([entry], [entry.prompt], unit)
+    content = list(targets_of_unit([entry], [entry.prompt], unit, fillers=False))
+    choices = best_choices(m, targets, content)
+    return m, targets, choices, dict(zip(targets, best_maps(m, targets, choices)[0], strict=True))
+
+
+def iou(heat, mask) -> float:
+    cut = (heat - heat.min()) / (heat.max() - heat.min()) >= 0.4
+    return float((cut & (mask > 0)).sum() / (cut | (mask > 0)).sum())
+
+
+def test_things_lie_on_the_thing_and_places_around_it():
+    entry = scene()
+    m, targets, choices, maps = shown(entry)
+    assert iou(maps["star"], THING) > 0.95 and iou(maps["red"], THING) > 0.95
+    assert iou(maps["sand"], AROUND) > 0.85
+    assert [name for name, choice in choices.items() if choice.place is not None] == ["sand"]
+    daam = dict(zip(targets, word_maps(m, list(targets.values())), strict=True))
+    assert iou(daam["star"], THING) < 0.9 and iou(daam["sand"], AROUND) < 0.5
+
+
+def plain(entry, word):
+    """Weights of the heads for a word, head by head, from docs/formulas.md; M over the late bin."""
+    (column,) = entry.prompt.find(word).columns
+    maps = entry.maps[0][0, 1, :, entry.columns.index(column)].float() / entry.counts[1]
+    flat = [sorted(one.flatten().tolist()) for one in maps]
+    tenth = round(0.1 * len(flat[0]))
+    gathers = [max(0.0, 1 - (sum(v) / len(v)) / (sum(v[-tenth:]) / tenth)) for v in flat]
+    say = [g**4 / math.sqrt(v[-1] - v[0]) for g, v in zip(gathers, flat, strict=True)]
+    reference = sum(v * one for v, one in zip(say, maps, strict=True)).flatten()
+    agrees = [float(torch.corrcoef(torch.stack([one.flatten(), reference]))[0, 1]) for one in maps]
+    return [v * max(0.0, s) ** 6 for v, s in zip(say, agrees, strict=True)], maps
+
+
+def test_weights_and_maps_are_what_the_formula_says():
+    entry = scene()
+    m, targets, choices, maps = shown(entry)
+    weights, own = plain(entry, "star")
+    chosen = choose_heads([m], "star", 100.0)
+    mean = sum(weights) / len(weights)
+    assert chosen.heads.weights.tolist() == pytest.approx([w / mean for w in weights], rel=1e-3, abs=1e-6)
+    found = sum(w * one for w, one in zip(weights, own, strict=True))
+    everyone = own.mean(0)
+    low, high = everyone.min(), everyone.max()
+    expected = low + (high - low) * (found - found.min()) / (found.max() - found.min())
+    # heads that hardly add anything are left out
+    assert (maps["star"] - expected).abs().max() < 0.03 * (high - low)
+
+
+def test_a_word_that_all_heads_ignore_stays_dark():
+    entry = scene()
+    faint = 0.001 + noise(5, 1e-5)
+    faint[:, 2:5] += 0.002 * THING  # its best heads show a place, faintly
+    p = entry.prompt
+    entry.maps[0][0, :, :, entry.columns.index(p.find("red").columns[0])] = (
+        faint * torch.tensor([6.0, 4.0]).view(2, 1, 1, 1)
+    ).half()
+    m, targets, _, maps = shown(entry)
+    late = dict(zip(targets, word_maps(m, list(targets.values()), time_bin=LATE), strict=True))
+    peak = max(float(one.max()) for one in maps.values())
+    assert float(maps["red"].max()) == pytest.approx(float(late["red"].max()), rel=1e-3)
+    assert float(maps["red"].max()) < 0.05 * peak
+
+
+def test_the_late_evaluations_decide():
+    early, late = noise(1) + 0.02, noise(2) + 0.02
+    early[:, :5] += 0.1 * torch.roll(THING, 5, 1)  # where the thing was not yet
+    late[:, :5] += 0.05 * THING
+    both = torch.stack([early[0], late[1]])
+    *_, maps = shown(recorded({"star": both}))
+    assert iou(maps["star"], THING) > 0.95
+    # without late evaluations (one step of a turbo model), all of them
+    *_, maps = shown(recorded({"star": both[:1]}, bins=(Bin(0, False),), counts=(1,)))
+    assert iou(maps["star"], torch.roll(THING, 5, 1)) > 0.95
+
+
+def test_one_word_alone_and_a_word_that_is_everywhere_alike():
+    entry = recorded({"sand": noise(1) + 0.02}, text="sand")
+    *_, choices, maps = shown(entry)
+    assert choices["sand"].place is None
+    *_, choices, maps = shown(recorded({"star": torch.full((2, HEADS, *GRID), 0.02)}))
+    assert choices["star"].heads is None and float(maps["star"].max() - maps["star"].min()) == 0
+
+
+def test_two_things_are_no_places():
+    """Each gets less where the other is; both gather."""
+    left, right = noise(1) + 0.02, noise(2) + 0.02
+    left[:, :9] += 0.06 * torch.roll(THING, -4, 1)
+    right[:, :9] += 0.04 * torch.roll(THING, 4, 1)
+    *_, choices, _ = shown(recorded({"star": left, "fish": right}, text="a star and a fish"))
+    assert all(choice.place is None for choice in choices.values())
+
+
+def test_a_timeline_has_one_range_for_all_parts():
+    star = (noise(1) + 0.02).repeat(2, 1, 1, 1)[:3]
+    star[1:, :5] += 0.06 * THING
+    entry = recorded({"star": star}, bins=(Bin(0), Bin(1), Bin(1, True)), counts=(3, 2, 5))
+    m = match(entry, layout=LAYOUT)
+    targets = targets_of_unit([entry], [entry.prompt], "words")
+    choices = best_choices(m, targets, ["star"])
+    maps = best_maps(m, {"star": targets["star"]}, choices, (0, 1))
+    assert maps.shape == (2, 1, *GRID)
+    assert float(maps.min()) == pytest.approx(choices["star"].low) and float(maps.max()) == pytest.approx(
+        choices["star"].high
+    )
+    assert iou(maps[1, 0], THING) > 0.9 and float(maps[0].max()) < float(maps[1].max())
