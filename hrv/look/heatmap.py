@@ -96,7 +96,7 @@ def heatmaps(
     tiles: list[Tile] = []
     labels: list[Label] = []
     peaks: list[float] = []
-    made: dict[int, torch.Tensor] = {}  # by match: several images may have the same
+    made: dict[int, _Made] = {}  # by match: several images may have the same
     for number, (match, picture, plan) in enumerate(zip(matches, pictures, plans, strict=True)):
         progress(0, total)
         if id(match) not in made:
