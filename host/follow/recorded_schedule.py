@@ -24,11 +24,11 @@ class RecordedSchedule:
     def __init__(
         self, patcher, plan: Schedule, *, every: int = 0, sigmas: Sequence[float] = (), cost: float = 0.0
     ):
-        edges = [sigma_at(patcher, edge) for edge in plan.edges]  # descending
+        first, *between, last = plan.edges
         # what a sampler evaluates beyond the model's own noise levels belongs to the whole schedule too
-        self._highest = math.inf if plan.edges[0] <= 0 else edges[0]
-        self._lowest = -math.inf if plan.edges[-1] >= 1 else edges[-1]
-        self._between = edges[1:-1]
+        self._highest = math.inf if first <= 0 else sigma_at(patcher, first)
+        self._lowest = -math.inf if last >= 1 else sigma_at(patcher, last)
+        self._between = [sigma_at(patcher, edge) for edge in between]  # descending
         planned = [sigma for sigma in sigmas[:-1] if self._bin(sigma) is not None]
         self._every, self._affordable = every or 1, math.inf
         if every == 0 and cost > AFFORDED and planned:

@@ -36,8 +36,8 @@ class WordHeads:
 
     @property
     def relevance(self) -> torch.Tensor:
-        """The scores scaled to a mean of 1, as charts draw relevance: float32 (head,)."""
-        positive = self.score.clamp(min=0)
+        """The sixth roots of the scores (s · g^⅔), scaled to a mean of 1, as charts draw relevance: float32 (head,)."""
+        positive = self.score.clamp(min=0) ** (1 / SHARPNESS)
         return positive * len(positive) / positive.sum().clamp(min=torch.finfo(torch.float32).tiny)
 
 

@@ -49,7 +49,7 @@ def right(studio, change, evaluations: int = 2, counted=slice(None), changes: bo
         run = rig.last_run(recording)
         assert run.warnings == []
         (found,) = run.of_role("positive")
-        assert found.counts == [evaluations]
+        assert found.count() == evaluations
         rig.assert_maps(found, calls[counted], run.layout, studio.positive[0][0], tolerance=2e-3)
 
 

@@ -37,7 +37,7 @@ def test_with_the_recorder(studio, first):
     assert torch.equal(latent, alone)
     run = rig.last_run(studio.recording)
     assert run.warnings == [] and studio.recording.match(latent)[0].exact
-    assert run.entries[0].counts == [3]
+    assert run.entries[0].count() == 3
     sampled = [call for call in calls if call.shape[0] == 2]  # with the negative prompt
     rig.assert_maps(run.entries[0], sampled, run.layout, studio.positive[0][0], tolerance=2e-3)
 

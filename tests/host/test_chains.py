@@ -73,7 +73,7 @@ def test_ksampler_advanced_in_parts(studio, ends, batch):
     assert [m.element for m in matches] == list(range(batch)) and warnings_of(matches) == []
     assert_whole(matches[0].run.entries, expected)
     halves = [studio.recording.match(latent)[0] for latent in made[:-1]]
-    assert [(m.exact, m.run.entries[0].counts) for m in halves] == [(True, [end]) for end in ends[:-1]]
+    assert [(m.exact, m.run.entries[0].count()) for m in halves] == [(True, end) for end in ends[:-1]]
 
 
 def test_both_roles_and_parts_of_the_schedule():
@@ -113,7 +113,7 @@ def test_split_sigmas(studio):
         assert_whole(match.run.entries, expected)
     for latent in made[:2]:
         (match,) = studio.recording.match(latent)
-        assert match.exact and match.run.entries[0].counts == [4]
+        assert match.exact and match.run.entries[0].count() == 4
 
 
 @pytest.mark.skipif(
@@ -128,7 +128,7 @@ def test_latents_in_half_precision(studio, monkeypatch):
         (*made, *split(studio, studio.recorded)), (4, 10, 4, 4, 10, 10), strict=True
     ):
         (match,) = studio.recording.match(latent)
-        assert match.exact and match.run.warnings == [] and match.run.entries[0].counts == [evaluations]
+        assert match.exact and match.run.warnings == [] and match.run.entries[0].count() == evaluations
 
 
 def test_the_halves_may_have_other_prompts(studio):
@@ -137,9 +137,9 @@ def test_the_halves_may_have_other_prompts(studio):
     first = part(studio, studio.recorded, rig.empty(), 0, 5)
     second = part(studio, studio.recorded, first, 5, 10, positive=other)
     (match,) = studio.recording.match(second["samples"])
-    assert [(e.prompt.text, e.counts) for e in match.run.of_role("positive")] == [
-        ("a blue dog", [5]),
-        ("a red cat on a mat", [5]),
+    assert [(e.prompt.text, e.count()) for e in match.run.of_role("positive")] == [
+        ("a blue dog", 5),
+        ("a red cat on a mat", 5),
     ]
 
 
@@ -150,7 +150,7 @@ def test_one_image_of_the_batch_goes_on(studio):
     alone = rig.studio(model=studio.model)
     rows = in_parts(alone, alone.recorded, 5, 10, latent=rig.empty(3))[-1]
     expected = alone.recording.match(rows)[0].run.entries[0]
-    assert found.counts == [10] and found.batch == 2
+    assert found.count() == 10 and found.batch == 2
     for block, maps in found.maps.items():
         assert (maps.float() - expected.maps[block][[2, 0]].float()).abs().max() <= ROUNDING
 
@@ -178,7 +178,7 @@ def test_what_is_not_a_chain(studio):
         (by_node["samples"], 10),
     ):
         (match,) = studio.recording.match(latent)
-        assert match.exact and match.run.warnings == [] and match.run.entries[0].counts == [evaluations]
+        assert match.exact and match.run.warnings == [] and match.run.entries[0].count() == evaluations
 
 
 @way("Regional samplers that go step by step", maps="those of the last steps, with one warning")
@@ -203,7 +203,7 @@ def test_a_regional_sampler_that_mixes_between_steps(studio):
     assert warning.startswith(
         "Only the last steps are shown: a sampler started in the middle of the schedule"
     )
-    assert match.exact and match.run.entries[0].counts == [1]
+    assert match.exact and match.run.entries[0].count() == 1
 
 
 def test_step_by_step_without_mixing_is_one_image(studio):
@@ -224,7 +224,7 @@ def test_a_first_half_that_was_forgotten(studio):
         "the recording of the earlier steps was no longer kept. To see all steps, raise memory_limit_mb"
         in warning
     )
-    assert match.run.entries[0].counts == [5]
+    assert match.run.entries[0].count() == 5
 
 
 def test_a_first_half_behind_another_record_attention(studio):
@@ -247,4 +247,4 @@ def test_whatever_goes_wrong_the_second_half_is_kept(studio, monkeypatch, caplog
     assert match.run.warnings == [
         "Only the last steps are shown: joining them with the earlier steps failed (memory ran out)."
     ]
-    assert match.run.entries[0].counts == [5] and caplog.text.count("[HRV]") == 2
+    assert match.run.entries[0].count() == 5 and caplog.text.count("[HRV]") == 2

@@ -74,7 +74,7 @@ def test_causes(studio, monkeypatch, caplog, error, fragment):
     check(studio, expected, caplog, fragment)
     assert torch.equal(draw(studio), expected)
     match = studio.recording.match(expected)[0]
-    assert match.run.warnings == [] and match.run.entries[0].counts == [2]
+    assert match.run.warnings == [] and match.run.entries[0].count() == 2
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_places(studio, monkeypatch, caplog, owner, name, call):
         assert torch.equal(draw(studio), expected)
     check(studio, expected, caplog, "RuntimeError: broken")
     assert torch.equal(draw(studio), expected)
-    assert studio.recording.match(expected)[0].run.entries[0].counts == [2]
+    assert studio.recording.match(expected)[0].run.entries[0].count() == 2
 
 
 def starving(model, free_of):
@@ -129,6 +129,6 @@ def test_a_latent_that_has_no_fingerprint(studio, monkeypatch, caplog):
         patch.setattr(sampler_call, "traces_of", fails_at(sampler_call.traces_of, 1, TypeError("nested")))
         assert torch.equal(draw(studio), expected)
     assert "cannot be recognised later: nested" in caplog.text
-    assert rig.last_run(studio.recording).entries[0].counts == [2]
+    assert rig.last_run(studio.recording).entries[0].count() == 2
     with pytest.raises(NoRecording, match=r"matches none of the images that did \(recorded: none\)"):
         studio.recording.match(expected)

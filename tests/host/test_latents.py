@@ -91,7 +91,7 @@ def test_two_halves(studio):
     assert torch.equal(*firsts)
     first, whole = studio.recording.match(firsts[1])[0], rig.last_run(studio.recording)
     assert first.exact and first.run is not whole
-    assert first.run.entries[0].counts == [2] and whole.entries[0].counts == [4]
+    assert first.run.entries[0].count() == 2 and whole.entries[0].count() == 4
 
 
 def guiders(studio):

@@ -21,6 +21,7 @@ INPUTS = [
     ("percent", "FLOAT", 23.0, True),
     ("prompt_text", "STRING", "", True),
     ("refine", ["none", "image edges"], "none", True),
+    ("maps", ["best heads for each word", "all heads (DAAM)"], "best heads for each word", True),
     ("share", ["of everything", "of the text"], "of everything", True),
 ]
 PROMPT = "a red star and a blue fish on sand"

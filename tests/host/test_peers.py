@@ -26,7 +26,7 @@ def test_1_maps_are_not_counted_over_all_pictures(batch):
     studio = rig.studio()
     latent = draw(studio, steps=3, latent=rig.empty(batch, 8, 8))
     entry = rig.entry(studio.recording)
-    assert entry.counts == [3] and {m.shape[0] for m in entry.maps.values()} == {batch}
+    assert entry.count() == 3 and {m.shape[0] for m in entry.maps.values()} == {batch}
     assert [m.element for m in studio.recording.match(latent)] == list(range(batch))
 
 

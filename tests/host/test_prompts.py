@@ -149,7 +149,7 @@ def check_crop(studio, entry, calls, conditioning, crop, latent=(16, 24)) -> Non
     assert set(wanted) == set(entry.maps)
     assert any(call.shape[-2:] == (height, width) for call in calls)
     for number in wanted:
-        maps = entry.maps[number][:, 0].double()
+        maps = entry.maps[number].float().sum(1).double()
         times = next(n for n in range(4) if halved(latent, n) == tuple(maps.shape[-2:]))
         h, w = halved((height, width), times)
         top, left = y // 2**times, x // 2**times

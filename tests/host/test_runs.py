@@ -105,7 +105,7 @@ def test_a_cancelled_run_then_a_clean_one(studio):
         studio.recording.match(expected)
     assert torch.equal(draw(studio), expected)
     (match,) = studio.recording.match(expected)
-    assert match.exact and match.run.entries[0].counts == [2] and match.run.warnings == []
+    assert match.exact and match.run.entries[0].count() == 2 and match.run.warnings == []
 
 
 def test_an_error_in_the_sampler_stays_the_samplers(studio, caplog):

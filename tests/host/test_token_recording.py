@@ -10,7 +10,8 @@ from token_rig import SHAPES, draw, empty, prompt, studio, watch, witness
 
 from hrv_pack.host.facts import families
 from hrv_pack.host.follow.base import following_tokens
-from hrv_pack.host.follow.recorded_schedule import Part, RecordedSchedule
+from hrv_pack.host.follow.recorded_schedule import RecordedSchedule
+from hrv_pack.hrv.recording.schedule import Bin, Schedule
 
 BACKENDS = ("attention_sub_quad", "attention_pytorch", "attention_split")
 HALF = 2e-3  # a value in half precision, as a share of itself
@@ -39,7 +40,7 @@ def test_maps_are_the_attention(family):
     assert len(own) == 2 * layers and sorted(entry.maps) == list(range(layers))
     kept = [*entry.columns, 9]
     for number, sums in enumerate(expected):
-        maps = entry.maps[number][:, 0].double()
+        maps = entry.maps[number].float().sum(1).double()
         assert maps.shape == (2, shape.layers[number][1], len(kept), *place.grid)
         assert torch.allclose(maps, sums[:, :, kept], rtol=HALF, atol=1e-7)
     assert found.recording.match(samples)[1].element == 1
@@ -73,20 +74,21 @@ class Asked:
 
 
 @pytest.mark.parametrize(
-    ("every", "bins", "cost", "expected"),
+    ("every", "cost", "expected"),
     [
-        (0, 1, 0.04, [1, 2, 3, 4, 5, 6, 7, 8]),
-        (0, 1, 0.10, [5, 6, 7, 8]),
-        (0, 1, 0.21, [8]),
-        (0, 1, 9.0, [8]),
-        (1, 1, 9.0, [1, 2, 3, 4, 5, 6, 7, 8]),
-        (3, 1, 0.0, [2, 5, 8]),
-        (100, 1, 0.0, [8]),
+        (0, 0.04, [1, 2, 3, 4, 5, 6, 7, 8]),
+        (0, 0.10, [5, 6, 7, 8]),
+        (0, 0.21, [8]),
+        (0, 9.0, [8]),
+        (1, 9.0, [1, 2, 3, 4, 5, 6, 7, 8]),
+        (3, 0.0, [2, 5, 8]),
+        (100, 0.0, [8]),
     ],
 )
-def test_which_evaluations_are_recorded(every, bins, cost, expected):
+def test_which_evaluations_are_recorded(every, cost, expected):
     sigmas = [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0]
-    schedule = RecordedSchedule(None, Part(0.0, 1.0, bins, every), sigmas, cost)
+    whole = Schedule((0.0, 1.0), (Bin(0),))
+    schedule = RecordedSchedule(None, whole, every=every, sigmas=sigmas, cost=cost)
     taken = [
         number for number, sigma in enumerate(sigmas[:-1], 1) if schedule.bin_of(Asked(sigma)) is not None
     ]
