@@ -5,8 +5,9 @@
     python3 dev.py bench --suite truth --quick --no-write       a few scenes, to see that it runs
 
 Every scene is drawn anew with exact masks, encoded, sampled again from half the noise with its caption through Record
-Attention (VAEEncode, CLIPTextEncode, KSampler), so the scene stays where it was. What is chosen by measurement
-(hrv/relevance/heads_for_word.py, hrv/look/compare.py) was chosen on scenes of other seeds than those reported here.
+Attention (VAEEncode, CLIPTextEncode, KSampler), so the scene stays where it was. For `--part maps` the model looks at the scene under noise of
+the whole schedule instead. What is chosen by measurement
+(hrv/relevance/heads_for_word.py, hrv/relevance/best_maps.py, hrv/look/compare.py) was chosen on scenes of other seeds than those reported here.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def main(arguments: list[str]) -> None:
     import truth_ambiguity
     import truth_figure
     import truth_iou
+    import truth_maps
     import truth_scenes
 
     studio, relevance = truth_scenes.Studio(options.checkpoint), suite.relevance(options.vectors)
@@ -39,6 +41,10 @@ def main(arguments: list[str]) -> None:
         suite.publish("iou", text, options)
         if not options.no_write:
             truth_figure.draw(*results.at_figure_threshold(), TITLE, FIGURE)
+    if "maps" in options.parts:
+        progress = suite.counter("scenes", options.scenes)
+        results = truth_maps.measure(studio, options.scenes, options.seed, progress)
+        suite.publish("maps", truth_maps.markdown(results, options.scenes), options)
     if "ambiguity" in options.parts:
         sets = {
             "tuning": (SENSES_TUNING_SEED, options.tuning_pictures),
@@ -50,7 +56,7 @@ def main(arguments: list[str]) -> None:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = suite.parser("truth", __doc__)
-    parts, drawn = ("iou", "ambiguity"), "drawn of each sort of pictures of a two-sense word"
+    parts, drawn = ("iou", "maps", "ambiguity"), "drawn of each sort of pictures of a two-sense word"
     parser.add_argument("--part", dest="parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--scenes", type=int, default=300, help="new rendered scenes")
     parser.add_argument("--pictures", type=int, default=126, help=f"{drawn}, reported")
