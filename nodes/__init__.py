@@ -6,6 +6,7 @@ from .files.attention_files import HRVLoadAttention, HRVSaveAttention
 from .files.demo_checkpoint import HRVDemoCheckpoint
 from .files.vectors import HRVLoadVectors, HRVSaveVectors
 from .look.compare_concepts import HRVCompareConcepts
+from .look.compare_recordings import HRVCompareRecordings
 from .look.heatmap import HRVHeatmap
 from .look.lens import HRVLens
 from .look.model_effect import HRVModelEffect
@@ -32,6 +33,7 @@ def all_nodes() -> list[type]:
         HRVWordEffect,
         HRVModelEffect,
         HRVCompareConcepts,
+        HRVCompareRecordings,
     ]
     select_heads = [HRVSelectHeads, HRVAutoHeads, HRVFilterHeads]
     steer = [

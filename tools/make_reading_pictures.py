@@ -1,7 +1,7 @@
 """Makes the pictures of the help pages about choosing heads and reading pictures, js/docs/*.jpg, with the demo checkpoint.
 
     .host/venv/bin/python tools/make_reading_pictures.py [NAME …]    auto_heads, select_heads, filter_heads, compare_concepts,
-                                                                    mask_iou, prompt_report, refine
+                                                                    mask_iou, prompt_report, refine, compare_recordings
 
 The same graphs as in the example workflows 6, 9, 17 and 18, through the pack's own nodes. Wants a host that dev.py made.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from help_pictures import Painter, main, row, save
 
-SEED = 7
+SEED, OTHER_SEED = 7, 12
 SCENE, WORD = "a red star and a blue fish on sand", "fish"
 
 
@@ -113,6 +113,18 @@ def refine(reader: Reader) -> None:
     save("refine", row(shown, ["the picture", "heat of “fish”", "plain mask", "image edges"]))
 
 
+def compare_recordings(reader: Reader) -> None:
+    from hrv_pack.hrv.look.compare_runs import Side
+    from hrv_pack.hrv.look.compare_runs import compare_recordings as compare
+    from hrv_pack.hrv.look.compare_runs_page import comparison_page
+
+    sides = []
+    for seed in (SEED, OTHER_SEED):
+        latent = reader.latent(reader.model, reader.encode(SCENE, ""), seed)
+        sides.append(Side(reader.attention, latent["samples"], reader.decode(latent)))
+    save("compare_recordings", comparison_page(compare(*sides, "star, fish")))
+
+
 def prompt_report(reader: Reader) -> None:
     from hrv_pack.hrv.report.report import report
 
@@ -122,7 +134,16 @@ def prompt_report(reader: Reader) -> None:
 
 PICTURES = {
     make.__name__: make
-    for make in (auto_heads, select_heads, filter_heads, compare_concepts, mask_iou, prompt_report, refine)
+    for make in (
+        auto_heads,
+        select_heads,
+        filter_heads,
+        compare_concepts,
+        mask_iou,
+        prompt_report,
+        refine,
+        compare_recordings,
+    )
 }
 
 if __name__ == "__main__":

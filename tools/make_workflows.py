@@ -88,6 +88,36 @@ def sharp_masks(name: str) -> None:
     graph.save(name, note)
 
 
+def two_recordings(name: str) -> None:
+    graph = text_to_image(STAR_AND_FISH)
+    graph.add("prompt_b", "CLIPTextEncode", (390, 780), (340, 130), ["a red star and a blue cat on sand"],
+              "Prompt B", clip="record.clip")  # fmt: skip
+    graph.sampler(
+        "sampler2 decode2", (780, 780), (7, 20, 5.0), "Sampler B", model="record.model",
+        positive="prompt_b.CONDITIONING",
+    )  # fmt: skip
+    graph.add(
+        "compare", "HRVCompareRecordings", (1480, 160), (560, 900), ["", "auto"],
+        attention_a="record.attention", latent_a="sampler.LATENT", image_a="decode.IMAGE",
+        attention_b="record.attention", latent_b="sampler2.LATENT", image_b="decode2.IMAGE",
+    )  # fmt: skip
+    graph.add(
+        "text",
+        "PreviewAny",
+        (2080, 160),
+        (440, 500),
+        title="What became of each word",
+        source="compare.report",
+    )
+    note = (
+        "**What changed between two images?** One Record Attention serves both samplers; the two prompts differ in one word. Compare Two "
+        "Recordings shows every word that both prompts have in A, in B, and the difference: blue where the model looked less in B, red "
+        "where it looked more.\n\n"
+        "Change the seed in one sampler instead, put a LoRA behind a second Record Attention, or load a recording from a file."
+    )
+    graph.save(name, note)
+
+
 def report(name: str) -> None:
     graph = text_to_image("a red star, a blue fish and a yellow cat on sand", seed=3, steps=12, cfg=4.5)
     graph.add(
@@ -353,6 +383,7 @@ def main() -> None:
     words_that_can_go("20_which_words_can_go")
     what_a_lora_does("21_what_does_this_lora_do")
     sharp_masks("22_sharp_masks")
+    two_recordings("23_two_recordings")
 
 
 if __name__ == "__main__":

@@ -58,6 +58,10 @@ SOCKETS = {
         "attention:HRV_ATTENTION latent:LATENT vectors:HRV_VECTORS image:IMAGE",
         "grid:IMAGE masks:MASK verdict:STRING",
     ),
+    "HRVCompareRecordings": (
+        "attention_a:HRV_ATTENTION latent_a:LATENT attention_b:HRV_ATTENTION latent_b:LATENT image_a:IMAGE image_b:IMAGE heads:HRV_HEADS",
+        "grid:IMAGE change:MASK report:STRING data:STRING",
+    ),
     "HRVHeadSweep": ("vectors:HRV_VECTORS", "heads:HRV_HEADS count:INT order:STRING"),
     "HRVScaleHeads": ("model:MODEL heads:HRV_HEADS clip:CLIP", "model:MODEL clip:CLIP"),
     "HRVAttendExcite": ("model:MODEL vectors:HRV_VECTORS clip:CLIP", "model:MODEL clip:CLIP"),
