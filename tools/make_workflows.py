@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from head_examples import AGREEMENT, compare_masks, merge_builds, which_rose
 from steering_graphs import change_one_word, excite_a_missing_thing, lost_word, ordered_weakening, wrong_sense
-from workflow_graph import Graph, sdxl, text_to_image
+from workflow_graph import Graph, sdxl, text_to_image, z_image
 
 STAR_AND_FISH = "a red star and a blue fish on sand"
 PUBLISHED = "SDXL: 34 published concepts (downloads 177 kB once)"
@@ -362,6 +362,13 @@ def main() -> None:
         "when you open this workflow. Any SD1.5 or SDXL checkpoint works instead.\n\n"
         "Type words into Attention Heatmap and run again: the image is not sampled again.",
         sdxl("photo of a computer mouse and a mouse eating cheese on a wooden desk"), "mouse#1, mouse#2, cheese, desk",
+    )  # fmt: skip
+    which_word(
+        "24_which_word_drew_what_z_image",
+        "**The same with Z-Image-Turbo.** ComfyUI's own template with Record Attention put in between the loaders and the rest. "
+        "ComfyUI offers the three models for download when you open this workflow (about 20 GB).\n\n"
+        "Type words into `words` and run again: the image is not sampled again. For places and backgrounds, try `share`: of the text.",
+        z_image("a red fox in a green scarf on a wooden bench, snow, mountains in the background"), "fox, scarf, bench, snow, mountains",
     )  # fmt: skip
     repaint("03_mask_a_word_and_repaint_it")
     save_and_read_later("10_save_attention_and_read_it_later")

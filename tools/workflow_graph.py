@@ -75,6 +75,12 @@ SOCKETS = {
     "HRVPromptEdit": ("model:MODEL source:HRV_SOURCE latent:LATENT vectors:HRV_VECTORS", "model:MODEL"),
     "HRVSaveAttention": ("attention:HRV_ATTENTION latent:LATENT", "path:STRING"),
     "HRVLoadAttention": ("", "attention:HRV_ATTENTION latent:LATENT"),
+    "UNETLoader": ("", "MODEL:MODEL"),
+    "CLIPLoader": ("", "CLIP:CLIP"),
+    "VAELoader": ("", "VAE:VAE"),
+    "ModelSamplingAuraFlow": ("model:MODEL", "MODEL:MODEL"),
+    "ConditioningZeroOut": ("conditioning:CONDITIONING", "CONDITIONING:CONDITIONING"),
+    "EmptySD3LatentImage": ("", "LATENT:LATENT"),
     "CLIPTextEncode": ("clip:CLIP", "CONDITIONING:CONDITIONING"),
     "EmptyLatentImage": ("", "LATENT:LATENT"),
     "KSampler": (
@@ -227,6 +233,48 @@ def text_to_image(
     graph.add("empty", "EmptyLatentImage", (390, 475), (340, 110), [side, side, 1])
     settings = (seed, steps, cfg)
     graph.sampler("sampler decode", (780, 160), settings, model="record.model", vae=f"loader.{out[2]}")
+    graph.add(
+        "save", "SaveImage", (1130, 160), (300, 330), ["hrv/picture"], "The image", images="decode.IMAGE"
+    )
+    return graph
+
+
+Z_IMAGE = "https://huggingface.co/Comfy-Org/z_image_turbo/resolve/main/split_files/"
+
+
+def _of_z_image(directory: str, name: str) -> dict[str, str]:
+    return {"name": name, "url": f"{Z_IMAGE}{directory}/{name}", "directory": directory}
+
+
+def z_image(prompt: str) -> Graph:
+    """ComfyUI's own template for Z-Image-Turbo, with Record Attention put in."""
+    graph = Graph()
+    unet = _of_z_image("diffusion_models", "z_image_turbo_bf16.safetensors")
+    text = _of_z_image("text_encoders", "qwen_3_4b.safetensors")
+    vae = _of_z_image("vae", "ae.safetensors")
+    graph.add("unet", "UNETLoader", (40, 160), (300, 90), [unet["name"], "default"], models=(unet,))
+    graph.add(
+        "text", "CLIPLoader", (40, 305), (300, 110), [text["name"], "lumina2", "default"], models=(text,)
+    )
+    graph.add("vae", "VAELoader", (40, 470), (300, 60), [vae["name"]], models=(vae,))
+    graph.add(
+        "record",
+        "HRVRecordAttention",
+        (40, 590),
+        (300, 260),
+        [0.0, 1.0, 1, False, 512],
+        model="unet.MODEL",
+        clip="text.CLIP",
+    )
+    graph.add("shift", "ModelSamplingAuraFlow", (390, 160), (340, 60), [3.0], model="record.model")
+    graph.add("positive", "CLIPTextEncode", (390, 285), (340, 170), [prompt], "Prompt", clip="record.clip")
+    graph.add("negative", "ConditioningZeroOut", (390, 515), (340, 30), conditioning="positive.CONDITIONING")
+    graph.add("empty", "EmptySD3LatentImage", (390, 610), (340, 110), [1024, 1024, 1])
+    graph.add(
+        "sampler", "KSampler", (780, 160), (300, 270), [0, "fixed", 8, 1.0, "res_multistep", "simple", 1.0], model="shift.MODEL",
+        positive="positive.CONDITIONING", negative="negative.CONDITIONING", latent_image="empty.LATENT",
+    )  # fmt: skip
+    graph.add("decode", "VAEDecode", (780, 510), (300, 50), samples="sampler.LATENT", vae="vae.VAE")
     graph.add(
         "save", "SaveImage", (1130, 160), (300, 330), ["hrv/picture"], "The image", images="decode.IMAGE"
     )

@@ -109,7 +109,7 @@ FAMILIES = (
         "Lumina 2 and Z-Image", "comfy.ldm.lumina.model:NextDiT", (("single", "layers", "attention.n_local_heads"),),
         {"double": "single"}, width="dim", multiple="pad_tokens_multiple",
     ),
-    Family("Flux", "comfy.ldm.flux.model:Flux", FLUX_STAGES, FLUX_KINDS, references=True),
+    Family("Flux", "comfy.ldm.flux.model:Flux", FLUX_STAGES, FLUX_KINDS, references=True, padding="before"),
     Family("Chroma", "comfy.ldm.chroma.model:Chroma", FLUX_STAGES, FLUX_KINDS),
     Family(
         "Qwen-Image", "comfy.ldm.qwen_image.model:QwenImageTransformer2DModel",
@@ -118,6 +118,15 @@ FAMILIES = (
     Family(
         "Stable Diffusion 3", "comfy.ldm.modules.diffusionmodules.mmdit:OpenAISignatureMMDITWrapper",
         (("double", "joint_blocks", "x_block.attn.num_heads"),),
+    ),
+    Family(
+        "AuraFlow", "comfy.ldm.aura.mmdit:MMDiT",
+        (("double", "double_layers", "attn.n_heads"), ("single", "single_layers", "attn.n_heads")),
+        width="cond_seq_linear.out_features", registers=8,
+    ),
+    Family(
+        "Krea 2", "comfy.ldm.krea2.model:SingleStreamDiT", (("single", "blocks", "attn.heads"),), {"single": "single"},
+        width="first.out_features", patch="patch", references=True,
     ),
 )  # fmt: skip
 
@@ -153,7 +162,7 @@ def recording_cost(network, tokens: int) -> float:
     if family is None:
         return 0.0
     weights = sum(parameter.numel() for parameter in network.parameters())
-    attended = 2 * tokens * len(family.layout(network).blocks) * getattr(network, family.width)
+    attended = 2 * tokens * len(family.layout(network).blocks) * operator.attrgetter(family.width)(network)
     return RECORDING * attended / (weights + attended)
 
 

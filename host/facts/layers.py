@@ -57,7 +57,7 @@ def _layout(blocks: dict[tuple[str, int, int], Block], unet) -> Layout:
     return Layout(tuple(sorted(blocks.values(), key=_execution_order)))
 
 
-def unsupported(network, done: str = "recorded or steered", more: Sequence[str] = ()) -> str:
+def unsupported(network, done: str = "steered", more: Sequence[str] = ()) -> str:
     """What to say of a network whose attention cannot be … more: further models with which that works."""
     kind = type(_uncompiled(network)).__name__
     supported = "; ".join([SUPPORTED, *([", ".join(more)] if more else [])])

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -34,6 +34,11 @@ from .recorded_rows import Entries, Row
 from .recorded_schedule import RecordedSchedule
 from .steered_sampling import recorded_factors
 
+NO_VOTES = (
+    "Votes for head relevance were not counted: they need a model that encodes each word of a concept on its own and reads it through "
+    "cross-attention, as SD and SDXL do. The image and the recording are not affected."
+)
+
 
 @dataclass
 class _Recorded:
@@ -51,6 +56,7 @@ class Capture(FollowingLayers):
     doing, done = "Recording", "recorded"
     consequence = "The image is not affected."
     holds_memory = True
+    counts_votes: ClassVar[bool] = True
     at = FollowingLayers.at | {"close": "storing the recording"}
 
     def __init__(self, run: Run, registry, options):
@@ -128,7 +134,7 @@ class Capture(FollowingLayers):
             sigmas=self._sigmas,
             cost=self.cost(guider),
         )
-        if self.options.votes is not None:
+        if self.options.votes is not None and self.counts_votes:
             with self._voting():
                 self._votes = self.options.votes.begin(guider)
 
@@ -289,6 +295,13 @@ class Capture(FollowingLayers):
 
 class TokenCapture(FollowingTokens, Capture):
     """Follows one sampling of a transformer."""
+
+    counts_votes = False
+
+    def open(self, guider) -> None:
+        super().open(guider)
+        if self.options.votes is not None:
+            self.warn(NO_VOTES, cause="votes")
 
     def layout_now(self, patcher) -> Layout:
         family = family_of(network_sampled(patcher))

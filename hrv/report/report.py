@@ -67,6 +67,12 @@ class _Picture:
     senses: list[Sense]
 
 
+NO_VERDICTS = (
+    "This report has no verdicts: its limits were measured on a model with cross-attention, and this model's text and image share one "
+    "attention. To find out which words matter, use What Each Word Did."
+)
+
+
 def report(
     recording: Recording,
     latent: torch.Tensor,
@@ -102,6 +108,8 @@ def report(
     grid = draw_pages([_page(one, picture) for one, picture in zip(found, pictures, strict=True)])
     progress(len(matches), len(matches))
     warnings = warnings_of(matches)
+    if any(match.run.is_joint for match in matches):
+        warnings.append(NO_VERDICTS)
     return Report(
         grid=grid,
         markdown=_markdown(found, warnings),
@@ -138,7 +146,9 @@ def _read(
     prompts = prompts_of(entries, "positive", *typed)
     evidence = examine(match, entries, prompts, unit, shares)
     senses = senses_of(match, evidence, vectors) if vectors is not None else []
-    findings = by_cause([*find(evidence, limits), *doubtful_senses(senses)], evidence)
+    findings = (
+        [] if match.run.is_joint else by_cause([*find(evidence, limits), *doubtful_senses(senses)], evidence)
+    )
     texts = [
         p.text if p.text is not None else " ".join(w.text for w in p.words())
         for p in prompts
@@ -152,7 +162,7 @@ def _read(
         source=source,
         evidence=evidence,
         findings=findings,
-        bonds=bonds(evidence, limits),
+        bonds=[] if match.run.is_joint else bonds(evidence, limits),
         senses=senses,
     )
 
@@ -202,6 +212,8 @@ def _page(one: _Picture, picture: torch.Tensor) -> Page:
 def _count(one: _Picture) -> str:
     if not one.evidence.content:
         return "the prompt has no words to report on"
+    if one.match.run.is_joint:
+        return "heatmaps only, without verdicts"
     n = len(one.findings)
     return f"{n} thing{'s' if n > 1 else ''} stand{'' if n > 1 else 's'} out" if n else "nothing stands out"
 

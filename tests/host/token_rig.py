@@ -48,6 +48,17 @@ SD3 = {
     "pos_embed_scaling_factor": None, "input_size": None, "x_block_self_attn_layers": [0, 1],
     "context_embedder_config": {"target": "torch.nn.Linear", "params": {"in_features": WIDTH, "out_features": 128}},
 }  # fmt: skip
+FLUX2 = {
+    **FLUX, "image_model": "flux2", "vec_in_dim": None, "patch_size": 1, "in_channels": 128, "out_channels": 128, "axes_dim": [4, 4, 8, 8],
+    "global_modulation": True, "mlp_silu_act": True, "qkv_bias": False, "ops_bias": False, "default_ref_method": "index",
+    "ref_index_scale": 10.0, "txt_ids_dims": [3],
+}  # fmt: skip
+AURA = {"in_channels": 4, "out_channels": 4, "dim": 48, "n_layers": 5, "n_double_layers": 2, "n_heads": 3, "global_conddim": 48,
+        "cond_seq_dim": WIDTH, "max_seq": 256}  # fmt: skip
+KREA = {
+    "image_model": "krea2", "features": 64, "heads": 4, "kvheads": 2, "layers": 3, "multiplier": 2, "channels": 16, "txtlayers": 3,
+    "txtdim": WIDTH // 3, "txtheads": 2, "txtkvheads": 2,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,7 @@ class Shape:
     frames: bool = False
     values: tuple = ()
     references: int = 0
+    fills: int = 0  # the model puts zeros before a shorter text
 
     def place(self, tokens: int, height: int, width: int) -> Place:
         """Where text and image stand in a call."""
@@ -76,6 +88,7 @@ class Shape:
         def filled(count: int) -> int:
             return -(-count // self.multiple) * self.multiple
 
+        tokens = max(tokens, self.fills)
         first = self.registers + filled(tokens)
         total = first + filled(pixels) + self.references
         return Place(
@@ -105,6 +118,9 @@ SHAPES = {
     "Qwen-Image": _QWEN,
     "Qwen-Image with a mask": replace(_QWEN, values=(("attention_mask", 3),)),
     "Qwen-Image with a reference": replace(_QWEN, values=(("reference_latents", (1, 6, 10)),), references=3 * 5),
+    "Flux 2": replace(_FLUX, config=FLUX2, supported="Flux2", base="Flux2", channels=128, patch=1, fills=512),
+    "AuraFlow": Shape(AURA, "AuraFlow", "AuraFlow", (("double", 3),) * 2 + (("single", 3),) * 3, channels=4, registers=8),
+    "Krea 2": Shape(KREA, "Krea2", "Krea2", (("single", 4),) * 3, frames=True),
     "Stable Diffusion 3": Shape(SD3, "SD3", "SD3", (("double", 2),) * 3, values=(("pooled_output", 24),)),
 }  # fmt: skip
 

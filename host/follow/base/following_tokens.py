@@ -20,6 +20,10 @@ from .calls import ModelCall
 from .following import Following
 from .following_layers import Change, FollowingLayers
 
+FOREIGN = (
+    "Another node replaces this model's attention (sparse or radial attention, SageAttention and the like). What was {done} is the attention "
+    "that the model would have without it; with sparse attention the two differ."
+)
 Given = dict[str, Any]
 """Name → what an attention function is called with."""
 
@@ -82,6 +86,10 @@ class TokenCall:
 class FollowingTokens(FollowingLayers):
     """Follows the layers of a transformer in one sampling."""
 
+    own_way = (
+        "Another node runs this model's attention in its own way (Nunchaku, NAG, tiles, several GPUs for one image and the like): "
+        "{missing} of {total} layers did not come by in the expected form, so {they} not {done}."
+    )
     in_unet = Following.in_unet
     in_model = FollowingLayers.follow
 
@@ -100,11 +108,22 @@ class FollowingTokens(FollowingLayers):
         override = self._override(family, segments, wanted, change, call.options)
         return {**call.options, OPTIMIZED_ATTENTION_OVERRIDE: override}
 
+    def tell_layers(self) -> None:
+        """Says so when layers never came by."""
+        total, missing = len(self.awaited), len(self.awaited - self.reached)
+        if missing:
+            they = "it was" if missing == 1 else "they were"
+            self.warn(
+                self.own_way.format(missing=missing, total=total, they=they, done=self.done), cause="own way"
+            )
+
     def _override(
         self, family: Family, segments: Segments, wanted: Collection[int], change: Change, options: dict
     ):
         """What is called with (attention, *its arguments)."""
         earlier = options.get(OPTIMIZED_ATTENTION_OVERRIDE)
+        if earlier is not None:
+            self.warn(FOREIGN.format(done=self.done), cause="foreign attention")
         taken = 0
 
         def override(attention, *args, **kwargs):
