@@ -1,5 +1,7 @@
 """Recording transformers: of each family the maps are what its attention computed, and the image is the same."""
 
+import json
+
 import comfy.ldm.modules.attention as attention
 import comfy.model_management
 import nodes
@@ -202,3 +204,33 @@ def test_an_area_is_put_back_where_it_lies():
     inside = area.maps[0][0, 0, :, -1]
     assert bool((inside[:, 1:4, 3:7] > 0).all())
     assert float(inside.sum()) == pytest.approx(float(inside[:, 1:4, 3:7].sum()))
+
+
+def test_the_memory_limit_holds_and_is_said():
+    whole, small = studio("Flux"), studio("Flux", memory_limit=2**14)
+    latent = empty("Flux", height=64, width=64)
+    for found in (whole, small):
+        draw(found.recorded, prompt("Flux"), prompt("Flux"), latent, steps=1, cfg=1.0)
+    assert whole.run.grid == (32, 32) and small.run.grid == (8, 8)
+    (warning,) = small.run.warnings
+    assert "5 layers were scaled down" in warning
+    mean, pooled = (found.run.entries[0].maps[0][..., -1, :, :].float().mean() for found in (whole, small))
+    assert float(pooled) == pytest.approx(float(mean), rel=1e-3)
+
+
+def test_prompt_report_gives_maps_and_no_verdicts(comfy):
+    family = "Z-Image"
+    found = studio(family)
+    latent = {
+        "samples": draw(found.recorded, prompt(family, 77), prompt(family), empty(family), steps=1, cfg=1.0)
+    }
+    image = torch.rand(1, 80, 112, 3)
+    inputs = {
+        "attention": found.recording,
+        "latent": latent,
+        "image": image,
+        "prompt_text": "a red star and a blue fish",
+    }
+    (grid, report, data), shown = comfy.run_node_ui("HRVPromptReport", **inputs)
+    assert grid.shape[-1] == 3 and "no verdicts" in report
+    assert json.loads(data)["pictures"][0]["findings"] == []
