@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 
 DAMAGED = Path(__file__).with_name("damaged")
+# fields that came after the damaged files: with their defaults, which those files get
+NEWER_MAPS = {"refine": "none", "maps": "best heads for each word", "share": "of everything"}
+NEWER = {"tint": "where it is hot", **NEWER_MAPS}
 # node → its fields in order, with values that are not their defaults; the nodes with word buttons, and the lens
 VALUES = {
     "HRVHeatmap": {
         "words": "fish, red star", "unit": "tags", "role": "negative", "normalize": "per word", "threshold": 0.3, "alpha": 0.5,
-        "colormap": "viridis", "caption": False, "prompt_text": "a fish", "timeline": True,
+        "colormap": "viridis", "caption": False, "prompt_text": "a fish", "timeline": True, **NEWER,
     },
     "HRVCompareConcepts": {"word": "fish", "concepts": "Animals, Color", "percent": 30, "prompt_text": "a fish"},
     "HRVAutoHeads": {"word": "fish", "percent": 30, "prompt_text": "a fish"},
@@ -33,7 +36,7 @@ VALUES = {
         "cross_percent": 0.7, "self_percent": 0.3, "changed_words": "a place of its own", "concept": "Color", "words": "blue",
         "strength": 2, "clamp": 3, "self_grids": "all",
     },
-    "HRVLens": {"unit": "tags", "words": "fish", "threshold": 0.3, "concept": "Color", "percent": 30, "prompt_text": ""},
+    "HRVLens": {"unit": "tags", "words": "fish", "threshold": 0.3, "concept": "Color", "percent": 30, "prompt_text": "", **NEWER_MAPS},
 }  # fmt: skip
 ADD = """all => {
     const graph = window.app.rootGraph ?? window.app.graph;
