@@ -65,11 +65,11 @@ def sharp_masks(name: str) -> None:
         attention="record.attention", latent="sampler.LATENT",
     )  # fmt: skip
     for place, (key, title) in enumerate((("sharp", "Fish, at the image's edges"), ("plain", "Fish, plain"))):
-        graph.heatmap(key, (1480 + 410 * place, 160), "fish", title, heads="auto.heads")
+        graph.heatmap(key, (1480 + 410 * place, 30), "fish", title, heads="auto.heads")
         graph.add(
             f"{key}_mask",
             "MaskPreview",
-            (1480 + 410 * place, 870),
+            (1480 + 410 * place, 890),
             (360, 330),
             title=f"Mask: {title}",
             mask=f"{key}.mask",
