@@ -14,6 +14,7 @@ import torch
 from ..heads.selection import HeadSelection
 from ..maps.bicubic import resize
 from ..maps.gathering import gathering, strength_and_mean
+from ..maps.head_maps import HeadMaps
 from ..maps.timeline import timeline_maps
 from ..maps.word_maps import Target, balance, ranges, word_maps
 from ..recording.recording import Match
@@ -38,11 +39,13 @@ LIFT, GATHERS, AWAY = (
 
 @dataclass(frozen=True)
 class Choice:
-    """What one word is shown with. heads: its heads, None where every head looks everywhere alike; low, high: the smallest and largest
+    """What one word is shown with. heads, whole: its heads over the late evaluations and over the whole run, None where every head looks
+    everywhere alike; low, high: the smallest and largest
     value of the mean of all heads, in shares of attention; place: for a word that names a place, its map relative to the other words,
     from 0 to 1, (height, width) of the compared grid."""
 
     heads: HeadSelection | None
+    whole: HeadSelection | None
     low: float
     high: float
     place: torch.Tensor | None = None
@@ -67,10 +70,11 @@ def best_choices(
     layout = match.run.layout
     return {
         name: Choice(
-            HeadSelection(layout, shape.weights, late=True) if shape.weights.any() else None,
-            shape.low,
-            shape.high,
-            places.get(name),
+            HeadSelection(layout, shape.late, late=True) if shape.late.any() else None,
+            HeadSelection(layout, shape.weights) if shape.weights.any() else None,
+            low=shape.low,
+            high=shape.high,
+            place=places.get(name),
         )
         for name, shape in ((name, shapes[name]) for name in names)
     }
@@ -86,14 +90,15 @@ def best_maps(
     maps = torch.empty(max(1, len(parts)), len(targets), *grid)
     for row, (name, target) in enumerate(targets.items()):
         choice = choices[name]
-        if choice.heads is None:
+        if choice.heads is None or choice.whole is None:
             maps[:, row] = (choice.low + choice.high) / 2
         elif parts:
             maps[:, row] = _between(timeline_maps(match, [target], parts, choice.heads)[:, 0], choice)
         elif choice.place is not None:
             maps[:, row] = _between(resize(choice.place[None], grid), choice)
         else:
-            maps[:, row] = _between(word_maps(match, [target], choice.heads), choice)
+            late, whole = (word_maps(match, [target], heads) for heads in (choice.heads, choice.whole))
+            maps[:, row] = _between(_both(late, whole), choice)
     return maps
 
 
@@ -111,6 +116,11 @@ def _between(maps: torch.Tensor, choice: Choice) -> torch.Tensor:
     return choice.low + _from_0_to_1(maps) * (choice.high - choice.low)
 
 
+def _both(late: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+    """Where both maps show a word, from 0 to 1: the late evaluations are sharper, the whole run keeps two things apart."""
+    return (_from_0_to_1(late) * _from_0_to_1(whole)).sqrt()
+
+
 def _from_0_to_1(maps: torch.Tensor) -> torch.Tensor:
     low, high = maps.min(), maps.max()
     return (maps - low) / (high - low) if high > low else torch.full_like(maps, 0.5)
@@ -118,30 +128,34 @@ def _from_0_to_1(maps: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class _Shape:
-    """A word on the compared grid. weights: (head,); map: of its heads, 0 to 1; whole: the mean of all heads over the whole run; low,
-    high: of the mean of all heads over the late evaluations."""
+    """A word on the compared grid. late, weights: of its heads over the late evaluations and over the whole run, (head,); map: of these,
+    0 to 1; everyone: the mean of all heads over the whole run; low, high: of the mean of all heads over the late evaluations."""
 
+    late: torch.Tensor
     weights: torch.Tensor
     map: torch.Tensor
-    whole: torch.Tensor
+    everyone: torch.Tensor
     low: float
     high: float
 
 
 def _shape_of(match: Match, target: Target) -> _Shape:
     late, whole = compared_maps(match, target, LATE), compared_maps(match, target)
-    found = opinions(late)
-    adds = found.weights * found.range  # to the differences within the word's map
-    weights = torch.where(adds >= NEGLIGIBLE * adds.max(), found.weights, 0.0)
-    heads = max(1, int(late.recorded.sum()))
-    everyone = late.maps.sum(0) / heads
+    chosen = [_weights(found) for found in (late, whole)]
+    shapes = [
+        (weights @ found.maps.flatten(1)).view(found.maps.shape[1:])
+        for weights, found in zip(chosen, (late, whole), strict=True)
+    ]
+    means = [found.maps.sum(0) / max(1, int(found.recorded.sum())) for found in (late, whole)]
     return _Shape(
-        weights,
-        _from_0_to_1((weights @ late.maps.flatten(1)).view(everyone.shape)),
-        whole.maps.sum(0) / max(1, int(whole.recorded.sum())),
-        float(everyone.min()),
-        float(everyone.max()),
+        *chosen, _both(*shapes), everyone=means[1], low=float(means[0].min()), high=float(means[0].max())
     )
+
+
+def _weights(found: HeadMaps) -> torch.Tensor:
+    made = opinions(found)
+    adds = made.weights * made.range  # to the differences within the word's map
+    return torch.where(adds >= NEGLIGIBLE * adds.max(), made.weights, 0.0)
 
 
 def _places(
@@ -154,7 +168,7 @@ def _places(
     things = torch.stack([shape.map for shape in shapes.values()]).mean(0)
     if not things.max() > things.min():
         return {}
-    whole = torch.stack([shape.whole for shape in shapes.values()])
+    whole = torch.stack([shape.everyone for shape in shapes.values()])
     gathers = gathering(*strength_and_mean(whole))
     lift = (whole * things).sum((1, 2)) / things.sum() / whole.mean((1, 2)).clamp(min=DIM)
     suspects = (lift < LIFT * lift.quantile(0.5)) & (gathers < GATHERS * gathers.quantile(0.5))
