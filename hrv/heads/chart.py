@@ -82,29 +82,18 @@ def _spans(layout: Layout, columns: list[_Column], cell: int, key):
         yield value, group[0].x, group[-1].x + cell, [column.layer for column in group]
 
 
+def _above(pen, span: tuple[int, int], y: int, what: str, *, ink, room: int) -> None:
+    """A line of text in the middle of some columns."""
+    text.write(pen, (sum(span) // 2, y), what, size=TYPE, ink=ink, room=room, align="center")
+
+
 def _heading(pen, layout: Layout, columns, cell: int, top: int) -> None:
     part_top, block_top = top - 2 * (TYPE + 8), top - TYPE - 8
     for part, left, right, _ in _spans(layout, columns, cell, lambda block: block.part):
         pen.line((left, part_top + TYPE + 5, right - 2, part_top + TYPE + 5), fill=FRAME, width=2)
-        text.write(
-            pen,
-            ((left + right) // 2, part_top),
-            part,
-            size=TYPE,
-            ink=INK,
-            room=max(right - left, 60),
-            align="center",
-        )
+        _above(pen, (left, right), part_top, part, ink=INK, room=max(right - left, 60))
     for (_, index), left, right, _ in _spans(layout, columns, cell, lambda block: (block.part, block.index)):
-        text.write(
-            pen,
-            ((left + right) // 2, block_top),
-            str(index),
-            size=TYPE,
-            ink=QUIET_INK,
-            room=right - left + 4,
-            align="center",
-        )
+        _above(pen, (left, right), block_top, str(index), ink=QUIET_INK, room=right - left + 4)
     text.write(
         pen, (LEFT - 10, block_top), "block", size=TYPE - 2, ink=QUIET_INK, room=LEFT - 12, align="right"
     )
@@ -145,16 +134,7 @@ def _counts(pen, heads: HeadSelection, columns, cell: int, y: int) -> None:
     spans = _spans(heads.layout, columns, cell, lambda block: (block.part, block.index))
     for _, left, right, layers in spans:
         count = sum(int(chosen[heads.layout.span(layer)].sum()) for layer in layers)
-        ink = INK if count else QUIET_INK
-        text.write(
-            pen,
-            ((left + right) // 2, y),
-            str(count),
-            size=TYPE,
-            ink=ink,
-            room=right - left + 4,
-            align="center",
-        )
+        _above(pen, (left, right), y, str(count), ink=INK if count else QUIET_INK, room=right - left + 4)
 
 
 def _legend(picture: Image.Image, pen, relevance: torch.Tensor, y: int) -> None:
