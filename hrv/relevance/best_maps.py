@@ -141,15 +141,21 @@ class _Shape:
 
 def _shape_of(match: Match, target: Target) -> _Shape:
     late, whole = compared_maps(match, target, LATE), compared_maps(match, target)
-    chosen = [_weights(found) for found in (late, whole)]
-    shapes = [
-        (weights @ found.maps.flatten(1)).view(found.maps.shape[1:])
-        for weights, found in zip(chosen, (late, whole), strict=True)
-    ]
-    means = [found.maps.sum(0) / max(1, int(found.recorded.sum())) for found in (late, whole)]
+    of_late, of_whole = _weights(late), _weights(whole)
+    everyone = late.maps.sum(0) / max(1, int(late.recorded.sum()))
     return _Shape(
-        *chosen, _both(*shapes), everyone=means[1], low=float(means[0].min()), high=float(means[0].max())
+        of_late,
+        of_whole,
+        _both(_mean(of_late, late), _mean(of_whole, whole)),
+        everyone=whole.maps.sum(0) / max(1, int(whole.recorded.sum())),
+        low=float(everyone.min()),
+        high=float(everyone.max()),
     )
+
+
+def _mean(weights: torch.Tensor, found: HeadMaps) -> torch.Tensor:
+    """Up to a factor: (height, width)."""
+    return (weights @ found.maps.flatten(1)).view(found.maps.shape[1:])
 
 
 def _weights(found: HeadMaps) -> torch.Tensor:
