@@ -1,5 +1,6 @@
 """Words of other text encoders than CLIP, by their real tokenizers, which ship with ComfyUI."""
 
+import functools
 import importlib
 import types
 
@@ -11,11 +12,16 @@ from hrv_pack.host.text.clip_trace import TextRegistry, find_prompt, trace
 TEXT = "a (red:1.3) star, Café au lait, 東京 sand"
 
 
+@functools.cache
+def tokenizer(module: str, name: str):
+    return getattr(importlib.import_module(f"comfy.text_encoders.{module}"), name)()
+
+
 class FakeClip:
     """A CLIP of these tokenizers whose embeddings are random; `cut`: tokens that the model cuts off in front."""
 
     def __init__(self, module: str, name: str, keys: tuple[str, ...], cut: int = 0):
-        self.tokenizer = getattr(importlib.import_module(f"comfy.text_encoders.{module}"), name)()
+        self.tokenizer = tokenizer(module, name)
         self.cond_stage_model = types.SimpleNamespace()
         self.keys, self.cut = keys, cut
 
