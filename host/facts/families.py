@@ -150,7 +150,7 @@ def network_of_model(model) -> Any:
 
 
 RECORDING = 1.0
-"""What recording a layer takes, as a part of what its attention is counted as below: measured on a CPU (docs/performance.md)."""
+"""What recording a layer takes, as a part of what its attention takes: 0.87 on a CPU at Flux's shape (4096 + 512 tokens, 24 × 128), rounded up."""
 
 
 def recording_cost(network, tokens: int) -> float:
