@@ -47,6 +47,7 @@ SUITES = (
     "mending",
     "effect",
     "refine",
+    "xray",
     "paper_table",
 )  # each has its own options
 

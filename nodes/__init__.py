@@ -11,6 +11,7 @@ from .look.heatmap import HRVHeatmap
 from .look.lens import HRVLens
 from .look.model_effect import HRVModelEffect
 from .look.record import HRVRecordAttention
+from .look.record_image import HRVRecordImage
 from .look.report import HRVPromptReport
 from .look.word_effect import HRVWordEffect
 from .research.mask_iou import HRVMaskIoU
@@ -34,6 +35,7 @@ def all_nodes() -> list[type]:
         HRVModelEffect,
         HRVCompareConcepts,
         HRVCompareRecordings,
+        HRVRecordImage,
     ]
     select_heads = [HRVSelectHeads, HRVAutoHeads, HRVFilterHeads]
     steer = [

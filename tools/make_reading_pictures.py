@@ -1,13 +1,15 @@
 """Makes the pictures of the help pages about choosing heads and reading pictures, js/docs/*.jpg, with the demo checkpoint.
 
     .host/venv/bin/python tools/make_reading_pictures.py [NAME …]    auto_heads, select_heads, filter_heads, compare_concepts,
-                                                                    mask_iou, prompt_report, refine, compare_recordings
+                                                                    mask_iou, prompt_report, refine, compare_recordings, xray
 
 The same graphs as in the example workflows 6, 9, 17 and 18, through the pack's own nodes. Wants a host that dev.py made.
 """
 
 from __future__ import annotations
 
+import numpy as np
+import torch
 from help_pictures import Painter, main, row, save
 
 SEED, OTHER_SEED = 7, 12
@@ -125,6 +127,26 @@ def compare_recordings(reader: Reader) -> None:
     save("compare_recordings", comparison_page(compare(*sides, "star, fish")))
 
 
+def xray(reader: Reader) -> None:
+    """A rendered image, which the model did not make."""
+    from hrv_pack.host.effect.image_record import record_image
+    from hrv_pack.hrv.look.heatmap import Style, heatmaps
+    from hrv_pack.tools.train_demo.draw import render
+    from hrv_pack.tools.train_demo.world import full_caption, sample_scene
+
+    rng = np.random.default_rng(SEED)
+    scene = next(scene for scene in iter(lambda: sample_scene(rng), None) if len(scene.things) == 2)
+    picture, _ = render(scene)
+    image = torch.from_numpy(picture)[None].float() / 255
+    (positive,) = reader.encode(full_caption(scene))
+    latent = reader.of_picture(picture)
+    attention = record_image(reader.model, positive, latent, 5, 0, lambda *_: None)
+    words = [thing.kind for thing in scene.things]
+    style = Style(caption=False)
+    found = heatmaps(attention, latent["samples"], ", ".join(words), image=image, style=style)
+    save("xray", row([image, *found.overlay[:, None]], ["an image", *(f"“{word}”" for word in words)]))
+
+
 def prompt_report(reader: Reader) -> None:
     from hrv_pack.hrv.report.report import report
 
@@ -143,6 +165,7 @@ PICTURES = {
         prompt_report,
         refine,
         compare_recordings,
+        xray,
     )
 }
 

@@ -118,6 +118,29 @@ def two_recordings(name: str) -> None:
     graph.save(name, note)
 
 
+def existing_image(name: str) -> None:
+    graph = text_to_image(STAR_AND_FISH)
+    graph.add(
+        "encode",
+        "VAEEncode",
+        (780, 640),
+        (300, 60),
+        title="Any image: encode it",
+        pixels="decode.IMAGE",
+        vae="loader.vae",
+    )
+    graph.add("xray", "HRVRecordImage", (1130, 640), (300, 150), [5, 0, "fixed"],
+              model="loader.model", positive="positive.CONDITIONING", latent="encode.LATENT")  # fmt: skip
+    graph.heatmap("heatmap", (1480, 160), "star, fish", attention="xray.attention", latent="xray.latent")
+    note = (
+        "**What does this model see in my image?** X-Ray an Image needs no sampling: it noises an encoded image a little and runs the "
+        "model once at five noise levels. Attention Heatmap then shows where it sees each word of the prompt.\n\n"
+        "Here the image is one that the upper row made. Put a Load Image node in its place, and describe that image in the prompt. Record "
+        "Attention is only needed for its `clip`, so that the words are known."
+    )
+    graph.save(name, note)
+
+
 def report(name: str) -> None:
     graph = text_to_image("a red star, a blue fish and a yellow cat on sand", seed=3, steps=12, cfg=4.5)
     graph.add(
@@ -391,6 +414,7 @@ def main() -> None:
     what_a_lora_does("21_what_does_this_lora_do")
     sharp_masks("22_sharp_masks")
     two_recordings("23_two_recordings")
+    existing_image("25_what_does_the_model_see")
 
 
 if __name__ == "__main__":

@@ -62,6 +62,11 @@ SOCKETS = {
         "attention_a:HRV_ATTENTION latent_a:LATENT attention_b:HRV_ATTENTION latent_b:LATENT image_a:IMAGE image_b:IMAGE heads:HRV_HEADS",
         "grid:IMAGE change:MASK report:STRING data:STRING",
     ),
+    "VAEEncode": ("pixels:IMAGE vae:VAE", "LATENT:LATENT"),
+    "HRVRecordImage": (
+        "model:MODEL positive:CONDITIONING latent:LATENT",
+        "attention:HRV_ATTENTION latent:LATENT",
+    ),
     "HRVHeadSweep": ("vectors:HRV_VECTORS", "heads:HRV_HEADS count:INT order:STRING"),
     "HRVScaleHeads": ("model:MODEL heads:HRV_HEADS clip:CLIP", "model:MODEL clip:CLIP"),
     "HRVAttendExcite": ("model:MODEL vectors:HRV_VECTORS clip:CLIP", "model:MODEL clip:CLIP"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import comfy.sample
 import comfy.sampler_helpers
 import comfy.samplers
 import torch
@@ -98,3 +99,46 @@ def ask(
     guider.sample(
         nothing, latent, _InsteadOfSampler(work), sigmas, denoise_mask=mask, disable_pbar=True, seed=0
     )
+
+
+class _Unchanged(comfy.samplers.CFGGuider):
+    """Evaluates one list of conditionings, without guidance, and gives back the latent that it was given."""
+
+    def __init__(self, patcher, positive: list):
+        super().__init__(patcher)
+        self.inner_set_conds({"positive": positive})
+
+    def outer_sample(self, noise, latent_image, *rest, **named):
+        super().outer_sample(noise, latent_image, *rest, **named)
+        return latent_image
+
+
+class _EachNoise:
+    """What a guider calls in place of a sampler: the model evaluated once at each noise level, on the latent with that much noise."""
+
+    def __init__(self, progress: Callable[[int, int], None]):
+        self._progress = progress
+
+    def sample(self, guider, sigmas, extra_args, callback, noise, latent_image=None, *more):
+        levels = sigmas[:-1]
+        for number, sigma in enumerate(levels):
+            self._progress(number, len(levels))
+            x = inner_model_of(guider).model_sampling.noise_scaling(sigma, noise, latent_image, False)
+            guider(x, sigma * x.new_ones([x.shape[0]]), **extra_args)
+        self._progress(len(levels), len(levels))
+        return latent_image
+
+
+def evaluate_noised(
+    patcher, positive: list, latent: torch.Tensor, *,
+    sigmas: Sequence[float], mask: torch.Tensor | None, seed: int, progress: Callable[[int, int], None],
+) -> None:  # fmt: skip
+    """Evaluates a model on a latent with noise of each of these levels, as samplings do it: wrappers, hooks, ControlNets and areas
+    are in force, and wrappers of the sampling see a result that is the latent itself.
+
+    positive: CONDITIONING as nodes hand it on. progress(done, total) is called before each, and may raise to stop.
+    """
+    guider = _Unchanged(patcher, positive)
+    noise = comfy.sample.prepare_noise(latent, seed)
+    steps = torch.tensor([*sigmas, 0.0])
+    guider.sample(noise, latent, _EachNoise(progress), steps, denoise_mask=mask, disable_pbar=True, seed=seed)

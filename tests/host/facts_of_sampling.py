@@ -162,6 +162,29 @@ def ask(comfy):
     assert [tuple(one.shape) for one in made] == [(1, 4, 8, 8)] * 2
 
 
+@fact("guider.evaluate_noised")
+def evaluate_noised(comfy):
+    seen, latent = [], torch.zeros(1, 4, 8, 8)
+    patcher = rig.tiny("sd1").clone()
+    patcher.add_wrapper_with_key(
+        KINDS.OUTER_SAMPLE,
+        "seen",
+        lambda executor, *given, **named: seen.append(executor(*given, **named)) or seen[-1],
+    )
+    patcher.add_wrapper_with_key(
+        KINDS.PREDICT_NOISE,
+        "seen",
+        lambda executor, x, sigma, *more: seen.append(x) or executor(x, sigma, *more),
+    )
+    positive = [[torch.ones(1, 77, rig.tiny("sd1").model.model_config.unet_config["context_dim"]), {}]]
+    guider.evaluate_noised(
+        patcher, positive, latent, sigmas=[5.0, 2.0], mask=None, seed=1, progress=lambda *_: None
+    )
+    first, second, result = seen
+    assert torch.allclose(first / 5.0, second / 2.0, atol=1e-5) and first.std() > 3
+    assert torch.equal(result, latent)
+
+
 @fact("guider.patcher_of")
 def patcher_of(comfy):
     assert guider.patcher_of(guided()) is rig.tiny("sd1")

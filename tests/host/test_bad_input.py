@@ -149,7 +149,7 @@ NODES = [
     "HRVCompareConcepts", "HRVPromptReport", "HRVLens", "HRVBuildVectors", "HRVSaveVectors", "HRVMergeVectors",
     "HRVStrengthenConcept", "HRVAdjustConcept", "HRVScaleHeads", "HRVMaskIoU", "HRVSaveAttention", "HRVLoadAttention",
     "HRVHeadSweep", "HRVWeakeningCurve", "HRVRememberRun", "HRVPromptEdit", "HRVAttendExcite", "HRVWordEffect",
-    "HRVModelEffect", "HRVCompareRecordings",
+    "HRVModelEffect", "HRVCompareRecordings", "HRVRecordImage",
 ]  # fmt: skip
 
 

@@ -1,0 +1,37 @@
+"""Recording what a model sees in an image that it need not have made: noised at a few levels, and evaluated once at each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from ...hrv.recording.recording import Recording
+from ..facts.guider import evaluate_noised
+from ..facts.patcher import sigma_at
+from ..follow.recorder import RecordOptions, attach
+
+FROM = 0.5  # of the schedule: where there is more noise than that, the image can hardly be seen
+
+
+def parts_of_schedule(moments: int) -> list[float]:
+    """Where the model is asked: the middles of so many equal parts of the schedule's later half."""
+    return [FROM + (1 - FROM) * (number + 0.5) / moments for number in range(moments)]
+
+
+@torch.inference_mode()
+def record_image(
+    model, positive: list, latent: dict, moments: int, seed: int, progress: Callable[[int, int], None]
+) -> Recording:
+    """latent: LATENT of an encoded image, which is recognised afterwards as that of the recorded run."""
+    recorded, _, recording = attach(model, None, RecordOptions())
+    evaluate_noised(
+        recorded,
+        positive,
+        latent["samples"],
+        sigmas=[sigma_at(recorded, part) for part in parts_of_schedule(moments)],
+        mask=None,
+        seed=seed,
+        progress=progress,
+    )
+    return recording
