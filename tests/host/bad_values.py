@@ -109,6 +109,10 @@ def socket_values() -> dict[str, dict[str, object]]:
     return {
         "MODEL": models,
         "CLIP": {"sd1": rig.clip("sd1"), "sdxl": rig.clip("sdxl")},
+        "CONDITIONING": {
+            **{kind: rig.encode(rig.clip(kind), "a red cat") for kind in ("sd1", "sdxl")},
+            "none": [],
+        },
         "LATENT": latents(sampled),
         "IMAGE": images(),
         "MASK": masks(),
