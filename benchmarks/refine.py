@@ -28,7 +28,7 @@ PAINTED = {  # contrast, roughness, both in 255ths
 HEATS = {"daam": "all heads", "auto": "Select Heads for a Word"}
 
 
-def main(arguments: list[str]) -> None:
+def parse(arguments: list[str]) -> argparse.Namespace:
     parser = suite.parser("refine", __doc__)
     parser.add_argument("--scenes", type=int, default=25)
     parser.add_argument("--seed", type=int, default=SEED)
@@ -36,6 +36,11 @@ def main(arguments: list[str]) -> None:
     options = suite.parse(parser, arguments, scenes=2)
     if options.seed == TUNING_SEED:
         parser.error(f"seed {TUNING_SEED} is the one that was tuned on; report on another")
+    return options
+
+
+def main(arguments: list[str]) -> None:
+    options = parse(arguments)
     suite.start(options.threads)
     rows = _of_scenes(options)
     if options.photographs:

@@ -8,6 +8,8 @@ Heads for a Word.
 
 from __future__ import annotations
 
+import argparse
+
 import bench
 import suite
 
@@ -15,10 +17,14 @@ SEED = 945_001  # training does not draw from it; nothing was tuned on it
 MOMENTS = (1, 2, 5)
 
 
-def main(arguments: list[str]) -> None:
+def parse(arguments: list[str]) -> argparse.Namespace:
     parser = suite.parser("xray", __doc__)
     parser.add_argument("--scenes", type=int, default=200)
-    options = suite.parse(parser, arguments, scenes=2)
+    return suite.parse(parser, arguments, scenes=2)
+
+
+def main(arguments: list[str]) -> None:
+    options = parse(arguments)
     suite.start(options.threads)
     import numpy as np
     import truth_scenes
@@ -36,7 +42,9 @@ def main(arguments: list[str]) -> None:
         latent = studio.of_picture(render(scene)[0])
         (positive,) = studio.encode(full_caption(scene), clip=clip)
         for moments in MOMENTS:
-            recording = record_image(studio.model, positive, latent, moments, SEED + number, lambda *_: None)
+            recording = record_image(
+                studio.model, positive, latent, moments=moments, seed=SEED + number, progress=lambda *_: None
+            )
             (match,) = recording.match(latent["samples"])
             name = f"X-Ray an Image, {moments} evaluation{'s' if moments > 1 else ''}"
             for index, mask in enumerate(render(scene)[1]):

@@ -27,7 +27,7 @@ def parts_of_schedule(moments: int) -> list[float]:
 
 @torch.inference_mode()
 def record_image(
-    model, positive: list, latent: dict, moments: int, seed: int, progress: Callable[[int, int], None]
+    model, positive: list, latent: dict, *, moments: int, seed: int, progress: Callable[[int, int], None]
 ) -> Recording:
     """latent: LATENT of an encoded image, which is recognised afterwards as that of the recorded run.
 

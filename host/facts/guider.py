@@ -119,8 +119,8 @@ class _EachNoise:
     def __init__(self, progress: Callable[[int, int], None]):
         self._progress = progress
 
-    def sample(self, guider, sigmas, extra_args, callback, noise, latent_image=None, *more):
-        levels = sigmas[:-1]
+    def sample(self, guider, sigmas, extra_args, callback, noise, *more):
+        latent_image, levels = more[0], sigmas[:-1]
         for number, sigma in enumerate(levels):
             self._progress(number, len(levels))
             x = inner_model_of(guider).model_sampling.noise_scaling(sigma, noise, latent_image, False)

@@ -70,5 +70,7 @@ class HRVRecordImage(Node):
 
     @classmethod
     def execute(cls, model, positive, latent, moments=5, seed=0) -> io.NodeOutput:
-        recording = record_image(model, positive, latent, moments, seed, node_progress())
+        recording = record_image(
+            model, positive, latent, moments=moments, seed=seed, progress=node_progress()
+        )
         return io.NodeOutput(recording, latent)

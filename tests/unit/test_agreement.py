@@ -9,11 +9,12 @@ from synthetic import LAYOUT, entry, match
 
 from hrv_pack.hrv.files.vector_files import read, write
 from hrv_pack.hrv.heads.known_layouts import SD1
+from hrv_pack.hrv.maps.lookup import find_word
 from hrv_pack.hrv.recording.recording import NoRecording
 from hrv_pack.hrv.relevance import agreement as agreement_relevance
 from hrv_pack.hrv.relevance.agreement import AgreementCounter, AgreementSums
 from hrv_pack.hrv.relevance.concepts import ConceptWords
-from hrv_pack.hrv.relevance.heads_for_word import choose_heads
+from hrv_pack.hrv.relevance.heads_for_word import compared_maps, scores_of_heads
 from hrv_pack.hrv.relevance.summary import vectors_in_words
 from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
@@ -27,8 +28,14 @@ WORDS = ConceptWords(
 )
 
 
+def scores_of(picture, word: str) -> list[float]:
+    entries = picture.run.of_role("positive")
+    target = find_word(word, entries, [one.prompt for one in entries])
+    return scores_of_heads(compared_maps(picture, target)).tolist()
+
+
 def test_relevance_is_the_mean_of_positive_scores_of_the_concepts_words():
-    """Against choose_heads, whose scores are checked against plain loops: two pictures, three words of two concepts."""
+    """Against the scores of heads by agreement, which are checked against plain loops: two pictures, three words of two concepts."""
     pictures = [
         match(entry(prompt("a red cat and a dog"), seed=1)),
         match(entry(prompt("a polar bear , red"), seed=2)),
@@ -39,7 +46,7 @@ def test_relevance_is_the_mean_of_positive_scores_of_the_concepts_words():
     vectors = counter.sums.vectors(WORDS.concepts, LAYOUT, {})
     assert counter.sums.seen.tolist() == [3, 2, 0]
     for concept, found in expected.items():
-        scores = [choose_heads([pictures[number]], word, 10.0).score.tolist() for number, word in found]
+        scores = [scores_of(pictures[number], word) for number, word in found]
         mean = [sum(max(0.0, score[n]) for score in scores) / len(found) for n in range(LAYOUT.heads)]
         plain = [LAYOUT.heads * value / sum(mean) for value in mean]
         assert vectors.of(concept).tolist() == pytest.approx(plain, rel=1e-5)

@@ -56,7 +56,7 @@ def test_everything_is_what_the_plainest_computation_gives(how, colormap):
     x, image = latents(2), images(2)
     recording = recorded(x)
     (e,) = recording.runs[0].entries
-    out = heatmaps(recording, x, image=image, style=Style(how, 0.3, 0.7, colormap))
+    out = heatmaps(recording, x, image=image, style=Style(how, 0.3, 0.7, colormap, tint="everywhere"))
     names = [tag.text for tag in TAGS.tags()]
     assert len(names) == 20 and out.words == names * 2
     strips, captions = out.overlay[:, SIZE[0] :], []
