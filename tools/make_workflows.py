@@ -1,4 +1,4 @@
-"""Writes example_workflows/*.json: the example graphs, in the form that ComfyUI's page saves.
+"""Writes example_workflows/*.json and subgraphs/*.json: the example graphs and the blueprints, in the form that ComfyUI's page saves.
 
     python3 tools/make_workflows.py
 
@@ -7,6 +7,7 @@ How a graph is described: workflow_graph.py. Standard library only.
 
 from __future__ import annotations
 
+import blueprints
 from head_examples import AGREEMENT, compare_masks, merge_builds, which_rose
 from steering_graphs import change_one_word, excite_a_missing_thing, lost_word, ordered_weakening, wrong_sense
 from workflow_graph import Graph, sdxl, text_to_image, z_image
@@ -415,6 +416,7 @@ def main() -> None:
     sharp_masks("22_sharp_masks")
     two_recordings("23_two_recordings")
     existing_image("25_what_does_the_model_see")
+    blueprints.main()
 
 
 if __name__ == "__main__":

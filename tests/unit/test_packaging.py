@@ -190,6 +190,7 @@ def test_what_the_registry_ships_runs_without_what_it_leaves_out():
         "js/",
         "hrv_data/",
         "example_workflows/",
+        "subgraphs/",
         "LICENSE",
     ):
         assert needed not in left_out

@@ -1,0 +1,99 @@
+"""The pack's subgraph blueprints in ComfyUI's page: found by its search, dropped, connected and run."""
+
+import pytest
+from editor import Editor, example
+from graphs import OPEN_SUBGRAPH, OUTSIDE
+
+PROMPT = "a red star and a blue fish on sand"
+SHOW_DIALOGS = """() => document.querySelectorAll("style").forEach((s) => s.textContent.startsWith(".p-dialog-mask") && s.remove())"""
+# the blueprint in the place of the example's sampler: [its fields, {a node to add: {its input: an output}}]
+CONNECT = """([fields, shown]) => {
+    const graph = window.app.graph;
+    const dropped = graph._nodes.find((n) => n.subgraph);
+    const loader = graph._nodes.find((n) => n.type === "HRVDemoCheckpoint");
+    const empty = graph._nodes.find((n) => n.type === "EmptyLatentImage");
+    const input = (node, name) => node.inputs.findIndex((i) => i.name === name);
+    loader.connect(0, dropped, input(dropped, "model"));
+    loader.connect(1, dropped, input(dropped, "clip"));
+    loader.connect(2, dropped, input(dropped, "vae"));
+    empty.connect(0, dropped, input(dropped, "latent_image"));
+    for (const [name, value] of Object.entries(fields)) dropped.widgets.find((w) => w.name === name).value = value;
+    for (const [type, links] of Object.entries(shown)) {
+        const node = window.LiteGraph.createNode(type);
+        graph.add(node);
+        for (const [to, output] of Object.entries(links)) {
+            dropped.connect(dropped.outputs.findIndex((o) => o.name === output), node, input(node, to));
+        }
+    }
+}"""
+
+
+def drop(editor: Editor, name: str) -> dict:
+    """Finds the blueprint as an artist does, among a loader and an empty latent; what the page shows of it."""
+    graph = example("01")
+    kept = [n for n in graph["nodes"] if n["type"] in ("HRVDemoCheckpoint", "EmptyLatentImage")]
+    for node in kept:
+        node["outputs"] = [{**output, "links": []} for output in node["outputs"]]
+    editor.load({**graph, "nodes": kept, "links": [], "extra": {}})
+    page = editor.page
+    page.evaluate(SHOW_DIALOGS)
+    page.mouse.dblclick(1150, 300)
+    page.wait_for_timeout(800)
+    page.keyboard.type(name)
+    page.get_by_text("Subgraph Blueprints / HRV").first.wait_for()
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(1200)
+    page.mouse.click(1150, 300)
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => window.app.graph._nodes.some((n) => n.subgraph)", timeout=20_000)
+    return page.evaluate(
+        """() => {
+            const { title, widgets, outputs } = window.app.graph._nodes.find((n) => n.subgraph);
+            return { title, fields: widgets.map((w) => w.name), outputs: outputs.map((o) => o.name) };
+        }"""
+    )
+
+
+SAMPLING = {"prompt": PROMPT, "steps": 4, "cfg": 4.5, "seed": 7}
+
+
+@pytest.mark.one_page
+def test_x_ray_my_prompt(editor):
+    dropped = drop(editor, "X-ray my prompt")
+    assert dropped["title"] == "X-ray my prompt"
+    assert {"prompt", "negative", "seed", "steps", "cfg", "sampler_name", "scheduler"} <= set(
+        dropped["fields"]
+    )
+    shown = {
+        "SaveImage": {"images": "image"},
+        "PreviewImage": {"images": "heatmaps"},
+        "PreviewAny": {"source": "report"},
+        "HRVLens": {"attention": "attention", "latent": "latent", "image": "image"},
+    }
+    editor.page.evaluate(CONNECT, [SAMPLING, shown])
+    entry = editor.run()
+    assert entry["status"]["status_str"] == "success", entry["status"]
+    outputs = entry["outputs"]
+    lenses = [number for number, output in outputs.items() if "hrv_lens" in output]
+    assert len(lenses) == 2, "one inside, one connected outside"
+    assert any("Prompt report" in text for output in outputs.values() for text in output.get("text", ()))
+    editor.page.evaluate(OPEN_SUBGRAPH)
+    editor.page.wait_for_timeout(500)
+    editor.centre("HRVLens")
+    editor.page.locator(".hrv-chip:visible").filter(has_text="fish").first.click()
+    editor.page.wait_for_timeout(300)
+    editor.page.evaluate(OUTSIDE)
+    entry = editor.run()
+    lenses = {n: node for n, node in entry["prompt"][2].items() if node["class_type"] == "HRVLens"}
+    pinned = {":" in number: node["inputs"]["words"] for number, node in lenses.items()}
+    assert pinned == {True: "fish", False: ""}, "what is pinned inside makes the mask outside"
+
+
+@pytest.mark.one_page
+def test_mask_a_word(editor):
+    dropped = drop(editor, "Mask a word")
+    assert dropped["outputs"] == ["image", "mask", "overlay", "latent"]
+    editor.page.evaluate(CONNECT, [{**SAMPLING, "word": "fish"}, {"MaskPreview": {"mask": "mask"}}])
+    entry = editor.run()
+    assert entry["status"]["status_str"] == "success", entry["status"]
+    assert sum(len(output.get("images", ())) for output in entry["outputs"].values()) >= 1
