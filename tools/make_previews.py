@@ -52,6 +52,7 @@ THUMBNAILS: dict[str, str | tuple[str, ...]] = {
     "18": ("The image", "The true mask"),
     "19": ("Heads for objects",),
     "20": HEAT,
+    "21": ("What a Model Change Did",),
 }
 LARGEST = {"docs": 300_000, "js/docs": 150_000}  # bytes
 MARGIN = 40
