@@ -183,7 +183,7 @@ SAVED = (
 OUTPUTS = json.loads((SAVED / "outputs.json").read_text(encoding="utf-8"))
 # Images that are other ones on purpose are not there: the page of 09_why_did_my_prompt_go_wrong (findings by cause), the grids of
 # Compare Concepts in 13 and 17 (colours where it is hot), and in
-# 01_which_word_drew_what the heatmaps of filler words. Overlays of Attention Heatmap are asked for with the tint of that version.
+# 01_which_word_drew_what the heatmaps of filler words. Overlays of Attention Heatmap are asked for with the tint and the maps of that version.
 
 
 @pytest.mark.parametrize("path", sorted(SAVED.glob("[0-9]*.json")), ids=lambda path: path.stem)
@@ -204,6 +204,8 @@ def saved_prompt(name: str, object_info: dict) -> dict:
     for node in prompt.values():
         if "tint" in node["inputs"]:
             node["inputs"]["tint"] = "everywhere"
+        if "maps" in node["inputs"]:
+            node["inputs"]["maps"] = "all heads (DAAM)"
     return prompt
 
 
