@@ -182,7 +182,7 @@ SAVED = (
 )  # examples as version 0.1.0 shipped them, and what it made of them
 OUTPUTS = json.loads((SAVED / "outputs.json").read_text(encoding="utf-8"))
 # Images that are other ones on purpose are not there: the page of 09_why_did_my_prompt_go_wrong (findings by cause), the grids of
-# Compare Concepts in 13 and 17 (colours where it is hot), and in
+# Compare Concepts in 13 and 17 (colours where it is hot), the heads that Select Heads for a Word chooses in 06 (a better formula), and in
 # 01_which_word_drew_what the heatmaps of filler words. Overlays of Attention Heatmap are asked for with the tint and the maps of that version.
 
 
