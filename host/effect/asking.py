@@ -15,6 +15,10 @@ from ..facts.running import stop_if_cancelled
 LISTS_AT_ONCE = (
     8  # what the host may put into one batch; a cancel or the progress waits for no more than that
 )
+OTHER_MODEL = (
+    "This model cannot be asked with this run's prompt: it is of another kind than the model that the run was sampled with. Connect the "
+    "model that your sampler used."
+)
 INVALID = (
     "The model produced invalid values (NaN), so there is nothing to compare, and its image is probably black. Usual causes are a broken "
     "LoRA, or half precision that is too coarse for the model."
@@ -59,5 +63,10 @@ def estimates(
 
     sigmas = torch.stack([*(step.sigma.flatten()[0].float().cpu() for step in steps), torch.tensor(0.0)])
     given = {name: lists[int(name)] for name in names}
-    ask(model, given, path.latent, mask=path.mask, sigmas=sigmas, work=work)
+    try:
+        ask(model, given, path.latent, mask=path.mask, sigmas=sigmas, work=work)
+    except RuntimeError as error:  # torch knows no class of its own for shapes that do not fit
+        if isinstance(error, torch.OutOfMemoryError) or "shapes" not in str(error):
+            raise
+        raise ValueError(OTHER_MODEL) from error
     return found

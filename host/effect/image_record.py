@@ -44,7 +44,9 @@ def record_image(
             seed=seed,
             progress=progress,
         )
-    except (*CANCELS, *OUT_OF_MEMORY):
+    except CANCELS:
+        raise
+    except OUT_OF_MEMORY:
         raise
     except Exception as error:
         raise ValueError(f"{FAILED} ({cause_of(error)})") from error

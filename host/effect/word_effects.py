@@ -26,10 +26,6 @@ SEVERAL = (
     "This conditioning holds a different prompt for each image of the batch, so no single word can be left out of it. Sample the "
     "images one by one."
 )
-OTHER_MODEL = (
-    "This model cannot be asked with this run's prompt: it is of another kind than the model that the run was sampled with. Connect the "
-    "model that your sampler used."
-)
 ONE_MISSING = "Only one of `model` and `clip` is connected, so the report cannot tell which words changed nothing. Connect both, or neither."
 Conds = list[dict[str, Any]]
 
@@ -145,12 +141,7 @@ class _Asked:
             share = lambda asked, of, done=done, group=group: progress(  # noqa: E731
                 done + len(group) * len(steps) * asked // of, total
             )
-            try:
-                found = estimates(model, lists, steps, self.path, progress=share)
-            except RuntimeError as error:  # torch knows no class of its own for shapes that do not fit
-                if isinstance(error, torch.OutOfMemoryError) or "shapes" not in str(error):
-                    raise
-                raise ValueError(OTHER_MODEL) from error
+            found = estimates(model, lists, steps, self.path, progress=share)
             for known, new in zip(answers, found, strict=True):
                 known += new
         return answers

@@ -132,6 +132,13 @@ def temp_mark(comfy):
     assert comfy.folder_paths.get_directory_by_type(paths.TEMP) == str(paths.temp())
 
 
+@fact("paths.LORAS")
+def loras(comfy):
+    import folder_paths
+
+    assert folder_paths.get_folder_paths(paths.LORAS)
+
+
 @fact("paths.register")
 def register(comfy):
     """Folders of a kind of models can be added, and limited to an ending."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 
 import comfy.sd as sd
 import comfy.sd1_clip as sd1_clip
@@ -13,7 +14,7 @@ from comfy.text_encoders import sd2_clip
 from fact_checks import fact
 
 from hrv_pack.host.facts import text_encoder
-from hrv_pack.host.text.clip_trace import trace
+from hrv_pack.host.text.clip_trace import TextRegistry, trace
 from hrv_pack.hrv.prompt import END_ID, START_ID
 from hrv_pack.hrv.prompt.typed_text import IDENTIFIER
 
@@ -47,7 +48,7 @@ def encoders(comfy):
 @fact("text_encoder.METHODS")
 def methods(comfy):
     """They are methods of every CLIP, and a subclass of its class may take its place."""
-    traced = trace(rig.clip("sd1"), None)
+    traced = trace(rig.clip("sd1"), TextRegistry())
     for name in text_encoder.METHODS:
         assert inspect.isfunction(getattr(sd.CLIP, name)) and name in vars(type(traced).__mro__[1])
 
@@ -66,6 +67,23 @@ def embedding_of(comfy):
     found = [text_encoder.embedding_of(clip.encode_from_tokens(tokens(), **form)) for form in forms]
     found += [embedding for embedding, _ in clip.encode_from_tokens_scheduled(tokens())]
     assert all(torch.equal(one, found[0]) and one.shape == (1, 77, 24) for one in found)
+
+
+@fact("text_encoder.tokenizer_of")
+def tokenizer_of(comfy):
+    found = text_encoder.tokenizer_of(rig.clip("sd1"), "l")
+    assert found.inv_vocab[END_ID] and isinstance(found.pad_token, int)
+    assert text_encoder.tokenizer_of(rig.clip("sd1"), "t5xxl") is None
+
+
+@fact("text_encoder.lacks_encoder")
+def lacks_encoder(comfy):
+    from comfy.text_encoders import sd3_clip
+
+    model = sd3_clip.SD3ClipModel(clip_l=False, clip_g=False, t5=False)
+    clip = types.SimpleNamespace(cond_stage_model=model)
+    assert all(text_encoder.lacks_encoder(clip, encoder) for encoder in ("l", "g", "t5xxl"))
+    assert not text_encoder.lacks_encoder(rig.clip("sdxl"), "l")
 
 
 @fact("text_encoder.tokenizer")

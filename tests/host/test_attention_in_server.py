@@ -18,6 +18,8 @@ sys.path.append(str(ROOT / "tests" / "unit"))
 from prompts import prompt  # noqa: E402
 from synthetic import entry, run_of  # noqa: E402
 
+MAPS = "best heads for each word"
+
 
 def pixels(overlay: torch.Tensor) -> np.ndarray:
     """As PreviewImage writes them."""
@@ -43,7 +45,7 @@ def test_a_recording_of_sdxl_is_read_by_a_fresh_comfyui(comfy, server, monkeypat
         listed = server.get("/object_info/HRVLoadAttention")["HRVLoadAttention"]["input"]["required"]["name"]
         assert name in listed[1]["options"]
         heatmap = {"attention": ["load", 0], "latent": ["load", 1], "words": "w3, w7", "unit": "words"}
-        heatmap |= {"role": "positive", "normalize": "shared", "threshold": 0.4, "alpha": 0.6}
+        heatmap |= {"role": "positive", "normalize": "shared", "threshold": 0.4, "alpha": 0.6, "maps": MAPS}
         result = server.run(
             {
                 "load": {"class_type": "HRVLoadAttention", "inputs": {"name": name}},
@@ -57,7 +59,7 @@ def test_a_recording_of_sdxl_is_read_by_a_fresh_comfyui(comfy, server, monkeypat
     finally:
         Path(path).unlink()
     overlay, *_ = comfy.run_node(
-        "HRVHeatmap", attention=recording, latent=latent, words="w3, w7", unit="words"
+        "HRVHeatmap", attention=recording, latent=latent, words="w3, w7", unit="words", maps=MAPS
     )
     assert len(result.images["preview"]) == len(overlay) == 2
     for image, expected in zip(result.images["preview"], pixels(overlay), strict=True):

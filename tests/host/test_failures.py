@@ -9,7 +9,7 @@ import torch
 
 from hrv_pack.host.facts import sampler_call
 from hrv_pack.host.follow import capture
-from hrv_pack.host.follow.base import wrapping
+from hrv_pack.host.follow.base import layer_entries, wrapping
 from hrv_pack.hrv.recording.recording import NoRecording
 from hrv_pack.hrv.recording.sums import Accumulator
 
@@ -38,9 +38,9 @@ CAUSES = [
     (ValueError("unknown block"), "ValueError: unknown block"),
 ]
 PLACES = [
-    (capture, "column_probabilities", 1),
-    (capture, "column_probabilities", 7),
-    (capture, "column_probabilities", 30),
+    (layer_entries, "column_probabilities", 1),
+    (layer_entries, "column_probabilities", 7),
+    (layer_entries, "column_probabilities", 30),
     (Accumulator, "room", 5),
     (Accumulator, "_make_room", 3),
     (Accumulator, "finish", 1),
@@ -69,7 +69,9 @@ def check(studio, expected, caplog, fragment: str) -> None:
 def test_causes(studio, monkeypatch, caplog, error, fragment):
     expected = draw(studio, studio.model)
     with monkeypatch.context() as patch:
-        patch.setattr(capture, "column_probabilities", fails_at(capture.column_probabilities, 7, error))
+        patch.setattr(
+            layer_entries, "column_probabilities", fails_at(layer_entries.column_probabilities, 7, error)
+        )
         assert torch.equal(draw(studio), expected)
     check(studio, expected, caplog, fragment)
     assert torch.equal(draw(studio), expected)

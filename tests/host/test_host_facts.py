@@ -19,7 +19,7 @@ ROW = re.compile(r"\| `(\w+\.[\w.]+)` \| .+ \| (.+) \| (.+) \| (.+) \|")
 WITHOUT_MODULE = ("api", "page")
 # what stands in the modules of host/facts and is the pack's own
 OURS = {
-    "paths.KIND", "paths.DATA", "paths.SHIPPED_VECTORS", "paths.SHIPPED_CONCEPTS", "paths.own_folder",
+    "paths.KIND", "paths.DATA", "paths.DEMO_LORAS", "paths.SHIPPED_VECTORS", "paths.SHIPPED_CONCEPTS", "paths.own_folder",
     "paths.concept_folders", "paths.FreeName", "patcher.NONE",
 }  # fmt: skip
 # modules that put facts to use: of these only what has a row

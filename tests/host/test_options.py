@@ -14,7 +14,13 @@ def draw(studio, **options):
 
 
 def maps_of(studio):
-    return {n: m.float() for n, m in rig.entry(studio.recording).maps.items()}
+    """Layer → (batch, part of the schedule, head, column, height, width)."""
+    entry = rig.entry(studio.recording)
+    parts = range(entry.parts)
+    return {
+        n: torch.stack([m[:, entry.places(part)].float().sum(1) for part in parts], dim=1)
+        for n, m in entry.maps.items()
+    }
 
 
 def sigmas_seen(studio):
@@ -63,12 +69,13 @@ def test_time_bins_add_up_to_the_whole(bins):
     whole, parted = rig.studio(), rig.studio(time_bins=bins)
     assert torch.equal(draw(whole), draw(parted))
     entry = rig.entry(parted.recording)
-    assert len(entry.counts) == bins and entry.count() == 6
-    assert sum(count > 0 for count in entry.counts) >= 2
+    counts = [entry.count(part) for part in range(bins)]
+    assert entry.parts == bins and sum(counts) == entry.count() == 6
+    assert sum(count > 0 for count in counts) >= 2
     for number, maps in maps_of(parted).items():
         assert maps.shape[1] == bins
         assert torch.allclose(maps.sum(1, keepdim=True), maps_of(whole)[number], atol=1e-2)
-        for time_bin, count in enumerate(entry.counts):
+        for time_bin, count in enumerate(counts):
             assert (maps[:, time_bin].sum() > 0) == (count > 0)
 
 

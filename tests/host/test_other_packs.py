@@ -185,7 +185,7 @@ def test_perp_neg_old_and_new(studio):
         return nodes_perpneg.PerpNeg.execute(model, empty, 1.0).result[0]
 
     compare(studio, old)
-    assert [(e.role, e.counts) for e in rig.last_run(studio.recording).entries] == [("positive", [2])]
+    assert [(e.role, [e.count()]) for e in rig.last_run(studio.recording).entries] == [("positive", [2])]
 
 
 @way("Deep Shrink (block sizes change over the steps)")

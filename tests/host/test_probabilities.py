@@ -65,7 +65,7 @@ def test_both_prompts_with_padding(unrounded):
             range(length)
         )  # no CLIP: every column is kept
         rig.assert_maps(found, calls, recording.layout, prompt[0][0], tolerance=1e-5)
-        total = found.maps[0].sum(dim=3)
+        total = found.maps[0].sum(dim=(1, 3))
         assert torch.allclose(total, torch.full_like(total, found.count()), atol=1e-5)
 
 

@@ -33,7 +33,7 @@ def test_with_the_recorder_in_either_order(first, caplog):
         model, _, recording = rig.attach(scene.edited(), None, rig.RecordOptions())
     assert torch.equal(scene.draw(model), alone)
     run = rig.last_run(recording)
-    assert run.warnings == [] and [entry.counts for entry in run.entries] == [[2]]
+    assert run.warnings == [] and [[entry.count()] for entry in run.entries] == [[2]]
     assert complaints(caplog) == []
 
 

@@ -29,7 +29,13 @@ def test_plain():
     studio = rig.studio(positive="A photo of a Red cat, in a hat!")
     calls = draw(studio, studio.positive)
     (entry,) = rig.last_run(studio.recording).entries
-    assert (entry.role, entry.index, entry.length, entry.counts, entry.batch) == ("positive", 0, 77, [2], 1)
+    assert (entry.role, entry.index, entry.length, [entry.count()], entry.batch) == (
+        "positive",
+        0,
+        77,
+        [2],
+        1,
+    )
     assert words_of(entry) == ["A", "photo", "of", "a", "Red", "cat", "in", "a", "hat"]
     assert entry.prompt.find("red cat").columns == (5, 6)
     assert entry.columns == tuple(range(13))  # start, nine words, comma, exclamation mark, end
@@ -89,7 +95,7 @@ def test_combine():
     (both,) = nodes.ConditioningCombine().combine(cat, dog)
     calls = draw(studio, both)
     entries = rig.last_run(studio.recording).entries
-    found = [(e.role, e.index, e.counts, words_of(e)) for e in entries]
+    found = [(e.role, e.index, [e.count()], words_of(e)) for e in entries]
     assert found == [("positive", 0, [2], ["a", "cat"]), ("positive", 1, [2], ["two", "dogs"])]
     check_maps(studio, entries[0], calls, cat)
     check_maps(studio, entries[1], calls, dog)
@@ -181,7 +187,7 @@ def test_areas(crop_by):
     cat, everything = rig.encode(studio.clip, "a cat"), rig.encode(studio.clip, "a garden")
     calls = draw(studio, crop_by(cat) + everything)
     run = rig.last_run(studio.recording)
-    found = [(e.role, e.index, e.counts, words_of(e)) for e in run.entries]
+    found = [(e.role, e.index, [e.count()], words_of(e)) for e in run.entries]
     assert found == [
         ("positive", 0, [2], ["a", "cat"]),
         ("positive", 1, [2], ["a", "garden"]),

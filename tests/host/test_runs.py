@@ -93,7 +93,7 @@ def test_two_samplers_and_two_seeds(studio):
     for latent, run in zip(latents, runs, strict=True):
         (match,) = studio.recording.match(latent)
         assert match.run is run and match.exact
-    assert [r.entries[0].counts for r in runs] == [[2], [2], [3]]
+    assert [[r.entries[0].count()] for r in runs] == [[2], [2], [3]]
 
 
 def test_a_cancelled_run_then_a_clean_one(studio):
@@ -150,7 +150,7 @@ def test_a_sampling_within_a_sampling(studio):
     outer = draw(studio, model, seed=1, steps=3)
     assert torch.equal(outer, plain)
     found = studio.recording.match(outer)[0], studio.recording.match(inner[0])[0]
-    assert [(m.exact, m.run.entries[0].counts, m.run.warnings) for m in found] == [
+    assert [(m.exact, [m.run.entries[0].count()], m.run.warnings) for m in found] == [
         (True, [3], []),
         (True, [1], []),
     ]

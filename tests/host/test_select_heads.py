@@ -53,7 +53,12 @@ def test_selected_heads_give_the_heatmap_of_just_those_heads(comfy, sampled):
 
     def heat(heads):
         _, heat, _, _ = comfy.run_node(
-            "HRVHeatmap", attention=sampled.recording, latent=sampled.latent, words="cat", heads=heads
+            "HRVHeatmap",
+            attention=sampled.recording,
+            latent=sampled.latent,
+            words="cat",
+            heads=heads,
+            maps="all heads (DAAM)",
         )
         return heat
 
