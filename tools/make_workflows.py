@@ -170,6 +170,7 @@ def words_that_can_go(name: str) -> None:
     graph = text_to_image(
         "a large red star on sand, plain, detailed, high quality, beautiful", seed=3, steps=12, cfg=4.5
     )
+    graph.nodes["record"]["pos"] = [40, 580]  # below what the loader says of the words that it does not know
     graph.add(
         "effect", "HRVWordEffect", (1480, 160), (520, 960),
         ["", "words", "", 3, "positive", "shared", 0.4, 0.6, "turbo", True],
