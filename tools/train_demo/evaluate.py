@@ -4,7 +4,6 @@ python tools/train_demo/evaluate.py [--pictures 200] [--scenes 200] [--no-write]
 """
 
 import argparse
-import importlib.util
 import sys
 import time
 from pathlib import Path
@@ -27,11 +26,13 @@ DOCUMENT = settings.PACK / "docs" / "demo_model.md"
 def load_checkpoint(path: Path):
     """MODEL, CLIP and VAE through the pack's own loader."""
     settings.use_comfy(cpu=True)
-    source = settings.PACK / "host" / "store" / "demo_checkpoint.py"
-    spec = importlib.util.spec_from_file_location("demo_checkpoint", source)
-    loader = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loader)
-    return loader.load(path)
+    sys.path.append(str(settings.PACK / "benchmarks"))
+    import bench
+
+    bench.find_pack()
+    from hrv_pack.host.store import demo_checkpoint
+
+    return demo_checkpoint.load(path)
 
 
 @torch.inference_mode()
