@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 from comfy_api.latest import io
 
 from ..host.store import concept_store, vector_store
+from ..hrv.draw.overlay import COLORMAPS, TINTS
 from ..hrv.maps.mask import MASK_THRESHOLD
 from ..hrv.maps.refine import REFINE
 from ..hrv.prompt import UNITS
+from ..hrv.recording.path import KEPT
 from ..hrv.recording.recording import SHARES
 from ..hrv.relevance.best_maps import MAPS
 from ..hrv.relevance.vectors import PERCENT
@@ -234,3 +236,50 @@ def share_input() -> io.Combo.Input:
         optional=True,
         advanced=True,
     )
+
+
+def moments_input(who: str) -> io.Int.Input:
+    """At how many evaluations of a run a model is asked again. who: “the model is”, or “the models are”."""
+    return io.Int.Input(
+        "moments",
+        default=3,
+        min=1,
+        max=KEPT,
+        optional=True,
+        tooltip=f"At how many steps of the run {who} asked. More is steadier and takes longer.",
+    )
+
+
+def tint_input(no_heat: str, more: str = "") -> io.Combo.Input:
+    """Where colours cover an image. no_heat: “where the word has no heat”."""
+    return choice_input(
+        "tint",
+        TINTS,
+        f"Where the colours cover the image. where it is hot: the image stays as it is {no_heat}. everywhere: the colours cover all of it{more}.",
+        optional=True,
+        advanced=True,
+    )
+
+
+def drawing_inputs(begins: str, strip: str, no_heat: str) -> list[io.Input]:
+    """How changes are drawn over an image: threshold, alpha, colormap, caption, tint. begins: where the mask begins; strip: what it says;
+    no_heat: as `tint_input` has it."""
+    return [
+        threshold_input(begins, optional=True, advanced=True),
+        fraction_input(
+            "alpha",
+            0.6,
+            "How strongly the heat covers the image: 0 is the image alone, 1 the heat alone.",
+            optional=True,
+            advanced=True,
+        ),
+        choice_input("colormap", COLORMAPS, "Colours of the heat.", optional=True, advanced=True),
+        io.Boolean.Input(
+            "caption",
+            default=True,
+            optional=True,
+            advanced=True,
+            tooltip=f"Adds a strip below each image {strip}.",
+        ),
+        tint_input(no_heat),
+    ]

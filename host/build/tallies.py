@@ -14,8 +14,9 @@ from ...hrv.relevance.concepts import ConceptWords
 from ...hrv.relevance.vectors import HeadRelevance, relevance_of
 from ...hrv.relevance.votes import VoteCounter
 from ..follow.recorder import RecordOptions
-from ..text.clip_trace import TextRegistry, trace
+from ..text.clip_trace import trace
 from ..text.concept_words import encode_words
+from ..text.text_registry import TextRegistry
 
 
 class Tally(Protocol):

@@ -16,8 +16,8 @@ LISTS_AT_ONCE = (
     8  # what the host may put into one batch; a cancel or the progress waits for no more than that
 )
 OTHER_MODEL = (
-    "This model cannot be asked with this run's prompt: it is of another kind than the model that the run was sampled with. Connect the "
-    "model that your sampler used."
+    "The model does not fit this run, or a prompt does not fit the model: one of them is of another kind (SD 1.5, SDXL and so on). Connect "
+    "the model that your sampler used, and prompts that were encoded by its own CLIP."
 )
 INVALID = (
     "The model produced invalid values (NaN), so there is nothing to compare, and its image is probably black. Usual causes are a broken "
@@ -38,7 +38,8 @@ def estimates(
     in the model's own latent units.
 
     model: a ModelPatcher, without wrappers that follow samplings. lists: conditionings as guiders hold them. path: what the
-    sampling was given beside its prompts. The same conditionings are asked once, so that they get the same answer. progress(done, total) is called after each batch; what it raises, or a cancel, ends the work.
+    sampling was given beside its prompts. The same conditionings are asked once, so that they get the same answer. progress(done,
+    total) is called after each batch; what it raises, or a cancel, ends the work. Raises ValueError where they do not fit the model.
     """
     known: dict[tuple[int, ...], str] = {}
     each = [

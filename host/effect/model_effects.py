@@ -11,14 +11,14 @@ from ...hrv.effect.effect import ModelChange, change, model_change, spread
 from ...hrv.recording.path import RecordedPath
 from ...hrv.recording.recording import Recording
 from ..facts.guider import NEGATIVE, as_held
-from ..facts.patcher import kind_of
+from ..facts.patcher import family_name_of, kind_of
 from .asked_runs import bare, conds_of, notes_of, one_per_run, path_of
 from .asking import INVALID, estimates
 
 POSITIVE = "positive"
 OTHER_KIND = (
-    "`model` and `other_model` are models of different kinds ({one} and {other}), so they cannot be asked about the same latents. Connect two of one "
-    "kind: with and without a LoRA, or two checkpoints of one family."
+    "`model` and `other_model` are models of different kinds ({one} and {other}), so they cannot be asked about the same latents. Connect "
+    "two of one kind: with and without a LoRA, or two checkpoints of one family."
 )
 
 
@@ -45,9 +45,8 @@ def model_effects(
     instead: role → CONDITIONING that the other model gets in place of the run's own; a role that is not there is left out of the
     question if it is the negative one. moments: at how many of the run's evaluations. Raises NoRecording and ValueError.
     """
-    first, second = kind_of(model), kind_of(other)
-    if first != second:
-        raise ValueError(OTHER_KIND.format(one=first[0], other=second[0]))
+    if kind_of(model) != kind_of(other):
+        raise ValueError(OTHER_KIND.format(one=family_name_of(model), other=family_name_of(other)))
     matches = recording.match_paths(latent)
     runs = one_per_run(matches)
     answers = {}

@@ -16,7 +16,7 @@ from ...hrv.recording.recording import Recording
 from ...hrv.runs.shelf import NoRecording
 from ..facts.conditionings import CROSS_ATTN
 from ..text.clip_trace import untraced
-from ..text.typed_texts import CannotEncode, check_same, encode_again, is_partly_known, texts_of
+from ..text.typed_texts import CannotEncode, TypedCond, check_same
 from .asked_runs import bare, conds_of, notes_of, one_per_run, path_of
 from .asking import INVALID, estimates
 
@@ -112,10 +112,9 @@ class _Asked:
     def __init__(self, clip, path: RecordedPath, question: Question):
         self.path, self.question = path, question
         self._clip = untraced(clip)
-        self._conds = conds_of(path, question.role)
-        texts = [text for cond in self._conds for text in texts_of(cond)]
+        self._conds = [TypedCond(cond) for cond in conds_of(path, question.role)]
         self._check()
-        self.typed = typed_words(texts)
+        self.typed = typed_words([text for cond in self._conds for text in cond.texts])
         names = split_names(question.words)
         if names:
             self.entries = [(name, self.typed.prompt.find(name, question.unit).columns) for name in names]
@@ -131,7 +130,7 @@ class _Asked:
         total = len(self.entries) * (1 + len(steps))  # encoded, and asked
         answers: list[list[torch.Tensor]] = [[] for _ in steps]
         for first in range(0, len(self.entries), GROUP):
-            lists = [] if first else [self._conds, self._with(everything)]
+            lists = [] if first else [self._with({}), self._with(everything)]
             done = first * (1 + len(steps))
             group = self.entries[first : first + GROUP]
             for number, (_, columns) in enumerate(group):
@@ -149,7 +148,7 @@ class _Asked:
     @property
     def is_partly_known(self) -> bool:
         """Whether the text of some part of the prompt is not known."""
-        return any(is_partly_known(cond) for cond in self._conds)
+        return any(cond.is_partly_known for cond in self._conds)
 
     def effects(self, estimated: list[list[torch.Tensor]], row: int) -> Effects:
         """Of the image in this row of the run's batch."""
@@ -162,18 +161,19 @@ class _Asked:
     def _with(self, texts: Mapping[str, str]) -> Conds:
         """The conditionings with these texts; those of which nothing changes as they are."""
         return [
-            encode_again(self._clip, cond, texts)
-            if any(texts.get(text, text) != text for text in texts_of(cond))
-            else cond
-            for cond in self._conds
+            typed.encode_again(self._clip, texts)
+            if any(texts.get(text, text) != text for text in typed.texts)
+            else typed.cond
+            for typed in self._conds
         ]
 
     def _check(self) -> None:
-        """Raises CannotEncode where a conditioning is not what this CLIP makes of its text."""
-        for cond in self._conds:
-            if cond[CROSS_ATTN].shape[0] > 1 and bool((cond[CROSS_ATTN] != cond[CROSS_ATTN][:1]).any()):
+        """Raises CannotEncode where a conditioning is not what this CLIP makes of its text, and where no text is known."""
+        for typed in self._conds:
+            embedding = typed.cond[CROSS_ATTN]
+            if embedding.shape[0] > 1 and bool((embedding != embedding[:1]).any()):
                 raise CannotEncode(SEVERAL)
-            if texts_of(cond) or len(self._conds) == 1:
-                check_same(cond, encode_again(self._clip, cond, {}))
-        if not any(texts_of(cond) for cond in self._conds):
-            encode_again(self._clip, self._conds[0], {})  # says why
+            if typed.texts:
+                check_same(typed.cond, typed.encode_again(self._clip, {}))
+        if not any(typed.texts for typed in self._conds):
+            self._conds[0].encode_again(self._clip, {})  # says why

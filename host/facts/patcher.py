@@ -46,6 +46,11 @@ def kind_of(patcher) -> tuple:
     return type(patcher.model).__name__, config.get("context_dim"), type(patcher.model.latent_format).__name__
 
 
+def family_name_of(patcher) -> str:
+    """What ComfyUI calls models of this kind: SD15, SDXL, Flux …"""
+    return type(patcher.model.model_config).__name__
+
+
 def model_sampling_of(patcher) -> Any:
     """The schedule that it will be sampled with, object patches included."""
     return patcher.get_model_object("model_sampling")

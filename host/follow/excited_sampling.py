@@ -25,7 +25,7 @@ from ..facts.memory import empty_cache
 from ..facts.patcher import input_scale, part_at
 from ..facts.rows import Chunk
 from ..facts.running import stop_if_cancelled
-from ..text.clip_trace import TextRegistry
+from ..text.text_registry import TextRegistry
 from .base.calls import Evaluation, UnetCall
 from .base.errors import ran_out_of_memory
 from .base.following import Following

@@ -14,7 +14,7 @@ from ...hrv.relevance.votes import VoteCounter
 from ..facts.cancel import CANCELS
 from ..facts.families import is_family, recorded_layout_of
 from ..facts.sampler_call import SamplerCall
-from ..text.clip_trace import TextRegistry
+from ..text.text_registry import TextRegistry
 from .base.errors import cause_of
 from .base.preamble import clones_with_layout
 from .base.wrapping import Wrapping

@@ -11,7 +11,7 @@ from ...hrv.heads.layout import Layout
 from ...hrv.steer.source_run import Frame, Moment, Moments, RunMemory, SourceRun
 from ..facts.rows import POSITIVE, Chunk
 from ..facts.sampler_call import SamplerCall
-from ..text.clip_trace import TextRegistry
+from ..text.text_registry import TextRegistry
 from .base.calls import Evaluation, UnetCall
 from .base.following_layers import FollowingLayers
 from .base.preamble import clones_with_layout

@@ -17,7 +17,7 @@ from ..facts.guider import patcher_of
 from ..facts.options import SIGMAS
 from ..facts.patcher import sigma_at
 from ..facts.rows import POSITIVE, Chunk, Owner
-from ..text.clip_trace import TextRegistry
+from ..text.text_registry import TextRegistry
 from .base.calls import UnetCall
 from .base.following_layers import FollowingLayers
 from .base.layer_entries import LayerCall

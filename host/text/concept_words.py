@@ -8,7 +8,7 @@ from ...hrv.prompt import END, PAD, START
 from ...hrv.relevance.concepts import ConceptWords
 from ...hrv.relevance.votes import EncodedWords
 from ..facts.text_encoder import CHUNK
-from .clip_trace import TextRegistry
+from .text_registry import TextRegistry
 
 AT_ONCE = 32  # chunks that the text encoder is given in one call
 NOT_CONTENT = (START, END, PAD)

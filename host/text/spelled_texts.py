@@ -13,6 +13,7 @@ from ...hrv.prompt import Prompt, parse_chunks
 from ...hrv.prompt.pieces import Column, beside, columns_of, prompt_of
 from ...hrv.runs.latents import fingerprints
 from ..facts.text_encoder import CHUNK, ENCODERS, lacks_encoder, piece_of, tokenizer_of
+from .bounded import remember
 
 KEPT = 256
 
@@ -40,14 +41,14 @@ class SpelledTexts:
         empty = tokenize("")
         for encoder in ENCODERS:
             if encoder in tokens:
-                _remember(self._spelled, _key(encoder, tokens[encoder]), Spelled((), text))
+                remember(self._spelled, _key(encoder, tokens[encoder]), Spelled((), text), KEPT)
         for encoder in others:
             tokenizer = tokenizer_of(clip, encoder)
             if tokenizer is not None:
                 columns = columns_of(
                     _flat(tokens[encoder]), _flat(empty[encoder]), tokenizer.inv_vocab, tokenizer.pad_token
                 )
-                _remember(self._spelled, _key(encoder, tokens[encoder]), Spelled(columns, text))
+                remember(self._spelled, _key(encoder, tokens[encoder]), Spelled(columns, text), KEPT)
 
     def prompt(self, clip, tokens: Any, length: int) -> Prompt | None:
         """The prompt of an embedding of so many columns that was made of these tokens; None where that cannot be told.
@@ -82,7 +83,7 @@ class SpelledTexts:
 
     def note_embedding(self, prompt: Prompt, embedding: torch.Tensor) -> None:
         """embedding: (1, token, channel), what the text encoders made of the prompt."""
-        _remember(self._prompts, fingerprints(embedding[:1])[0], prompt)
+        remember(self._prompts, fingerprints(embedding[:1])[0], prompt, KEPT)
 
     def has(self, prompt: Prompt) -> bool:
         """Whether an embedding of this prompt was noted."""
@@ -115,10 +116,3 @@ def _flat(chunks: Sequence[Sequence]) -> list:
 
 def _key(encoder: str, chunks: Sequence[Sequence]) -> tuple:
     return encoder, *(token[0] if isinstance(token[0], int) else None for token in _flat(chunks))
-
-
-def _remember(store: OrderedDict, key, value) -> None:
-    store[key] = value
-    store.move_to_end(key)
-    while len(store) > KEPT:
-        store.popitem(last=False)

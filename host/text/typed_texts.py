@@ -14,10 +14,10 @@ from ...hrv.prompt import END_ID
 from ...hrv.runs.latents import fingerprints
 from ..facts.conditionings import CLIP_START_PERCENT, CROSS_ATTN, UUID
 from ..facts.text_encoder import CHUNK
+from .bounded import remember
 
 TYPED = "hrv_typed"
 """Where a conditioning holds its `Typed`."""
-KEPT = 1024
 PADDED = (
     "g",
     "l",
@@ -64,11 +64,11 @@ class TypedTexts:
         """Called with what `clip.tokenize(text, **options)` gave."""
         for ids in _ids_of(tokens).values():
             if ids is not None:
-                _remember(self._known, ids, (text, options))
+                remember(self._known, ids, (text, options))
 
     def note_encoding(self, typed: Typed, embedding: torch.Tensor) -> None:
         """embedding: (1, token, channel), what the text encoder made of it."""
-        _remember(self._encoded, (embedding.shape[1], fingerprints(embedding[:1])[0]), typed)
+        remember(self._encoded, (embedding.shape[1], fingerprints(embedding[:1])[0]), typed)
 
     def of(self, tokens: Any) -> Typed | None:
         """What was typed for these tokens, if that is known of every encoder."""
@@ -100,44 +100,46 @@ class TypedTexts:
         return parts
 
 
-def parts_of(cond: dict[str, Any]) -> list[Part]:
-    """The encodings that a conditioning, as guiders hold it, is put together of; none where its text is not known."""
-    typed, embedding = cond.get(TYPED), cond[CROSS_ATTN]
-    if typed is None:
-        return []
-    found = typed.source.parts_of(embedding) if typed.source is not None else []
-    return found or [Part(typed, 0, embedding.shape[1])]
+class TypedCond:
+    """A conditioning, as guiders hold it, and the encodings that it is put together of: none where its text is not known."""
 
+    def __init__(self, cond: dict[str, Any]):
+        self.cond = cond
+        self.parts: list[Part] = []
+        typed: Typed | None = cond.get(TYPED)
+        if typed is not None:
+            embedding = cond[CROSS_ATTN]
+            known = typed.source.parts_of(embedding) if typed.source is not None else []
+            self.parts = known or [Part(typed, 0, embedding.shape[1])]
 
-def texts_of(cond: dict[str, Any]) -> list[str]:
-    """Everything that was typed for a conditioning, in order."""
-    return [text for part in parts_of(cond) for text in part.typed.texts.values()]
+    @property
+    def texts(self) -> list[str]:
+        """Everything that was typed for it, in order."""
+        return [text for part in self.parts for text in part.typed.texts.values()]
 
+    @property
+    def is_partly_known(self) -> bool:
+        """Whether some of its columns, or all, come from a text that is not known."""
+        return sum(part.stop - part.start for part in self.parts) < self.cond[CROSS_ATTN].shape[1]
 
-def is_partly_known(cond: dict[str, Any]) -> bool:
-    """Whether some columns of a conditioning, or all, come from a text that is not known."""
-    return sum(part.stop - part.start for part in parts_of(cond)) < cond[CROSS_ATTN].shape[1]
-
-
-def encode_again(clip, cond: dict[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
-    """A conditioning, as guiders hold it, with other texts in it: typed text → what is typed instead. All that other nodes have
-    put into it (areas, ControlNets, timestep ranges) stays, and so do columns whose text is not known. Raises CannotEncode."""
-    parts = parts_of(cond)
-    if not parts:
-        raise CannotEncode(
-            "The text of this prompt is not known, so it cannot be encoded again without a word. Connect the CLIP from Record Attention to "
-            "your text nodes, and run again. Prompts that were encoded together with images cannot be asked about."
-        )
-    pieces, values, at = [], {}, 0
-    for part in parts:
-        embedding, own = _encode(clip, part.typed, texts, cond.get(CLIP_START_PERCENT))
-        pieces += [cond[CROSS_ATTN][:, at : part.start].to(embedding), embedding]
-        values = own if part.start == 0 else values
-        at = part.stop
-    pieces.append(cond[CROSS_ATTN][:, at:].to(pieces[-1]))
-    kept = {name: value for name, value in values.items() if not name.startswith("hrv_")}
-    together = pieces[1] if len(parts) == 1 and not at < cond[CROSS_ATTN].shape[1] else torch.cat(pieces, 1)
-    return {**cond, **kept, CROSS_ATTN: together, UUID: uuid.uuid4()}
+    def encode_again(self, clip, texts: Mapping[str, str]) -> dict[str, Any]:
+        """The conditioning with other texts in it: typed text → what is typed instead. All that other nodes have put into it (areas,
+        ControlNets, timestep ranges) stays, and so do columns whose text is not known. Raises CannotEncode."""
+        if not self.parts:
+            raise CannotEncode(
+                "The text of this prompt is not known, so it cannot be encoded again without a word. Connect the CLIP from Record "
+                "Attention to your text nodes, and run again. Prompts that were encoded together with images cannot be asked about."
+            )
+        before = self.cond[CROSS_ATTN][:1]
+        pieces, values, at = [], {}, 0
+        for part in self.parts:
+            embedding, own = _encode(clip, part.typed, texts, self.cond.get(CLIP_START_PERCENT))
+            pieces += [before[:, at : part.start].to(embedding), embedding]
+            values = own if part.start == 0 else values
+            at = part.stop
+        together = torch.cat([*pieces, before[:, at:].to(pieces[-1])], 1)
+        kept = {name: value for name, value in values.items() if not name.startswith("hrv_")}
+        return {**self.cond, **kept, CROSS_ATTN: together, UUID: uuid.uuid4()}
 
 
 def _encode(clip, typed: Typed, texts: Mapping[str, str], from_percent: float | None):
@@ -174,15 +176,8 @@ def check_same(cond: dict[str, Any], again: dict[str, Any]) -> None:
         raise CannotEncode(
             "This CLIP encodes the prompt differently than it was encoded for this image, so no word can be left out. Connect the CLIP that your "
             "text node uses, with its LoRA and clip skip. If it is that one, another node changed the prompt after it was encoded "
-            "(ConditioningAverage, ConditioningConcat and the like)."
+            "(ConditioningAverage and the like)."
         )
-
-
-def _remember(store: OrderedDict, key, value) -> None:
-    store[key] = value
-    store.move_to_end(key)
-    while len(store) > KEPT:
-        store.popitem(last=False)
 
 
 def _ids_of(tokens: Any) -> dict[str, tuple | None]:

@@ -26,7 +26,7 @@ NAMED = 3  # words in the node's sentence
 @dataclass(frozen=True)
 class Shown:
     """overlay: (image, height + strip, width, 3); heat, mask: (image, height, width), 0 to 1; report: Markdown; text: what the node
-    says; panel: what the page shows in the node."""
+    says; panel: what the page shows in the node; warnings: in plain words."""
 
     overlay: torch.Tensor
     heat: torch.Tensor
@@ -34,6 +34,7 @@ class Shown:
     report: str
     text: str
     panel: dict
+    warnings: list[str]
 
     @property
     def outputs(self) -> tuple:
@@ -77,10 +78,10 @@ def show_change(
         strip=Strips([], size, style.colormap).tallest if style.caption else 0,
         typed=True,
     )
-    order.check(free_memory)
+    warning = order.check(free_memory)
     overlay, heat, mask = draw(tiles, order, style, progress)
     labels = [
-        Label(_around(places) or "the image", one.amount, number, idle=one.amount == 0)
+        Label(_around(places) or "this change", one.amount, number, idle=one.amount == 0)
         for number, (one, places) in enumerate(found)
     ]
     peaks = [one.amount for one, _ in found]
@@ -91,6 +92,7 @@ def show_change(
         report=_report(found),
         text=_text(*found[0]),
         panel=panel(labels, overlay, size[0], style, kind="effect", peaks=peaks),
+        warnings=[warning] if warning else [],
     )
 
 
@@ -140,8 +142,9 @@ def _around(places: Sequence[_Place]) -> str:
 
 def _text(found: ModelChange, places: Sequence[_Place]) -> str:
     if found.amount == 0:
-        return "The other model changes nothing in this image."
-    said = f"The other model moves the image by {share_text(found.amount)}, half of it in {area_of_half(found.map):.0%} of the area"
+        return "This change does nothing in this image."
+    half = f"{area_of_half(found.map):.0%} of the area"
+    said = f"This change moves the image by {share_text(found.amount)}, half of it in {half}"
     strong = _around(places)
     return f"{said}, most around {strong}." if strong else f"{said}."
 
@@ -162,6 +165,7 @@ def _report(found: Sequence[tuple[ModelChange, list[_Place]]]) -> str:
             ]
             lines.append("")
     lines.append(
-        "100 % would be as far as from the image to a flat one of its mean colour. Words lie over one another, so their shares need not add up."
+        "100 % would be as far as from the image to a flat one of its mean colour. Words lie over one another, so their shares need not "
+        "add up."
     )
     return "\n".join(lines)

@@ -32,11 +32,13 @@ def find(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
 def ignored_words(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
     """Words that ask for something to be drawn, but changed nothing; where what they changed is not known, those that were looked at
     less than filler words, and whose attention gathers less than theirs."""
+    return [*changed_nothing(evidence), *_hardly_looked_at(evidence, _nouns_of(evidence), limits)]
+
+
+def changed_nothing(evidence: Evidence) -> list[Finding]:
+    """Of the words of which it is known what they changed, those without which the image is the same."""
     nouns = _nouns_of(evidence)
-    return [
-        *(_idle(word, nouns) for word in evidence.asked if word.effect is not None and word.effect < IDLE),
-        *_hardly_looked_at(evidence, nouns, limits),
-    ]
+    return [_idle(word, nouns) for word in evidence.asked if word.effect is not None and word.effect < IDLE]
 
 
 def _nouns_of(evidence: Evidence) -> dict[str, list[str]]:

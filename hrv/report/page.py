@@ -37,7 +37,8 @@ ALARM, BAR, TRACK = (190, 30, 30), (90, 90, 98), (226, 226, 230)
 @dataclass(frozen=True)
 class Page:
     """What one page shows. picture: float32 (height, width, RGB), 0 to 1; peak: the largest value over all words of
-    the prompt, top of the shared scale; filler: strength of the filler words, None without any."""
+    the prompt, top of the shared scale; filler: strength of the filler words, None without any; all_well: said where there is no
+    finding."""
 
     picture: torch.Tensor
     evidence: Evidence
@@ -47,6 +48,7 @@ class Page:
     filler: float | None
     title: str
     footnote: str
+    all_well: str = ALL_WELL
 
 
 def draw_pages(pages: Sequence[Page]) -> torch.Tensor:
@@ -215,7 +217,7 @@ def _lines(page: Page, nouns: list[WordFacts], room: int) -> list[_Line]:
         tip = [_Line(one, BODY) for one in text.wrap(f"Try: {finding.tip.replace('`', '')}", BODY, room)]
         lines += [*tip[:-1], replace(tip[-1], after=8)]
     if not page.findings:
-        lines += [_Line(one) for one in text.wrap(ALL_WELL, BODY, room)]
+        lines += [_Line(one) for one in text.wrap(page.all_well, BODY, room)]
     if nouns:
         lines.append(_Line("", SMALL))
         lines.append(_Line("Who got what", LARGE, after=6))

@@ -45,6 +45,7 @@ export default {
   "lens.point": "Zeige auf ein Wort oder auf das Bild. Klicken heftet an.",
   "report.before": "Starte den Workflow, um zu sehen, was aus deinem Prompt wurde.",
   "report.well": "Soweit die Aufmerksamkeit zeigt, wurde kein Wort übergangen und nichts vermischt.",
+  "report.notJudged": "Bei dieser Art Modell wird die Aufmerksamkeit gezeigt, aber nicht beurteilt.",
   "report.page": "Als Bild öffnen",
   "report.pageHint": "Der ganze Bericht auf einer Seite, mit einer Heatmap für jedes Wort.",
   "report.why": "Warum?",

@@ -45,6 +45,7 @@ export default {
   "lens.point": "Señala una palabra o la imagen. Haz clic para fijar.",
   "report.before": "Ejecuta el flujo de trabajo para ver qué fue de tu prompt.",
   "report.well": "Según la atención, ninguna palabra fue ignorada y nada se mezcló.",
+  "report.notJudged": "Con este tipo de modelo, la atención se muestra pero no se juzga.",
   "report.page": "Abrir como imagen",
   "report.pageHint": "Todo el informe en una página, con un mapa de calor por palabra.",
   "report.why": "¿Por qué?",

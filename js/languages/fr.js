@@ -45,6 +45,7 @@ export default {
   "lens.point": "Pointez un mot ou l'image. Cliquez pour épingler.",
   "report.before": "Lancez le workflow pour voir ce qu'est devenu votre prompt.",
   "report.well": "D'après l'attention, aucun mot n'a été ignoré et rien n'a été mélangé.",
+  "report.notJudged": "Avec ce type de modèle, l'attention est montrée mais pas jugée.",
   "report.page": "Ouvrir comme image",
   "report.pageHint": "Tout le rapport sur une page, avec une carte de chaleur par mot.",
   "report.why": "Pourquoi ?",

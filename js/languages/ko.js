@@ -45,6 +45,7 @@ export default {
   "lens.point": "단어나 이미지를 가리키세요. 클릭하면 고정됩니다.",
   "report.before": "워크플로를 실행하면 프롬프트가 어떻게 되었는지 볼 수 있습니다.",
   "report.well": "어텐션으로 보면 무시된 단어도, 뒤섞인 사물도 없습니다.",
+  "report.notJudged": "이 종류의 모델에서는 어텐션을 보여 주기만 하고 판단하지 않습니다.",
   "report.page": "이미지로 열기",
   "report.pageHint": "보고서 전체를 한 페이지에 담았습니다. 단어마다 히트맵이 있습니다.",
   "report.why": "이유",

@@ -45,6 +45,7 @@ export default {
   "lens.point": "Aponte para uma palavra ou para a imagem. Clique para fixar.",
   "report.before": "Execute o fluxo de trabalho para ver o que aconteceu com seu prompt.",
   "report.well": "Pelo que a atenção mostra, nenhuma palavra foi ignorada e nada se misturou.",
+  "report.notJudged": "Com este tipo de modelo, a atenção é mostrada, mas não avaliada.",
   "report.page": "Abrir como imagem",
   "report.pageHint": "O relatório inteiro em uma página, com um mapa de calor para cada palavra.",
   "report.why": "Por quê?",

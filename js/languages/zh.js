@@ -45,6 +45,7 @@ export default {
   "lens.point": "指向一个词或图像，点击即可固定。",
   "report.before": "运行工作流，看看提示词变成了什么。",
   "report.well": "就注意力来看，没有词被忽略，也没有两样东西被混淆。",
+  "report.notJudged": "对这类模型，只显示注意力，不作判断。",
   "report.page": "作为图像打开",
   "report.pageHint": "整份报告在一页上，每个词一张热力图。",
   "report.why": "为什么？",

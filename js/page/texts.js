@@ -46,6 +46,7 @@ export const TEXTS = {
   "lens.point": "Point at a word or at the image. Click to pin.",
   "report.before": "Run the workflow to see what became of your prompt.",
   "report.well": "As far as the attention shows, no word was ignored and no two things were mixed up.",
+  "report.notJudged": "With this kind of model, the attention is shown but not judged.",
   "report.page": "Open as image",
   "report.pageHint": "The whole report on one page, with a heatmap for every word.",
   "report.why": "Why?",

@@ -30,7 +30,7 @@ export class ReportView {
     this.buttons = [];
     const head = make("div", { class: "hrv-report-head" }, make("strong", {}, own.title), ...(pictures.length > 1 ? [this.turner()] : []), ...this.page());
     const findings = own.findings.map((finding, i) => this.finding(finding, thumbs[before + i]));
-    if (!findings.length && own.words.length) findings.push(make("p", { class: "hrv-report-well" }, say("report.well")));
+    if (!findings.length && own.words.length) findings.push(make("p", { class: "hrv-report-well" }, say(own.judged === false ? "report.notJudged" : "report.well")));
     this.element.replaceChildren(head, ...findings, this.words(own));
     this.element.scrollTop = 0;
     this.refresh();

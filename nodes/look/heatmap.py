@@ -8,7 +8,7 @@ from ...host.facts.memory import free_memory
 from ...host.page.previews import preview
 from ...host.page.progress import node_progress, say
 from ...host.text.clip_trace import tokenize_text
-from ...hrv.draw.overlay import COLORMAPS, EVERYWHERE, TINTS
+from ...hrv.draw.overlay import COLORMAPS, EVERYWHERE
 from ...hrv.look.heatmap import Style, heatmaps
 from ...hrv.maps.normalize import NORMALIZE
 from ...hrv.maps.refine import REFINE
@@ -25,6 +25,7 @@ from ..inputs import (
     refine_input,
     share_input,
     threshold_input,
+    tint_input,
     unit_input,
 )
 from ..node import Node
@@ -133,16 +134,7 @@ class HRVHeatmap(Node):
                         "and video nodes. Needs `time_bins` above 1 in Record Attention."
                     ),
                 ),
-                choice_input(
-                    "tint",
-                    TINTS,
-                    optional=True,
-                    advanced=True,
-                    tooltip=(
-                        "Where the colours cover the image. where it is hot: the image stays as it is where the word "
-                        "has no heat. everywhere: the colours cover all of it, as in version 0.1."
-                    ),
-                ),
+                tint_input("where the word has no heat", ", as in version 0.1"),
                 refine_input(),
                 maps_input(),
                 share_input(),

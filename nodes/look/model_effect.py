@@ -7,16 +7,15 @@ from comfy_api.latest import io
 from ...host.effect.model_effects import model_effects
 from ...host.facts.memory import free_memory
 from ...host.page.progress import node_progress
-from ...hrv.draw.overlay import COLORMAPS, HOT, TINTS
+from ...hrv.draw.overlay import HOT
 from ...hrv.look.model_effect_page import show_change
 from ...hrv.look.tiles import Style
 from ..inputs import (
     attention_input,
-    choice_input,
-    fraction_input,
+    drawing_inputs,
     image_to_draw_on,
     latent_input,
-    threshold_input,
+    moments_input,
 )
 from ..node import Node
 from ..shown import shown
@@ -53,14 +52,7 @@ class HRVModelEffect(Node):
                 attention_input(),
                 latent_input("It tells the node which image to ask about."),
                 image_to_draw_on(),
-                io.Int.Input(
-                    "moments",
-                    default=3,
-                    min=1,
-                    max=6,
-                    optional=True,
-                    tooltip="At how many steps of the run the models are asked. More is steadier and takes longer.",
-                ),
+                moments_input("the models are"),
                 io.Conditioning.Input(
                     "other_positive",
                     optional=True,
@@ -71,37 +63,10 @@ class HRVModelEffect(Node):
                     optional=True,
                     tooltip="The same for the negative prompt. Without it, only the positive prompt is asked.",
                 ),
-                threshold_input(
+                *drawing_inputs(
                     "Where the mask begins, between the smallest (0) and the largest (1) change.",
-                    optional=True,
-                    advanced=True,
-                ),
-                fraction_input(
-                    "alpha",
-                    0.6,
-                    "How strongly the heat covers the image: 0 is the image alone, 1 the heat alone.",
-                    optional=True,
-                    advanced=True,
-                ),
-                choice_input(
-                    "colormap", COLORMAPS, optional=True, advanced=True, tooltip="Colours of the heat."
-                ),
-                io.Boolean.Input(
-                    "caption",
-                    default=True,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Adds a strip below each image that says how far it moves.",
-                ),
-                choice_input(
-                    "tint",
-                    TINTS,
-                    optional=True,
-                    advanced=True,
-                    tooltip=(
-                        "Where the colours cover the image. where it is hot: the image stays as it is where nothing changes. everywhere: the "
-                        "colours cover all of it."
-                    ),
+                    "that says how far it moves",
+                    "where nothing changes",
                 ),
             ],
             outputs=[
@@ -156,5 +121,5 @@ class HRVModelEffect(Node):
             free_memory=free_memory(),
             progress=node_progress(),
         )
-        told = shown(cls, page.overlay, page.text, found.warnings, hrv_tiles=(page.panel,))
+        told = shown(cls, page.overlay, page.text, [*found.warnings, *page.warnings], hrv_tiles=(page.panel,))
         return io.NodeOutput(*page.outputs, ui=told)

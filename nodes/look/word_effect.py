@@ -7,17 +7,17 @@ from comfy_api.latest import io
 from ...host.effect.word_effects import Question, word_effects
 from ...host.facts.memory import free_memory
 from ...host.page.progress import node_progress
-from ...hrv.draw.overlay import COLORMAPS, HOT, TINTS
+from ...hrv.draw.overlay import HOT
 from ...hrv.look.tiles import Style
 from ...hrv.look.word_effect_page import show_effects
 from ...hrv.maps.normalize import NORMALIZE
 from ..inputs import (
     attention_input,
     choice_input,
-    fraction_input,
+    drawing_inputs,
     image_to_draw_on,
     latent_input,
-    threshold_input,
+    moments_input,
     unit_input,
 )
 from ..node import Node
@@ -67,14 +67,7 @@ class HRVWordEffect(Node):
                     ),
                 ),
                 image_to_draw_on(),
-                io.Int.Input(
-                    "moments",
-                    default=3,
-                    min=1,
-                    max=6,
-                    optional=True,
-                    tooltip="At how many steps of the run the model is asked. More is steadier and takes longer.",
-                ),
+                moments_input("the model is"),
                 choice_input(
                     "role",
                     ("positive", "negative"),
@@ -88,37 +81,10 @@ class HRVWordEffect(Node):
                     advanced=True,
                     tooltip="shared: one scale for all words, so a word that does little stays dark. per word: each on its own scale.",
                 ),
-                threshold_input(
+                *drawing_inputs(
                     "Where the mask begins, between a word's smallest (0) and largest (1) change.",
-                    optional=True,
-                    advanced=True,
-                ),
-                fraction_input(
-                    "alpha",
-                    0.6,
-                    "How strongly the heat covers the image: 0 is the image alone, 1 the heat alone.",
-                    optional=True,
-                    advanced=True,
-                ),
-                choice_input(
-                    "colormap", COLORMAPS, optional=True, advanced=True, tooltip="Colours of the heat."
-                ),
-                io.Boolean.Input(
-                    "caption",
-                    default=True,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Adds a strip below each image with the word and its share.",
-                ),
-                choice_input(
-                    "tint",
-                    TINTS,
-                    optional=True,
-                    advanced=True,
-                    tooltip=(
-                        "Where the colours cover the image. where it is hot: the image stays as it is where the word "
-                        "has no heat. everywhere: the colours cover all of it."
-                    ),
+                    "with the word and its share",
+                    "where the word has no heat",
                 ),
             ],
             outputs=[

@@ -111,6 +111,11 @@ def kind_of(comfy):
     assert kinds["sd1"] != kinds["sdxl"] and kinds["sd1"][1] == rig.CONFIG["sd1"]["context_dim"]
 
 
+@fact("patcher.family_name_of")
+def family_name_of(comfy):
+    assert [patcher.family_name_of(rig.tiny(kind)) for kind in ("sd1", "sdxl")] == ["SD15", "SDXL"]
+
+
 @fact("patcher.latent_out")
 def latent_out(comfy):
     latent = torch.ones(1, 4, 2, 2)

@@ -49,7 +49,7 @@ def test_the_same_model_changes_exactly_nothing(demo, scene):
         (found,) = changes(scene, same)
         assert found.amount == 0 and not found.map.any() and set(found.by_moment) == {0}
     page = show_change([found], scene[2], scene[3], None, Style())
-    assert page.text == "The other model changes nothing in this image."
+    assert page.text == "This change does nothing in this image."
     assert not page.heat.any() and not page.mask.any()
 
 

@@ -12,7 +12,7 @@ from comfy_extras import nodes_clip_sdxl
 
 from hrv_pack.host.store.demo_checkpoint import load
 from hrv_pack.host.text.clip_trace import TextRegistry, trace, untraced
-from hrv_pack.host.text.typed_texts import TYPED, CannotEncode, TypedTexts, check_same, encode_again, texts_of
+from hrv_pack.host.text.typed_texts import TYPED, CannotEncode, TypedCond, TypedTexts, check_same
 
 
 def conds(conditioning):
@@ -36,14 +36,14 @@ def test_one_text(kind):
     whole, part = (rig.encode(clip, text) for text in ("a (red:1.3) cat", "a cat"))
     (limited,) = nodes.ConditioningSetArea().append(whole, 48, 64, 0, 0, 0.8)
     (cond,) = conds(limited)
-    again = encode_again(untraced(clip), cond, {"a (red:1.3) cat": "a cat"})
+    again = TypedCond(cond).encode_again(untraced(clip), {"a (red:1.3) cat": "a cat"})
     assert (
         torch.equal(again["cross_attn"], part[0][0])
         and again["area"] == cond["area"]
         and again["strength"] == 0.8
     )
     assert again["uuid"] != cond["uuid"]
-    check_same(cond, encode_again(untraced(clip), cond, {}))
+    check_same(cond, TypedCond(cond).encode_again(untraced(clip), {}))
 
 
 def test_long_texts_and_two_texts(demo):
@@ -56,7 +56,7 @@ def test_long_texts_and_two_texts(demo):
         (cond,) = conds(both(demo, g, l))
         (wanted,) = conds(both(demo, changed, l))
         assert dict(cond[TYPED].texts) == {"g": g, "l": l}
-        again = encode_again(untraced(demo), cond, {g: changed})
+        again = TypedCond(cond).encode_again(untraced(demo), {g: changed})
         assert torch.equal(again["cross_attn"], wanted["cross_attn"])
         assert (
             torch.equal(again["pooled_output"], wanted["pooled_output"]) and again["width"] == cond["width"]
@@ -67,10 +67,10 @@ def test_what_cannot_be_made_again_says_so(demo):
     red, dog = (nodes.CLIPTextEncode().encode(demo, text)[0] for text in ("a red star", "a fish"))
     (cond,) = conds(nodes.ConditioningAverage().addWeighted(red, dog, 0.5)[0])
     with pytest.raises(CannotEncode, match="changed the prompt after it was encoded"):
-        check_same(cond, encode_again(untraced(demo), cond, {}))
+        check_same(cond, TypedCond(cond).encode_again(untraced(demo), {}))
     (cond,) = conds(nodes.CLIPTextEncode().encode(untraced(demo), "a red star")[0])
     with pytest.raises(CannotEncode, match="not known"):
-        encode_again(untraced(demo), cond, {})
+        TypedCond(cond).encode_again(untraced(demo), {})
 
 
 def test_texts_put_together(demo):
@@ -78,9 +78,9 @@ def test_texts_put_together(demo):
     for one, two in (("a red star", "a fish"), (long, "a fish"), ("a fish", long)):
         pair = (nodes.CLIPTextEncode().encode(demo, words)[0] for words in (one, two))
         (cond,) = conds(nodes.ConditioningConcat().concat(*pair)[0])
-        assert texts_of(cond) == [one, one, two, two]  # each for both text encoders
-        check_same(cond, encode_again(untraced(demo), cond, {}))
-        changed = encode_again(untraced(demo), cond, {two: "a tree"})
+        assert TypedCond(cond).texts == [one, one, two, two]  # each for both text encoders
+        check_same(cond, TypedCond(cond).encode_again(untraced(demo), {}))
+        changed = TypedCond(cond).encode_again(untraced(demo), {two: "a tree"})
         pair = (nodes.CLIPTextEncode().encode(demo, words)[0] for words in (one, "a tree"))
         (wanted,) = conds(nodes.ConditioningConcat().concat(*pair)[0])
         assert torch.equal(changed["cross_attn"], wanted["cross_attn"])
@@ -91,7 +91,7 @@ def test_another_clip_is_told():
     (cond,) = conds(rig.encode(trace(rig.clip("sd1"), TextRegistry()), "a red star"))
     other = models.random_clip(rig.WIDTH["sd1"], seed=2)
     with pytest.raises(CannotEncode, match="clip skip"):
-        check_same(cond, encode_again(other, cond, {}))
+        check_same(cond, TypedCond(cond).encode_again(other, {}))
 
 
 def test_encoding_without_tracing_leaves_the_registry_alone(demo):

@@ -12,7 +12,8 @@ from ....hrv.prompt import Prompt
 from ....hrv.recording.absence import ZEROED
 from ...facts.conditionings import is_zeroed
 from ...facts.rows import POSITIVE, Chunk, Conditionings, Owner, chunks_of
-from ...text.clip_trace import TextRegistry, find_prompt, registries_of
+from ...text.clip_trace import find_prompt, registries_of
+from ...text.text_registry import TextRegistry
 from .following import Following
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from ....hrv.heads.layout import Layout
 from ...facts.layers import UnsupportedModel, layout_of_model
 from ...page import log
-from ...text.clip_trace import TextRegistry, trace
+from ...text.clip_trace import trace
+from ...text.text_registry import TextRegistry
 
 
 @dataclass
