@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> None:
     import truth_figure
     import truth_iou
     import truth_maps
+    import truth_peaks
     import truth_scenes
 
     studio, relevance = truth_scenes.Studio(options.checkpoint), suite.relevance(options.vectors)
@@ -45,6 +46,10 @@ def main(arguments: list[str]) -> None:
         progress = suite.counter("scenes", options.scenes)
         results = truth_maps.measure(studio, options.scenes, options.seed, progress)
         suite.publish("maps", truth_maps.markdown(results, options.scenes), options)
+    if "peaks" in options.parts:
+        progress = suite.counter("scenes", options.scenes)
+        results = truth_peaks.measure(studio, options.scenes, options.seed, progress)
+        suite.publish("peaks", truth_peaks.markdown(results, options.scenes), options)
     if "ambiguity" in options.parts:
         sets = {
             "tuning": (SENSES_TUNING_SEED, options.tuning_pictures),
@@ -56,7 +61,7 @@ def main(arguments: list[str]) -> None:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = suite.parser("truth", __doc__)
-    parts, drawn = ("iou", "maps", "ambiguity"), "drawn of each sort of pictures of a two-sense word"
+    parts, drawn = ("iou", "maps", "peaks", "ambiguity"), "drawn of each sort of pictures of a two-sense word"
     parser.add_argument("--part", dest="parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--scenes", type=int, default=300, help="new rendered scenes")
     parser.add_argument("--pictures", type=int, default=126, help=f"{drawn}, reported")

@@ -11,6 +11,7 @@ from comfy_api.latest import io
 
 from ..host.store import concept_store, vector_store
 from ..hrv.draw.overlay import COLORMAPS, TINTS
+from ..hrv.maps.border_peaks import BORDER_PEAKS
 from ..hrv.maps.mask import MASK_THRESHOLD
 from ..hrv.maps.refine import REFINE
 from ..hrv.prompt import UNITS
@@ -232,6 +233,20 @@ def share_input() -> io.Combo.Input:
             "For models whose image looks at the text and at itself in one attention (Flux, Z-Image, Qwen-Image …): of everything: how much "
             "of all it looks at goes to the word; better for things and colours. of the text: how much of what it looks at in the text; "
             "better for places and backgrounds. For SD and SDXL both are the same."
+        ),
+        optional=True,
+        advanced=True,
+    )
+
+
+def border_peaks_input() -> io.Combo.Input:
+    """Whether a peak that stands alone at the edge of a map counts."""
+    return choice_input(
+        "border_peaks",
+        BORDER_PEAKS,
+        (
+            "Some models put a word's highest attention into a corner, although nothing of it is there. left out: such a peak, alone at the "
+            "edge, doesn't dim the rest and isn't in the mask; a note names the words. kept: the map as it was recorded."
         ),
         optional=True,
         advanced=True,

@@ -13,6 +13,7 @@ import torch
 
 from ..draw.overlay import Caption, Strips
 from ..heads.selection import HeadSelection
+from ..maps.border_peaks import Levelling
 from ..maps.lookup import find_word, heads_text, names_of, notes_of, prompts_of, targets_of_unit
 from ..maps.pairing import drawn_size, pair, warnings_of
 from ..maps.refine import IMAGE_EDGES
@@ -97,14 +98,14 @@ def heatmaps(
     labels: list[Label] = []
     peaks: list[float] = []
     made: dict[int, _Made] = {}  # by match: several images may have the same
+    level = Levelling(style.border_peaks)
     for number, (match, picture, plan) in enumerate(zip(matches, pictures, plans, strict=True)):
         progress(0, total)
         if id(match) not in made:
             made[id(match)] = _made(
                 match,
                 plan,
-                heads,
-                best=heads is None and maps == BEST,
+                _Heads(heads, heads is None and maps == BEST, level),
                 parts=parts[number],
                 before=lambda _: progress(0, total),
             )
@@ -135,7 +136,7 @@ def heatmaps(
         words=shown,
         summary=_summary(matches, plans, heads, maps),
         warnings=warnings,
-        notes=notes_of(matches, role),
+        notes=notes_of(matches, role) + level.note(dict.fromkeys(shown)),
         names=names_of(matches, unit, role, prompt_text, tokenize),
         panel=panel(labels, overlays, size[0], style, kind="attention", peaks=peaks),
     )
@@ -155,6 +156,15 @@ def _order(
 
 
 @dataclass(frozen=True)
+class _Heads:
+    """Whose maps are drawn: those of `chosen` heads (None: of all), or of the `best` for each word; level: for lone border peaks."""
+
+    chosen: HeadSelection | None
+    best: bool
+    level: Levelling
+
+
+@dataclass(frozen=True)
 class _Made:
     """maps: (part, target, height, width), or (1, …) of the whole schedule if there are no parts; choices: what each word is shown with,
     empty where all are shown alike."""
@@ -163,22 +173,20 @@ class _Made:
     choices: dict[str, Choice]
 
 
-def _made(
-    match: Match, plan: _Plan, heads: HeadSelection | None, *, best: bool, parts: list[int], before
-) -> _Made:
+def _made(match: Match, plan: _Plan, heads: _Heads, *, parts: list[int], before) -> _Made:
     names = list(plan.targets)
     maps = torch.empty(max(1, len(parts)), len(names), *match.run.grid)
-    choices = best_choices(match, plan.targets, plan.content, before) if best else {}
+    choices = best_choices(match, plan.targets, plan.content, before, heads.level) if heads.best else {}
 
     def make(first: int) -> None:
         some = names[first : first + WORDS_AT_ONCE]
         targets = {name: plan.targets[name] for name in some}
-        if best:
-            made = best_maps(match, targets, choices, parts)
+        if heads.best:
+            made = best_maps(match, targets, choices, parts, heads.level)
         elif parts:
-            made = timeline_maps(match, list(targets.values()), parts, heads)
+            made = heads.level(some, timeline_maps(match, list(targets.values()), parts, heads.chosen))
         else:
-            made = word_maps(match, list(targets.values()), heads)[None]
+            made = heads.level(some, word_maps(match, list(targets.values()), heads.chosen)[None])
         maps[:, first : first + len(some)] = made
 
     share_out(make, range(0, len(names), WORDS_AT_ONCE), before)

@@ -15,6 +15,7 @@ import torch
 
 from ..draw.overlay import as_rgb
 from ..heads.selection import HeadSelection
+from ..maps.border_peaks import KEPT, Levelling
 from ..maps.gathering import lens_score
 from ..maps.lookup import find_word, heads_text, notes_of, prompts_of, targets_of_unit
 from ..maps.mask import MASK_THRESHOLD
@@ -44,7 +45,7 @@ class Sight:
     """One image of a lens: its run (held weakly), its row in it, and each word's places.
 
     grid: (height, width) of the maps that go to the browser. words: name → ((entry number, columns), …). choices: what each word is
-    shown with, empty where all heads are shown. share: one of SHARES.
+    shown with, empty where all heads are shown. share: one of SHARES; border_peaks: one of BORDER_PEAKS.
     """
 
     run: weakref.ref[Run]
@@ -53,6 +54,7 @@ class Sight:
     words: dict[str, tuple[tuple[int, tuple[int, ...]], ...]]
     choices: dict[str, Choice]
     share: str = EVERYTHING
+    border_peaks: str = KEPT
 
     def match(self) -> Match:
         """Raises LensGone."""
@@ -104,12 +106,14 @@ class Lens:
         entries = match.run.of_role(ROLE)
         asked = [names[word] for word in words]
         targets = {name: _target(entries, sight.words[name]) for name in asked}
+        level = Levelling(sight.border_peaks)
         if heads is None and sight.choices:
             parts = () if time_bin is None else (time_bin,)
-            maps, source = best_maps(match, targets, sight.choices, parts)[0], BEST
+            maps, source = best_maps(match, targets, sight.choices, parts, level)[0], BEST
             places = [] if parts else _places(asked, sight.choices)
         else:
-            maps, places = word_maps(match, list(targets.values()), heads, time_bin), []
+            maps = level(list(targets), word_maps(match, list(targets.values()), heads, time_bin))
+            places = []
             source = heads_text(match, entries[0], heads)
         maps = maps[[list(targets).index(name) for name in asked]]
         return {**pack(maps, sight.grid), "source": source, "places": places}
@@ -158,12 +162,14 @@ def look(
     prompt_text: str = "",
     tokenize: Callable[[str], Prompt] | None = None,
     refine: str = REFINE[0],
+    border_peaks: str = KEPT,
 ) -> Look:
     """Payload, overlay and mask for the images of a batch.
 
     latent, image, unit, words, share, progress, prompt_text, tokenize: as `heatmaps` takes them. Without words, overlay is the image itself and
     mask is empty; words that an image's prompt does not have are left out, with a warning. concept: with `vectors`, the
     overlay and mask are those of its heads; "" takes those that `maps` says, one of MAPS. refine: one of REFINE, of the mask.
+    border_peaks: one of BORDER_PEAKS.
     Raises NoRecording, WordNotFound for an empty prompt, ValueError.
     """
     matches, pictures = pair(recording, latent, image, share)
@@ -184,14 +190,15 @@ def look(
         )
         warnings.append(f"Pinned, but not in {where}, so left out: {', '.join(missing)}.")
     frames, sights, room = [], [], PAYLOAD_BYTES
+    level = Levelling(border_peaks)
     for number, match in enumerate(matches):
         progress(number, len(matches))
-        frame, sight = _frame(match, unit, names, room, best=maps == BEST, typed=typed)
+        frame, sight = _frame(match, unit, names, room, best=maps == BEST, level=level, typed=typed)
         room -= len(frame["names"]) * sight.grid[0] * sight.grid[1] if frame["maps"] else 0
         frames.append(frame)
         sights.append(sight)
     if names:
-        style = Style(threshold=threshold, refine=refine)
+        style = Style(threshold=threshold, refine=refine, border_peaks=border_peaks)
         drawn = heatmaps(
             recording,
             latent,
@@ -218,8 +225,17 @@ def look(
         "warnings": warnings,
         "asked": {"words": words, "threshold": threshold, "concept": concept, "percent": percent},
     }
-    lens = Lens(tuple(sights), vectors)
-    return Look(drawn.overlay, drawn.mask, torch.stack(pictures), payload, lens=lens, notes=notes_of(matches))
+    content = dict.fromkeys(
+        name for frame in frames for n, name in enumerate(frame["names"]) if n not in frame["fillers"]
+    )
+    return Look(
+        drawn.overlay,
+        drawn.mask,
+        torch.stack(pictures),
+        payload,
+        lens=Lens(tuple(sights), vectors),
+        notes=notes_of(matches) + level.note(content),
+    )
 
 
 def pack(maps: torch.Tensor, grid: tuple[int, int]) -> dict:
@@ -255,7 +271,7 @@ def _pinned(matches: Sequence[Match], words: str, unit: str, typed: tuple) -> tu
 
 
 def _frame(
-    match: Match, unit: str, pinned: Sequence[str], room: int, *, best: bool, typed: tuple
+    match: Match, unit: str, pinned: Sequence[str], room: int, *, best: bool, level: Levelling, typed: tuple
 ) -> tuple[dict, Sight]:
     """One image's part of the payload; its maps are left out (None) when they do not fit into `room` bytes."""
     entries = match.run.of_role(ROLE)
@@ -276,7 +292,7 @@ def _frame(
         for name, target in targets.items()
     }
     grid = payload_grid(match.run.grid, len(words))
-    choices = best_choices(match, targets, list(content)) if best else {}
+    choices = best_choices(match, targets, list(content), level=level) if best else {}
     frame = {
         "names": list(words),
         "fillers": [number for number, name in enumerate(words) if name not in content],
@@ -288,13 +304,21 @@ def _frame(
         "evaluations": entries[0].count(),
     }
     if len(words) * grid[0] * grid[1] <= room:
-        frame |= pack(
-            best_maps(match, targets, choices)[0] if best else word_maps(match, list(targets.values())), grid
-        )
+        if best:
+            maps = best_maps(match, targets, choices, level=level)[0]
+        else:
+            maps = level(list(targets), word_maps(match, list(targets.values())))
+        frame |= pack(maps, grid)
     else:
         frame |= {"maps": None, "low": [], "high": [], "score": []}
     return frame, Sight(
-        weakref.ref(match.run), match.element, grid, words, choices=choices, share=match.share
+        weakref.ref(match.run),
+        match.element,
+        grid,
+        words,
+        choices=choices,
+        share=match.share,
+        border_peaks=level.border_peaks,
     )
 
 

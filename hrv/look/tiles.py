@@ -11,6 +11,7 @@ import torch
 
 from ..draw.overlay import HOT, Caption, Strips, overlay
 from ..maps.bicubic import resize
+from ..maps.border_peaks import KEPT
 from ..maps.mask import MASK_THRESHOLD, threshold_mask
 from ..maps.normalize import normalize_maps
 from ..maps.refine import REFINE
@@ -30,6 +31,7 @@ class Style:
     timeline: bool = False
     tint: str = HOT
     refine: str = REFINE[0]
+    border_peaks: str = KEPT
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import torch
 
 from ..heads.selection import HeadSelection
 from ..maps.bicubic import resize
+from ..maps.border_peaks import KEPT, Levelling
 from ..maps.gathering import gathering, strength_and_mean
 from ..maps.head_maps import HeadMaps
 from ..maps.timeline import timeline_maps
@@ -51,19 +52,23 @@ class Choice:
     place: torch.Tensor | None = None
 
 
+AS_THEY_ARE = Levelling(KEPT)
+
+
 def best_choices(
     match: Match,
     targets: Mapping[str, Target],
     among: Collection[str],
     before: Callable[[int], None] = lambda number: None,
+    level: Levelling = AS_THEY_ARE,
 ) -> dict[str, Choice]:
     """The choice for each word. among: those of them that have content, which words for places are told by; before(number) is called
-    before each word and may raise to stop. Raises as `head_maps` does."""
+    before each word and may raise to stop; level: for lone border peaks. Raises as `head_maps` does."""
     names = list(targets)
     shapes: dict[str, _Shape] = {}
 
     def look(name: str) -> None:
-        shapes[name] = _shape_of(match, targets[name])
+        shapes[name] = _shape_of(match, name, targets[name], level)
 
     share_out(look, names, before)
     places = _places(match, targets, {name: shapes[name] for name in names if name in among}, before)
@@ -81,11 +86,15 @@ def best_choices(
 
 
 def best_maps(
-    match: Match, targets: Mapping[str, Target], choices: Mapping[str, Choice], parts: Sequence[int] = ()
+    match: Match,
+    targets: Mapping[str, Target],
+    choices: Mapping[str, Choice],
+    parts: Sequence[int] = (),
+    level: Levelling = AS_THEY_ARE,
 ) -> torch.Tensor:
     """(1, target, height, width) on the working grid, in shares of attention: where a word is, as its heads show it; how strong, from
     the lowest to the highest value of all heads. parts: of the schedule, for (part, target, height, width); words for places are
-    then shown as others."""
+    then shown as others. level: for lone border peaks, as the choices were made with."""
     grid = match.run.grid
     maps = torch.empty(max(1, len(parts)), len(targets), *grid)
     for row, (name, target) in enumerate(targets.items()):
@@ -93,11 +102,14 @@ def best_maps(
         if choice.heads is None or choice.whole is None:
             maps[:, row] = (choice.low + choice.high) / 2
         elif parts:
-            maps[:, row] = _between(timeline_maps(match, [target], parts, choice.heads)[:, 0], choice)
+            made = timeline_maps(match, [target], parts, choice.heads)
+            maps[:, row] = _between(level([name], made)[:, 0], choice)
         elif choice.place is not None:
-            maps[:, row] = _between(resize(choice.place[None], grid), choice)
+            maps[:, row] = _between(level([name], resize(choice.place[None], grid)), choice)
         else:
-            late, whole = (word_maps(match, [target], heads) for heads in (choice.heads, choice.whole))
+            late, whole = (
+                level([name], word_maps(match, [target], heads)) for heads in (choice.heads, choice.whole)
+            )
             maps[:, row] = _between(_both(late, whole), choice)
     return maps
 
@@ -139,15 +151,18 @@ class _Shape:
     high: float
 
 
-def _shape_of(match: Match, target: Target) -> _Shape:
+def _shape_of(match: Match, name: str, target: Target, level: Levelling) -> _Shape:
     late, whole = compared_maps(match, target, LATE), compared_maps(match, target)
     of_late, of_whole = _weights(late), _weights(whole)
-    everyone = late.maps.sum(0) / max(1, int(late.recorded.sum()))
+    everyone, ever = (
+        level([name], found.maps.sum(0, keepdim=True) / max(1, int(found.recorded.sum())))[0]
+        for found in (late, whole)
+    )
     return _Shape(
         of_late,
         of_whole,
-        _both(_mean(of_late, late), _mean(of_whole, whole)),
-        everyone=whole.maps.sum(0) / max(1, int(whole.recorded.sum())),
+        _both(*(level([name], _mean(*own)[None])[0] for own in ((of_late, late), (of_whole, whole)))),
+        everyone=ever,
         low=float(everyone.min()),
         high=float(everyone.max()),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from ..heads.selection import HeadSelection
+from ..maps.border_peaks import border_peaks
 from ..maps.gathering import gathering, strength_and_mean
 from ..maps.head_maps import HeadMaps, head_maps
 from ..maps.lookup import find_word, prompts_of
@@ -63,13 +64,20 @@ class Opinions:
 
 
 def opinions(found: HeadMaps) -> Opinions:
-    """Of the heads whose maps these are."""
-    flat = found.maps.flatten(1)
+    """Of the heads whose maps these are. Pixels of a lone border peak do not count."""
+    made, reference = _opinions(found.maps, found.recorded)
+    peaks = border_peaks(reference)
+    return _opinions(found.maps[:, None, ~peaks], found.recorded)[0] if peaks.any() else made
+
+
+def _opinions(maps: torch.Tensor, recorded: torch.Tensor) -> tuple[Opinions, torch.Tensor]:
+    """What the heads make of a word, and the reference, (height, width)."""
+    flat = maps.flatten(1)
     span = ranges(flat)
-    gathers = gathering(*strength_and_mean(found.maps)).float()
-    reference = ((gathers**GATHERING * balance(span)) @ flat).view(found.maps.shape[1:])
-    agrees = torch.where(found.recorded, agreement(found.maps, reference), LOWEST)
-    return Opinions(gathers, agrees, span)
+    gathers = gathering(*strength_and_mean(maps)).float()
+    reference = ((gathers**GATHERING * balance(span)) @ flat).view(maps.shape[1:])
+    agrees = torch.where(recorded, agreement(maps, reference), LOWEST)
+    return Opinions(gathers, agrees, span), reference
 
 
 def choose_heads(

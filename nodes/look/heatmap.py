@@ -10,12 +10,14 @@ from ...host.page.progress import node_progress, say
 from ...host.text.clip_trace import tokenize_text
 from ...hrv.draw.overlay import COLORMAPS, EVERYWHERE
 from ...hrv.look.heatmap import Style, heatmaps
+from ...hrv.maps.border_peaks import KEPT
 from ...hrv.maps.normalize import NORMALIZE
 from ...hrv.maps.refine import REFINE
 from ...hrv.recording.recording import EVERYTHING
 from ...hrv.relevance.best_maps import ALL
 from ..inputs import (
     attention_input,
+    border_peaks_input,
     choice_input,
     fraction_input,
     image_to_draw_on,
@@ -138,6 +140,7 @@ class HRVHeatmap(Node):
                 refine_input(),
                 maps_input(),
                 share_input(),
+                border_peaks_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -182,6 +185,7 @@ class HRVHeatmap(Node):
         refine=REFINE[0],
         maps=ALL,  # of prompts that were saved before there was a choice
         share=EVERYTHING,
+        border_peaks=KEPT,  # of prompts that were saved before there was a choice
     ) -> io.NodeOutput:
         found = heatmaps(
             attention,
@@ -201,6 +205,7 @@ class HRVHeatmap(Node):
                 timeline=timeline,
                 tint=tint,
                 refine=refine,
+                border_peaks=border_peaks,
             ),
             share=share,
             prompt_text=prompt_text,

@@ -8,6 +8,7 @@ from ...host.page.progress import node_progress
 from ...host.page.routes import shown_lens
 from ...host.text.clip_trace import tokenize_text
 from ...hrv.look.lens import look
+from ...hrv.maps.border_peaks import KEPT
 from ...hrv.maps.mask import MASK_THRESHOLD
 from ...hrv.maps.refine import REFINE
 from ...hrv.recording.recording import EVERYTHING
@@ -15,6 +16,7 @@ from ...hrv.relevance.best_maps import ALL
 from ...hrv.relevance.vectors import PERCENT
 from ..inputs import (
     attention_input,
+    border_peaks_input,
     latent_input,
     maps_input,
     percent_input,
@@ -104,6 +106,7 @@ class HRVLens(Node):
                 refine_input(),
                 maps_input(),
                 share_input(),
+                border_peaks_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -137,6 +140,7 @@ class HRVLens(Node):
         refine=REFINE[0],
         maps=ALL,  # of prompts that were saved before there was a choice
         share=EVERYTHING,
+        border_peaks=KEPT,  # of prompts that were saved before there was a choice
     ) -> io.NodeOutput:
         found = look(
             attention,
@@ -154,6 +158,7 @@ class HRVLens(Node):
             prompt_text=prompt_text,
             tokenize=tokenize_text,
             refine=refine,
+            border_peaks=border_peaks,
         )
         told = shown(cls, warnings=found.warnings, notes=found.notes, hrv_lens=(shown_lens(found, cls),))
         return io.NodeOutput(found.overlay, found.mask, ui=told)

@@ -25,6 +25,7 @@ INPUTS = [
     ("refine", ["none", "image edges"], "none"),
     ("maps", ["best heads for each word", "all heads (DAAM)"], "best heads for each word"),
     ("share", ["of everything", "of the text"], "of everything"),
+    ("border_peaks", ["left out", "kept"], "left out"),
 ]
 OUTPUTS = [
     ("overlay", "IMAGE", False),
@@ -63,6 +64,7 @@ def test_the_contract_of_the_graph(comfy):
         "refine",
         "maps",
         "share",
+        "border_peaks",
     ]
     assert [(o.display_name, o.get_io_type(), bool(o.is_output_list)) for o in schema.outputs] == OUTPUTS
     assert all(i.tooltip for i in schema.inputs) and all(o.tooltip for o in schema.outputs)
@@ -241,3 +243,28 @@ def test_refined_masks_of_the_demo_model_fit_the_thing(comfy):
     assert iou[1] > 0.95 and iou[1] > iou[0] + 0.05
     from_lens = comfy.run_node("HRVLens", **asked, refine="image edges")[1][0]
     assert torch.equal(from_lens, comfy.run_node("HRVHeatmap", **asked, refine="image edges")[2][0])
+
+
+def test_a_peak_in_the_corner_is_left_out_unless_it_is_to_be_kept(comfy, rig):
+    studio = rig.studio("sdxl", "a cat and a hat").sample()
+    run = rig.last_run(studio.recording)
+    (entry,) = run.of_role("positive")
+    grid = run.grid
+    column = entry.columns.index(entry.prompt.find("cat").columns[0])
+    for block, maps in entry.maps.items():
+        maps = maps.clone()
+        height, width = maps.shape[-2:]
+        maps[..., column, :, :] = 0.01
+        maps[..., column, height // 3 : 2 * height // 3, width // 3 : 2 * width // 3] = 0.5
+        if (height, width) == grid:
+            maps[..., column, 0, 0] = 20.0
+        entry.maps[block] = maps
+    asked = {"words": "cat, hat", "normalize": "per word"}
+    (_, heat, mask, _), shown = comfy.run_node_ui(
+        "HRVHeatmap", attention=studio.recording, latent=studio.latent, **asked
+    )
+    (note,) = shown["hrv_messages"][0]["notes"]
+    assert "“cat”:" in note and "`border_peaks`" in note
+    assert mask[0, 60, 96] == 1 and mask[0, :16, :16].max() == 0 and heat[0, :16, :16].max() < 0.3
+    _, heat, mask, _ = heatmap(comfy, studio, border_peaks="kept", **asked)
+    assert mask[0, 60, 96] == 0 and mask[0, 2, 2] == 1 and heat[0, 2, 2] > 0.9

@@ -23,6 +23,7 @@ INPUTS = [
     ("refine", ["none", "image edges"], "none", True),
     ("maps", ["best heads for each word", "all heads (DAAM)"], "best heads for each word", True),
     ("share", ["of everything", "of the text"], "of everything", True),
+    ("border_peaks", ["left out", "kept"], "left out", True),
 ]
 PROMPT = "a red star and a blue fish on sand"
 NAMES = ["a#1", "red", "star", "and", "a#2", "blue", "fish", "on", "sand"]
