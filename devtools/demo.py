@@ -15,7 +15,7 @@ from .server import ROOT, ComfyError, ComfyServer, free_port
 from .steps import say, stop_on_terminate
 from .workflow import WorkflowError, workflow_to_prompt
 
-EXAMPLE = ROOT / "example_workflows" / "01_which_word_drew_what.json"
+EXAMPLE = ROOT / "example_workflows" / "02_which_word_drew_what.json"
 
 
 def main(command: str, argument: str) -> int:

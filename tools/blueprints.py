@@ -180,12 +180,7 @@ def xray() -> None:
 
 def mask_a_word() -> None:
     graph = sampled()
-    graph.heatmap("heatmap", (1130, 160), "")
-    graph.nodes["heatmap"]["widgets_values"] += [
-        False,
-        "where it is hot",
-        "image edges",
-    ]  # timeline, tint, refine
+    graph.heatmap("heatmap", (1130, 160), "", refine="image edges")
     how_to_sample(graph)
     graph.enter("word", "heatmap.words")
     graph.enter("threshold", "heatmap.threshold")

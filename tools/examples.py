@@ -1,4 +1,4 @@
-"""The prompts and seeds that example workflows 13 to 16 and the help pages of the steering nodes show.
+"""The prompts and seeds that the example workflows and help pages of the steering nodes show.
 
     .host/venv/bin/python tools/make_help_pictures.py --search     finds seeds for them after the demo checkpoint has changed
 

@@ -139,7 +139,7 @@ def scale_heads(painter: Painter) -> None:
 
 
 def model_effect(painter: Painter) -> None:
-    """Example workflow 21: the image, the same with the demo LoRA, and where it changes."""
+    """The example what_does_this_lora_do: the image, the same with the demo LoRA, and where it changes."""
     from comfy.sd import load_lora_for_models
     from comfy.utils import load_torch_file
 
@@ -158,7 +158,7 @@ def model_effect(painter: Painter) -> None:
 
 
 def weakening(painter: Painter) -> None:
-    """Chart and strip of example workflow 12, with fewer heads."""
+    """Chart and strip of the example ordered_weakening, with fewer heads."""
     from hrv_pack.hrv.steer.weakening_run import weakening as collect
     from hrv_pack.nodes.research.weakening import HRVHeadSweep
 

@@ -35,24 +35,22 @@ LENS_WIDTH, FRAME = 640, 900  # of the moving picture: pixels, milliseconds
 HEAT, REPORT, LENS = ".hrv-tiles-list", ".hrv-report", ".hrv-stage"
 # What an example's thumbnail shows: an area of the page, or titles of nodes whose images stand one below the other; none: the graph.
 THUMBNAILS: dict[str, str | tuple[str, ...]] = {
-    "01": HEAT,
-    "03": ("The image", "The repainted image"),
-    "04": ("Heads for objects",),
-    "06": HEAT,
-    "08": LENS,
-    "09": REPORT,
-    "10": ("The image",),
-    "11": HEAT,
-    "12": ("The images",),
-    "13": ("The image", "The steered image"),
-    "14": ("The image", "The steered image"),
-    "15": ("The image", "The excited image"),
-    "16": ("The first image", "With one word changed"),
-    "17": ("Rose, the colour",),
-    "18": ("The image", "The true mask"),
-    "19": ("Heads for objects",),
-    "20": HEAT,
-    "21": ("What a Model Change Did",),
+    "look_into_the_image": LENS,
+    "which_word_drew_what": HEAT,
+    "why_did_my_prompt_go_wrong": REPORT,
+    "mask_a_word_and_repaint_it": ("The image", "The repainted image"),
+    "which_words_can_go": HEAT,
+    "strengthen_a_lost_word": ("The image", "The steered image"),
+    "excite_a_missing_thing": ("The image", "The excited image"),
+    "wrong_sense_adjusted": ("The image", "The steered image"),
+    "change_one_word": ("The first image", "With one word changed"),
+    "what_does_the_model_see": HEAT,
+    "what_does_this_lora_do": ("What a Model Change Did",),
+    "save_attention_and_read_it_later": ("The image",),
+    "select_heads_without_vectors": HEAT,
+    "which_mask_is_better": ("The image", "The true mask"),
+    "build_vectors_for_your_checkpoint": ("Heads for objects",),
+    "ordered_weakening": ("The images",),
 }
 LARGEST = {"docs": 300_000, "js/docs": 150_000}  # bytes
 MARGIN = 40
@@ -153,7 +151,7 @@ def made(editor: Editor, titles: tuple[str, ...]) -> list[Image.Image]:
 
 def thumbnail(editor: Editor, name: str) -> Image.Image:
     """What the example shows, so that it is known again at the size of the template browser."""
-    what = THUMBNAILS.get(name[:2])
+    what = THUMBNAILS.get(name[len("01_") :])
     if isinstance(what, str):
         editor.page.evaluate(FIT, [10, TABS, [editor.page.evaluate(NODE_OF, what)]])
         editor.page.wait_for_timeout(1200)
@@ -207,7 +205,7 @@ def moving(editor: Editor, path: Path) -> None:
 
 def lens(editor: Editor) -> None:
     nodes = ("HRVLens", "KSampler", "VAEDecode", "SaveImage", "MaskPreview")
-    show(editor, EXAMPLES / "08_look_into_the_picture.json", TOOLBAR, nodes)
+    show(editor, EXAMPLES / "01_look_into_the_image.json", TOOLBAR, nodes)
     editor.chip("star").hover()
     editor.page.wait_for_timeout(600)
     save(editor, ROOT / "docs" / "lens.jpg")
@@ -219,7 +217,7 @@ def lens(editor: Editor) -> None:
     editor.page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.6 * box["height"])
     editor.page.wait_for_timeout(600)
     save(editor, HELP / "lens_point.jpg", "HRVLens", 560)
-    show(editor, EXAMPLES / "03_mask_a_word_and_repaint_it.json", TOOLBAR, ("HRVHeatmap",))
+    show(editor, EXAMPLES / "04_mask_a_word_and_repaint_it.json", TOOLBAR, ("HRVHeatmap",))
     save(editor, HELP / "heatmap_words.jpg", "HRVHeatmap", 560)
 
 

@@ -3,7 +3,7 @@
     .host/venv/bin/python tools/make_reading_pictures.py [NAME …]    auto_heads, select_heads, filter_heads, compare_concepts,
                                                                     mask_iou, prompt_report, refine, compare_recordings, xray
 
-The same graphs as in the example workflows 6, 9, 17 and 18, through the pack's own nodes. Wants a host that dev.py made.
+The same graphs as in the example workflows on masks, X-ray, report and choosing heads, through the pack's own nodes. Wants a host that dev.py made.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def same_seed_again(graph: Graph, example: Example, node: str, how: str) -> None
 def where_it_looked(graph: Graph, example: Example, how: str) -> None:
     """A heatmap of the example's words beside each of the two rows."""
     for number, source, title in ((1, "", "Where the model looked"), (2, "2", f"Where it looked, {how}")):
-        graph.heatmap(f"heatmap{number}", (1070 + 410 * number, 160), example.words, title, source)
+        graph.heatmap(f"heatmap{number}", (1070 + 410 * number, 160), example.words, title, of=source)
 
 
 def wrong_sense(name: str) -> None:

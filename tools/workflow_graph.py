@@ -11,6 +11,8 @@ from pathlib import Path
 
 PACK, CORE = "hrv", "comfy-core"  # ids in the node registry
 OUT = Path(__file__).resolve().parent.parent / "example_workflows"
+STAR_AND_FISH = "a red star and a blue fish on sand"
+BEST, DAAM = "best heads for each word", "all heads (DAAM)"  # Attention Heatmap's `maps`
 # node type → (socket inputs in order, outputs in order, as name:TYPE)
 SOCKETS = {
     "HRVDemoCheckpoint": ("", "model:MODEL clip:CLIP vae:VAE"),
@@ -148,13 +150,29 @@ class Graph:
         origin["outputs"][out_slot]["links"].append(number)
         node["inputs"][in_slot]["link"] = number
 
-    def heatmap(self, name: str, pos: tuple[int, int], words: str, title=None, of: str = "", **sources):
+    def heatmap(
+        self, name: str, pos: tuple[int, int], words: str, title=None, *, of: str = "", refine="none", maps=BEST, **sources
+    ):  # fmt: skip
         """Adds an Attention Heatmap of the sampler and decoder whose names end like this."""
         sources = {
             "attention": "record.attention", "latent": f"sampler{of}.LATENT", "image": f"decode{of}.IMAGE", **sources
         }  # fmt: skip
-        # words, unit, role, normalize, threshold, alpha, colormap, caption, prompt_text
-        widgets = [words, "auto", "positive", "shared", 0.4, 0.6, "turbo", True, ""]
+        # words, unit, role, normalize, threshold, alpha, colormap, caption, prompt_text, timeline, tint, refine, maps
+        widgets = [
+            words,
+            "auto",
+            "positive",
+            "shared",
+            0.4,
+            0.6,
+            "turbo",
+            True,
+            "",
+            False,
+            "where it is hot",
+            refine,
+            maps,
+        ]
         self.add(name, "HRVHeatmap", pos, (360, 820), widgets, title, **sources)
 
     def select(self, pos, size, concept: str, weighting: str = "equal", vectors: str = "vectors.vectors"):

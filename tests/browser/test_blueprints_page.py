@@ -30,7 +30,7 @@ CONNECT = """([fields, shown]) => {
 
 def drop(editor: Editor, name: str) -> dict:
     """Finds the blueprint as an artist does, among a loader and an empty latent; what the page shows of it."""
-    graph = example("01")
+    graph = example("which_word_drew_what")
     kept = [n for n in graph["nodes"] if n["type"] in ("HRVDemoCheckpoint", "EmptyLatentImage")]
     for node in kept:
         node["outputs"] = [{**output, "links": []} for output in node["outputs"]]

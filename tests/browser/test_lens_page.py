@@ -14,7 +14,7 @@ from hrv_pack.hrv.draw.overlay import COLORMAPS, color_table
 from hrv_pack.hrv.look.lens import pack
 from hrv_pack.hrv.maps.bicubic import resize
 
-EXAMPLE = example("08")
+EXAMPLE = example("look_into_the_image")
 LENS = "HRVLens"
 MODULE = "await import('/extensions/ComfyUI-HRV/lens/{}.js')"
 SCRIPT_A_MOVE = 8  # milliseconds: half of a frame at 60 a second

@@ -30,7 +30,7 @@ def open_lens(editor, workflow: dict) -> None:
 
 @pytest.mark.one_page
 def test_the_pictures_of_a_batch_and_the_heads_of_a_concept(editor):
-    workflow = example("08")
+    workflow = example("look_into_the_image")
     widgets(workflow, "EmptyLatentImage")[2] = 2
     workflow["nodes"].append(VECTORS)
     lens_node = next(n for n in workflow["nodes"] if n["type"] == LENS)
@@ -71,7 +71,7 @@ def test_the_pictures_of_a_batch_and_the_heads_of_a_concept(editor):
 
 
 def test_inside_a_subgraph(editor):
-    editor.load(example("08"))
+    editor.load(example("look_into_the_image"))
     editor.page.evaluate(TO_SUBGRAPH, [LENS])
     editor.page.evaluate(OPEN_SUBGRAPH)
     editor.page.wait_for_timeout(500)
@@ -101,7 +101,7 @@ def test_inside_a_subgraph(editor):
 
 @pytest.mark.one_page
 def test_a_prompt_of_150_words_has_a_search_box(editor):
-    workflow = example("08", steps=1)
+    workflow = example("look_into_the_image", steps=1)
     texts = [n for n in workflow["nodes"] if n["type"] == "CLIPTextEncode"]
     texts[0]["widgets_values"] = [" ".join(["a red star and a blue fish on green sand"] * 15)]
     open_lens(editor, workflow)
@@ -122,7 +122,7 @@ def test_a_prompt_of_150_words_has_a_search_box(editor):
 
 @pytest.mark.parametrize("size", [[900, 1100], [320, 500]], ids=["large", "small"])
 def test_the_lens_has_the_size_of_its_node(editor, size):
-    open_lens(editor, example("08"))
+    open_lens(editor, example("look_into_the_image"))
     before = editor.lens("lens.canvas.getBoundingClientRect().width")
     editor.resize(LENS, size)
     editor.centre(LENS, 0.75)

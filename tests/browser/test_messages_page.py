@@ -45,7 +45,7 @@ def connect(editor, *link) -> None:
 
 def asked_for(words: str) -> dict:
     """The first example, which asks for these words."""
-    workflow = example("01", steps=1)
+    workflow = example("which_word_drew_what", steps=1)
     next(n for n in workflow["nodes"] if n["type"] == HEATMAP)["widgets_values"][0] = words
     return workflow
 
@@ -89,7 +89,7 @@ def test_a_warning_stays_when_the_tab_comes_back(editor):
     for was, now in zip(before["nodes"], editor.saved()["nodes"], strict=True):
         assert was["size"] == pytest.approx(now["size"], abs=5)  # Nodes 2.0 measures what the images take
         assert {**was, "size": None, "order": None} == {**now, "size": None, "order": None}
-    editor.load(example("08", steps=1))
+    editor.load(example("look_into_the_image", steps=1))
     editor.command("Workspace.PreviousOpenedWorkflow")
     editor.page.wait_for_timeout(1500)
     assert told(editor) == [[kind, text]]
@@ -153,7 +153,7 @@ def test_inside_a_subgraph(editor):
 
 
 def test_a_steering_node_is_told_what_the_sampling_warned_of(editor):
-    workflow = example("15", steps=2)
+    workflow = example("excite_a_missing_thing", steps=2)
     for node in workflow["nodes"]:
         if node["type"] == HEATMAP:
             node["widgets_values"][0] = ""
@@ -171,7 +171,7 @@ def test_a_steering_node_is_told_what_the_sampling_warned_of(editor):
 
 
 def test_a_missing_clip_is_seen_before_the_run(editor):
-    editor.load(example("01", steps=1))
+    editor.load(example("which_word_drew_what", steps=1))
     assert told(editor, RECORD) == []
     connect(editor, None, 0, RECORD, "clip")
     ((kind, text),) = told(editor, RECORD)
@@ -187,17 +187,17 @@ def test_a_missing_clip_is_seen_before_the_run(editor):
 
 
 def test_an_empty_prompt_is_called_empty(editor):
-    editor.load(example("08", steps=1))
+    editor.load(example("look_into_the_image", steps=1))
     set_field(editor, "Prompt", "text", " \n")
     assert ["note", "The prompt is empty."] in told(editor, "HRVLens")
-    editor.load(example("01", steps=1))
+    editor.load(example("which_word_drew_what", steps=1))
     set_field(editor, "Prompt", "text", "")
     assert editor.offered(HEATMAP) == [] and told(editor) == []
     assert editor.nodes(HINT) == "The prompt is empty."
 
 
 def test_prompt_text_takes_one_line_while_it_is_empty(editor):
-    editor.load(example("01", steps=1))
+    editor.load(example("which_word_drew_what", steps=1))
     editor.centre(HEATMAP)  # what lies outside of the window is hidden
     field = editor.page.locator("textarea[placeholder*='Record Attention']")
     if field.count():  # in Nodes 2.0 it is behind a button

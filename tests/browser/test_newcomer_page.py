@@ -54,7 +54,7 @@ def test_from_the_readme_to_a_mask_and_a_better_prompt(newcomer):
     for said in (
         "Templates",
         "Extensions",
-        "08_look_into_the_picture",
+        "01_look_into_the_image",
         "Run",
         "Point at",
         "Click",
@@ -65,7 +65,7 @@ def test_from_the_readme_to_a_mask_and_a_better_prompt(newcomer):
     page.keyboard.press("Escape")  # whatever a first visit opens
     click(page.get_by_role("button", name="Templates").first)
     click(page.get_by_text("ComfyUI-HRV", exact=True).first)
-    click(page.get_by_text("08_look_into_the_picture").first)
+    click(page.get_by_text("01_look_into_the_image").first)
     page.wait_for_function("() => window.app.graph._nodes.some((n) => n.type === 'HRVLens')", timeout=30_000)
     for node in ("KSampler",):  # the model draws for as long as it takes; fewer steps only save time here
         page.evaluate(
@@ -88,7 +88,7 @@ def test_from_the_readme_to_a_mask_and_a_better_prompt(newcomer):
 
     click(page.get_by_role("button", name="Templates").first)
     click(page.get_by_text("ComfyUI-HRV", exact=True).first)
-    click(page.get_by_text("09_why_did_my_prompt_go_wrong").first)
+    click(page.get_by_text("03_why_did_my_prompt_go_wrong").first)
     page.wait_for_function(
         "() => window.app.graph._nodes.some((n) => n.type === 'HRVPromptReport')", timeout=30_000
     )

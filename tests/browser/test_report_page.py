@@ -55,7 +55,7 @@ def letters(editor) -> list[tuple[str, float]]:
 
 
 def test_findings_are_read_and_put_right_in_the_node(editor):
-    editor.load(example("09", steps=12))
+    editor.load(example("why_did_my_prompt_go_wrong", steps=12))
     assert editor.run()["status"]["status_str"] == "success"
     editor.page.wait_for_selector(".hrv-report-finding")
     editor.centre(REPORT)
@@ -92,7 +92,7 @@ def test_findings_are_read_and_put_right_in_the_node(editor):
 
 @pytest.mark.one_page
 def test_a_prompt_that_no_field_has_is_copied(editor):
-    editor.load(example("09", steps=12))
+    editor.load(example("why_did_my_prompt_go_wrong", steps=12))
     assert editor.run()["status"]["status_str"] == "success"
     editor.page.wait_for_selector(".hrv-report-finding")
     editor.centre(REPORT)

@@ -18,7 +18,7 @@ def values(workflow: dict, node_type: str) -> list[list]:
 
 
 def test_a_click_puts_a_word_in_or_takes_it_out(editor):
-    editor.load(example("01"))
+    editor.load(example("which_word_drew_what"))
     (before,) = values(editor.saved(), HEATMAP)
     editor.centre(HEATMAP)
     assert editor.offered(HEATMAP) == NAMES
@@ -53,10 +53,10 @@ def test_a_click_puts_a_word_in_or_takes_it_out(editor):
 
 
 @pytest.mark.parametrize(
-    ("start", "kind", "field"), [("06", "HRVAutoHeads", "word"), ("13", "HRVCompareConcepts", "word"), ("12", "HRVScaleHeads", "words")]
+    ("job", "kind", "field"), [("select_heads_without_vectors", "HRVAutoHeads", "word"), ("wrong_sense_adjusted", "HRVCompareConcepts", "word"), ("ordered_weakening", "HRVScaleHeads", "words")]
 )  # fmt: skip
-def test_other_nodes_offer_the_same(editor, start, kind, field):
-    editor.load(example(start))
+def test_other_nodes_offer_the_same(editor, job, kind, field):
+    editor.load(example(job))
     had = editor.widget(kind, field)
     words = editor.offered(kind)
     assert f"{had}*" in words and len(words) >= 2
@@ -70,7 +70,7 @@ def test_other_nodes_offer_the_same(editor, start, kind, field):
 
 
 def test_words_are_found_inside_subgraphs_and_out_of_them(editor):
-    editor.load(example("01"))
+    editor.load(example("which_word_drew_what"))
     editor.page.evaluate(TO_SUBGRAPH, ["Prompt", "KSampler", "Sampler"])
     editor.page.wait_for_timeout(500)
     assert editor.nodes("nodes.some((n) => n.subgraph)")
@@ -86,7 +86,7 @@ def test_words_are_found_inside_subgraphs_and_out_of_them(editor):
 
 
 def test_words_that_only_a_run_tells_are_offered_after_it(editor):
-    workflow = example("01", steps=1)
+    workflow = example("which_word_drew_what", steps=1)
     editor.load(workflow)
     trim = ["StringTrim", {"string": "  a green star on sand "}, [["new", 0, "Prompt", "text"]]]
     editor.page.evaluate(NEW_NODE, trim)

@@ -69,7 +69,7 @@ def test_a_recording_of_sdxl_is_read_by_a_fresh_comfyui(comfy, server, monkeypat
 
 def test_the_lower_row_of_the_example_reads_what_the_upper_row_saved(server):
     """Without the model: of the upper row, only the VAE runs with it."""
-    path = ROOT / "example_workflows" / "10_save_attention_and_read_it_later.json"
+    path = ROOT / "example_workflows" / "13_save_attention_and_read_it_later.json"
     workflow = json.loads(path.read_text(encoding="utf-8"))
     object_info = server.object_info()
     upper = workflow_to_prompt(workflow, object_info)
