@@ -6,6 +6,7 @@ import { LensView } from "./lens/view.js";
 import { passGestures } from "./page/gestures.js";
 import { linksFrom } from "./page/links.js";
 import { addStyle, chain, fieldsOf, outputOf, settle } from "./page/node.js";
+import { say } from "./page/texts.js";
 
 const NODE = "HRVLens";
 const OUTPUT = "hrv_lens";
@@ -29,7 +30,7 @@ async function ask(question) {
     });
     body = await answer.json();
   } catch {
-    throw new Error("ComfyUI is not responding. Is it still running?");
+    throw new Error(say("lens.noAnswer"));
   }
   if (!answer.ok) throw new Error(body.error ?? `ComfyUI answered ${answer.status}.`);
   return body;

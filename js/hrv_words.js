@@ -5,6 +5,7 @@ import { app } from "../../scripts/app.js";
 import { EVENTS } from "./page/facts.js";
 import { addStyle, chain, fieldsOf, outputOf, settle } from "./page/node.js";
 import { closeGaps, mend } from "./page/saved.js";
+import { say } from "./page/texts.js";
 import { namesOf } from "./words/entries.js";
 import { promptOf } from "./words/graph.js";
 import { WordPicker } from "./words/picker.js";
@@ -24,9 +25,6 @@ const TELLERS = ["HRVLens", ...Object.keys(FIELDS)]; // what they show after a r
 const [HEIGHT, TALL, MANY] = [58, 112, 24]; // pixels; of more words than MANY
 const MARGIN = 6;
 const WAIT = 150; // milliseconds after a change of the graph
-const UNCONNECTED = "The prompt's words appear here once the node is connected to a sampler.";
-const EMPTY = "The prompt is empty.";
-const UNKNOWN = "The prompt's words appear here after a run.";
 
 const TOASTS = {
   mended: {
@@ -77,7 +75,7 @@ function refresh(node) {
   const seen = complete ? null : sources.map((source) => told.get(`${placeOf(source)} ${roleOf(node)}`)).find(Boolean);
   const names = seen ?? namesOf(texts, fields.get("unit") ?? "auto");
   const empty = complete && texts.length && !texts.some((text) => text.trim());
-  picker.show(names, empty ? EMPTY : sources.length ? UNKNOWN : UNCONNECTED, fields.locked(name));
+  picker.show(names, say(empty ? "words.empty" : sources.length ? "words.unknown" : "words.unconnected"), fields.locked(name));
   picker.mark(String(fields.get(name) ?? ""));
 }
 

@@ -1,5 +1,6 @@
 // The prompt's words below the picture: point, walk with the arrow keys, click to pin, search.
 
+import { say } from "../page/texts.js";
 import { plain } from "../words/names.js";
 import { make } from "./dom.js";
 
@@ -14,7 +15,7 @@ export class Chips {
     this.hidden = new Set();
     this.active = null;
     this.list = make("div", {
-      class: "hrv-chips", role: "listbox", tabindex: "0", "aria-multiselectable": "true", "aria-label": "Words of the prompt",
+      class: "hrv-chips", role: "listbox", tabindex: "0", "aria-multiselectable": "true", "aria-label": say("words.list"),
       "data-capture-wheel": "true",
       onkeydown: (event) => this.key(event),
       onpointerleave: () => this.point(null),
@@ -26,7 +27,7 @@ export class Chips {
       if (index !== null) this.on.pin(this.items[index].name);
     });
     this.search = make("input", {
-      class: "hrv-search", type: "search", placeholder: "Search words", "aria-label": "Search words",
+      class: "hrv-search", type: "search", placeholder: say("words.search"), "aria-label": say("words.search"),
       oninput: () => this.filter(),
       onkeydown: (event) => this.searchKey(event),
     });
@@ -38,7 +39,7 @@ export class Chips {
     const chip = (name, index, absent) => {
       const bar = make("span", { class: "hrv-bar" });
       const meter = make("span", { class: "hrv-meter" }, make("span"));
-      const title = absent ? `“${name}” is pinned, but is not one of the words of the last run. Click to unpin it.` : name;
+      const title = absent ? say("lens.absent", { word: name }) : name;
       const element = make("div", { class: "hrv-chip", role: "option", id: this.prefix + index, title },
         bar, make("span", { class: "hrv-name" }, name), meter);
       element.classList.toggle("hrv-missing", absent);
@@ -66,8 +67,7 @@ export class Chips {
       if (this.items[i].score === scores[i]) continue;
       this.items[i].score = scores[i];
       meter.firstChild.style.width = `${scores[i] ?? 0}%`;
-      const told = scores[i] === undefined ? "" : `: concentration ${Math.round(scores[i])} of 100`;
-      element.title = `${name}${told}. Click to pin.`;
+      element.title = scores[i] === undefined ? say("lens.chipLoading", { word: name }) : say("lens.chip", { word: name, score: Math.round(scores[i]) });
     }
   }
 

@@ -4,6 +4,9 @@ import { say } from "../page/texts.js";
 import { COLORMAPS } from "./colormaps.js";
 import { choice, make, slider } from "./dom.js";
 
+const VIEWS = { heat: say("lens.heat"), cover: say("lens.cover"), reveal: say("lens.reveal") };
+const SCALES = { shared: say("lens.shared"), own: say("lens.own") };
+
 const percent = (value) => `${Math.round(value)} %`;
 
 /** on: {look(changes), threshold(value), heads(concept, share), picture(step), bin(value), settled(), save(), clear(), copyMask(),
@@ -16,42 +19,40 @@ export class Controls {
       on.look({ [name]: value });
       on.settled();
     };
-    this.view = choice("View", "heat: coloured where the word has heat. cover: the colours cover the whole image. reveal: darkens everything except the place that the word drew.",
-      [["heat", "heat"], ["cover", "cover"], ["reveal", "reveal"]], kept("view"));
-    this.scale = choice("Scale", "shared: one scale for all words, so an ignored word stays dark. per word: each word is stretched to its own lowest and highest value.",
-      [["shared", "shared"], ["per word", "per word"]], kept("scale"));
-    this.colormap = choice("Colours", "viridis and inferno are safe for colour-blind eyes.",
+    this.view = choice(say("lens.view"), say("lens.viewHint", VIEWS), Object.entries(VIEWS), kept("view"));
+    this.scale = choice(say("lens.scale"), say("lens.scaleHint", SCALES), [["shared", SCALES.shared], ["per word", SCALES.own]], kept("scale"));
+    this.colormap = choice(say("lens.colours"), say("lens.coloursHint"),
       COLORMAPS.map((name) => [name, name]), kept("colormap"));
-    this.opacity = slider("Opacity", "How strongly the heatmap covers the image.",
+    this.opacity = slider(say("lens.opacity"), say("lens.opacityHint"),
       { min: 0, max: 1, step: 0.01, text: (v) => percent(100 * v) }, set("opacity"), settled);
-    this.smoothing = slider("Smoothing", "Softens the heatmap on screen. The mask is never smoothed.",
-      { min: 0, max: 3, step: 0.1, text: (v) => (v ? v.toFixed(1) : "off") }, set("smoothing"), settled);
-    this.threshold = slider("Threshold", "Where the mask begins, between the word's lowest and highest attention. The mask output uses it too.",
+    this.smoothing = slider(say("lens.smoothing"), say("lens.smoothingHint"),
+      { min: 0, max: 3, step: 0.1, text: (v) => (v ? v.toFixed(1) : say("lens.off")) }, set("smoothing"), settled);
+    this.threshold = slider(say("lens.threshold"), say("lens.thresholdHint"),
       { min: 0, max: 1, step: 0.01, text: (v) => v.toFixed(2) }, (v) => on.threshold(v), settled);
-    this.outline = make("input", { type: "checkbox", "aria-label": "Outline", onchange: () => kept("outline")(this.outline.checked) });
-    const outline = make("label", { class: "hrv-control hrv-check", title: "Outlines the mask." }, this.outline, make("span", {}, "Outline"));
+    this.outline = make("input", { type: "checkbox", "aria-label": say("lens.outline"), onchange: () => kept("outline")(this.outline.checked) });
+    const outline = make("label", { class: "hrv-control hrv-check", title: say("lens.outlineHint") }, this.outline, make("span", {}, say("lens.outline")));
 
     const heads = () => on.heads(this.concept.input.value, this.share.input.valueAsNumber);
-    this.concept = choice("Heads", "Whose attention you see: all heads (DAAM), or only those that care most about a concept. The outputs change too.",
+    this.concept = choice(say("lens.heads"), say("lens.headsHint"),
       [], () => (heads(), on.settled()));
-    this.share = slider("Share of heads", "The share of all heads to use for the concept. 23 % worked best in the paper.",
+    this.share = slider(say("lens.share"), say("lens.shareHint"),
       { min: 1, max: 100, step: 1, text: percent }, heads, settled);
     this.headsRow = make("div", { class: "hrv-row" }, this.concept.element, this.share.element);
 
     this.bins = 1;
-    this.step = slider("Steps", "Which part of the schedule you see, from noise to the finished image.",
-      { min: 0, max: 1, step: 1, text: (v) => (v ? `${v} of ${this.bins}` : "all") }, (v) => on.bin(v ? v - 1 : null));
+    this.step = slider(say("lens.steps"), say("lens.stepsHint"),
+      { min: 0, max: 1, step: 1, text: (v) => (v ? say("lens.part", { part: v, parts: this.bins }) : say("lens.whole")) }, (v) => on.bin(v ? v - 1 : null));
     const arrow = (text, by, hint) => make("button", { type: "button", title: hint, "aria-label": hint, onclick: () => on.picture(by) }, text);
     this.number = make("span", { class: "hrv-value" });
-    this.batch = make("span", { class: "hrv-control hrv-batch" }, arrow("◀", -1, "Previous image"), this.number, arrow("▶", 1, "Next image"));
+    this.batch = make("span", { class: "hrv-control hrv-batch" }, arrow("◀", -1, say("previousImage")), this.number, arrow("▶", 1, say("nextImage")));
     this.timeRow = make("div", { class: "hrv-row" }, this.step.element, this.batch);
 
-    this.fillers = make("button", { type: "button", title: "Shows words that carry grammar rather than content, such as “the” and “of”.",
-      onclick: () => kept("fillers")(this.fillers.getAttribute("aria-pressed") !== "true") }, "Filler words");
-    this.clear = make("button", { type: "button", title: "Unpins all words (Esc).", onclick: () => on.clear() }, "Unpin all");
+    this.fillers = make("button", { type: "button", title: say("lens.fillersHint"),
+      onclick: () => kept("fillers")(this.fillers.getAttribute("aria-pressed") !== "true") }, say("lens.fillers"));
+    this.clear = make("button", { type: "button", title: say("lens.unpinHint"), onclick: () => on.clear() }, say("lens.unpin"));
     this.copyMask = make("button", { type: "button", title: say("lens.copyMaskHint"), onclick: () => on.copyMask() }, say("lens.copyMask"));
     this.editMask = make("button", { type: "button", title: say("lens.editMaskHint"), onclick: () => on.editMask() }, say("lens.editMask"));
-    this.save = make("button", { type: "button", title: "Saves the heatmaps on screen as one image, with their numbers stored in the file.", onclick: () => on.save() }, "Save image");
+    this.save = make("button", { type: "button", title: say("lens.saveHint"), onclick: () => on.save() }, say("lens.save"));
 
     this.element = make("div", { class: "hrv-controls" },
       this.timeRow, this.headsRow,
@@ -63,7 +64,7 @@ export class Controls {
   /** What the data has: its concepts, parts of the schedule, pictures, and words without content. */
   offer({ concepts, bins, pictures, fillers }) {
     this.fillers.hidden = !fillers;
-    this.concept.fill([["", "all heads (DAAM)"], ...concepts.map((name) => [name, name])]);
+    this.concept.fill([["", say("lens.allHeads")], ...concepts.map((name) => [name, name])]);
     this.headsRow.hidden = !concepts.length;
     this.bins = bins;
     this.step.input.max = bins;

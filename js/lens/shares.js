@@ -10,8 +10,6 @@ export function shareText(value) {
   return p >= 9.95 ? `${p.toFixed(0)} %` : p >= 0.995 ? `${p.toFixed(1)} %` : `${p.toPrecision(1)} %`;
 }
 
-const PLACE = "a place: compared with the other words";
-
 /** The line below the picture. names: the picture's entries; set: its maps; shown: places of the words whose heat is shown. */
 export function sentence(names, set, shown) {
   if (!set.complete) return say("lens.loading"); // until then the shared scale may change
@@ -27,5 +25,5 @@ export function sentence(names, set, shown) {
 /** The numbers behind it. */
 export function numbers(set, shown) {
   const word = shown.length === 1 ? set.words[shown[0]] : null;
-  return [word && `concentration ${Math.round(word.score)} of 100`, set.complete && (word?.isPlace ? PLACE : set.source)].filter(Boolean).join(" · ");
+  return [word && say("lens.concentration", { score: Math.round(word.score) }), set.complete && (word?.isPlace ? say("lens.place") : set.source)].filter(Boolean).join(" · ");
 }

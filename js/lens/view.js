@@ -7,14 +7,12 @@ import { Controls } from "./controls.js";
 import { make, write } from "./dom.js";
 import { Frames } from "./frames.js";
 import { sharesAt } from "./maps.js";
-import { maskImage, maskOf } from "./mask.js";
+import { ARRIVING, copyMask, editMask, saveShown } from "./outputs.js";
 import { Ranking } from "./ranking.js";
-import { saveMaps } from "./save.js";
 import { numbers, sentence } from "./shares.js";
 import { Stage } from "./stage.js";
 
 const LOOK = { view: "heat", scale: "shared", colormap: "turbo", opacity: 0.6, smoothing: 0, outline: true, fillers: false };
-const ARRIVING = "The maps of some words are still loading. Try again in a moment.";
 const PAUSE = 40; // milliseconds to wait for a slider to rest before the server is asked
 
 /** host: {get(name), set(name, value), settled(), locked(name), look(), setLook(look), ask(question),
@@ -35,9 +33,9 @@ export class LensView {
   }
 
   build() {
-    this.canvas = make("canvas", { class: "hrv-canvas", role: "img", "aria-label": "The image with its heatmap" });
+    this.canvas = make("canvas", { class: "hrv-canvas", role: "img", "aria-label": told("lens.image") });
     this.ranking = new Ranking();
-    this.empty = make("p", { class: "hrv-empty" }, "Run the workflow to see its image here.");
+    this.empty = make("p", { class: "hrv-empty" }, told("lens.before"));
     this.box = make("div", { class: "hrv-stage" }, this.canvas, this.ranking.element, this.empty);
     this.status = make("p", { class: "hrv-status", role: "status" });
     this.chips = new Chips({
@@ -56,10 +54,10 @@ export class LensView {
       picture: (step) => this.turn(step),
       bin: (value) => ((this.bin = value), this.update()),
       settled: () => this.host.settled(),
-      save: () => this.save().catch((error) => this.say(`The image could not be saved (${error.message}).`)),
+      save: () => saveShown(this),
       clear: () => this.pin([]),
-      copyMask: () => this.withMask((mask) => this.copyMask(mask)),
-      editMask: () => this.withMask((mask, size, reference) => maskImage(mask, size, true).then((blob) => this.host.toMaskEditor(blob, reference))),
+      copyMask: () => copyMask(this),
+      editMask: () => editMask(this),
     });
     this.stale = make("button", { type: "button", class: "hrv-stale", title: told("lens.stale"), hidden: true, onclick: () => this.host.run() }, told("lens.run"));
     const legend = make("span", { class: "hrv-legend", title: told("lens.meterHint") }, make("i"), told("lens.meter"));
@@ -103,7 +101,7 @@ export class LensView {
     this.canvas.style.setProperty("--hrv-ratio", size[1] / size[0]);
     const drawn = () => ((this.scene = null), this.refresh());
     this.stage.open(this.host.pictureAddress(reference), size, drawn,
-      () => this.say("The image is no longer there. Run the workflow again."));
+      () => this.say(told("lens.gone")));
     drawn();
   }
 
@@ -178,7 +176,7 @@ export class LensView {
   }
 
   pin(names) {
-    if (this.host.locked("words")) return this.say("`words` is connected to another node, so words cannot be pinned.");
+    if (this.host.locked("words")) return this.say(told("lens.lockedWords"));
     this.say("");
     this.host.set("words", names.join(", "));
     this.host.settled();
@@ -243,7 +241,7 @@ export class LensView {
     if (!this.set.complete) return this.say(ARRIVING);
     const shares = this.shares(this.place(event));
     const most = Math.max(...shares);
-    if (!(most > 0)) return this.say("No word of the prompt got any attention here.");
+    if (!(most > 0)) return this.say(told("lens.noAttention"));
     const name = this.frame.names[shares.indexOf(most)];
     const joins = event.ctrlKey || event.metaKey || event.shiftKey;
     this.pin(joins ? toggled(this.pinned, name) : [name]);
@@ -304,51 +302,6 @@ export class LensView {
     this.picture = (this.picture + step + count) % count;
     this.active = null;
     this.offer();
-  }
-
-  // Saving
-
-  /** The shown words, or all where none is shown, as one picture file. */
-  async save() {
-    if (!this.frames) return this.say("Run the workflow first.");
-    if (!this.set.complete) return this.say(ARRIVING);
-    if (this.stage.isLoading) return this.say("The image is still loading. Try again in a moment.");
-    const shown = this.shown().filter((i) => this.set.words[i]);
-    const places = shown.length ? shown : [...this.set.words.keys()].filter((i) => this.set.words[i] && !this.hidden.has(i));
-    await saveMaps({
-      words: places.map((i) => ({ name: this.frame.names[i], ...this.set.words[i] })),
-      grid: this.frame.grid,
-      picture: this.stage.picture,
-      size: this.stage.size,
-      peak: this.set.peak,
-      source: this.set.source,
-      look: this.look,
-      level: this.level(),
-    });
-  }
-
-  // Masks
-
-  /** Calls act(mask, size, reference of the image) with the mask of the pinned words at the size of the image. */
-  async withMask(act) {
-    if (!this.frames) return this.say("Run the workflow first.");
-    const words = this.pinnedPlaces().map((i) => this.set.words[i]);
-    if (!words.length || !words.every(Boolean)) return this.say(words.length ? ARRIVING : told("lens.pinFirst"));
-    const { size, pictures } = this.frames.payload;
-    const mask = maskOf(words, this.frame.grid, size, Number(this.host.get("threshold")));
-    try {
-      await act(mask, size, pictures[this.picture]);
-    } catch (error) {
-      this.say(told("lens.maskFailed", { reason: error.message }));
-    }
-  }
-
-  async copyMask(mask) {
-    const blob = maskImage(mask, this.frames.payload.size);
-    await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
-    this.say("");
-    write(this.status, told("lens.copied"));
-    this.told = this.scene; // until something else is shown
   }
 
   /** Lets go of everything; the view cannot be used afterwards. */

@@ -1,6 +1,7 @@
 // The prompt's words as buttons below a words field: a click puts a word in or takes it out.
 
 import { make } from "../lens/dom.js";
+import { say } from "../page/texts.js";
 import { plain, splitNames, toggled } from "./names.js";
 
 const SEARCH_FROM = 24; // words
@@ -15,10 +16,10 @@ export class WordPicker {
     this.buttons = [];
     this.picked = [];
     this.search = make("input", {
-      class: "hrv-words-search", type: "search", placeholder: "Search words", "aria-label": "Search words", hidden: true,
+      class: "hrv-words-search", type: "search", placeholder: say("words.search"), "aria-label": say("words.search"), hidden: true,
       oninput: () => this.filter(), onkeydown: (event) => event.stopPropagation(),
     });
-    this.list = make("div", { class: "hrv-words-list", role: "group", "aria-label": "Words of the prompt" });
+    this.list = make("div", { class: "hrv-words-list", role: "group", "aria-label": say("words.list") });
     this.list.addEventListener("click", (event) => this.click(event.target.closest("button")));
     this.element = make("div", { class: "hrv-words", "data-capture-wheel": "true", onpointerenter: () => this.on.look() },
       this.search, this.list);
@@ -31,7 +32,7 @@ export class WordPicker {
     this.shown = wanted;
     this.buttons = names.map((name) => make("button", { type: "button", class: "hrv-word", "data-name": name, disabled: locked }, name));
     this.list.replaceChildren(...(names.length ? this.buttons : [make("p", { class: "hrv-words-hint" }, hint)]));
-    this.list.title = locked ? "The field above is connected to another node." : "";
+    this.list.title = locked ? say("words.locked") : "";
     this.search.hidden = names.length < SEARCH_FROM;
     this.filter();
     this.mark(this.text ?? "");

@@ -125,7 +125,7 @@ def test_keys_picture_clicks_steps_and_zoom(lens):
         x, y = lens.lens("lens.point")
         assert abs(x - 0.25) < 0.02 and abs(y - 0.5) < 0.02
     with lens.page.expect_download() as download:
-        lens.lens("void lens.save()")
+        lens.lens("void lens.controls.save.click()")
     data = download.value.path().read_bytes()
     assert text_of(data)["format"] == "hrv-lens" and text_of(data)["words"]
 

@@ -1,5 +1,6 @@
 """Translations of what the pack's areas in nodes say: nothing is missing, and every value is filled in."""
 
+import importlib.util
 import json
 import re
 
@@ -47,13 +48,61 @@ def test_every_text_is_used_and_every_used_text_is_there():
     assert asked <= set(english), asked - set(english)
 
 
+def of_nodes(language: str) -> dict:
+    """locales/<language>/nodeDefs.json, also for `pt` where the folder is called pt-BR."""
+    (path,) = (ROOT / "locales").glob(f"{language}*/nodeDefs.json")
+    return json.loads(path.read_text("utf-8"))
+
+
+def slots(node: dict) -> dict[tuple[str, str], dict]:
+    """The inputs and outputs of a node, by side and key."""
+    return {(side, key): one for side in ("inputs", "outputs") for key, one in node[side].items()}
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_node_has_a_title(language):
-    """Titles only so far; the page falls back on English for the rest."""
-    folder = ROOT / "locales"
-    english = json.loads((folder / "en" / "nodeDefs.json").read_text("utf-8"))
-    (own,) = folder.glob(f"{language}*/nodeDefs.json")
-    titles = json.loads(own.read_text("utf-8"))
-    assert set(titles) == set(english)
-    assert all(one["display_name"].strip() and set(one) <= set(english[name]) for name, one in titles.items())
-    assert len({one["display_name"] for one in titles.values()}) == len(titles)
+def test_no_name_and_no_tooltip_of_a_node_is_missing(language):
+    english, own = of_nodes("en"), of_nodes(language)
+    assert list(own) == list(english)
+    assert len({node["display_name"] for node in own.values()}) == len(own)
+    for name, node in english.items():
+        assert slots(own[name]).keys() == slots(node).keys(), name
+        for key, slot in slots(node).items():
+            translated = slots(own[name])[key]
+            assert translated.keys() == slot.keys() and all(text.strip() for text in translated.values()), (
+                name,
+                key,
+            )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_few_texts_of_nodes_are_english(language):
+    """A changed tooltip is English until somebody translates it anew."""
+    english, own = of_nodes("en"), of_nodes(language)
+    pairs = {(node["description"], own[name]["description"]) for name, node in english.items()}
+    for name, node in english.items():
+        for key, slot in slots(node).items():
+            translated = slots(own[name])[key]
+            called = "" if translated["name"] == slot["name"] else f" [{slot['name']}]"  # as messages call it
+            assert translated["tooltip"].endswith(called), (name, key)
+            pairs.add((slot["tooltip"], translated["tooltip"].removesuffix(called)))
+    same = [text for text, translated in pairs if text == translated]
+    assert len(pairs) > 200 and len(same) <= 0.05 * len(pairs), same
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_files_are_what_the_tool_makes_of_the_translations(language):
+    spec = importlib.util.spec_from_file_location("make_locale", ROOT / "tools" / "make_locale.py")
+    spec.loader.exec_module(tool := importlib.util.module_from_spec(spec))
+    (path,) = tool.TRANSLATIONS.glob(f"{language}*.json")
+    made = tool.Language(path.stem).definitions(of_nodes("en"))
+    assert made == of_nodes(language), "run tools/make_locale.py"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_translation_speaks_of_the_same_nodes_and_inputs(language):
+    (path,) = (ROOT / "tools" / "translations").glob(f"{language}*.json")
+    titles = {node["display_name"]: name for name, node in of_nodes("en").items()}
+    for text, own in json.loads(path.read_text("utf-8"))["texts"].items():
+        assert set(re.findall(r"`(\w+)`", own)) == set(re.findall(r"`(\w+)`", text)), text
+        meant = {name for title, name in titles.items() if re.search(rf"\b{title}\b", text)}
+        assert set(re.findall(r"\{(HRV\w+)\}", own)) == meant, text
