@@ -134,6 +134,11 @@ class TypedCond:
         pieces, values, at = [], {}, 0
         for part in self.parts:
             embedding, own = _encode(clip, part.typed, texts, self.cond.get(CLIP_START_PERCENT))
+            if embedding.shape[2:] != before.shape[2:]:
+                raise CannotEncode(
+                    f"This CLIP gives {embedding.shape[-1]} values for a token, but this image was made with {before.shape[-1]}: it belongs "
+                    "to another kind of model. Connect the CLIP that your text node uses."
+                )
             pieces += [before[:, at : part.start].to(embedding), embedding]
             values = own if part.start == 0 else values
             at = part.stop
