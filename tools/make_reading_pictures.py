@@ -1,7 +1,8 @@
 """Makes the pictures of the help pages about choosing heads and reading pictures, js/docs/*.jpg, with the demo checkpoint.
 
     .host/venv/bin/python tools/make_reading_pictures.py [NAME …]    auto_heads, select_heads, filter_heads, compare_concepts,
-                                                                    mask_iou, prompt_report, refine, compare_recordings, xray
+                                                                    mask_iou, prompt_report, refine, border_peaks,
+                                                                    compare_recordings, xray
 
 The same graphs as in the example workflows on masks, X-ray, report and choosing heads, through the pack's own nodes. Wants a host that dev.py made.
 """
@@ -115,6 +116,36 @@ def refine(reader: Reader) -> None:
     save("refine", row(shown, ["the picture", "heat of “fish”", "plain mask", "image edges"]))
 
 
+def border_peaks(reader: Reader) -> None:
+    """The demo model has no such peaks, so they are planted, as the suite truth plants them (--part peaks)."""
+    from dataclasses import replace
+
+    from truth_peaks import planted
+
+    from hrv_pack.hrv.look.heatmap import Style, heatmaps
+    from hrv_pack.hrv.maps.border_peaks import KEPT, LEFT_OUT
+
+    latent, image = reader.read(SCENE)
+    (match,) = reader.attention.match(latent)
+    recording, shown = type(reader.attention)(match.run.layout, 2**40), []
+    recording.add(
+        replace(planted(match, 4.0, 0.5, torch.Generator().manual_seed(SEED)).run, traces=match.run.traces)
+    )
+    for how in (KEPT, LEFT_OUT):
+        style = Style(caption=False, border_peaks=how)
+        found = heatmaps(
+            recording,
+            latent,
+            WORD,
+            "words",
+            image=image,
+            maps="best heads for each word",
+            style=style,
+        )
+        shown += [found.overlay, found.mask[..., None].expand(-1, -1, -1, 3)]
+    save("border_peaks", row(shown, ["“fish”, kept", "its mask", "“fish”, left out", "its mask"]))
+
+
 def compare_recordings(reader: Reader) -> None:
     from hrv_pack.hrv.look.compare_runs import Side
     from hrv_pack.hrv.look.compare_runs import compare_recordings as compare
@@ -164,6 +195,7 @@ PICTURES = {
         mask_iou,
         prompt_report,
         refine,
+        border_peaks,
         compare_recordings,
         xray,
     )
