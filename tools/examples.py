@@ -60,14 +60,14 @@ class EditExample:
     own: float
 
 
-WRONG_SENSE = Example(  # something rose-coloured is meant, not the flower
-    "rose, at night", "rose", "Colours", "Objects", 1.0, 8, (0, "colour", "rose"), ((0, "background", "night"),),
+WRONG_SENSE = Example(  # the plant is meant, not something in the colour
+    "a large mint, in snow", "mint", "Objects", "Colours", 1.0, 4, (0, "kind", "mint"), ((0, "background", "snow"),),
 )  # fmt: skip
 LOST_WORD = Example(
     "a house and a tree on grass", "tree", "Objects", "", 0.25, 5,
     (1, "kind", "tree"), ((0, "kind", "house"), (0, "background", "grass")), things=2,
 )  # fmt: skip
-MISSING = ExciteExample("a house and a tree on grass", "house, tree", ("house", "tree"), 3.0, 5)
+MISSING = ExciteExample("tree, house, at night", "tree, house", ("tree", "house"), 3.0, 4)
 COLOUR = EditExample(
     "a large dotted red cat on sand", "a large dotted blue cat on sand", "cat", "colour", "blue", 3, 0.4, 0.2
 )

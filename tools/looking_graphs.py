@@ -75,7 +75,7 @@ def report(name: str) -> None:
         "PreviewAny",
         (2070, 160),
         (540, 800),
-        ["", True],
+        (),
         "All the numbers, as text",
         source="report.report",
     )
@@ -138,9 +138,7 @@ def words_that_can_go(name: str) -> None:
         ["", "words", "", 3, "positive", "shared", 0.4, 0.6, "turbo", True],
         model="record.model", clip="record.clip", attention="record.attention", latent="sampler.LATENT", image="decode.IMAGE",
     )  # fmt: skip
-    graph.add(
-        "text", "PreviewAny", (2050, 160), (460, 660), ["", True], "All words, sorted", source="effect.report"
-    )
+    graph.add("text", "PreviewAny", (2050, 160), (460, 660), (), "All words, sorted", source="effect.report")
     note = (
         "**Which words can go?** What Each Word Did leaves out one word at a time and asks the model again at three steps of this run. "
         "Nothing is sampled again. The strongest word comes first; words that do nothing here can go.\n\n"
@@ -218,7 +216,7 @@ def what_a_lora_does(name: str) -> None:
         "PreviewAny",
         (1920, 160),
         (400, 600),
-        ["", True],
+        (),
         "In words and numbers",
         source="effect.report",
     )
@@ -226,6 +224,14 @@ def what_a_lora_does(name: str) -> None:
         "second decode2", (780, 700), (7, 15, 4.5), "To check: sampled with the LoRA", model="lora.MODEL"
     )
     graph.before_and_after((1130, 700), (300, 400))
+    graph.add(
+        "with_lora",
+        "PreviewImage",
+        (1480, 830),
+        (300, 330),
+        title="Sampled with the LoRA",
+        images="decode2.IMAGE",
+    )
     note = (
         "**What does this LoRA do here?** What a Model Change Did asks the model with and without the LoRA at three steps of this run, without "
         "sampling again, and shows where they differ. This LoRA puts a white border around things: the heat lies around the star. The second "

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlencode
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,10 +30,13 @@ from devtools.server import ComfyServer  # noqa: E402
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 EXAMPLES, HELP = ROOT / "example_workflows", ROOT / "js" / "docs"
+FONT = "DejaVuSans.ttf"
 SQUARE = 512  # pixels of a thumbnail
+TALL = 1.4  # height by width from which an image is too tall to be shown whole
 LENS_WIDTH, FRAME = 640, 900  # of the moving picture: pixels, milliseconds
 HEAT, REPORT, LENS = ".hrv-tiles-list", ".hrv-report", ".hrv-stage"
-# What an example's thumbnail shows: an area of the page, or titles of nodes whose images stand one below the other; none: the graph.
+# What an example's thumbnail shows: an area of the page, or titles of nodes: two images one below the other, four in a square, one alone
+# as a whole.
 THUMBNAILS: dict[str, str | tuple[str, ...]] = {
     "look_into_the_image": LENS,
     "which_word_drew_what": HEAT,
@@ -45,12 +48,24 @@ THUMBNAILS: dict[str, str | tuple[str, ...]] = {
     "wrong_sense_adjusted": ("The image", "The steered image"),
     "change_one_word": ("The first image", "With one word changed"),
     "what_does_the_model_see": HEAT,
+    "what_changed_between_two_images": ("Compare Two Recordings",),
     "what_does_this_lora_do": ("What a Model Change Did",),
-    "save_attention_and_read_it_later": ("The image",),
-    "select_heads_without_vectors": HEAT,
-    "which_mask_is_better": ("The image", "The true mask"),
+    "save_attention_and_read_it_later": HEAT,
+    "select_heads_without_vectors": ("Fish, from the heads that found it", "Fish, from all heads"),
+    "which_mask_is_better": (
+        "The image",
+        "The true mask",
+        "Fish, from all heads (DAAM)",
+        "Fish, from the word's best heads",
+    ),
     "build_vectors_for_your_checkpoint": ("Heads for objects",),
     "ordered_weakening": ("The images",),
+}
+# Examples whose model is not here: what their thumbnail says, and the example with the demo model that shows the same.
+STAND_INS = {
+    "which_word_drew_what_sdxl": ("SDXL", "which_word_drew_what", HEAT),
+    "which_word_drew_what_z_image": ("Z-Image-Turbo", "which_word_drew_what", HEAT),
+    "which_mouse_sdxl": ("SDXL", "wrong_sense_adjusted", ("1. Which sense was drawn?",)),
 }
 LARGEST = {"docs": 300_000, "js/docs": 150_000}  # bytes
 MARGIN = 40
@@ -59,6 +74,7 @@ SETTINGS = {
     "LiteGraph.Canvas.MinFontSizeForLOD": 0,  # text stays, however small the graph
     "Comfy.RightSidePanel.ShowErrorsTab": False,
 }
+MUTED = 2  # a node's mode
 TABS, TOOLBAR = 40, 90  # pixels that the page's tabs, and its tool bar as well, cover at the top
 FIT = """([margin, tabs, types]) => {
     // nodes of these types (none: all), as large as they are now, with what a run shows in them
@@ -98,6 +114,10 @@ def show(editor: Editor, path: Path, covered: int, only: tuple[str, ...] = ()) -
     editor.load(workflow)
     editor.page.wait_for_timeout(1500)
     if not any("models" in node["properties"] for node in workflow["nodes"]):
+        editor.run()
+        editor.page.wait_for_timeout(4000)
+    if any(node["mode"] == MUTED for node in workflow["nodes"]):  # what is for another day
+        editor.page.evaluate("() => window.app.graph._nodes.forEach((n) => (n.mode = 0))")
         editor.run()
         editor.page.wait_for_timeout(4000)
     editor.page.evaluate(FIT, [MARGIN, covered, list(only)])
@@ -149,9 +169,19 @@ def made(editor: Editor, titles: tuple[str, ...]) -> list[Image.Image]:
     return images
 
 
-def thumbnail(editor: Editor, name: str) -> Image.Image:
+def whole(image: Image.Image) -> Image.Image:
+    """All of an image in a square, on the colour of its corner; of a tall one the upper part."""
+    if image.height > TALL * image.width:
+        image = image.crop((0, 0, image.width, image.width))
+    scale = SQUARE / max(image.size)
+    small = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
+    sheet = Image.new("RGB", (SQUARE, SQUARE), image.getpixel((image.width - 1, image.height - 1)))
+    sheet.paste(small, ((SQUARE - small.width) // 2, (SQUARE - small.height) // 2))
+    return sheet
+
+
+def thumbnail(editor: Editor, what: str | tuple[str, ...]) -> Image.Image:
     """What the example shows, so that it is known again at the size of the template browser."""
-    what = THUMBNAILS.get(name[len("01_") :])
     if isinstance(what, str):
         editor.page.evaluate(FIT, [10, TABS, [editor.page.evaluate(NODE_OF, what)]])
         editor.page.wait_for_timeout(1200)
@@ -161,14 +191,33 @@ def thumbnail(editor: Editor, name: str) -> Image.Image:
         sheet = Image.new("RGB", (SQUARE, SQUARE), shot.getpixel((shot.width - 1, shot.height - 1)))
         sheet.paste(shot, (0, max(0, (SQUARE - shot.height) // 2)))
         return sheet
-    if what:
-        images = made(editor, what)
-        sheet = Image.new("RGB", (SQUARE, SQUARE))
-        for number, image in enumerate(images):
-            height = SQUARE // len(images)
-            sheet.paste(square(image, height - (number > 0) * 4), (0, number * height + (number > 0) * 4))
-        return sheet
-    return square(photograph(editor))
+    images = made(editor, what)
+    if len(images) == 1:
+        return whole(images[0])
+    sheet, gap = Image.new("RGB", (SQUARE, SQUARE)), 4
+    columns = len(images) // 2
+    for number, image in enumerate(images):
+        row, column = divmod(number, columns)
+        one = square(image, SQUARE // 2) if columns == 1 else square(image).resize((SQUARE // 2, SQUARE // 2))
+        sheet.paste(one, (column * (SQUARE // 2 + gap // 2), row * (SQUARE // 2 + gap // 2)))
+    return sheet
+
+
+def with_title(image: Image.Image, title: str) -> Image.Image:
+    """The thumbnail of an example that cannot be run here: the model's name above what the demo model made."""
+    sheet, band = Image.new("RGB", (SQUARE, SQUARE), "#202020"), 110
+    inner = image.resize((SQUARE - band, SQUARE - band), Image.Resampling.LANCZOS)
+    sheet.paste(inner, (band // 2, band))
+    pen = ImageDraw.Draw(sheet)
+    pen.text((SQUARE // 2, 14), title, font=ImageFont.truetype(FONT, 52), fill="#ffffff", anchor="mt")
+    pen.text(
+        (SQUARE // 2, 78),
+        "shown with the demo model",
+        font=ImageFont.truetype(FONT, 20),
+        fill="#bbbbbb",
+        anchor="mt",
+    )
+    return sheet
 
 
 def moving(editor: Editor, path: Path) -> None:
@@ -221,6 +270,11 @@ def lens(editor: Editor) -> None:
     save(editor, HELP / "heatmap_words.jpg", "HRVHeatmap", 560)
 
 
+def job_of(path: Path) -> str:
+    """An example's name without its number."""
+    return path.stem[len("01_") :]
+
+
 def main(names: list[str]) -> None:
     host = Path(os.environ.get("HRV_COMFYUI") or ROOT / ".host" / f"comfyui-{DEFAULT}")
     paths = [path for path in sorted(EXAMPLES.glob("*.json")) if not names or path.stem in names]
@@ -228,10 +282,14 @@ def main(names: list[str]) -> None:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         editor = opened(browser, server, 1920, 1000, nodes2=False)
         for path in paths:
-            show(editor, path, TABS)
-            picture = thumbnail(editor, path.stem)
+            job = job_of(path)
+            title, shown, what = STAND_INS.get(job) or ("", job, THUMBNAILS[job])
+            (graph,) = (one for one in EXAMPLES.glob("*.json") if job_of(one) == shown)
+            show(editor, graph, TABS)
+            picture = thumbnail(editor, what)
+            picture = with_title(picture, title) if title else picture
             picture.save(path.with_suffix(".jpg"), quality=88)
-            print(f"{path.stem}.jpg: {picture.width}×{picture.height}")
+            print(f"{path.stem}.jpg: {picture.width}×{picture.height}", flush=True)
         if not names or "lens" in names:
             lens(opened(browser, server, 1720, 1130, nodes2=True))
         browser.close()

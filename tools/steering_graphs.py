@@ -8,6 +8,8 @@ from __future__ import annotations
 from examples import BY_VOTES, CFG, COLOUR, LOST_WORD, MISSING, SIDE, STEPS, WRONG_SENSE, Example
 from workflow_graph import Graph, text_to_image
 
+MIDDLE = (0.25, 0.75)  # of the schedule: where a word's sense is clearest
+
 
 def ordered_weakening(name: str) -> None:
     graph = Graph()
@@ -46,9 +48,9 @@ def ordered_weakening(name: str) -> None:
     graph.save(name, note, "How to use this")
 
 
-def steered(example: Example, kind: str, concepts: list[str], title: str) -> Graph:
-    """The example's picture, and below it the same seed through a steering node of this kind."""
-    graph = text_to_image(example.prompt, SIDE, example.seed, STEPS, CFG)
+def steered(example: Example, kind: str, concepts: list[str], title: str, part=(0.0, 1.0)) -> Graph:
+    """The example's picture, and below it the same seed through a steering node of this kind. part: of the schedule, that is recorded."""
+    graph = text_to_image(example.prompt, SIDE, example.seed, STEPS, CFG, part=part)
     graph.add("vectors", "HRVLoadVectors", (40, 780), (300, 110), [BY_VOTES])
     graph.add(
         "steer", kind, (390, 780), (340, 320), [*concepts, example.words, example.strength, 0.0, 0.0, 1.0, False], title,
@@ -77,17 +79,17 @@ def where_it_looked(graph: Graph, example: Example, how: str) -> None:
 def wrong_sense(name: str) -> None:
     example = WRONG_SENSE
     concepts = [example.concept, example.unwanted]
-    graph = steered(example, "HRVAdjustConcept", concepts, "2. Switch to the other sense")
+    graph = steered(example, "HRVAdjustConcept", concepts, "2. Switch to the other sense", MIDDLE)
     graph.add(
         "compare", "HRVCompareConcepts", (1480, 160), (640, 560), [example.words, ", ".join(concepts), 23.0, ""],
         "1. Which sense was drawn?", attention="record.attention", latent="sampler.LATENT", vectors="vectors.vectors",
         image="decode.IMAGE",
     )  # fmt: skip
     note = (
-        f"**Wrong sense, adjusted.** *{example.words}* is both a thing and a colour here. The colour was meant, but the upper row drew the "
-        f"thing. Compare Concepts says which one it was. Adjust Concept turns the word towards *{example.concept}* and away "
+        f"**Wrong sense, adjusted.** *{example.words}* is both a leaf and a colour here. The leaf was meant, but the upper row drew a tree in "
+        f"the colour. Compare Concepts says which sense it was. Adjust Concept turns the word towards *{example.concept}* and away "
         f"from *{example.unwanted}*, and the lower row uses the same seed again.\n\n"
-        "The verdict is about the upper image only. Record Attention keeps what the model looked at, not what Adjust Concept made "
+        "The verdict is about the upper image only, and reads the middle half of the schedule, where the sense is clearest. Record Attention keeps what the model looked at, not what Adjust Concept made "
         "of it, so a verdict on the lower image would not tell you what was drawn."
     )
     graph.save(name, note, "How to use this")
@@ -98,7 +100,7 @@ def lost_word(name: str) -> None:
     graph = steered(example, "HRVStrengthenConcept", [example.concept], f"Strengthen “{example.words}”")
     where_it_looked(graph, example, "strengthened")
     note = (
-        f"**Strengthen a lost word.** The prompt asks for *{example.words}*, but it is missing from the upper image. Strengthen Concept "
+        f"**Strengthen a lost word.** The prompt asks for a *{example.words}*, but the upper image has a leaf in its place. Strengthen Concept "
         f"makes the heads that care about *{example.concept}* look at the word more, and the lower row uses the same seed again.\n\n"
         "Raise `strength` until the word appears, and no further: too much spoils the rest."
     )

@@ -166,7 +166,7 @@ class Strips:
         return title + source + 2 * self.small <= self.inner
 
     def _between(self, caption: Caption) -> bool:
-        ends = 2 * text.width(caption.labels[1], self.small)
+        ends = 2 * max(text.width(label, self.small) for label in caption.labels)
         return ends + text.width(caption.note, self.small) + 2 * self.small <= self.inner
 
     def _with_bar(self, colormap: str) -> Image.Image:

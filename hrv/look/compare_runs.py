@@ -74,13 +74,22 @@ class Change:
     def sentence(self) -> str:
         before, after = map(share_text, self.strength)
         numbers = f"its strongest place stands out by {before} of attention in A, {after} in B"
+        return f"“{self.name}” {self._course}: {numbers}."
+
+    @property
+    def note(self) -> str:
+        """The sentence in a few words, without the name."""
+        return f"{self._course}, {' → '.join(map(share_text, self.strength))}"
+
+    @property
+    def _course(self) -> str:
         where = _direction(*self.moved)
         beside = f" and moved {where}" if where else ""
         return {
-            "faded": f"“{self.name}” faded{beside}: {numbers}.",
-            "grew": f"“{self.name}” grew stronger{beside}: {numbers}.",
-            "moved": f"“{self.name}” moved {where}: {numbers}.",
-            "stayed": f"“{self.name}” stayed where it was: {numbers}.",
+            "faded": f"faded{beside}",
+            "grew": f"grew stronger{beside}",
+            "moved": f"moved {where}",
+            "stayed": "stayed where it was",
         }[self.what]
 
 

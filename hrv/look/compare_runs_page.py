@@ -14,7 +14,9 @@ from ..wording import share_text
 from .compare_runs import Change, Compared
 
 ROWS = 8  # words on the page, those that changed most
-TILE, GAP, HEADING, LINE = 256, 12, 26, 22
+TILE, GAP = 256, 12
+HEADING, NAME, NOTE = 32, 32, 21  # sizes of type, legible in a node that shows the page at six tenths
+LINE = NAME + 8
 LESS, MORE = (0.13, 0.40, 0.90), (0.90, 0.22, 0.14)  # RGB of a difference of −1 and +1
 GRAY = 0.55  # how light the gray image under the differences is
 
@@ -25,30 +27,33 @@ def comparison_page(compared: Compared) -> torch.Tensor:
     top = max(float(map.max()) for one in compared.changes for map in (one.a, one.b)) or 1.0
     height, width = _tile_size(compared.size)
     row = height + LINE + GAP
-    head = HEADING + 2 * LINE
+    head = HEADING + NOTE + 3 * GAP
     sheet = Image.new("RGB", (GAP + 3 * (width + GAP), head + len(changes) * row + GAP), BACKGROUND)
     pen = ImageDraw.Draw(sheet)
     for column, title in enumerate(("A", "B", "B − A")):
         left = GAP + column * (width + GAP)
         text.write(pen, (left, GAP), title, size=HEADING, ink=INK, room=width)
-    scale = f"blue: less in B, red: more (up to {share_text(compared.scale)})"
-    text.write(
-        pen, (GAP + 2 * (width + GAP), GAP + HEADING + 4), scale, size=LINE - 8, ink=QUIET_INK, room=width
+    scale = (
+        f"B − A: blue where there is less in B, red where there is more (up to {share_text(compared.scale)})"
     )
+    text.write(pen, (GAP, GAP + HEADING + 8), scale, size=NOTE, ink=QUIET_INK, room=sheet.width - 2 * GAP)
     pictures = [None if one is None else _small(one, (height, width)) for one in compared.pictures]
     for number, one in enumerate(changes):
         y = head + number * row
-        line = f"{one.name} · {_short(one)}"
-        text.write(pen, (GAP, y), line, size=LINE - 4, ink=INK, room=sheet.width - 2 * GAP)
+        text.write(pen, (GAP, y), one.name, size=NAME, ink=INK, room=width)
+        text.write(
+            pen,
+            (sheet.width - GAP, y + NAME - NOTE),
+            one.note,
+            size=NOTE,
+            ink=INK,
+            room=2 * width,
+            align="right",
+        )
         for column, tile in enumerate(_tiles(one, pictures, (height, width), top, compared.scale or 1.0)):
             drawn = Image.fromarray((tile.clamp(0, 1).numpy() * 255).round().astype(np.uint8))
-            sheet.paste(drawn, (GAP + column * (width + GAP), y + LINE + 2))
+            sheet.paste(drawn, (GAP + column * (width + GAP), y + LINE))
     return torch.from_numpy(np.asarray(sheet).astype(np.float32) / 255)[None]
-
-
-def _short(one: Change) -> str:
-    """The sentence without its name."""
-    return one.sentence.split("” ", 1)[1]
 
 
 def _tiles(

@@ -44,7 +44,6 @@ CENTRE = """([type, scale]) => {
 def example(job: str, steps: int = 4) -> dict:
     """The example that does this job, with few steps and nothing pinned in its lens, under an id of its own: the page
     mixes up tabs whose graphs have the same one."""
-    job = {"01": "which_word_drew_what"}.get(job, job)  # its number until now
     (path,) = (ROOT / "example_workflows").glob(f"[0-9][0-9]_{job}.json")
     workflow = {**json.loads(path.read_text("utf-8")), "id": str(uuid.uuid4())}
     for node in workflow["nodes"]:

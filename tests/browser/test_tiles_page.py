@@ -21,7 +21,7 @@ def shown(editor) -> list[dict]:
 
 
 def tags(count: int) -> dict:
-    workflow = example("01", steps=1)
+    workflow = example("which_word_drew_what", steps=1)
     prompt = next(n for n in workflow["nodes"] if n["type"] == "CLIPTextEncode" and n["widgets_values"][0])
     colours = ["red", "blue", "green", "yellow"]
     kinds = ["star", "fish", "cat", "house", "tree", "car"]
@@ -30,7 +30,7 @@ def tags(count: int) -> dict:
 
 
 def test_words_are_legible_and_the_strongest_come_first(editor):
-    editor.load(example("01", steps=8))
+    editor.load(example("which_word_drew_what", steps=8))
     ran = editor.run()
     assert ran["status"]["status_str"] == "success"
     editor.page.wait_for_selector(".hrv-tile")
@@ -77,7 +77,7 @@ def test_of_many_words_the_strongest_are_shown_first(editor):
 
 @pytest.mark.one_page
 def test_images_of_a_batch_are_turned(editor):
-    workflow = example("01", steps=1)
+    workflow = example("which_word_drew_what", steps=1)
     next(n for n in workflow["nodes"] if n["type"] == "EmptyLatentImage")["widgets_values"][2] = 2
     editor.load(workflow)
     assert editor.run()["status"]["status_str"] == "success"
