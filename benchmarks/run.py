@@ -41,6 +41,7 @@ PARTS = (
 DOCUMENT = bench.ROOT / "docs" / "performance.md"
 SUITES = (
     "truth",
+    "truth_concepts",
     "editing",
     "report",
     "weakening",
