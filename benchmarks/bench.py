@@ -7,6 +7,7 @@ rows.append(ratio.row("recording", target=0.20))
 
 import importlib.util
 import json
+import os
 import re
 import statistics
 import sys
@@ -131,10 +132,8 @@ def start_host(gpu: bool = False) -> None:
     if "comfy" in sys.modules:  # this function was here before, or a test is
         return
     find_pack()
+    os.environ["HRV_DEVICE"] = "gpu" if gpu else "cpu"
     _load("hrv_host_conftest", ROOT / "tests" / "host" / "conftest.py")
-    import comfy.cli_args
-
-    comfy.cli_args.args.cpu = not gpu
 
 
 def _load(name: str, path: Path) -> None:

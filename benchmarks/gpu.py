@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,18 +31,33 @@ WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize
 SMALL = 24  # latent pixels of --quick
 
 
+FLUX = {
+    "image_model": "flux", "in_channels": 16, "out_channels": 16, "vec_in_dim": 768, "context_in_dim": 4096, "hidden_size": 3072,
+    "mlp_ratio": 4.0, "num_heads": 24, "depth": 19, "depth_single_blocks": 38, "axes_dim": [16, 56, 56], "theta": 10000, "patch_size": 2,
+    "qkv_bias": True, "guidance_embed": True, "txt_ids_dims": [],
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Case:
-    """A network at one size. target: largest ratio of times; memory: most extra megabytes, None for no limit."""
+    """A network at one size. name, steps, target: what is measured, and the largest ratio of times; memory: most extra megabytes, None for
+    no limit; every: how often evaluations are recorded, 0 for what can be afforded."""
 
     name: str
     config: str
     side: int
     target: float
-    memory: float | None
+    memory: float | None = None
+    steps: int = 20
+    every: int = 0
 
 
-CASES = (Case("SDXL 1024²", "SDXL", 1024, 1.03, 200.0), Case("SD 1.5 512²", "SD1", 512, 1.05, None))
+CASES = (
+    Case("SDXL 1024²", "SDXL", 1024, 1.03, 200.0),
+    Case("SD 1.5 512²", "SD1", 512, 1.05),
+    Case("Flux 1024², evaluations that are recorded", "FLUX", 1024, 1.05, steps=2, every=1),
+    Case("Flux 1024²", "FLUX", 1024, 1.05),
+)
 
 
 def measure(quick: bool) -> list[bench.Row]:
@@ -75,7 +91,10 @@ def main() -> int:
         print("No GPU: PyTorch finds no CUDA device on this machine, so nothing was measured.")
         return 1
     bench.start_host(gpu=arguments.device == "cuda")
-    rows = [row for case in CASES for row in _case(case, arguments.quick, arguments.device)]
+    rows = []
+    for case in CASES:
+        rows += _case(case, arguments.quick, arguments.device)
+        print(bench.table(rows[-1:]), flush=True)
     machine = torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU"
     bench.tell(f"{machine}, torch {torch.__version__}", rows, arguments.json)
     return 0
@@ -84,49 +103,77 @@ def main() -> int:
 def _case(case: Case, quick: bool, device: str) -> list[bench.Row]:
     import torch
 
-    steps, pairs = (2, 2) if quick else (20, 5)
-    plain, recorded, layers, tokens = _samplings(case, quick, device)
-    if not torch.equal(plain(1), recorded(1)):
+    steps, pairs = (2, 2) if quick else (case.steps, 5)
+    drawn = _samplings(case, quick)
+    if not torch.equal(drawn.plain(1).nan_to_num(), drawn.recorded(1).nan_to_num()):
         raise SystemExit("The recorder changed the latent.")
-    found = bench.paired(_waited(plain, steps, device), _waited(recorded, steps, device), pairs)
-    note = f"{tokens} tokens, float16, random weights, cfg 7"
+    plain, recorded = (_waited(one, steps, device) for one in (drawn.plain, drawn.recorded))
+    found = bench.paired(plain, recorded, pairs)
+    note = f"{drawn.tokens} tokens, half precision, random weights"
     if device == "cpu":
         return [found.row(f"trial on the CPU, shape of {case.name}, {steps} steps", None, note)]
-    extra = (_peak(recorded) - _peak(plain)) / 1e6
+    extra = (_peak(drawn.recorded) - _peak(drawn.plain)) / 1e6
     return [
         found.row(f"GPU: whole run, {case.name}, {steps} steps", case.target, note),
         bench.Row(f"GPU: extra memory at the peak, {case.name}", extra, "MB", case.memory),
-        *_counted(case, plain, recorded, layers),
+        *(_counted(case, drawn) if case.config != "FLUX" else ()),
     ]
 
 
-def _samplings(case: Case, quick: bool, device: str):
-    """(plain, recorded, layers, tokens): functions that sample some steps, the number of cross-attention layers, and of
-    recorded tokens."""
+@dataclass(frozen=True)
+class Drawn:
+    """plain, recorded: functions that sample some steps; layers: cross-attention layers; tokens: how many are recorded."""
+
+    plain: Callable
+    recorded: Callable
+    layers: int
+    tokens: int
+
+
+def _samplings(case: Case, quick: bool) -> Drawn:
     import comfy.model_management
-    import comfy.model_patcher
     import models
     import rig
     import torch
 
-    from hrv_pack.host.text.clip_trace import TAG
-
-    config = getattr(models, f"TINY_{case.config}" if quick else case.config)
-    half = torch.float16 if device == "cuda" else torch.float32
-    network = models.random_model(config, half, shared=True).model
-    model = comfy.model_patcher.ModelPatcher(
-        network, comfy.model_management.get_torch_device(), torch.device("cpu")
-    )
-    recorded, _, recording = rig.attach(model, None, rig.RecordOptions())
-    positive, negative = samplings.prompts(config["context_dim"], PROMPT, 24 if quick else 1280)
+    on_gpu = comfy.model_management.get_torch_device().type == "cuda"
+    if case.config == "FLUX":
+        model, (positive, negative), channels = _flux(quick, torch.bfloat16 if on_gpu else torch.float32)
+        cfg = 1.0
+    else:
+        config = getattr(models, f"TINY_{case.config}" if quick else case.config)
+        model = models.random_model(config, torch.float16 if on_gpu else torch.float32, shared=True)
+        positive, negative = samplings.prompts(config["context_dim"], PROMPT, 24 if quick else 1280)
+        channels, cfg = 4, 7.0
+    recorded, _, recording = rig.attach(model, None, rig.RecordOptions(every=case.every))
     side = SMALL if quick else case.side // 8
-    latent = {"samples": torch.zeros(1, 4, side, side)}
+    latent = {"samples": torch.zeros(1, channels, side, side)}
 
     def sampling(one):
-        return lambda steps: rig.sample(one, positive, negative, latent, steps=steps)
+        return lambda steps: rig.sample(one, positive, negative, latent, steps=steps, cfg=cfg)
 
-    tokens = len(positive[0][1][TAG].recorded_columns)
-    return sampling(model), sampling(recorded), len(recording.layout.blocks), tokens
+    drawn = sampling(recorded)
+    drawn(1)
+    (entry,) = recording.runs[-1].entries
+    return Drawn(sampling(model), drawn, len(recording.layout.blocks), len(entry.columns))
+
+
+def _flux(quick: bool, dtype):
+    """(model, prompts, latent channels) of Flux's size."""
+    import token_rig
+    from stand_in_models import ModelType, shaped
+
+    from hrv_pack.host.text.clip_trace import TAG, tokenize_text
+
+    tokens = 77 if quick else 512
+    prompts = [token_rig.prompt("Flux", tokens, seed=seed) for seed in (1, 2)]
+    prompts[0][0][1][TAG] = tokenize_text(PROMPT).filled(tokens, before=False)
+    if quick:
+        return token_rig.tiny("Flux"), prompts, 16
+    for ((_, values),) in prompts:
+        values["pooled_output"] = values["pooled_output"].repeat(1, 32)  # 768
+    prompts = [[[one[0][0].repeat(1, 1, 171)[..., :4096], one[0][1]]] for one in prompts]
+    return shaped(FLUX, "Flux", "Flux", ModelType.FLUX, dtype=dtype, shared=True), prompts, 16
 
 
 def _waited(sampling, steps: int, device: str):
@@ -150,16 +197,19 @@ def _peak(sampling) -> int:
     return torch.cuda.max_memory_allocated()
 
 
-def _counted(case: Case, plain, recorded, layers: int) -> list[bench.Row]:
+def _counted(case: Case, drawn: Drawn) -> list[bench.Row]:
     """What recording adds in a step: the difference of four steps and two, so that start and end of a run cancel out."""
 
     def added(names) -> float:
-        counts = [[_events(sampling, steps, names) for steps in (2, 4)] for sampling in (plain, recorded)]
+        counts = [
+            [_events(sampling, steps, names) for steps in (2, 4)]
+            for sampling in (drawn.plain, drawn.recorded)
+        ]
         return ((counts[1][1] - counts[1][0]) - (counts[0][1] - counts[0][0])) / 2
 
     rows = []
     for what, names, target, each in (
-        ("kernel launches for each layer", LAUNCHES, None, layers),
+        ("kernel launches for each layer", LAUNCHES, None, drawn.layers),
         ("copies between GPU and memory in a step", ("Memcpy HtoD", "Memcpy DtoH"), 0, 1),
         ("waits for the GPU in a step", WAITS, 0, 1),
     ):

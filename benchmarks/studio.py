@@ -18,14 +18,15 @@ CFG, SIDE = 4.5, 256
 
 
 class Studio:
-    """parts: (model, clip, vae) of another model than the demo checkpoint."""
+    """parts: (model, clip, vae) of another model than the demo checkpoint. every: how often Record Attention records, 0 as often as it
+    can be afforded."""
 
-    def __init__(self, checkpoint: Path = CHECKPOINT, parts=None):
+    def __init__(self, checkpoint: Path = CHECKPOINT, parts=None, every: int = 0):
         import nodes
 
         from hrv_pack.host.store import demo_checkpoint
 
-        self.nodes = nodes
+        self.nodes, self.every = nodes, every
         self.model, self.clip, self.vae = parts or demo_checkpoint.load(checkpoint)
 
     @torch.inference_mode()
@@ -63,7 +64,7 @@ class Studio:
         from hrv_pack.nodes.look.record import HRVRecordAttention
 
         model, clip = after or (self.model, self.clip)
-        return HRVRecordAttention.execute(model, *part, 1, False, limit, clip).result
+        return HRVRecordAttention.execute(model, *part, 1, False, limit, clip, every=self.every).result
 
     @functools.cached_property
     def _judge(self):

@@ -46,6 +46,13 @@ def main(arguments: list[str]) -> None:
         progress = suite.counter("scenes", options.scenes)
         results = truth_maps.measure(studio, options.scenes, options.seed, progress)
         suite.publish("maps", truth_maps.markdown(results, options.scenes), options)
+    if "dit" in options.parts:
+        from hrv_pack.host.store import demo_checkpoint
+
+        transformer = truth_scenes.Studio(parts=demo_checkpoint.load_transformer(), every=options.every)
+        progress = suite.counter("scenes", options.scenes)
+        results = truth_maps.measure(transformer, options.scenes, options.seed, progress)
+        suite.publish("dit", truth_maps.markdown(results, options.scenes), options)
     if "peaks" in options.parts:
         progress = suite.counter("scenes", options.scenes)
         results = truth_peaks.measure(studio, options.scenes, options.seed, progress)
@@ -61,12 +68,21 @@ def main(arguments: list[str]) -> None:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = suite.parser("truth", __doc__)
-    parts, drawn = ("iou", "maps", "peaks", "ambiguity"), "drawn of each sort of pictures of a two-sense word"
+    parts, drawn = (
+        ("iou", "maps", "dit", "peaks", "ambiguity"),
+        "drawn of each sort of pictures of a two-sense word",
+    )
     parser.add_argument("--part", dest="parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--scenes", type=int, default=300, help="new rendered scenes")
     parser.add_argument("--pictures", type=int, default=126, help=f"{drawn}, reported")
     parser.add_argument("--tuning-pictures", type=int, default=150, help=f"{drawn}, compared scores on")
     parser.add_argument("--seed", type=int, default=REPORT_SEED, help="of the scenes")
+    parser.add_argument(
+        "--every",
+        type=int,
+        default=0,
+        help="for --part dit: record every n-th evaluation; 0 as the node does",
+    )
     options = suite.parse(parser, arguments, scenes=3, pictures=6, tuning_pictures=6)
     if options.seed == TUNING_SEED:
         parser.error(f"seed {TUNING_SEED} is the one that was tuned on; report on another")

@@ -39,6 +39,7 @@ def measure(studio, count: int, seed: int, progress: Callable[[int], None]) -> R
     from hrv_pack.tools.train_demo.draw import render
     from hrv_pack.tools.train_demo.world import PLACES, full_caption
 
+    """Of a transformer also as shares of the text, and of each layer alone."""
     results, rng = Results(), np.random.default_rng(seed + 1)
     for number, scene in enumerate(truth_scenes.scenes(count, seed)):
         picture, masks = render(scene)
@@ -68,8 +69,10 @@ def measure(studio, count: int, seed: int, progress: Callable[[int], None]) -> R
 
 def _ways(match) -> tuple[dict[str, dict[str, torch.Tensor]], dict]:
     """(way → word → map, the choices of the best heads)."""
+    from hrv_pack.hrv.maps.head_maps import head_maps
     from hrv_pack.hrv.maps.lookup import targets_of_unit
     from hrv_pack.hrv.maps.word_maps import word_maps
+    from hrv_pack.hrv.recording.recording import TEXT
     from hrv_pack.hrv.relevance.best_maps import best_choices, best_maps
 
     entries = match.run.of_role("positive")
@@ -81,6 +84,17 @@ def _ways(match) -> tuple[dict[str, dict[str, torch.Tensor]], dict]:
         EARLIER: {name: earlier_map(match, target) for name, target in targets.items()},
         BEST: dict(zip(targets, best_maps(match, targets, choices)[0])),
     }
+    if any(entry.has_mass for entry in entries):
+        of_text = replace(match, share=TEXT)
+        chosen = best_choices(
+            of_text, targets, list(targets_of_unit(entries, prompts, "words", fillers=False))
+        )
+        ways[f"{DAAM}, share of the text"] = dict(zip(targets, word_maps(of_text, list(targets.values()))))
+        ways[f"{BEST}, share of the text"] = dict(zip(targets, best_maps(of_text, targets, chosen)[0]))
+        by_head = {name: head_maps(match, target).maps for name, target in targets.items()}
+        for number, block in enumerate(match.run.layout.blocks):
+            span = match.run.layout.span(number)
+            ways[f"layer {block} alone"] = {name: maps[span].mean(0) for name, maps in by_head.items()}
     return ways, choices
 
 
@@ -127,7 +141,7 @@ def _listed(names, word: str) -> str:
 
 def markdown(results: Results, scenes: int) -> str:
     rows = []
-    for way in (DAAM, EARLIER, BEST):
+    for way in dict.fromkeys(way for way, _ in results.iou):
         cells = [
             " ".join(f"{v:.3f}" for v in np.mean(results.iou[way, sort], 0))
             if (way, sort) in results.iou

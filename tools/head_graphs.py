@@ -39,8 +39,8 @@ def which_mouse(name: str) -> None:
     graph.save(name, note, size=(690, 230))
 
 
-def heads_without_vectors(name: str) -> None:
-    graph = text_to_image(STAR_AND_FISH)
+def transformer(name: str) -> None:
+    graph = text_to_image(STAR_AND_FISH, network="transformer")
     graph.add(
         "auto", "HRVAutoHeads", (1130, 540), (300, 230), ["fish", 23.0, ""],
         attention="record.attention", latent="sampler.LATENT",
@@ -51,10 +51,12 @@ def heads_without_vectors(name: str) -> None:
         "chart", "PreviewImage", (440, 780), (650, 340), title="Where these heads are", images="auto.chart"
     )
     note = (
-        "**Select heads without vectors.** Most attention heads look past the thing that a word names. Select Heads for a Word "
+        "**Which word drew what, in a transformer.** This demo model is built like Z-Image and Lumina 2: image and text share one attention. "
+        "Record Attention records it all the same. Most of its heads look past the thing that a word names. Select Heads for a Word "
         "picks the heads that found it, from the recording alone, and the left heatmap averages only these. The right one averages "
         "all heads (DAAM).\n\n"
-        "It works with every SD1 and SDXL checkpoint. To see another word, type it into both nodes; nothing is sampled again."
+        "The same nodes work with Z-Image, Flux, Qwen-Image and others, and with SD1 and SDXL. To see another word, type it into the three nodes; "
+        "nothing is sampled again."
     )
     graph.save(name, note)
 
@@ -101,7 +103,7 @@ def compare_masks(name: str) -> None:
 
 def build_vectors(name: str) -> None:
     graph = Graph()
-    graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 240))
+    graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 270), ["UNet"])
     graph.add(
         "build", "HRVBuildVectors", (390, 160), (420, 640),
         ["demo", "", 8, 5.0, 256, 256, 0, "fixed", 4, 40, "euler", "normal", "", "votes"],

@@ -29,7 +29,7 @@ EXAMPLES = (  # in the order in which a newcomer may open them; the template bro
     ("which_word_drew_what_sdxl", looking.which_word_sdxl),
     ("which_word_drew_what_z_image", looking.which_word_z_image),
     ("which_mouse_sdxl", heads.which_mouse),
-    ("select_heads_without_vectors", heads.heads_without_vectors),
+    ("which_word_drew_what_transformer", heads.transformer),
     ("which_mask_is_better", heads.compare_masks),
     ("build_vectors_for_your_checkpoint", heads.build_vectors),
     ("ordered_weakening", steering.ordered_weakening),

@@ -13,7 +13,7 @@ MIDDLE = (0.25, 0.75)  # of the schedule: where a word's sense is clearest
 
 def ordered_weakening(name: str) -> None:
     graph = Graph()
-    graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 240))
+    graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 270), ["UNet"])
     graph.add("vectors", "HRVLoadVectors", (40, 450), (300, 110), [BY_VOTES])
     graph.add(
         "sweep", "HRVHeadSweep", (390, 330), (300, 170), ["Colours", 5, "both"], vectors="vectors.vectors"
@@ -128,7 +128,7 @@ def excite_a_missing_thing(name: str) -> None:
 
 def change_one_word(name: str) -> None:
     graph, example = Graph(), COLOUR
-    graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 240))
+    graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 270), ["UNet"])
     graph.add(
         "remember", "HRVRememberRun", (40, 450), (300, 130), [256], model="loader.model", clip="loader.clip"
     )

@@ -235,16 +235,17 @@ def sdxl(prompt: str) -> Graph:
 
 
 def text_to_image(
-    prompt: str, side: int = 256, seed: int = 7, steps: int = 20, cfg: float = 5.0, models=(), part=(0.0, 1.0)
-) -> Graph:
+    prompt: str, side: int = 256, seed: int = 7, steps: int = 20, cfg: float = 5.0, *, models=(), part=(0.0, 1.0),
+    network: str = "UNet",
+) -> Graph:  # fmt: skip
     """Loader → Record Attention → text, sampler, decoder: the graph every artist has, with one node put in.
 
-    part: of the schedule, what is recorded. Places leave room for the tallest nodes of any page: those of 1.45."""
+    part: of the schedule, what is recorded. network: of the demo checkpoint. Places leave room for the tallest nodes of any page: those of 1.45."""
     graph = Graph()
-    widgets = [models[0]["name"]] if models else []
+    widgets = [models[0]["name"]] if models else [network]
     out = ("MODEL", "CLIP", "VAE") if models else ("model", "clip", "vae")
     loader = "CheckpointLoaderSimple" if models else "HRVDemoCheckpoint"
-    graph.add("loader", loader, (40, 160), (300, 110 if models else 240), widgets, models=models)
+    graph.add("loader", loader, (40, 160), (300, 110 if models else 270), widgets, models=models)
     graph.add(
         "record", "HRVRecordAttention", (40, 500), (300, 230), [*part, 1, False, 512],
         model=f"loader.{out[0]}", clip=f"loader.{out[1]}",

@@ -1,7 +1,8 @@
-"""Makes ComfyUI's own MODEL, CLIP and VAE of tensors in SDXL's shape, whatever their sizes."""
+"""Makes ComfyUI's own MODEL, CLIP and VAE of tensors in SDXL's or Lumina 2's shape, whatever their sizes."""
 
 from __future__ import annotations
 
+import comfy.latent_formats
 import comfy.model_management as management
 import comfy.supported_models
 import comfy.supported_models_base
@@ -31,6 +32,21 @@ def sdxl_model(tensors: dict[str, torch.Tensor], prefix: str, config: dict) -> M
     model_config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, device, dtypes))
     model = model_config.get_model(tensors, prefix)
     model.load_model_weights({name: t.to(dtype) for name, t in weights.items()}, prefix)
+    return ModelPatcher(model, load_device=device, offload_device=management.unet_offload_device())
+
+
+def lumina_model(tensors: dict[str, torch.Tensor], config: dict, shift: float) -> ModelPatcher:
+    """A transformer of Lumina 2's and Z-Image's class that draws SDXL's latents. config: of the network; shift: of its noise schedule."""
+    model_config = comfy.supported_models.Lumina2({"image_model": "lumina2", **config})
+    model_config.latent_format = comfy.latent_formats.SDXL()
+    model_config.sampling_settings = {"multiplier": 1.0, "shift": shift}
+    device = management.get_torch_device()
+    count = sum(t.numel() for t in tensors.values())
+    dtypes = model_config.supported_inference_dtypes
+    dtype = management.unet_dtype(model_params=count, supported_dtypes=dtypes, weight_dtype=torch.float16)
+    model_config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, device, dtypes))
+    model = model_config.get_model({}, "")
+    model.load_model_weights({name: t.to(dtype) for name, t in tensors.items()})
     return ModelPatcher(model, load_device=device, offload_device=management.unet_offload_device())
 
 

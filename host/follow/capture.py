@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 
 from ...hrv.heads.layout import Layout
-from ...hrv.recording import absence
+from ...hrv.recording import absence, kernel
 from ...hrv.recording.probabilities import sent
 from ...hrv.recording.recording import Run
 from ...hrv.recording.schedule import schedule
@@ -105,6 +105,7 @@ class Capture(FollowingLayers):
         return 0.0
 
     def free(self) -> None:
+        self._sums.free()
         for entry in self.run.entries:
             entry.maps.clear()
             entry.layer_counts.clear()
@@ -140,6 +141,8 @@ class Capture(FollowingLayers):
 
     def close(self) -> None:
         """Brings the maps to rest on the CPU, and says what was not recorded."""
+        if not self.failed:
+            self._sums.finish()
         self._entries.close(self.conditionings or ())
         if self.failed:
             return
@@ -147,7 +150,6 @@ class Capture(FollowingLayers):
             with self._voting():
                 self.options.votes.end(self._votes)
         self.tell_layers()
-        self._sums.finish()
         if self._sums.pooled_blocks:
             limit = self.options.memory_limit // 2**20
             self.warn(
@@ -202,6 +204,7 @@ class Capture(FollowingLayers):
     def after_call(self, call: UnetCall, output: torch.Tensor) -> None:
         """Counts the evaluation, once all layers have run."""
         with self.lock:
+            self._sums.flush()
             for row in call.noted.rows:
                 row.entry.counts[call.noted.time_bin] += 1
 
@@ -283,6 +286,8 @@ class Capture(FollowingLayers):
         if factors is None and row.crop[:2] == recorded.latent:
             shape = (entry.batch, heads, len(entry.columns) + at.own_columns, *grid)
             room = self._sums.room(entry, number, time_bin, shape, at.q.device)
+        if room is not None and self._launched(row, at, room):
+            return
         into = None if room is None else room.view(*room.shape[:3], -1)
         maps = at.probabilities(row.rows, entry.columns, entry.length, into)
         if room is not None:
@@ -291,6 +296,18 @@ class Capture(FollowingLayers):
             maps = maps * sent(factors, maps.device).T[None, :, :, None]
         maps = place_crop(maps.unflatten(-1, grid), row.crop, recorded.latent)
         self._sums.add(entry, number, time_bin, maps)
+
+    def _launched(self, row: Row, at: LayerCall | TokenCall, sums: torch.Tensor) -> bool:
+        """Has P of a layer added to its sums on a graphics card, now or together with later layers; False where that is not to be had."""
+        if not kernel.is_usable(at.q):
+            return False
+        found = at.piece(row.rows, row.entry.columns, row.entry.length, sums)
+        if found is None:
+            return False
+        self._sums.launch(*found)
+        if at.is_shared:
+            self._sums.flush()
+        return True
 
 
 class TokenCapture(FollowingTokens, Capture):

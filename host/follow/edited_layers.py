@@ -11,6 +11,7 @@ import torch
 
 from ...hrv.steer.factors import scale_values
 from ...hrv.steer.prompt_edit import Alignment, split_values
+from ..facts.layers import transformers
 from ..facts.options import ATTN1, ATTN2
 from .base.calls import UnetCall
 from .base.following_layers import FollowingLayers
@@ -58,7 +59,7 @@ class EditedLayers:
         """A copy of transformer_options with entries for the layers that are edited."""
         for kind in (ATTN1, ATTN2):
             entry_for = functools.partial(self._entry, kind)
-            options = with_entries(unet, self._following.layout, options, kind, entry_for)
+            options = with_entries(transformers(unet), self._following.layout, options, kind, entry_for)
         return options
 
     def _entry(self, kind: Kind, layer: Layer) -> Attention | None:

@@ -10,6 +10,7 @@ import torch
 
 from ...hrv.recording.chains import ONLY_LAST, beginning, join
 from ...hrv.recording.recording import Recording, Run
+from ...hrv.recording.sums import is_finite
 from ...hrv.relevance.votes import VoteCounter
 from ..facts.cancel import CANCELS
 from ..facts.families import is_family, recorded_layout_of
@@ -84,7 +85,7 @@ def unusable(run: Run, samples) -> str | None:
             "Another node shows the model only some images of the batch at a time (context windows and the "
             "like), so maps cannot be matched to images. This sampling was not recorded."
         )
-    if not all(bool(maps.isfinite().all()) for entry in entries for maps in entry.maps.values()):
+    if not all(is_finite(maps) for entry in entries for maps in entry.maps.values()):
         return (
             "The model produced invalid values (NaN) in this sampling, so there is nothing to show, and "
             "its image is probably black. Usual causes are a prompt weight that is not a number, a broken "

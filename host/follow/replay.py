@@ -10,6 +10,7 @@ import torch
 
 from ...hrv.heads.layout import Layout
 from ...hrv.steer.source_run import Frame
+from ..facts.layers import transformers
 from ..facts.options import ATTN1, ATTN2, COND_OR_UNCOND, UUIDS
 from ..facts.wrappers import unwrapped
 from .base.calls import UnetCall
@@ -47,7 +48,7 @@ def replay(call: UnetCall, layout: Layout, frame: Frame, kinds: tuple[Kind, ...]
     options = {**call.options, UUIDS: [uuid.uuid4()], COND_OR_UNCOND: [number]}
     for kind in kinds:
         entry_for = functools.partial(_taking, taken, kind)
-        options = with_entries(call.unet, layout, options, kind, entry_for)
+        options = with_entries(transformers(call.unet), layout, options, kind, entry_for)
     control = signals_of(call.control, rows, len(call.x))
     taken.output = unwrapped(call.executor)(x, timesteps, context, y, control, options)
     return taken

@@ -15,7 +15,8 @@ from ..facts import checkpoint, paths
 from ..facts.checkpoint import CLIP_ENCODERS, VOCABULARY
 
 PATH = paths.DATA / "demo" / "demo_checkpoint.safetensors"
-FORMAT = "hrv_demo_checkpoint"
+TRANSFORMER = paths.DATA / "demo" / "demo_transformer.safetensors"
+FORMAT, TRANSFORMER_FORMAT = "hrv_demo_checkpoint", "hrv_demo_transformer"
 FORMAT_VERSION = "1"
 UNET_PREFIX, TEXT_PREFIX, VAE_PREFIX = "model.diffusion_model.", "text_encoders.", "first_stage_model."
 
@@ -37,8 +38,27 @@ def load(path: Path = PATH) -> tuple[checkpoint.ModelPatcher, checkpoint.CLIP, c
     )
 
 
+def load_transformer(
+    path: Path = TRANSFORMER,
+) -> tuple[checkpoint.ModelPatcher, checkpoint.CLIP, checkpoint.VAE]:
+    """MODEL of the demo transformer, which has the class of Lumina 2 and Z-Image; CLIP and VAE are the demo checkpoint's, which it was trained
+    with. Raises as `load` does."""
+    tensors, config = _contents(path, TRANSFORMER_FORMAT)
+    width = config["transformer"]["dim"]
+    _check(tensors, {"cap_embedder.1.weight": (width, config["transformer"]["cap_feat_dim"])}, path)
+    _, clip, vae = load()
+    return checkpoint.lumina_model(tensors, config["transformer"], config["shift"]), clip, vae
+
+
 def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
-    """All tensors of the file and its configuration: {"unet": {...}, "text": {...}}."""
+    """All tensors of the checkpoint and its configuration: {"unet": {...}, "text": {...}}."""
+    tensors, config = _contents(path, FORMAT)
+    _check(tensors, _shapes(tensors, config), path)
+    return tensors, config
+
+
+def _contents(path: Path, wanted: str) -> tuple[dict[str, torch.Tensor], dict]:
+    """All tensors of a file of this format, and its configuration."""
     if not path.is_file():
         raise FileNotFoundError(
             f"The demo checkpoint is missing: {path} does not exist. It comes with the pack; "
@@ -47,21 +67,19 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         found = (metadata.get("format"), metadata.get("format_version"))
-        if found != (FORMAT, FORMAT_VERSION):
+        if found != (wanted, FORMAT_VERSION):
             raise ValueError(
                 f"{path} is not a demo checkpoint that this version of the pack can read: it says format "
-                f"{found[0]!r}, version {found[1]!r}; expected {FORMAT!r}, version {FORMAT_VERSION!r}. "
+                f"{found[0]!r}, version {found[1]!r}; expected {wanted!r}, version {FORMAT_VERSION!r}. "
                 "Reinstall the pack so that the file and the code match."
             )
         # copies: these tensors lie in the mapped file, which Windows lets nobody replace while one of them lives
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
-    config = json.loads(metadata["config"])
-    _check(tensors, config, path)
-    return tensors, config
+    return tensors, json.loads(metadata["config"])
 
 
-def _check(tensors: dict[str, torch.Tensor], config: dict, path: Path) -> None:
-    """The shapes that the configuration promises; a mismatch would otherwise fail deep inside ComfyUI."""
+def _shapes(tensors: dict[str, torch.Tensor], config: dict) -> dict[str, tuple[int, ...]]:
+    """What the configuration promises."""
     unet, width = config["unet"], config["text"]["hidden_size"]
     expected = {
         UNET_PREFIX + "input_blocks.0.0.weight": (unet["model_channels"], unet["in_channels"], 3, 3),
@@ -71,6 +89,11 @@ def _check(tensors: dict[str, torch.Tensor], config: dict, path: Path) -> None:
     for encoder in CLIP_ENCODERS:
         rows = len(tensors[TEXT_PREFIX + "token_ids"]) + 1
         expected[f"{TEXT_PREFIX}{encoder}.token_rows"] = (rows, width)
+    return expected
+
+
+def _check(tensors: dict[str, torch.Tensor], expected: dict[str, tuple[int, ...]], path: Path) -> None:
+    """Another shape would fail deep inside ComfyUI."""
     for name, shape in expected.items():
         found = tuple(tensors[name].shape) if name in tensors else None
         if found != shape:

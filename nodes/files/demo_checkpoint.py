@@ -7,6 +7,9 @@ from comfy_api.latest import io
 from ...host.store import demo_checkpoint
 from ..node import Node
 
+UNET = "UNet"
+LOADERS = {UNET: demo_checkpoint.load, "transformer": demo_checkpoint.load_transformer}
+
 
 class HRVDemoCheckpoint(Node):
     @classmethod
@@ -21,6 +24,18 @@ class HRVDemoCheckpoint(Node):
                 "patterns and sizes on plain backgrounds."
             ),
             search_aliases=["demo", "sample model", "try HRV"],
+            inputs=[
+                io.Combo.Input(
+                    "network",
+                    options=list(LOADERS),
+                    default=UNET,
+                    optional=True,
+                    tooltip=(
+                        "UNet: built like SDXL, with everything that SDXL has. Transformer: built like Z-Image and Lumina 2, to try what the "
+                        "pack does on such models. Both draw the same things, with the same CLIP and VAE."
+                    ),
+                ),
+            ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The demo model, for any sampler."),
                 io.Clip.Output(display_name="clip", tooltip="Its text encoder, for CLIP Text Encode."),
@@ -29,5 +44,5 @@ class HRVDemoCheckpoint(Node):
         )
 
     @classmethod
-    def execute(cls) -> io.NodeOutput:
-        return io.NodeOutput(*demo_checkpoint.load())
+    def execute(cls, network: str = UNET) -> io.NodeOutput:
+        return io.NodeOutput(*LOADERS[network]())

@@ -53,7 +53,7 @@ def test_a_click_puts_a_word_in_or_takes_it_out(editor):
 
 
 @pytest.mark.parametrize(
-    ("job", "kind", "field"), [("select_heads_without_vectors", "HRVAutoHeads", "word"), ("wrong_sense_adjusted", "HRVCompareConcepts", "word"), ("ordered_weakening", "HRVScaleHeads", "words")]
+    ("job", "kind", "field"), [("which_word_drew_what_transformer", "HRVAutoHeads", "word"), ("wrong_sense_adjusted", "HRVCompareConcepts", "word"), ("ordered_weakening", "HRVScaleHeads", "words")]
 )  # fmt: skip
 def test_other_nodes_offer_the_same(editor, job, kind, field):
     editor.load(example(job))

@@ -7,6 +7,7 @@ Tests in this folder may import ComfyUI's modules (`import comfy.sd`) at their t
 import asyncio
 import atexit
 import importlib.machinery
+import importlib.util
 import inspect
 import os
 import shutil
@@ -25,18 +26,24 @@ from devtools.releases import DEFAULT
 from devtools.server import ROOT, ComfyServer
 
 COMFYUI = Path(os.environ.get("HRV_COMFYUI") or ROOT / ".host" / f"comfyui-{DEFAULT}")
+ON_GPU = os.environ.get("HRV_DEVICE") == "gpu"  # tools/gpu_check.py asks for it
 if not COMFYUI.is_dir():
     raise pytest.UsageError("tests/host needs a ComfyUI: run the tests with `python3 dev.py test`")
 
 
 def find_comfyui() -> None:
-    """Make ComfyUI importable, set to the CPU and to folders of its own, as main.py's options would."""
+    """Make ComfyUI importable, set to the CPU (or a graphics card) and to folders of its own, as main.py's options would."""
     base = Path(tempfile.mkdtemp(prefix="comfyui-"))
     atexit.register(shutil.rmtree, base, ignore_errors=True)
     for name in ("models", "input", "output", "temp", "user", "custom_nodes"):
         (base / name).mkdir()
     sys.path.insert(0, str(COMFYUI))
-    arguments, sys.argv = sys.argv, ["main.py", "--cpu", "--disable-api-nodes", "--base-directory", str(base)]
+    device = [] if ON_GPU else ["--cpu"]
+    if (
+        importlib.util.find_spec("comfyui_frontend_package") is None
+    ):  # a machine without a page, as tools/gpu_check.py has it
+        device += ["--front-end-root", str(base)]
+    arguments, sys.argv = sys.argv, ["main.py", *device, "--disable-api-nodes", "--base-directory", str(base)]
     try:
         import comfy.options
 
@@ -105,6 +112,14 @@ def defaults(node: type) -> dict:
             elif choices and group == "required":
                 values[name] = choices[0]
     return values
+
+
+@pytest.fixture
+def plain_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recording as on the CPU, on a graphics card too."""
+    from hrv_pack.hrv.recording import kernel
+
+    monkeypatch.setattr(kernel, "_works", False)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,8 @@ def estimate(model, conditioning, step) -> torch.Tensor:
 
     class Once:
         def sample(self, guider, sigmas, extra, callback, noise, *rest):
-            made.append(guider(step.x, step.sigma, **extra).double())
+            x, sigma = (one.to(model.load_device) for one in (step.x, step.sigma))
+            made.append(guider(x, sigma, **extra).double().cpu())
             return noise
 
     guider.set_cfg(1.0)
@@ -41,5 +42,6 @@ def recorded(demo, positive=None, negative=None, latent=LATENT, steps: int = 4):
     model, traced, recording = attach(*demo[:2], RecordOptions())
     positive = positive(traced) if positive else text(traced, PROMPT)
     negative = negative(traced) if negative else text(traced, "")
+    rig.warm(demo[0], positive, negative, latent)
     drawn = rig.sample(model, positive, negative, latent, seed=1, steps=steps, cfg=4.0)
     return model, traced, recording, drawn

@@ -55,4 +55,4 @@ def shift_of(model, studio, **options) -> torch.Tensor:
 
 def as_latent(studio, latent: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
     """A latent that, with the same noise, gives x + shift."""
-    return latent + studio.model.model.process_latent_out(shift)
+    return latent + studio.model.model.process_latent_out(shift).to(latent)

@@ -44,7 +44,14 @@ def random_model(config: dict, dtype: torch.dtype = torch.float32, shared: bool 
     model = base(model_config, comfy.model_base.ModelType.EPS, device=device)
     fill(model.diffusion_model, 0, shared)
     model.eval()
-    return comfy.model_patcher.ModelPatcher(model, load_device=device, offload_device=device)
+    return patcher_of(model)
+
+
+def patcher_of(model) -> comfy.model_patcher.ModelPatcher:
+    """Runs where ComfyUI would run it, and rests in memory."""
+    return comfy.model_patcher.ModelPatcher(
+        model, load_device=comfy.model_management.get_torch_device(), offload_device=torch.device("cpu")
+    )
 
 
 @torch.no_grad()

@@ -97,7 +97,15 @@ def studio(kind="sdxl", positive="a red cat on a mat", negative="ugly", model=No
         options["negative"] = options.pop("record_negative")
     model = tiny(kind) if model is None else model
     recorded, traced, recording = attach(model, clip(kind), RecordOptions(**options))
-    return Studio(model, recorded, traced, recording, encode(traced, positive), encode(traced, negative))
+    made = Studio(model, recorded, traced, recording, encode(traced, positive), encode(traced, negative))
+    warm(made.model, made.positive, made.negative)
+    return made
+
+
+def warm(model, positive, negative, latent=None) -> None:
+    """On a graphics card the first sampling with a model differs from all later ones in the last digits, without the pack as well."""
+    if model.load_device.type == "cuda":
+        sample(model, positive, negative, latent, steps=1)
 
 
 def last_run(recording):
@@ -130,7 +138,7 @@ def watch(model) -> Iterator[list[Call]]:
     unet, calls, handles = model.model.diffusion_model, [], []
 
     def called(module, args, kwargs):
-        calls.append(Call(kwargs["context"].clone(), tuple(args[0].shape)))
+        calls.append(Call(kwargs["context"].cpu().clone(), tuple(args[0].shape)))
 
     handles.append(unet.register_forward_pre_hook(called, with_kwargs=True))
     for name, module in unet.named_modules():
@@ -139,11 +147,11 @@ def watch(model) -> Iterator[list[Call]]:
             handles.append(module.register_forward_hook(note_key))
         for part in ("q", "k", "v"):
             if name.endswith(f"attn2.to_{part}"):
-                note = lambda m, i, out, part=part: getattr(calls[-1], part).append(out.clone())  # noqa: E731
+                note = lambda m, i, out, part=part: getattr(calls[-1], part).append(out.cpu().clone())  # noqa: E731
                 handles.append(module.register_forward_hook(note))
         if name.endswith("attn2.to_out"):
             handles.append(
-                module.register_forward_pre_hook(lambda m, args: calls[-1].out.append(args[0].clone()))
+                module.register_forward_pre_hook(lambda m, args: calls[-1].out.append(args[0].cpu().clone()))
             )
     try:
         yield calls

@@ -26,21 +26,25 @@ KOALA = {
 INPAINT = {**models.TINY_SD1, "in_channels": 9}
 
 
-def shaped(config: dict, supported: str, base: str, kind=ModelType.EPS, inpaint: bool = False):
-    """A ModelPatcher of ComfyUI's own classes (names of comfy.supported_models and comfy.model_base), random weights."""
+def shaped(
+    config: dict, supported: str, base: str, kind=ModelType.EPS, *, inpaint: bool = False,
+    dtype: torch.dtype = torch.float32, shared: bool = False,
+):  # fmt: skip
+    """A ModelPatcher of ComfyUI's own classes (names of comfy.supported_models and comfy.model_base), random weights. shared: as
+    `models.fill` says."""
     model_config = getattr(comfy.supported_models, supported)(config)
     model_config.unet_config.update(config)
-    model_config.set_inference_dtype(torch.float32, None)
+    model_config.set_inference_dtype(dtype, None)
     device = torch.device("cpu")
     model = getattr(comfy.model_base, base)(model_config, kind, device=device)
     if inpaint:
         model.set_inpaint()
-    models.fill(model.diffusion_model, 0)
+    models.fill(model.diffusion_model, 0, shared)
     for name, buffer in model.diffusion_model.named_buffers():
         if name == "pos_embed":  # SD3's, which a checkpoint would fill; else it is whatever the memory held
             buffer.normal_(generator=torch.Generator().manual_seed(0))
     model.eval()
-    return comfy.model_patcher.ModelPatcher(model, load_device=device, offload_device=device)
+    return models.patcher_of(model)
 
 
 def random_lora(model, names=("attn2.to_q.weight", "attn2.to_k.weight", "attn1.to_v.weight")) -> dict:

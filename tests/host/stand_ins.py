@@ -152,7 +152,7 @@ def regions(model):
         twice = attention.optimized_attention(
             q.repeat(2, 1, 1), torch.cat([k, k.roll(1, 1)]), torch.cat([v, v.roll(3, 1)]), heads
         )
-        left = (torch.arange(q.shape[1]) % 2 == 0)[None, :, None]
+        left = (torch.arange(q.shape[1], device=q.device) % 2 == 0)[None, :, None]
         return torch.where(left, twice[:rows], twice[rows:])
 
     clone = model.clone()

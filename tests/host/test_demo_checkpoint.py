@@ -196,3 +196,43 @@ def test_a_damaged_file_names_the_tensor(tmp_path):
     save_file(tensors, tmp_path / "damaged.safetensors", metadata)
     with pytest.raises(ValueError, match="clip_g.token_rows has shape \\(3, 64\\), expected"):
         demo_checkpoint.load(tmp_path / "damaged.safetensors")
+
+
+@pytest.fixture(scope="module")
+def transformer(comfy):
+    return comfy.run_node("HRVDemoCheckpoint", network="transformer")
+
+
+def test_the_transformer_draws_what_is_asked_and_is_recorded(comfy, transformer):
+    """Its latent is the same to the bit; the word's map lies on the thing that the judge finds."""
+    assert demo_checkpoint.TRANSFORMER.stat().st_size <= 10e6
+    model, clip, vae = transformer
+    assert type(model.model).__name__ == "Lumina2"
+    recorded, traced, attention = comfy.run_node("HRVRecordAttention", model=model, clip=clip)
+    text = "a large plain red star and a small plain blue fish on sand"
+    plain = sample(comfy, transformer, encode(comfy, transformer, text), steps=12)
+    latent = sample(comfy, (recorded, traced, vae), encode(comfy, (recorded, traced, vae), text), steps=12)
+    assert torch.equal(plain, latent)
+    with torch.inference_mode():
+        picture = (vae.decode(latent)[0].clamp(0, 1) * 255).round().byte().numpy()
+    left, right = judge.ask(judge.load(), list(judge.halves(picture)))
+    assert (left["kind"], left["colour"], right["kind"], right["colour"]) == ("star", "red", "fish", "blue")
+    overlay, heat, mask, *_ = comfy.run_node(
+        "HRVHeatmap", attention=attention, latent={"samples": latent}, words="star, fish"
+    )
+    star, fish = (one.flatten(1).mean(1) for one in (mask[0].T, mask[1].T))
+    half = mask.shape[-1] // 2
+    assert star[:half].sum() > 5 * star[half:].sum() and fish[half:].sum() > 5 * fish[:half].sum()
+
+
+def test_a_damaged_transformer_is_told_of(tmp_path):
+    save_file({"cap_embedder.1.weight": torch.zeros(3, 3)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(ValueError, match="is not a demo checkpoint"):
+        demo_checkpoint.load_transformer(tmp_path / "foreign.safetensors")
+    with safe_open(demo_checkpoint.TRANSFORMER, framework="pt") as file:
+        metadata = file.metadata()
+    save_file(
+        {"cap_embedder.1.weight": torch.zeros(3, 3)}, tmp_path / "damaged.safetensors", metadata=metadata
+    )
+    with pytest.raises(ValueError, match="is damaged"):
+        demo_checkpoint.load_transformer(tmp_path / "damaged.safetensors")

@@ -118,6 +118,7 @@ def test_a_large_flux_is_within_what_can_be_afforded():
     assert 0.08 < families.RECORDING * attended / (11.9e9 + attended) < 0.15
 
 
+@pytest.mark.usefixtures("plain_way")
 def test_cancel_and_errors_leave_nothing_behind(monkeypatch):
     found = studio("Z-Image")
     positive, latent = prompt("Z-Image"), empty("Z-Image")

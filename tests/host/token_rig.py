@@ -204,7 +204,14 @@ def watch(model) -> Iterator[tuple[object, list[Call]]]:
         if not kwargs.get("skip_reshape"):
             shaped_q, shaped_k = (one.unflatten(-1, (heads, -1)).transpose(1, 2) for one in (q, k))
         chunks = kwargs["transformer_options"]["cond_or_uncond"]
-        calls.append(Call(shaped_q.clone(), shaped_k.clone(), None if mask is None else mask.clone(), chunks))
+        calls.append(
+            Call(
+                shaped_q.cpu().clone(),
+                shaped_k.cpu().clone(),
+                None if mask is None else mask.cpu().clone(),
+                chunks,
+            )
+        )
         return func(q, k, v, heads, mask, *args, **kwargs)
 
     options["optimized_attention_override"] = override

@@ -1,13 +1,16 @@
 """Sums of maps over evaluations, the memory budget, and crops put back in their place."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrv_pack.hrv.heads.layout import Block, Layout
+from hrv_pack.hrv.recording import sums as module
 from hrv_pack.hrv.recording.recording import Entry, Run
-from hrv_pack.hrv.recording.sums import SMALLEST_SIDE, Accumulator, place_crop, resize_maps
+from hrv_pack.hrv.recording.sums import SMALLEST_SIDE, Accumulator, is_finite, place_crop, resize_maps
 
 LAYOUT = Layout(tuple(Block("input", n, 0, 2) for n in range(3)))
 
@@ -15,6 +18,15 @@ LAYOUT = Layout(tuple(Block("input", n, 0, 2) for n in range(3)))
 def maps(*size: int, seed: int = 0) -> torch.Tensor:
     """One evaluation of one layer: (batch 1, head 2, column 3, height, width)."""
     return torch.rand((1, 2, 3, *size), generator=torch.Generator().manual_seed(seed))
+
+
+HALF = module.AT_REST
+
+
+@pytest.fixture(autouse=True)
+def unrounded(monkeypatch):
+    """Sums come to rest as they are."""
+    monkeypatch.setattr(module, "AT_REST", torch.float32)
 
 
 def start(limit: int = 2**20, bins: int = 1) -> tuple[Accumulator, Entry]:
@@ -26,6 +38,7 @@ def test_sums_over_evaluations_and_bins():
     sums, entry = start(bins=2)
     for time_bin, seed in ((0, 1), (0, 2), (1, 3)):
         sums.add(entry, 0, time_bin, maps(4, 5, seed=seed))
+    sums.finish()
     assert entry.maps[0].shape == (1, 2, 2, 3, 4, 5) and entry.maps[0].dtype == torch.float32
     assert torch.allclose(entry.maps[0][:, 0], maps(4, 5, seed=1) + maps(4, 5, seed=2))
     assert torch.equal(entry.maps[0][:, 1], maps(4, 5, seed=3))
@@ -38,19 +51,44 @@ def test_adding_in_place_is_the_same():
         room = sums.room(entry, 0, time_bin, one.shape, one.device)
         assert room.shape == one.shape
         room += one
-    assert torch.allclose(entry.maps[0][:, 0], maps(4, 5, seed=1) + maps(4, 5, seed=2))
-    assert torch.equal(entry.maps[0][:, 1], maps(4, 5, seed=3))
     sums.finish()
-    assert entry.maps[0].is_contiguous() and torch.allclose(
-        entry.maps[0][:, 1].float(), maps(4, 5, seed=3), rtol=2**-11
-    )
+    assert torch.allclose(entry.maps[0][:, 0], maps(4, 5, seed=1) + maps(4, 5, seed=2))
+    assert torch.equal(entry.maps[0][:, 1], maps(4, 5, seed=3)) and entry.maps[0].is_contiguous()
+
+
+def test_a_bin_that_is_done_rests_on_the_cpu_in_half_precision(monkeypatch):
+    """And is taken up again where a sampler goes back to it."""
+    monkeypatch.setattr(module, "AT_REST", HALF)
+    sums, entry = start(bins=2)
+
+    def add(time_bin: int, seed: int) -> torch.Tensor:
+        one = maps(4, 5, seed=seed)
+        sums.room(entry, 0, time_bin, one.shape, one.device).add_(one)
+        return one
+
+    first, (layer,) = add(0, 1), sums._layers.values()
+    assert layer._resting is None
+    second = add(1, 2)
+    assert layer._filling[1].shape == first.shape and layer._resting.dtype == torch.float16
+    assert torch.equal(layer._resting[:, 0], first.half()) and not layer._resting[:, 1].any()
+    again = add(0, 3)
+    assert torch.equal(layer._resting[:, 1], second.half())
+    sums.finish()
+    assert torch.allclose(entry.maps[0][:, 0].float(), first + again, rtol=2**-9)
+    assert torch.allclose(entry.maps[0][:, 1].float(), second, rtol=2**-10)
+
+
+def test_a_bin_in_which_nothing_was_seen_is_0():
+    sums, entry = start(bins=3)
+    sums.add(entry, 0, 1, maps(4, 5))
+    sums.finish()
+    assert torch.equal(entry.maps[0][:, 1], maps(4, 5)) and not entry.maps[0][:, ::2].any()
 
 
 def test_no_room_where_probabilities_cannot_be_added_as_they_are():
     sums, entry = start(limit=2 * 6 * 16 * 16)
     shape = (1, 2, 3, 32, 32)
     assert sums.room(entry, 0, 0, shape, torch.device("cpu")) is None  # pooled: too large for the budget
-    assert entry.maps[0].shape[-2:] == (16, 16)
     assert sums.room(entry, 0, 0, (1, 2, 3, 16, 16), torch.device("cpu")) is not None
     assert sums.room(entry, 0, 0, (1, 2, 3, 16, 16), torch.device("meta")) is None
     sums.drop(entry, 0)
@@ -65,7 +103,8 @@ def test_what_is_added_is_not_changed_later():
     assert torch.equal(first, maps(4, 4))
 
 
-def test_at_rest_in_half_precision():
+def test_at_rest_in_half_precision(monkeypatch):
+    monkeypatch.setattr(module, "AT_REST", HALF)
     sums, entry = start()
     sums.add(entry, 0, 0, maps(4, 4))
     sums.finish()
@@ -79,12 +118,14 @@ def test_a_dropped_layer_stays_out():
     sums.add(entry, 1, 0, maps(4, 4))
     sums.drop(entry, 0)
     sums.add(entry, 0, 0, maps(4, 4))
+    sums.finish()
     assert set(entry.maps) == {1}
 
 
 def test_nothing_is_pooled_within_the_budget():
     sums, entry = start(limit=2 * 6 * 32 * 32)
     sums.add(entry, 0, 0, maps(32, 32))
+    sums.finish()
     assert entry.maps[0].shape[-2:] == (32, 32) and sums.pooled_blocks == 0
 
 
@@ -92,8 +133,9 @@ def test_the_largest_maps_are_pooled_and_keep_their_mean():
     sums, entry = start(limit=2 * 6 * (16 * 20 + 10 * 10))
     sums.add(entry, 0, 0, maps(10, 10))
     sums.add(entry, 1, 0, maps(32, 40))
-    assert [entry.maps[n].shape[-2:] for n in (0, 1)] == [(10, 10), (16, 20)] and sums.pooled_blocks == 1
     sums.add(entry, 1, 0, maps(32, 40, seed=1))  # later evaluations come in full size
+    sums.finish()
+    assert [entry.maps[n].shape[-2:] for n in (0, 1)] == [(10, 10), (16, 20)] and sums.pooled_blocks == 1
     plain = (maps(32, 40) + maps(32, 40, seed=1)).unflatten(-1, (20, 2)).unflatten(-3, (16, 2)).mean((-1, -3))
     assert torch.allclose(entry.maps[1][:, 0], plain, atol=1e-5)
 
@@ -101,12 +143,14 @@ def test_the_largest_maps_are_pooled_and_keep_their_mean():
 def test_all_runs_and_bins_count_for_the_budget():
     sums, entry = start(limit=2 * 6 * 32 * 32, bins=4)
     sums.add(entry, 0, 0, maps(32, 32))
+    sums.finish()
     assert entry.maps[0].shape[-2:] == (16, 16)
 
 
 def test_pooling_ends_where_maps_mean_nothing_any_more():
     sums, entry = start(limit=1)
     sums.add(entry, 0, 0, maps(64, 48))
+    sums.finish()
     assert min(entry.maps[0].shape[-2:]) <= SMALLEST_SIDE
     assert min(entry.maps[0].shape[-2:]) * 2 > SMALLEST_SIDE
 
@@ -116,6 +160,7 @@ def test_a_grid_that_changes_while_sampling():
     sums, entry = start()
     sums.add(entry, 0, 0, maps(4, 6))
     sums.add(entry, 0, 0, torch.ones(1, 2, 3, 8, 12))
+    sums.finish()
     assert torch.allclose(entry.maps[0][:, 0], maps(4, 6) + 1)
 
 
@@ -167,3 +212,14 @@ def test_the_whole_picture_is_no_crop():
 def test_a_map_that_does_not_fit_its_area_is_an_error():
     with pytest.raises(ValueError, match="a map of 5×7 pixels does not fit an area of 8×16 latent pixels"):
         place_crop(torch.zeros(5, 7), (8, 16, 0, 0), (24, 32))
+
+
+@pytest.mark.parametrize(
+    "value", [0.0, -0.0, 65504.0, -65504.0, 6e-8, math.inf, -math.inf, math.nan, -math.nan]
+)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32], ids=str)
+def test_values_that_are_no_numbers_are_found(value, dtype):
+    maps = torch.rand(2, 1, 3, 2, 4, 4).to(dtype)
+    assert is_finite(maps) and is_finite(maps[:0])
+    maps[1, 0, 2, 1, 3, 0] = value
+    assert is_finite(maps) == math.isfinite(value) == bool(maps.isfinite().all())

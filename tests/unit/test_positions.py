@@ -10,6 +10,7 @@ MOST = 5
 LIBRARIES = {"torch", "np", "cv2", "F"}  # want their arguments in places
 # the host's own: what it calls with places, or is called with as it asks
 HOST = {"_diffusion_model", "_apply_model", "executor", "unwrapped", "redirect_request"}
+HOST |= {"_probabilities"}  # Triton compiles it, and calls it by names
 
 
 def crowded(source: str) -> list[tuple[int, str, int]]:

@@ -9,8 +9,10 @@ import torch
 PACK = Path(__file__).resolve().parents[2]
 DEMO = PACK / "hrv_data" / "demo"
 CHECKPOINT = DEMO / "demo_checkpoint.safetensors"
+DIT = DEMO / "demo_transformer.safetensors"
 JUDGE = DEMO / "judge.safetensors"
 LATENT_SCALE = 0.13025  # SDXL's latent format
+DIT_SHIFT = 3.0  # of the transformer's noise schedule
 
 # Both text encoders. SDXL reads the last layer but one and ComfyUI asks for three at least: the first is
 # trained, the others change nothing.
@@ -85,4 +87,26 @@ def unet_config() -> dict:
         "context_dim": 2 * TEXT["hidden_size"],
         "num_classes": "sequential",
         "adm_in_channels": TEXT["hidden_size"] + 6 * 256,
+    }
+
+
+def dit_config() -> dict:
+    """Arguments of ComfyUI's NextDiT, the network of Lumina 2 and Z-Image."""
+    return {
+        "patch_size": 2,
+        "in_channels": 4,
+        "dim": 160,
+        "n_layers": 6,
+        "n_refiner_layers": 0,
+        "n_heads": 10,
+        "n_kv_heads": 10,
+        "multiple_of": 32,
+        "ffn_dim_multiplier": 2.8,
+        "norm_eps": 1e-5,
+        "qk_norm": True,
+        "cap_feat_dim": 2 * TEXT["hidden_size"],
+        "axes_dims": [4, 6, 6],
+        "axes_lens": [128, 64, 64],
+        "rope_theta": 256.0,
+        "time_scale": 1000.0,
     }

@@ -21,9 +21,9 @@ if not __package__:  # run as a script
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     __package__ = "train_demo"
 
-from . import evaluate, judge, latents, settings, train_unet, train_vae
+from . import evaluate, judge, latents, settings, train_dit, train_unet, train_vae
 
-STAGES = ("vae", "latents", "unet", "judge", "evaluate")
+STAGES = ("vae", "latents", "unet", "dit", "judge", "evaluate")
 
 
 def main() -> None:
@@ -38,6 +38,16 @@ def main() -> None:
         help="folder for states and latents (default: .host/train_demo)",
     )
     parser.add_argument("--minutes", type=float, default=90, help="how long the denoiser trains")
+    parser.add_argument("--dit-minutes", type=float, default=60, help="how long the transformer trains")
+    parser.add_argument(
+        "--dit-batch", type=int, default=train_dit.BATCH, help="scenes a step of the transformer"
+    )
+    parser.add_argument(
+        "--dit-from",
+        type=Path,
+        metavar="FILE",
+        help="a trained transformer to go on from where there is no state",
+    )
     parser.add_argument("--vae-minutes", type=float, default=6, help="how long the decoder trains")
     parser.add_argument("--latents", type=int, default=20_000, help="scenes to render and encode")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes on CPU cores")
@@ -73,6 +83,8 @@ def main() -> None:
         if not vae_path.exists():
             train_vae.make_encoder(vae_path, arguments.workers)
         train_vae.train(vae_path, arguments.vae_minutes * 60, arguments.workers)
+    if not vae_path.exists():  # the shipped one, which the shipped networks were trained with
+        train_vae.take_from(settings.CHECKPOINT, vae_path)
     if "latents" in arguments.stages:
         latents.make(vae_path, work / "latents", -(-arguments.latents // latents.CHUNK), arguments.workers)
     if "unet" in arguments.stages:
@@ -83,6 +95,14 @@ def main() -> None:
             arguments.batch,
             arguments.checkpoint,
             arguments.rate,
+        )
+    if "dit" in arguments.stages:
+        train_dit.train(
+            work,
+            arguments.dit_minutes * 60,
+            arguments.workers,
+            arguments.dit_batch,
+            begin=arguments.dit_from,
         )
     if "judge" in arguments.stages:
         judge.train(settings.JUDGE, vae_path)

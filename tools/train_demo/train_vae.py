@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from . import crew, settings
-from .autoencoder import Autoencoder, averages, fix_encoder
+from .autoencoder import Autoencoder, averages, fix_encoder, narrow
 from .draw import render
 from .world import sample_scene
 
@@ -29,6 +29,14 @@ def _render_chunk(job: tuple[int, int]) -> np.ndarray:
     seed, count = job
     rng = np.random.default_rng(seed)
     return np.stack([render(sample_scene(rng))[0] for _ in range(count)])
+
+
+def take_from(checkpoint: Path, path: Path) -> None:
+    """Put the autoencoder of a finished checkpoint into a file of its own."""
+    prefix, tensors = "first_stage_model.", load_file(checkpoint)
+    vae = narrow({name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(vae.state_dict(), path)
 
 
 def to_tensor(pictures: np.ndarray, device) -> torch.Tensor:

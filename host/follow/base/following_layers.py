@@ -9,7 +9,7 @@ import torch
 
 from ....hrv.heads.layout import Layout
 from ...facts.guider import patcher_of
-from ...facts.layers import is_compiled
+from ...facts.layers import is_compiled, transformers
 from ...facts.options import ATTN2
 from .calls import UnetCall
 from .errors import ran_out_of_memory
@@ -41,6 +41,7 @@ class FollowingLayers(FollowingPrompts):
         self.layout = layout
         self.awaited: set[int] = set()  # layers that were to come by an entry of ours
         self.reached: set[int] = set()  # of these, those that did
+        self._walked: tuple[Any, list] | None = None
 
     def refusal(self, guider) -> str:
         return COMPILED.format(done=self.done) if is_compiled(patcher_of(guider)) else ""
@@ -94,7 +95,13 @@ class FollowingLayers(FollowingPrompts):
             known = layer.number in wanted and self.layout.blocks[layer.number] == layer.block
             return self.entry(layer, change) if known and not layer.is_foreign else None
 
-        return with_entries(call.unet, self.layout, call.options, ATTN2, entry_for)
+        return with_entries(self._transformers(call.unet), self.layout, call.options, ATTN2, entry_for)
+
+    def _transformers(self, unet) -> list:
+        """Looked up once in a sampling: walking through the network takes longer than all that is done with it."""
+        if self._walked is None or self._walked[0] is not unet:
+            self._walked = unet, list(transformers(unet))
+        return self._walked[1]
 
     def entry(self, layer: Layer, change: Change) -> Attention:
         """An entry in which `change` is called, guarded, and then what the layer would have done."""

@@ -14,6 +14,7 @@ import torch
 
 from ....hrv.heads.layout import Block
 from ....hrv.recording.joint import JointAttention
+from ....hrv.recording.kernel import Form, Piece
 from ...facts.families import Family, Segments, attention_given, family_of
 from ...facts.options import OPTIMIZED_ATTENTION_OVERRIDE, TRANSFORMER_OPTIONS
 from .calls import ModelCall
@@ -50,6 +51,8 @@ class TokenCall:
     given: Given
     segments: Segments
     extra_options: dict[str, Any]
+    is_shared: bool = False
+    """Whether another pack gets the same queries and keys next, and might change them."""
 
     own_columns: ClassVar[int] = 1
 
@@ -81,6 +84,29 @@ class TokenCall:
             scale=self.given.get("scale"),
         )
         return attention.probabilities(rows, columns, length, into=into)
+
+    def piece(
+        self, rows: slice, columns: tuple[int, ...], length: int, sums: torch.Tensor
+    ) -> tuple[Form, Piece] | None:
+        """The same as `probabilities` for a launch together with other layers; None where it cannot be launched. sums: float32 (row, head,
+        column + 1, height, width)."""
+        q, k, place, size = self.q, self.k, self.segments, self.q.element_size()
+        repeats, rest = divmod(self.keys, length)
+        sums_row, sums_head, sums_column, sums_line, sums_token = sums.stride()
+        one_by_one = rest or q.shape[1] % k.shape[1] or self.given.get("mask") is not None
+        if one_by_one or sums_line != sums.shape[-1] * sums_token:
+            return None
+        image, width = place.image, q.shape[3]
+        form = Form(
+            device=q.device, dtype=q.dtype, rows=rows.stop - rows.start, heads=q.shape[1], key_heads=k.shape[1],
+            queries=image.stop - image.start, keys=k.shape[2], width=width, q_strides=q.stride(), k_strides=k.stride(),
+            sums_strides=(sums_row, sums_head, sums_token, sums_column), scale=self.given.get("scale") or width**-0.5,
+            columns=columns, length=length, start=place.text.start, repeats=repeats, mass=True,
+        )  # fmt: skip
+        first = q.data_ptr() + (rows.start * q.stride(0) + image.start * q.stride(2)) * size
+        keys = k.data_ptr() + rows.start * k.stride(0) * size
+        plain = lambda: self.probabilities(rows, columns, length, sums.view(*sums.shape[:3], -1))  # noqa: E731
+        return form, Piece(first, keys, sums.data_ptr(), (q, k, sums), plain)
 
 
 class FollowingTokens(FollowingLayers):
@@ -138,7 +164,18 @@ class FollowingTokens(FollowingLayers):
                         self.reached.add(number)
                         layer = TokenLayer(number, self.layout.blocks[number])
                         q, k, v = (given.pop(name) for name in "qkv")
-                        change(TokenCall(layer, q, k, v, given=given, segments=segments, extra_options=now))
+                        change(
+                            TokenCall(
+                                layer,
+                                q,
+                                k,
+                                v,
+                                given=given,
+                                segments=segments,
+                                extra_options=now,
+                                is_shared=earlier is not None,
+                            )
+                        )
             if earlier is not None:
                 return earlier(attention, *args, **kwargs)
             return attention(*args, **kwargs)

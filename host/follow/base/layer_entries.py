@@ -12,15 +12,16 @@ what would have been done without it (`LayerCall.attend`):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 
 from ....hrv.heads.layout import Block, Layout
+from ....hrv.recording.kernel import Form, Piece
 from ....hrv.recording.probabilities import column_probabilities
-from ...facts.layers import transformers
 from ...facts.network import CrossAttention, attention_in_layer, has_foreign_forward, has_no_self_attention
 from ...facts.options import ACTIVATIONS_SHAPE, ATTN1, PATCHES_REPLACE, occupant_of
 
@@ -86,6 +87,31 @@ class LayerCall:
         heads = self.layer.block.heads
         return column_probabilities(self.q[rows], self.k[rows], heads, columns, length, into=into)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether another pack gets the same queries and keys next, and might change them."""
+        return self.layer.occupant is not None
+
+    def piece(
+        self, rows: slice, columns: tuple[int, ...], length: int, sums: torch.Tensor
+    ) -> tuple[Form, Piece] | None:
+        """The same as `probabilities` for a launch together with other layers; None where it cannot be launched. sums: float32 (row, head,
+        column, height, width)."""
+        q, k = self.q, self.k
+        form = _form(
+            (q.shape, q.stride(), k.shape, k.stride(), q.dtype, q.device), (sums.shape, sums.stride()),
+            rows.stop - rows.start, self.layer.block.heads, (columns, length),
+        )  # fmt: skip
+        if form is None:
+            return None
+        first, size = rows.start, q.element_size()
+        places = (
+            q.data_ptr() + first * form.q_strides[0] * size,
+            k.data_ptr() + first * form.k_strides[0] * size,
+        )
+        plain = lambda: self.probabilities(rows, columns, length, sums.view(*sums.shape[:3], -1))  # noqa: E731
+        return form, Piece(*places, sums.data_ptr(), (q, k, sums), plain)
+
     def attend(self) -> torch.Tensor:
         """What the layer would give without our entry."""
         if self.layer.occupant is not None:
@@ -103,8 +129,29 @@ class LayerCall:
         return attention_in_layer(q, k, v, self.extra_options, self.layer.options)
 
 
+@functools.lru_cache(maxsize=256)
+def _form(
+    operands: tuple, sums: tuple, rows: int, heads: int, kept: tuple[tuple[int, ...], int]
+) -> Form | None:
+    """The form of a launch; the same for most layers, and in every evaluation. None where such layers cannot be launched. operands: shapes
+    and strides of queries and keys, their type and device; sums: shape and strides of theirs; kept: columns, and how many the
+    conditioning has."""
+    (_, queries, channels), q_strides, (_, keys, k_channels), k_strides, dtype, device = operands
+    shape, (sums_row, sums_head, sums_column, sums_line, sums_token) = sums
+    columns, length = kept
+    width, (repeats, rest) = channels // heads, divmod(keys, length)
+    if rest or k_channels != channels or sums_line != shape[-1] * sums_token:
+        return None
+    (q_row, q_token, q_channel), (k_row, k_token, k_channel) = q_strides, k_strides
+    return Form(
+        device=device, dtype=dtype, rows=rows, heads=heads, key_heads=heads, queries=queries, keys=keys, width=width,
+        q_strides=(q_row, width * q_channel, q_token, q_channel), k_strides=(k_row, width * k_channel, k_token, k_channel),
+        sums_strides=(sums_row, sums_head, sums_token, sums_column), scale=width**-0.5, columns=columns, length=length, repeats=repeats,
+    )  # fmt: skip
+
+
 def with_entries(
-    unet,
+    found: Iterable[tuple[Block, Any]],
     layout: Layout,
     options: dict[str, Any],
     kind: Kind,
@@ -114,7 +161,7 @@ def with_entries(
     Nothing refers back to the copy: it dies with the call."""
     replace = options.get(PATCHES_REPLACE, {})
     entries = dict(replace.get(kind, {}))
-    for block, transformer in transformers(unet):
+    for block, transformer in found:
         number = layout.numbers.get(block.key)
         if number is None or (kind == ATTN1 and has_no_self_attention(transformer)):
             continue
