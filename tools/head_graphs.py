@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workflow_graph import DAAM, STAR_AND_FISH, Graph, sdxl, text_to_image
+from workflow_graph import DAAM, Graph, sdxl, text_to_image
 
 AGREEMENT, BY_VOTES = "demo_checkpoint_agreement.safetensors", "demo_checkpoint.safetensors"
 PUBLISHED = "SDXL: 34 published concepts (downloads 177 kB once)"
@@ -40,7 +40,9 @@ def which_mouse(name: str) -> None:
 
 
 def transformer(name: str) -> None:
-    graph = text_to_image(STAR_AND_FISH, network="transformer")
+    graph = text_to_image(
+        "a large red star and a small blue fish on sand", seed=4, cfg=CFG, network="transformer"
+    )
     graph.add(
         "auto", "HRVAutoHeads", (1130, 540), (300, 230), ["fish", 23.0, ""],
         attention="record.attention", latent="sampler.LATENT",

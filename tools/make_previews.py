@@ -51,7 +51,7 @@ THUMBNAILS: dict[str, str | tuple[str, ...]] = {
     "what_changed_between_two_images": ("Compare Two Recordings",),
     "what_does_this_lora_do": ("What a Model Change Did",),
     "save_attention_and_read_it_later": HEAT,
-    "which_word_drew_what_transformer": ("Fish, from the heads that found it", "Fish, from all heads"),
+    "which_word_drew_what_transformer": ("Fish, from the heads that found it",),
     "which_mask_is_better": (
         "The image",
         "The true mask",

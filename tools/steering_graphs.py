@@ -14,7 +14,7 @@ MIDDLE = (0.25, 0.75)  # of the schedule: where a word's sense is clearest
 def ordered_weakening(name: str) -> None:
     graph = Graph()
     graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 270), ["UNet"])
-    graph.add("vectors", "HRVLoadVectors", (40, 450), (300, 110), [BY_VOTES])
+    graph.add("vectors", "HRVLoadVectors", (40, 490), (300, 110), [BY_VOTES])
     graph.add(
         "sweep", "HRVHeadSweep", (390, 330), (300, 170), ["Colours", 5, "both"], vectors="vectors.vectors"
     )
@@ -130,9 +130,9 @@ def change_one_word(name: str) -> None:
     graph, example = Graph(), COLOUR
     graph.add("loader", "HRVDemoCheckpoint", (40, 160), (300, 270), ["UNet"])
     graph.add(
-        "remember", "HRVRememberRun", (40, 450), (300, 130), [256], model="loader.model", clip="loader.clip"
+        "remember", "HRVRememberRun", (40, 490), (300, 130), [256], model="loader.model", clip="loader.clip"
     )
-    graph.add("empty", "EmptyLatentImage", (40, 640), (300, 110), [256, 256, 1])
+    graph.add("empty", "EmptyLatentImage", (40, 680), (300, 110), [256, 256, 1])
     graph.add(
         "negative", "CLIPTextEncode", (390, 340), (340, 100), [""], "Negative prompt", clip="remember.clip"
     )

@@ -32,7 +32,11 @@ def load_checkpoint(path: Path):
     bench.find_pack()
     from hrv_pack.host.store import demo_checkpoint
 
-    return demo_checkpoint.load(path)
+    return demo_checkpoint.load_transformer(path) if is_transformer(path) else demo_checkpoint.load(path)
+
+
+def is_transformer(path: Path) -> bool:
+    return path.name == settings.DIT.name
 
 
 @torch.inference_mode()
@@ -84,7 +88,6 @@ def masks_met(parts, count: int) -> dict:
 def table(figures: dict) -> str:
     """The figures as Markdown."""
     one, two, truth = figures["single"], figures["two"], figures["daam"]
-    at = dict(zip(truth["thresholds"], truth["mean_iou"]))
     names = list(judge.QUESTIONS)
     lines = [
         f"Training steps: {figures['steps']}. {figures['seconds_a_picture']:.1f} s a picture "
@@ -97,6 +100,9 @@ def table(figures: dict) -> str:
     rows += [(f"{figures['pairs']} new two-object prompts, each object", two)] if two else []
     rows += [(f"(the judge itself, 500 new {name})", values) for name, values in figures["judge"].items()]
     lines += [f"| {name} | " + " | ".join(f"{values[q]:.1%}" for q in names) + " |" for name, values in rows]
+    if truth is None:
+        return "\n".join(lines)
+    at = dict(zip(truth["thresholds"], truth["mean_iou"]))
     lines += [
         "",
         f"| DAAM of the object's word, {figures['scenes']} new rendered scenes | mean IoU |",
@@ -137,13 +143,15 @@ def main() -> None:
     figures["single"], seconds = judged_pictures(parts, arguments.pictures, PROMPT_SEED, False)
     figures["seconds_a_picture"] = seconds
     figures["two"] = judged_pictures(parts, arguments.pairs, TWO_SEED, True)[0] if arguments.pairs else None
-    figures["daam"] = masks_met(parts, arguments.scenes)
+    # its attention is recorded by the pack alone: dev.py bench --suite truth --part dit
+    figures["daam"] = None if is_transformer(arguments.checkpoint) else masks_met(parts, arguments.scenes)
     print(table(figures))
     if not arguments.no_write:
         sys.path.append(str(settings.PACK / "benchmarks"))
         from bench import write_block
 
-        write_block(DOCUMENT, "figures", table(figures))
+        block = "figures of the transformer" if is_transformer(arguments.checkpoint) else "figures"
+        write_block(DOCUMENT, block, table(figures))
 
 
 if __name__ == "__main__":
