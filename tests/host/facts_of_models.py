@@ -15,6 +15,7 @@ from comfy.ldm.modules.diffusionmodules import openaimodel
 from fact_checks import CHECKS, fact
 
 from hrv_pack.host.facts import checkpoint, memory, network, patcher
+from hrv_pack.host.facts.families import recorded_layout_of
 from hrv_pack.host.facts.layers import layout_of, transformers
 from hrv_pack.host.store import demo_checkpoint
 
@@ -235,6 +236,12 @@ def demo():
 def sdxl_model(comfy):
     model = demo()[0]
     assert isinstance(model, checkpoint.ModelPatcher) and layout_of(model.model.diffusion_model).blocks
+
+
+@fact("checkpoint.lumina_model")
+def lumina_model(comfy):
+    model = demo_checkpoint.load_transformer()[0]
+    assert isinstance(model, checkpoint.ModelPatcher) and recorded_layout_of(model).blocks
 
 
 @fact("checkpoint.sdxl_clip")
