@@ -8,7 +8,12 @@ import pytest
 
 DAMAGED = Path(__file__).with_name("damaged")
 # fields that came after the damaged files: with their defaults, which those files get
-NEWER_MAPS = {"refine": "none", "maps": "best heads for each word", "share": "of everything", "border_peaks": "left out"}
+NEWER_MAPS = {
+    "refine": "none",
+    "maps": "best heads for each word",
+    "share": "of everything",
+    "border_peaks": "left out",
+}
 NEWER = {"tint": "where it is hot", **NEWER_MAPS}
 # node → its fields in order, with values that are not their defaults; the nodes with word buttons, and the lens
 VALUES = {
