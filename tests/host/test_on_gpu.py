@@ -90,7 +90,7 @@ def test_layers_are_launched_together(monkeypatch):
 
 @gpu_only
 @pytest.mark.parametrize("family", token_rig.known())
-def test_transformers_in_half_precision(family):
+def test_transformers_draw_the_same_image(family):
     studio = token_rig.studio(family)
     prompts, latent = (token_rig.prompt(family), token_rig.prompt(family, seed=1)), token_rig.empty(family)
     plain = token_rig.draw(studio.model, *prompts, latent)
