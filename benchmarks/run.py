@@ -49,6 +49,7 @@ SUITES = (
     "effect",
     "refine",
     "xray",
+    "asked",
     "paper_table",
 )  # each has its own options
 

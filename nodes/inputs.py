@@ -253,6 +253,21 @@ def border_peaks_input() -> io.Combo.Input:
     )
 
 
+def also_look_for_input(**more) -> io.String.Input:
+    """Words that are not in the prompt."""
+    return io.String.Input(
+        "also_look_for",
+        default="",
+        placeholder="not in the prompt: tree, dog",
+        optional=True,
+        tooltip=(
+            "Words that are not in the prompt, separated by commas: where the model would look for them in this image. A guess, which doesn't "
+            "say whether they are there. The image and the heatmaps of the prompt's words don't change. Needs `clip`. SD and SDXL only."
+        ),
+        **more,
+    )
+
+
 def moments_input(who: str) -> io.Int.Input:
     """At how many evaluations of a run a model is asked again. who: “the model is”, or “the models are”."""
     return io.Int.Input(

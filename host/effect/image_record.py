@@ -12,6 +12,7 @@ from ..facts.guider import evaluate_noised
 from ..facts.patcher import sigma_at
 from ..follow.base.errors import OUT_OF_MEMORY, cause_of
 from ..follow.recorder import RecordOptions, attach
+from ..text.asked_words import AskedWords
 
 FAILED = (
     "The model could not be run on this image with this prompt. Usually one of them was encoded for another kind of model: take model, CLIP "
@@ -27,13 +28,15 @@ def parts_of_schedule(moments: int) -> list[float]:
 
 @torch.inference_mode()
 def record_image(
-    model, positive: list, latent: dict, *, moments: int, seed: int, progress: Callable[[int, int], None]
-) -> Recording:
-    """latent: LATENT of an encoded image, which is recognised afterwards as that of the recorded run.
+    model, positive: list, latent: dict, *, moments: int, seed: int, progress: Callable[[int, int], None],
+    asked: AskedWords | None = None,
+) -> Recording:  # fmt: skip
+    """latent: LATENT of an encoded image, which is recognised afterwards as that of the recorded run. asked: words that are not in the
+    prompt, to be looked for as well.
 
     Raises ValueError where the model, the prompt and the image do not fit together.
     """
-    recorded, _, recording = attach(model, None, RecordOptions())
+    recorded, _, recording = attach(model, None, RecordOptions(asked=asked))
     try:
         evaluate_noised(
             recorded,

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...hrv.recording.recording import Entry, Run
+from ...hrv.prompt import Prompt
+from ...hrv.recording.recording import ASKED, Entry, Run
 from ...hrv.recording.schedule import Bin
 from ..facts.conditionings import is_zeroed
 from ..facts.rows import POSITIVE, Chunk, Owner
@@ -42,6 +43,7 @@ class Entries:
         self._warning = weakref.WeakMethod(warn)
         self._by_uuid: dict[Any, Entry] = {}
         self._settled: set[int] = set()  # ids of the entries whose columns are known
+        self._beside: dict[int, Entry] = {}  # id of an entry → that of the words that are not in its prompt
 
     def of(self, owner: Owner, chunk: Chunk, length: int) -> Entry:
         """The entry of a chunk of so many tokens, made if there is none yet. It has no columns until a layer was seen."""
@@ -95,12 +97,40 @@ class Entries:
         is_sure = entry.prompt is not None and not entry.prompt.is_guess
         entry.columns = entry.prompt.recorded_columns if is_sure else tuple(range(length))
 
+    def beside(self, entry: Entry, words: Prompt, columns: tuple[int, ...]) -> Entry:
+        """The entry of words that are not in an entry's prompt, made if there is none yet."""
+        if id(entry) not in self._beside:
+            made = Entry(
+                ASKED,
+                entry.index,
+                words,
+                length=words.length,
+                columns=columns,
+                counts=list(entry.counts),
+                batch=entry.batch,
+                bins=entry.bins,
+            )
+            self._beside[id(entry)] = made
+            self.run.entries.append(made)
+        return self._beside[id(entry)]
+
+    def forget_beside(self) -> None:
+        """Lets go of all words that are not in the prompts."""
+        gone = {id(words) for words in self._beside.values()}
+        self.run.entries = [entry for entry in self.run.entries if id(entry) not in gone]
+        self._beside.clear()
+
     def close(self, owners: Iterable[Owner]) -> None:
-        """Puts the run's entries into the order of the guider, positive ones first. Keeps the counts of a layer only where it ran
-        in other evaluations than the model."""
+        """Puts the run's entries into the order of the guider, positive ones first, words that are not in the prompts last. Keeps the
+        counts of a layer only where it ran in other evaluations than the model."""
         recorded = [self._by_uuid[owner.uuid] for owner in owners if owner.uuid in self._by_uuid]
+        beside = [(entry, self._beside[id(entry)]) for entry in recorded if id(entry) in self._beside]
+        for entry, words in beside:
+            words.counts = list(entry.counts)
+            words.layer_counts = {number: list(own) for number, own in entry.layer_counts.items()}
         self.run.entries = sorted(recorded, key=lambda entry: entry.role != POSITIVE)
-        for entry in recorded:
+        self.run.entries += [words for _, words in beside]
+        for entry in self.run.entries:
             counts = entry.layer_counts
             entry.layer_counts = {n: counts[n] for n in sorted(entry.maps) if counts[n] != entry.counts}
             entry.drop_empty_bins()

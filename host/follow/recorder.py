@@ -15,7 +15,10 @@ from ...hrv.relevance.votes import VoteCounter
 from ..facts.cancel import CANCELS
 from ..facts.families import is_family, recorded_layout_of
 from ..facts.sampler_call import SamplerCall
+from ..text.asked_words import AskedWords
 from ..text.text_registry import TextRegistry
+from .asked_sums import OTHER_MODEL
+from .asking_capture import AskingCapture
 from .base.errors import cause_of
 from .base.preamble import clones_with_layout
 from .base.wrapping import Wrapping
@@ -39,6 +42,7 @@ class RecordOptions:
 
     every: records every n-th evaluation; 0: all, or, where that would take more than 5 % of the time, as many as stay below it, the
     later ones first.
+    asked: words that are not in the prompt, to be looked for as well.
     votes: counts votes for head relevance as well (None: none). keep_maps: False keeps nothing but those votes.
     """
 
@@ -50,6 +54,7 @@ class RecordOptions:
     votes: VoteKeeper | None = None
     keep_maps: bool = True
     every: int = 0
+    asked: AskedWords | None = None
 
     def __post_init__(self):
         """Raises ValueError for an empty part of the schedule."""
@@ -98,6 +103,8 @@ class Recorder(Wrapping):
     """Opens one Capture per sampling and keeps its Run, with the path that it took."""
 
     key, follower, knows_latents = "hrv_record", Capture, True
+    asking: type[Capture] = AskingCapture
+    """What follows a sampling in which words are looked for that are not in the prompt."""
 
     def __init__(self, recording: Recording, registry: TextRegistry, options: RecordOptions):
         self.recording = recording
@@ -106,7 +113,8 @@ class Recorder(Wrapping):
         super().__init__()
 
     def new_sampling(self) -> Capture:
-        return self.follower(Run(self.recording.layout), self.registry, self.options)
+        kind = self.follower if self.options.asked is None else self.asking
+        return kind(Run(self.recording.layout), self.registry, self.options)
 
     def look_back(self, capture: Capture, samples: torch.Tensor, call: SamplerCall) -> None:
         with capture.guarded(capture.at["close"]):
@@ -144,4 +152,10 @@ class Recorder(Wrapping):
 class TokenRecorder(Recorder):
     """The same for a transformer."""
 
-    follower = TokenCapture
+    follower = asking = TokenCapture
+
+    def new_sampling(self) -> Capture:
+        capture = super().new_sampling()
+        if self.options.asked is not None:
+            capture.warn(OTHER_MODEL, cause="asked words")
+        return capture

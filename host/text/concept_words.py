@@ -1,6 +1,9 @@
-"""Encodes concept words with a CLIP, each on its own."""
+"""Encodes words with a CLIP, each on its own."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 
@@ -16,26 +19,29 @@ NOT_CONTENT = (START, END, PAD)
 
 @torch.inference_mode()
 def encode_words(clip, words: ConceptWords) -> EncodedWords:
-    """The embeddings of all words (in memory, not on the GPU).
+    """The embeddings of all words (in memory, not on the GPU). Raises ValueError for a text encoder that is not one of Stable Diffusion's."""
+    start, rows = encode_each(clip, [word for of_concept in words.words.values() for word in of_concept])
+    ends = list(accumulate((len(row) for row in rows), initial=1))
+    spans = iter(zip(ends, ends[1:]))
+    by_concept = tuple(tuple(next(spans) for _ in of_concept) for of_concept in words.words.values())
+    return EncodedWords(torch.cat([start, *rows]).cpu(), by_concept)
+
+
+@torch.inference_mode()
+def encode_each(clip, words: Sequence[str]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """(the start token's embedding (1, channel), for each word those of its content tokens (token, channel)), each word encoded on its own.
 
     A text encoder encodes the 77-token chunks of a long prompt each on its own; so many words, one a chunk, are
     encoded in one call. Raises ValueError for a text encoder that is not one of Stable Diffusion's.
     """
-    flat = [word for of_concept in words.words.values() for word in of_concept]
-    tokens = [clip.tokenize(word) for word in flat]
-    rows, start, spans, total = [], None, [], 1
-    for first in range(0, len(flat), AT_ONCE):
+    tokens = [clip.tokenize(word) for word in words]
+    rows, start = [], None
+    for first in range(0, len(words), AT_ONCE):
         group = tokens[first : first + AT_ONCE]
-        for word, own, encoded in zip(flat[first:], group, _encode(clip, group), strict=False):
+        for word, own, encoded in zip(words[first:], group, _encode(clip, group), strict=False):
             start = encoded[:1] if start is None else start
-            content = encoded[_content(word, own)]
-            rows.append(content)
-            spans.append((total, total + len(content)))
-            total += len(content)
-    counts = [len(of_concept) for of_concept in words.words.values()]
-    ends = [sum(counts[: i + 1]) for i in range(len(counts))]
-    by_concept = tuple(tuple(spans[end - count : end]) for count, end in zip(counts, ends, strict=True))
-    return EncodedWords(torch.cat([start, *rows]).cpu(), by_concept)
+            rows.append(encoded[_content(word, own)])
+    return start, rows
 
 
 def _encode(clip, group: list[dict]) -> list[torch.Tensor]:
@@ -53,7 +59,7 @@ def _content(word: str, tokens: dict) -> list[int]:
     columns = [t.column for t in prompt.tokens if t.kind not in NOT_CONTENT] if prompt is not None else []
     if prompt is None or prompt.length != CHUNK or not columns:
         raise ValueError(
-            f"The concept word {word!r:.60} could not be encoded with this CLIP. Head relevance can be built with the text "
-            "encoders of Stable Diffusion 1.x, 2.x and SDXL."
+            f"The word {word!r:.60} could not be encoded with this CLIP on its own. That needs the text encoders of Stable Diffusion 1.x, 2.x "
+            "or SDXL."
         )
     return columns

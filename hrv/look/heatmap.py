@@ -14,13 +14,24 @@ import torch
 from ..draw.overlay import Caption, Strips
 from ..heads.selection import HeadSelection
 from ..maps.border_peaks import Levelling
-from ..maps.lookup import find_word, heads_text, names_of, notes_of, prompts_of, targets_of_unit
+from ..maps.lookup import (
+    POSITIVE,
+    asked_targets,
+    find_in_run,
+    find_word,
+    heads_text,
+    is_asked,
+    names_of,
+    notes_of,
+    prompts_of,
+    targets_of_unit,
+)
 from ..maps.pairing import drawn_size, pair, warnings_of
 from ..maps.refine import IMAGE_EDGES
 from ..maps.timeline import ONE_PART, recorded_parts, timeline_maps
 from ..maps.word_maps import Target, word_maps
 from ..prompt import Prompt, WordNotFound, split_names
-from ..recording.recording import EVERYTHING, Entry, Match, Recording
+from ..recording.recording import ASKED, EVERYTHING, Entry, Match, Recording
 from ..relevance.best_maps import ALL, BEST, Choice, best_choices, best_maps, choice_text
 from ..threads import share_out
 from ..wording import counted, share_text
@@ -74,7 +85,8 @@ def heatmaps(
 
     latent: (batch, channel, h, w), what the sampler gave; image: (batch, height, width, channel), of any size,
     or None; the two batches must be equal, or one of them 1. heads: their mean; None: what `maps` says, one of MAPS. words: names split
-    by commas or line ends; empty: every entry of the prompt by `unit`, filler words (“the”) left out. share: one of SHARES.
+    by commas or line ends; empty: every entry of the prompt by `unit`, filler words (“the”) left out, and the words that were looked for
+    although they are not in it. share: one of SHARES.
     prompt_text, read by `tokenize`, stands in where the text of a
     conditioning is not known. progress(done, total) is called before each word and may raise to stop.
     free_memory: bytes, where they are known; what would not fit is refused, and `notice` is told before the work starts
@@ -113,17 +125,19 @@ def heatmaps(
         row = {name: row for row, name in enumerate(plan.targets)}
         source = heads_text(match, plan.entries[0], heads)
         whose = f" · image {number + 1}" if len(plans) > 1 else ""
-        peak = float(drawn.maps.max())
+        of_prompt = [row[name] for name, target in plan.targets.items() if not is_asked(target)]
+        peak = float(drawn.maps[:, of_prompt].max())
         peaks.append(peak)
         for name in plan.shown:
             own = drawn.maps[:, row[name]]
-            said = (
-                choice_text(drawn.choices[name], bool(parts[number])) if drawn.choices else source
-            ) + whose
+            said = choice_text(drawn.choices[name], bool(parts[number])) if drawn.choices else source
+            asked = is_asked(plan.targets[name])
+            said = (f"{ASKED} · {said}" if asked else said) + whose
             captions = _captions(name, own, peak, said, style.normalize) if style.caption else []
             tiles.append(Tile(name, own, peak, picture, captions))
             labels += [
-                Label(name, float(one.max()), number, part, len(own)) for part, one in enumerate(own, start=1)
+                Label(name, float(one.max()), number, part, len(own), asked=asked)
+                for part, one in enumerate(own, start=1)
             ]
     overlays, heat, mask = draw(tiles, order, style, progress)
     if style.refine == IMAGE_EDGES:
@@ -195,8 +209,8 @@ def _made(match: Match, plan: _Plan, heads: _Heads, *, parts: list[int], before)
 
 @dataclass(frozen=True)
 class _Plan:
-    """For one picture: the conditionings, the names to show, a target for these and for every entry of
-    the prompt (the shared scale needs all), the names of those with content, and whether these entries are tags."""
+    """For one picture: the conditionings, the names to show (those of the prompt before those that are not in it), a target for these and
+    for every entry of the prompt (the shared scale needs all), the names of those with content, and whether these entries are tags."""
 
     entries: list[Entry]
     shown: list[str]
@@ -212,9 +226,16 @@ def _plan(match: Match, role: str, names: list[str], unit: str, typed: tuple) ->
     if not targets and not names:
         raise WordNotFound(f"The {role} prompt is empty.")
     content = list(targets_of_unit(entries, prompts, unit, fillers=False))
-    shown = names or content
+    asked = asked_targets(match.run, targets) if role == POSITIVE else {}
+    shown = names or [*content, *asked]
     for name in names:
-        targets[name] = find_word(name, entries, prompts, unit)
+        targets[name] = (
+            find_in_run(name, match.run, entries, prompts, unit)
+            if role == POSITIVE
+            else find_word(name, entries, prompts, unit)
+        )
+    for name in () if names else asked:
+        targets[name] = asked[name]
     known = [prompt for prompt in prompts if prompt is not None]
     tags = unit != "words" and all(prompt.entries(unit) == prompt.tags() for prompt in known)
     return _Plan(entries, shown, targets, content, tags)

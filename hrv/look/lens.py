@@ -17,7 +17,15 @@ from ..draw.overlay import as_rgb
 from ..heads.selection import HeadSelection
 from ..maps.border_peaks import KEPT, Levelling
 from ..maps.gathering import lens_score
-from ..maps.lookup import find_word, heads_text, notes_of, prompts_of, targets_of_unit
+from ..maps.lookup import (
+    asked_targets,
+    find_in_run,
+    heads_text,
+    is_asked,
+    notes_of,
+    prompts_of,
+    targets_of_unit,
+)
 from ..maps.mask import MASK_THRESHOLD
 from ..maps.pairing import pair, warnings_of
 from ..maps.refine import REFINE
@@ -103,7 +111,7 @@ class Lens:
                 "Set time_bins in Record Attention to more."
             )
         heads = self._heads(match, concept, percent)
-        entries = match.run.of_role(ROLE)
+        entries = _entries_of(match)
         asked = [names[word] for word in words]
         targets = {name: _target(entries, sight.words[name]) for name in asked}
         level = Levelling(sight.border_peaks)
@@ -264,7 +272,7 @@ def _pinned(matches: Sequence[Match], words: str, unit: str, typed: tuple) -> tu
         prompts = prompts_of(entries, ROLE, *typed)
         for name in names:
             try:
-                find_word(name, entries, prompts, unit)
+                find_in_run(name, match.run, entries, prompts, unit)
             except WordNotFound:
                 missing.append(name)
     return [n for n in names if n not in missing], [f"“{n}”" for n in dict.fromkeys(missing)]
@@ -280,22 +288,28 @@ def _frame(
     if not targets:
         raise WordNotFound("The positive prompt is empty.")
     content = targets_of_unit(entries, prompts, unit, fillers=False)
+    among = list(content)
+    for name, found in asked_targets(match.run, targets).items():
+        targets[name] = content[name] = found
     known = {key(name) for name in targets}
     for name in pinned:
-        found = find_word(name, entries, prompts, unit)
+        found = find_in_run(name, match.run, entries, prompts, unit)
         if key(name) not in known:
             targets[name] = content[name] = found
             known.add(key(name))
-    numbers = {id(entry): number for number, entry in enumerate(entries)}
+            if not is_asked(found):
+                among.append(name)
+    numbers = {id(entry): number for number, entry in enumerate(_entries_of(match))}
     words = {
         name: tuple((numbers[id(entry)], columns) for entry, columns in target.places)
         for name, target in targets.items()
     }
     grid = payload_grid(match.run.grid, len(words))
-    choices = best_choices(match, targets, list(content), level=level) if best else {}
+    choices = best_choices(match, targets, among, level=level) if best else {}
     frame = {
         "names": list(words),
         "fillers": [number for number, name in enumerate(words) if name not in content],
+        "asked": [number for number, target in enumerate(targets.values()) if is_asked(target)],
         "grid": list(grid),
         "bins": match.run.parts,
         "heads": recorded_heads(entries[0], match.run.layout),
@@ -336,6 +350,11 @@ def payload_grid(grid: tuple[int, int], words: int) -> tuple[int, int]:
         factor = max((PAYLOAD_BYTES / (words * height * width)) ** 0.5, SMALLEST_GRID / min(height, width))
         height, width = max(1, int(height * factor)), max(1, int(width * factor))
     return height, width
+
+
+def _entries_of(match: Match) -> list[Entry]:
+    """Of the prompt, and of words that are not in it."""
+    return [*match.run.of_role(ROLE), *match.run.asked]
 
 
 def _target(entries: list[Entry], places: tuple[tuple[int, tuple[int, ...]], ...]) -> Target:

@@ -49,7 +49,7 @@ class Tile:
 @dataclass(frozen=True)
 class Label:
     """What the page says of one overlay. value: the largest share of the word, by which tiles are sorted; picture: its image, from 0;
-    part: of the schedule, from 1, of `parts`; idle: whether the word can go."""
+    part: of the schedule, from 1, of `parts`; idle: whether the word can go; asked: whether it is not in the prompt."""
 
     word: str
     value: float
@@ -57,6 +57,7 @@ class Label:
     part: int = 1
     parts: int = 1
     idle: bool = False
+    asked: bool = False
 
 
 def panel(labels: list[Label], overlays: torch.Tensor, height: int, style: Style, **scale) -> dict:

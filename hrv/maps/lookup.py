@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from ..heads.selection import HeadSelection
 from ..prompt import Prompt, WordNotFound, is_all_filler, key
 from ..recording.absence import ZEROED
-from ..recording.recording import TEXT, Entry, Match, NoRecording
+from ..recording.recording import ASKED, TEXT, Entry, Match, NoRecording, Run
 from ..wording import shortened
 from .word_maps import Target, recorded_heads
 
+POSITIVE = "positive"  # whose words can be looked for although they are not in the prompt
 QUOTED = 60  # letters of a text in a note
 TWO_TEXTS = "The two text encoders were given different texts, so the words of both are listed: {given}."
 UNKNOWN = (
@@ -93,6 +95,8 @@ def names_of(
         prompts = prompts_of(entries, role, prompt_text, tokenize)
         for name in targets_of_unit(entries, prompts, unit, fillers=False):
             names.setdefault(name.lower(), name)
+        for name in asked_targets(match.run, names) if role == POSITIVE else ():
+            names.setdefault(name.lower(), name)
     return list(names.values())
 
 
@@ -126,6 +130,31 @@ def find_word(name: str, entries: list[Entry], prompts: list[Prompt | None], uni
     if not found:
         raise failure or WordNotFound(f"“{name}” is not in the prompt.")
     return Target(tuple(found))
+
+
+def find_in_run(
+    name: str, run: Run, entries: list[Entry], prompts: list[Prompt | None], unit: str = "auto"
+) -> Target:
+    """The word in the prompts, or else among those that were looked for although they are in none. Raises WordNotFound."""
+    try:
+        return find_word(name, entries, prompts, unit)
+    except WordNotFound:
+        if run.asked:
+            with suppress(WordNotFound):
+                return find_word(name, run.asked, [entry.prompt for entry in run.asked], "tags")
+        raise
+
+
+def asked_targets(run: Run, in_prompt: Iterable[str]) -> dict[str, Target]:
+    """The words that are not in the prompt, in the order in which they were asked for; in_prompt: names that are, and stay out."""
+    known = {key(name.split("#")[0]) for name in in_prompt}
+    found = targets_of_unit(run.asked, [entry.prompt for entry in run.asked], "tags")
+    return {name: target for name, target in found.items() if key(name) not in known}
+
+
+def is_asked(target: Target) -> bool:
+    """Whether this is a word that is not in the prompt."""
+    return all(entry.role == ASKED for entry, _ in target.places)
 
 
 def heads_text(match: Match, entry: Entry, heads: HeadSelection | None) -> str:

@@ -23,6 +23,8 @@ from .path import RecordedPath
 from .schedule import LATE, Bin, Part
 
 TINY = torch.finfo(torch.float32).tiny
+ASKED = "not in the prompt"
+"""The role of an entry that stands beside a positive conditioning: its words are in no prompt, and were looked for all the same."""
 PATHS_KEPT = 16  # runs that keep their path
 
 
@@ -30,7 +32,7 @@ PATHS_KEPT = 16  # runs that keep their path
 class Entry:
     """One conditioning of a run.
 
-    role: "positive", "negative" or the name a guider gives it; index: its place in that role's list.
+    role: "positive", "negative", the name a guider gives it, or ASKED; index: its place in that role's list.
     columns: the columns of the conditioning that were kept, in ascending order. `prompt` is None when the
     text is not known (a conditioning that did not come through a traced CLIP). zeroed: its embedding is all zeros
     (ConditioningZeroOut), so it has no words; not kept in files.
@@ -164,6 +166,11 @@ class Run:
     def parts(self) -> int:
         """Number of parts of the schedule that were kept apart."""
         return max((e.parts for e in self.entries), default=1)
+
+    @property
+    def asked(self) -> list[Entry]:
+        """Entries of words that are not in the prompt."""
+        return [entry for entry in self.entries if entry.role == ASKED and entry.maps]
 
     def roles(self) -> list[str]:
         """Roles that have entries, in order of appearance."""

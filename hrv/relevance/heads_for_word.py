@@ -14,7 +14,7 @@ from ..heads.selection import HeadSelection
 from ..maps.border_peaks import border_peaks
 from ..maps.gathering import gathering, strength_and_mean
 from ..maps.head_maps import HeadMaps, head_maps
-from ..maps.lookup import find_word, prompts_of
+from ..maps.lookup import find_in_run, prompts_of
 from ..maps.word_maps import Target, balance, ranges
 from ..prompt import Prompt
 from ..recording.recording import Match
@@ -98,7 +98,7 @@ def choose_heads(
     for match in pictures:
         entries = match.run.of_role("positive")
         prompts = prompts_of(entries, "positive", prompt_text, tokenize)
-        found.append(opinions(compared_maps(match, find_word(word, entries, prompts), LATE)))
+        found.append(opinions(compared_maps(match, find_in_run(word, match.run, entries, prompts), LATE)))
     layout = matches[0].run.layout
     mean = Opinions(
         torch.stack([one.gathering for one in found]).mean(0),

@@ -12,6 +12,7 @@ export default {
   "tiles.stronger": "Das nächststärkere Wort",
   "tiles.weaker": "Das nächstschwächere Wort",
   "tiles.idle": "kann weg",
+  "tiles.asked": "nicht im Prompt",
   "tiles.part": "· {part} von {parts}",
   "tiles.noChange": "keine Änderung",
   "tiles.mostChange": "am meisten",

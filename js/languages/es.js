@@ -12,6 +12,7 @@ export default {
   "tiles.stronger": "Palabra más fuerte",
   "tiles.weaker": "Palabra más débil",
   "tiles.idle": "sobra",
+  "tiles.asked": "no está en el prompt",
   "tiles.part": "· {part} de {parts}",
   "tiles.noChange": "sin cambio",
   "tiles.mostChange": "máximo",

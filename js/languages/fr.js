@@ -12,6 +12,7 @@ export default {
   "tiles.stronger": "Mot plus fort",
   "tiles.weaker": "Mot plus faible",
   "tiles.idle": "superflu",
+  "tiles.asked": "absent du prompt",
   "tiles.part": "· {part} sur {parts}",
   "tiles.noChange": "aucun changement",
   "tiles.mostChange": "maximum",

@@ -12,6 +12,7 @@ export default {
   "tiles.stronger": "より強い単語",
   "tiles.weaker": "より弱い単語",
   "tiles.idle": "削除可",
+  "tiles.asked": "プロンプトにない語",
   "tiles.part": "· {part} / {parts}",
   "tiles.noChange": "変化なし",
   "tiles.mostChange": "最大",

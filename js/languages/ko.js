@@ -12,6 +12,7 @@ export default {
   "tiles.stronger": "더 강한 단어",
   "tiles.weaker": "더 약한 단어",
   "tiles.idle": "빼도 됨",
+  "tiles.asked": "프롬프트에 없음",
   "tiles.part": "· {part} / {parts}",
   "tiles.noChange": "변화 없음",
   "tiles.mostChange": "최대",

@@ -12,6 +12,7 @@ export default {
   "tiles.stronger": "Palavra mais forte",
   "tiles.weaker": "Palavra mais fraca",
   "tiles.idle": "pode sair",
+  "tiles.asked": "não está no prompt",
   "tiles.part": "· {part} de {parts}",
   "tiles.noChange": "sem mudança",
   "tiles.mostChange": "máximo",

@@ -12,6 +12,7 @@ export default {
   "tiles.stronger": "Более сильное слово",
   "tiles.weaker": "Более слабое слово",
   "tiles.idle": "можно убрать",
+  "tiles.asked": "нет в промпте",
   "tiles.part": "· {part} из {parts}",
   "tiles.noChange": "без изменений",
   "tiles.mostChange": "сильнее всего",

@@ -12,6 +12,7 @@ export default {
   "tiles.stronger": "更强的一个词",
   "tiles.weaker": "更弱的一个词",
   "tiles.idle": "可以删去",
+  "tiles.asked": "不在提示词中",
   "tiles.part": "· {part} / {parts}",
   "tiles.noChange": "无变化",
   "tiles.mostChange": "最大",

@@ -33,8 +33,8 @@ export class Chips {
     });
   }
 
-  /** names: the entries of the last run; missing: pinned names that are not among them. */
-  show(names, missing) {
+  /** names: the entries of the last run; missing: pinned names that are not among them; asked: places of words that are not in the prompt. */
+  show(names, missing, asked = []) {
     this.point(null);
     const chip = (name, index, absent) => {
       const bar = make("span", { class: "hrv-bar" });
@@ -43,7 +43,8 @@ export class Chips {
       const element = make("div", { class: "hrv-chip", role: "option", id: this.prefix + index, title },
         bar, make("span", { class: "hrv-name" }, name), meter);
       element.classList.toggle("hrv-missing", absent);
-      return { name, key: plain(name), element, bar, meter, absent };
+      element.classList.toggle("hrv-asked", asked.includes(index));
+      return { name, asked: asked.includes(index), key: plain(name), element, bar, meter, absent };
     };
     this.items = [
       ...names.map((name, i) => chip(name, i, false)),
@@ -63,11 +64,12 @@ export class Chips {
   /** Scores of the words, 0 to 100 each, or undefined where a map has not come yet. */
   score(scores) {
     for (let i = 0; i < scores.length; i++) {
-      const { element, name, meter } = this.items[i];
+      const { element, name, meter, asked } = this.items[i];
       if (this.items[i].score === scores[i]) continue;
       this.items[i].score = scores[i];
       meter.firstChild.style.width = `${scores[i] ?? 0}%`;
-      element.title = scores[i] === undefined ? say("lens.chipLoading", { word: name }) : say("lens.chip", { word: name, score: Math.round(scores[i]) });
+const word = asked ? `${name} (${say("tiles.asked")})` : name;
+      element.title = scores[i] === undefined ? say("lens.chipLoading", { word }) : say("lens.chip", { word, score: Math.round(scores[i]) });
     }
   }
 
@@ -85,7 +87,7 @@ export class Chips {
   bars(shares, leading) {
     this.list.classList.toggle("hrv-measuring", Boolean(shares));
     if (!shares) return;
-    const count = Math.max(1, shares.length - this.hidden.size);
+    const count = Math.max(1, shares.length - this.hidden.size - this.items.filter(({ asked }) => asked).length);
     const least = 3 / count;
     const full = least * 2 ** Math.ceil(Math.max(0, Math.log2((shares[leading] ?? 0) / least)));
     const mark = String(1 / count / full);

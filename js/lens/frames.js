@@ -21,7 +21,9 @@ export function unpack(packed, height, width) {
 
 /** The maps of one picture for one choice of heads and steps; words that have not come yet are undefined. */
 export class MapSet {
-  constructor(names) {
+  /** asked: places of words that are not in the prompt. */
+  constructor(names, asked = []) {
+    this.asked = new Set(asked);
     this.words = new Array(names.length);
     this.source = "";
   }
@@ -31,9 +33,9 @@ export class MapSet {
     return true;
   }
 
-  /** The largest value of all words that have come. */
+  /** The largest value of all words of the prompt that have come. */
   get peak() {
-    return this.words.reduce((peak, word) => (word ? Math.max(peak, word.high) : peak), 0);
+    return this.words.reduce((peak, word, i) => (word && !this.asked.has(i) ? Math.max(peak, word.high) : peak), 0);
   }
 }
 
@@ -49,7 +51,7 @@ export class Frames {
     this.current = 0; // number of the newest request: an older one gives up
     payload.frames.forEach((frame, picture) => {
       if (!frame.maps) return;
-      const set = new MapSet(frame.names);
+      const set = new MapSet(frame.names, frame.asked);
       set.words = unpack(frame, ...frame.grid);
       set.source = frame.source;
       set.given = true;
@@ -67,7 +69,7 @@ export class Frames {
     const name = key(choice);
     let set = this.sets.get(name);
     if (!set) {
-      set = new MapSet(this.frame(choice.picture).names);
+      set = new MapSet(this.frame(choice.picture).names, this.frame(choice.picture).asked);
       this.sets.set(name, set);
       this.forget(name);
     }

@@ -188,13 +188,13 @@ export class LensView {
   /** Chips for the frame's words, and for pinned words that it does not have; called when the words field changed. */
   syncWords() {
     if (!this.frames) return;
-    const { names } = this.frame;
+    const { names, asked } = this.frame;
     const known = new Set(names.map(plain));
     const missing = this.pinned.filter((name) => !known.has(plain(name)));
-    const wanted = JSON.stringify([names, missing]);
+    const wanted = JSON.stringify([names, missing, asked]);
     if (this.named !== wanted) {
       this.named = wanted;
-      this.chips.show(names, missing);
+      this.chips.show(names, missing, asked);
     }
     this.hidden = this.hiddenPlaces();
     this.chips.hide(this.hidden);
@@ -247,14 +247,14 @@ export class LensView {
     this.pin(joins ? toggled(this.pinned, name) : [name]);
   }
 
-  /** Shares of all words at a point. Only to be read once all maps have come: what is missing has a share, too. */
+  /** Shares of all words of the prompt at a point. Only to be read once all maps have come: what is missing has a share, too. */
   shares([x, y]) {
-    return sharesAt(this.set.words.map((word, i) => (this.hidden.has(i) ? null : word?.map)), ...this.frame.grid, x, y);
+    return sharesAt(this.set.words.map((word, i) => (this.hidden.has(i) || this.set.asked.has(i) ? null : word?.map)), ...this.frame.grid, x, y);
   }
 
   rank() {
     const shares = this.point && this.set.complete ? this.shares(this.point) : null;
-    const leading = this.ranking.show(shares, this.frame.names, this.point?.[0], this.hidden);
+    const leading = this.ranking.show(shares, this.frame.names, this.point?.[0], new Set([...this.hidden, ...this.set.asked]));
     this.chips.bars(shares, leading);
   }
 

@@ -13,6 +13,7 @@ export const TEXTS = {
   "tiles.stronger": "The next stronger word",
   "tiles.weaker": "The next weaker word",
   "tiles.idle": "can go",
+  "tiles.asked": "not in the prompt",
   "tiles.part": "· {part} of {parts}",
   "tiles.noChange": "no change",
   "tiles.mostChange": "most",

@@ -64,10 +64,11 @@ export class TilesView {
       frame, ...this.words(tile));
   }
 
-  words({ word, value, part, parts, idle }) {
+  words({ word, value, part, parts, idle, asked }) {
     const note = idle ? say("tiles.idle") : shareText(value);
     const which = parts > 1 ? ` ${say("tiles.part", { part, parts })}` : "";
-    return [make("span", { class: "hrv-tile-words" }, make("strong", { class: "hrv-tile-word" }, word), make("span", { class: "hrv-tile-note" }, note + which))];
+    return [make("span", { class: "hrv-tile-words" }, make("strong", { class: "hrv-tile-word" }, word), make("span", { class: "hrv-tile-note" }, note + which)),
+      ...(asked ? [make("span", { class: "hrv-tile-note hrv-tile-asked" }, say("tiles.asked"))] : [])];
   }
 
   /** What the colours mean. */

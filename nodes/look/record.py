@@ -6,7 +6,8 @@ from comfy_api.latest import io
 
 from ...host.build.passive_votes import OFF, passive_votes
 from ...host.follow.recorder import RecordOptions, attach
-from ..inputs import clip_output, concept_set_input, memory_limit_input, schedule_inputs
+from ...host.text.asked_words import asked_words_or_warning
+from ..inputs import also_look_for_input, clip_output, concept_set_input, memory_limit_input, schedule_inputs
 from ..node import Node
 from ..sockets import Attention
 
@@ -86,6 +87,7 @@ class HRVRecordAttention(Node):
                         "last ones as take about 5 % of the time."
                     ),
                 ),
+                also_look_for_input(advanced=True),
             ],
             outputs=[
                 io.Model.Output(
@@ -112,6 +114,7 @@ class HRVRecordAttention(Node):
         clip=None,
         collect_votes=OFF,
         every=0,
+        also_look_for="",
     ) -> io.NodeOutput:
         options = RecordOptions(
             start_percent,
@@ -121,5 +124,6 @@ class HRVRecordAttention(Node):
             memory_limit=memory_limit_mb * 2**20,
             votes=passive_votes(clip, collect_votes),
             every=every,
+            asked=asked_words_or_warning(clip, also_look_for),
         )
         return io.NodeOutput(*attach(model, clip, options))

@@ -6,6 +6,8 @@ from comfy_api.latest import io
 
 from ...host.effect.image_record import record_image
 from ...host.page.progress import node_progress
+from ...host.text.asked_words import asked_words
+from ..inputs import also_look_for_input
 from ..node import Node
 from ..sockets import Attention
 
@@ -55,6 +57,12 @@ class HRVRecordImage(Node):
                     optional=True,
                     tooltip="Seed of the noise.",
                 ),
+                io.Clip.Input(
+                    "clip",
+                    optional=True,
+                    tooltip="The CLIP that belongs to the model. Only needed for `also_look_for`.",
+                ),
+                also_look_for_input(),
             ],
             outputs=[
                 Attention.Output(
@@ -69,8 +77,16 @@ class HRVRecordImage(Node):
         )
 
     @classmethod
-    def execute(cls, model, positive, latent, moments=5, seed=0) -> io.NodeOutput:
+    def execute(
+        cls, model, positive, latent, moments=5, seed=0, clip=None, also_look_for=""
+    ) -> io.NodeOutput:
         recording = record_image(
-            model, positive, latent, moments=moments, seed=seed, progress=node_progress()
+            model,
+            positive,
+            latent,
+            moments=moments,
+            seed=seed,
+            asked=asked_words(clip, also_look_for),
+            progress=node_progress(),
         )
         return io.NodeOutput(recording, latent)

@@ -21,6 +21,8 @@ def test_the_contract_of_the_graph(comfy):
         ("latent", "LATENT", None),
         ("moments", "INT", 5),
         ("seed", "INT", 0),
+        ("clip", "CLIP", None),
+        ("also_look_for", "STRING", ""),
     ]
     assert [(o.display_name, o.get_io_type()) for o in schema.outputs] == [
         ("attention", "HRV_ATTENTION"),
