@@ -128,7 +128,7 @@ class Blueprint(Graph):
 def sampled() -> Blueprint:
     """Record Attention, both texts, sampler and decoder, with what an artist sets shown outside."""
     graph = Blueprint()
-    graph.add("record", "HRVRecordAttention", (40, 160), (300, 230), [0.0, 1.0, 1, False, 512])
+    graph.add("record", "HRVRecordAttention", (40, 160), (300, 290), [0.0, 1.0, 1, False, 512])
     graph.add("positive", "CLIPTextEncode", (390, 160), (340, 130), [PROMPT], "Prompt", clip="record.clip")
     graph.add(
         "negative", "CLIPTextEncode", (390, 340), (340, 100), [""], "Negative prompt", clip="record.clip"

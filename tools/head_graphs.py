@@ -11,7 +11,7 @@ CFG = 4.5
 
 def which_mouse(name: str) -> None:
     graph = sdxl("photo of a small mouse beside a keyboard on a wooden desk")
-    graph.add("vectors", "HRVLoadVectors", (40, 780), (300, 110), [PUBLISHED])
+    graph.add("vectors", "HRVLoadVectors", (40, 840), (300, 110), [PUBLISHED])
     graph.add(
         "compare", "HRVCompareConcepts", (1480, 160), (640, 620), ["mouse", "Animals, Electronics", 23.0, ""],
         attention="record.attention", latent="sampler.LATENT", vectors="vectors.vectors", image="decode.IMAGE",
@@ -65,7 +65,7 @@ def transformer(name: str) -> None:
 
 def compare_masks(name: str) -> None:
     graph = text_to_image("a large plain blue fish on sand", cfg=CFG)
-    graph.add("vectors", "HRVLoadVectors", (40, 780), (300, 110), [AGREEMENT])
+    graph.add("vectors", "HRVLoadVectors", (40, 840), (300, 110), [AGREEMENT])
     graph.select((390, 680), (340, 200), "Objects", "balanced")
     graph.add("red", "ImageToMask", (780, 680), (300, 60), ["red"], "How red is it?", image="decode.IMAGE")
     graph.add("little", "InvertMask", (1130, 680), (220, 30), title="How little red?", mask="red.MASK")

@@ -249,7 +249,7 @@ def save_and_read_later(name: str) -> None:
         attention="record.attention", latent="sampler.LATENT",
     )  # fmt: skip
     graph.add(
-        "load", "HRVLoadAttention", (40, 780), (400, 110), ["attention/my_picture_00001_.safetensors [output]"],
+        "load", "HRVLoadAttention", (40, 840), (400, 110), ["attention/my_picture_00001_.safetensors [output]"],
         "2. Load it another day",
     )  # fmt: skip
     graph.add("decode2", "VAEDecode", (490, 900), (240, 50), samples="load.latent", vae="loader.vae")

@@ -51,7 +51,7 @@ def ordered_weakening(name: str) -> None:
 def steered(example: Example, kind: str, concepts: list[str], title: str, part=(0.0, 1.0)) -> Graph:
     """The example's picture, and below it the same seed through a steering node of this kind. part: of the schedule, that is recorded."""
     graph = text_to_image(example.prompt, SIDE, example.seed, STEPS, CFG, part=part)
-    graph.add("vectors", "HRVLoadVectors", (40, 780), (300, 110), [BY_VOTES])
+    graph.add("vectors", "HRVLoadVectors", (40, 840), (300, 110), [BY_VOTES])
     graph.add(
         "steer", kind, (390, 780), (340, 320), [*concepts, example.words, example.strength, 0.0, 0.0, 1.0, False], title,
         model="record.model", vectors="vectors.vectors",

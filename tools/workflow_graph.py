@@ -247,7 +247,7 @@ def text_to_image(
     loader = "CheckpointLoaderSimple" if models else "HRVDemoCheckpoint"
     graph.add("loader", loader, (40, 160), (300, 110 if models else 270), widgets, models=models)
     graph.add(
-        "record", "HRVRecordAttention", (40, 500), (300, 230), [*part, 1, False, 512],
+        "record", "HRVRecordAttention", (40, 500), (300, 290), [*part, 1, False, 512],
         model=f"loader.{out[0]}", clip=f"loader.{out[1]}",
     )  # fmt: skip
     graph.add("positive", "CLIPTextEncode", (390, 160), (340, 130), [prompt], "Prompt", clip="record.clip")
@@ -285,7 +285,7 @@ def z_image(prompt: str) -> Graph:
         "record",
         "HRVRecordAttention",
         (40, 590),
-        (300, 260),
+        (300, 320),
         [0.0, 1.0, 1, False, 512],
         model="unet.MODEL",
         clip="text.CLIP",
