@@ -22,12 +22,13 @@ from ...hrv.relevance import building
 from ...hrv.relevance.building import BuildPlan
 from ...hrv.relevance.concepts import ConceptWords, parse_text
 from ...hrv.relevance.vectors import HeadRelevance
-from ...hrv.runs.latents import LATENT_PIXEL
 from ..facts import drawing
-from ..facts.layers import layout_of_model
+from ..facts.families import followed_layout_of, is_family
+from ..facts.layers import class_of
+from ..facts.patcher import network_of
 from ..facts.running import stop_if_cancelled
 from ..facts.weights_identity import weights_identity
-from ..follow.recorder import Recorder
+from ..follow.recorder import Recorder, kind_of_recorder
 from ..page.progress import LongWork, say
 from ..store import concept_store, vector_store
 from ..text.clip_trace import tokenize_text
@@ -36,6 +37,10 @@ from .tallies import AgreementTally, Tally, VoteTally
 SAVE_EVERY = 180.0  # seconds
 ENCODED_AT_ONCE = (
     24  # prompts: text encoder and UNet may not both fit on the GPU, so they should not take turns too often
+)
+NO_VOTES = (
+    "Votes ask every head which of many words, each encoded on its own, it would look at. That works with Stable Diffusion 1.x, 2.x and SDXL, "
+    "not with this model ({kind}). Set method to agreement."
 )
 
 
@@ -57,7 +62,10 @@ class Builder:
         earlier: HeadRelevance | None,
         name: str,
     ):
-        self.layout = layout_of_model(model)
+        self.layout = followed_layout_of(model, "asked about concepts")
+        by_agreement = plan.method == agreement_relevance.METHOD
+        if is_family(model) and not by_agreement:
+            raise ValueError(NO_VOTES.format(kind=class_of(network_of(model))))
         self._words, self._prompts, self.plan = words, building.numbered(prompts), plan
         self._check(earlier)
         self._kept, self.state = building.split(earlier, plan)
@@ -67,13 +75,14 @@ class Builder:
         self.path: Path | None = None
         self.tally: Tally = (
             AgreementTally(clip, self.layout, words, earlier=earlier)
-            if plan.method == agreement_relevance.METHOD
+            if by_agreement
             else VoteTally(clip, self.layout, words, seed=plan.seed, draws=plan.draws, earlier=earlier)
         )
         self._model = model.clone()
         Recorder.take_off(self._model)  # a Record Attention before this node need not record
         # of a recording only the newest run is read, so none is kept beside it
-        self._recorder = Recorder(Recording(self.layout, 2**20), self.tally.registry, self.tally.options)
+        kind = kind_of_recorder(model)
+        self._recorder = kind(Recording(self.layout, 2**20), self.tally.registry, self.tally.options)
         self._recorder.put_on(self._model)
 
     @property
@@ -149,14 +158,14 @@ class Builder:
     def _draw(self, key: str, positive, negative, work: LongWork, steps_before: int) -> None:
         plan, model = self.plan, self._model
         self.tally.begin(key)
-        latent = torch.zeros((1, 4, plan.height // LATENT_PIXEL, plan.width // LATENT_PIXEL))
+        latent = drawing.empty_latent(model, plan.height, plan.width)
         preview = drawing.previews(model)
 
         def callback(step, shown, noisy, steps):
             work.step(steps_before + step + 1, preview(shown))
 
         drawing.draw(
-            model, positive, negative, drawing.latent_for(model, latent), building.noise_seed(plan.seed, key),
+            model, positive, negative, latent, building.noise_seed(plan.seed, key),
             steps=plan.steps, cfg=plan.cfg, sampler=plan.sampler, scheduler=plan.scheduler, callback=callback,
         )  # fmt: skip
         run = self._recorder.recording.runs[-1]

@@ -10,6 +10,8 @@ import comfyui_version
 import latent_preview
 import torch
 
+from ...hrv.runs.latents import LATENT_PIXEL
+
 VERSION = comfyui_version.__version__
 
 
@@ -22,9 +24,10 @@ def schedulers() -> list[str]:
     return list(comfy.samplers.KSampler.SCHEDULERS)
 
 
-def latent_for(model, latent: torch.Tensor) -> torch.Tensor:
-    """An empty latent with as many channels as the model wants."""
-    return comfy.sample.fix_empty_latent_channels(model, latent)
+def empty_latent(model, height: int, width: int) -> torch.Tensor:
+    """The empty latent of an image of so many pixels, in the form that the model wants; what the host's node gives is SD's."""
+    latent = torch.zeros((1, 4, height // LATENT_PIXEL, width // LATENT_PIXEL))
+    return comfy.sample.fix_empty_latent_channels(model, latent, LATENT_PIXEL)
 
 
 def previews(model) -> Callable[[torch.Tensor], object]:

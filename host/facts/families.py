@@ -15,8 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from ...hrv.heads.layout import Block, Layout
-from .layers import UnsupportedModel, layout_of_model, unsupported
+from ...hrv.prompt import Prompt
+from .layers import SUPPORTED, UnsupportedModel, class_of, layout_of_model
 from .network import UNET
 from .options import BLOCK_INDEX, BLOCK_TYPE
 from .patcher import network_of, object_patches_backup_of, object_patches_of
@@ -80,6 +83,12 @@ class Family:
         total = first + -(-pixels // multiple) * multiple + references
         text = slice(self.registers, self.registers + tokens)
         return Segments(total, total, slice(first, first + pixels), text, grid)
+
+    def filled(self, prompt: Prompt, length: int) -> Prompt:
+        """A prompt of as many columns as the model makes of a shorter text; any other as it is."""
+        if not self.padding or prompt.length >= length:
+            return prompt
+        return prompt.filled(length, self.padding == "before")
 
     def layer(self, layout: Layout, options: Mapping[str, Any], taken: int) -> int | None:
         """The number of the layer that attends now; None for none of the layout's. options: transformer_options; taken: how many layers
@@ -171,8 +180,9 @@ def is_family(patcher) -> bool:
     return family_of(network_sampled(patcher)) is not None
 
 
-def recorded_layout_of(patcher) -> Layout:
-    """The layers of a model that can be recorded: of a UNet or of a family. Raises UnsupportedModel, naming what is supported."""
+def followed_layout_of(patcher, done: str) -> Layout:
+    """The layers in which an image looks at its text: of a UNet or of a family. done: what is done with them, "recorded". Raises
+    UnsupportedModel, naming what is supported."""
     network = network_sampled(patcher)
     family = family_of(network)
     if family is not None:
@@ -180,8 +190,10 @@ def recorded_layout_of(patcher) -> Layout:
     try:
         return layout_of_model(patcher)
     except UnsupportedModel:
-        names = [family.name for family in FAMILIES]
-        raise UnsupportedModel(unsupported(network, "recorded", names)) from None
+        names = ", ".join(family.name for family in FAMILIES)
+        raise UnsupportedModel(
+            f"The attention of this model ({class_of(network)}) cannot be {done}. Supported: {SUPPORTED}; {names}."
+        ) from None
 
 
 ATTENTION_GIVEN = ("q", "k", "v", "heads", "mask", "attn_precision", "skip_reshape")
@@ -192,7 +204,22 @@ def attention_given(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str,
     """Name → what an attention function was called with; q, k and v as (row, head, token, d). Keys may have fewer heads."""
     given = {**dict(zip(ATTENTION_GIVEN, args, strict=False)), **kwargs}
     if not given.get("skip_reshape"):
-        width = given["q"].shape[-1] // given["heads"]  # (row, token, heads · d)
+        width = (
+            given["q"].shape[-1] // given["heads"]
+        )  # (row, token, heads · d), or of v (row, token, head, d)
         for name in ("q", "k", "v"):
-            given[name] = given[name].unflatten(-1, (-1, width)).transpose(1, 2)
+            given[name] = given[name].flatten(2).unflatten(-1, (-1, width)).transpose(1, 2)
     return given
+
+
+def attend(
+    attention, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, given: Mapping[str, Any]
+) -> torch.Tensor:
+    """What an attention function of ComfyUI gives for (row, head, token, d) of its own; as many heads in k and v as in q. given: what else
+    a layer called it with; the form of what it gives is the layer's."""
+    return attention(q, k, v, **{**given, "skip_reshape": True})
+
+
+def of_tokens(output: torch.Tensor, given: Mapping[str, Any]) -> torch.Tensor:
+    """A view of what an attention function gave with its rows and tokens in front. given: what it was called with."""
+    return output.transpose(1, 2) if given.get("skip_output_reshape") else output

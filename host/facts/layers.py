@@ -7,7 +7,7 @@ another clone is sampled; so what lies on the network now tells nothing about th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -57,11 +57,15 @@ def _layout(blocks: dict[tuple[str, int, int], Block], unet) -> Layout:
     return Layout(tuple(sorted(blocks.values(), key=_execution_order)))
 
 
-def unsupported(network, done: str = "steered", more: Sequence[str] = ()) -> str:
-    """What to say of a network whose attention cannot be … more: further models with which that works."""
-    kind = type(_uncompiled(network)).__name__
-    supported = "; ".join([SUPPORTED, *([", ".join(more)] if more else [])])
-    return f"This model ({kind}) has no cross-attention layers that can be {done}. Supported: {supported}."
+def unsupported(network) -> str:
+    """What to say of a network without such layers."""
+    kind = class_of(network)
+    return f"This model ({kind}) is not a UNet with cross-attention, which this node needs. Supported: {SUPPORTED}."
+
+
+def class_of(network) -> str:
+    """What a network's class is called."""
+    return type(_uncompiled(network)).__name__
 
 
 def _execution_order(block: Block) -> tuple[int, int, int]:

@@ -19,7 +19,7 @@ from ...hrv.recording.sums import Accumulator, place_crop
 from ...hrv.relevance.votes import VoteCounter
 from ..facts.cancel import CANCELS
 from ..facts.conditionings import embedded_length_of, is_limited
-from ..facts.families import family_of, network_sampled, recorded_layout_of, recording_cost
+from ..facts.families import family_of, followed_layout_of, network_sampled, recording_cost
 from ..facts.guider import NEGATIVE, guidance_of, patcher_of
 from ..facts.layers import layout_of_model
 from ..facts.rows import POSITIVE, Chunk, Conditionings, Owner
@@ -293,7 +293,8 @@ class Capture(FollowingLayers):
         if room is not None:
             return
         if factors is not None:
-            maps = maps * sent(factors, maps.device).T[None, :, :, None]
+            own = torch.ones(at.own_columns, factors.shape[1])
+            maps = maps * sent(torch.cat([factors, own]), maps.device).T[None, :, :, None]
         maps = place_crop(maps.unflatten(-1, grid), row.crop, recorded.latent)
         self._sums.add(entry, number, time_bin, maps)
 
@@ -321,9 +322,8 @@ class TokenCapture(FollowingTokens, Capture):
             self.warn(NO_VOTES, cause="votes")
 
     def layout_now(self, patcher) -> Layout:
-        family = family_of(network_sampled(patcher))
-        self._entries.padding = "" if family is None else family.padding
-        return recorded_layout_of(patcher)
+        self._entries.family = family_of(network_sampled(patcher))
+        return followed_layout_of(patcher, self.done)
 
     def cost(self, guider) -> float:
         network = network_sampled(patcher_of(guider))

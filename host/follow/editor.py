@@ -45,10 +45,10 @@ class EditOptions:
 def edit(model, memory: RunMemory, latent, options: EditOptions):
     """A clone of the model whose sampling uses the attention of the run that made this latent (batch, channel, height, width).
 
-    A model without cross-attention comes back as a plain clone, with a warning. Raises ValueError when the latent's run is not
+    A model that is no UNet with cross-attention comes back as a plain clone, with a warning. Raises ValueError when the latent's run is not
     remembered, or the steering does not fit.
     """
-    made = clones_with_layout(model, None, "the first one's attention")
+    made = clones_with_layout(model, None, "Edit Prompt")
     if made.layout is None:
         return made.model
     if options.steering is not None:

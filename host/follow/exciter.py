@@ -20,10 +20,10 @@ from .gradients import levels_of
 def excite(model, clip, excitement: Excitement):
     """Returns (model, clip): a clone whose words are excited, and a clone of the CLIP that notes what it encodes, None for None.
 
-    A model without cross-attention comes back as a plain clone, with a warning. Raises ValueError when the vectors were made
+    A model that is no UNet with cross-attention comes back as a plain clone, with a warning. Raises ValueError when the vectors were made
     for a model with other heads, or have nothing to say on this one.
     """
-    made = clones_with_layout(model, clip, "exciting")
+    made = clones_with_layout(model, clip, "Attend and Excite")
     if made.layout is not None:
         _check(excitement, made)
         if excitement.strength:

@@ -11,6 +11,7 @@ from ...hrv.prompt import Prompt
 from ...hrv.recording.recording import ASKED, Entry, Run
 from ...hrv.recording.schedule import Bin
 from ..facts.conditionings import is_zeroed
+from ..facts.families import Family
 from ..facts.rows import POSITIVE, Chunk, Owner
 
 
@@ -35,7 +36,7 @@ class Entries:
     """The conditionings of one sampling that are recorded into a run. warn: says what is not known of a prompt."""
 
     def __init__(self, run: Run, registry, bins: Sequence[Bin], *, warn: Callable[[str], None]):
-        self.padding = ""  # where the model fills a shorter text up: "before" or "behind" it
+        self.family: Family | None = None  # of a transformer
         self.run = run
         self._registry = registry
         self._bins = tuple(bins)
@@ -86,8 +87,8 @@ class Entries:
 
     def _settle(self, entry: Entry, length: int) -> None:
         entry.length = length
-        if self.padding and entry.prompt is not None and entry.prompt.length < length:
-            entry.prompt = entry.prompt.filled(length, self.padding == "before")
+        if self.family is not None and entry.prompt is not None:
+            entry.prompt = self.family.filled(entry.prompt, length)
         if entry.prompt is not None and entry.prompt.length != length:
             self._warning()(
                 f"The prompt has {entry.prompt.length} tokens, but the model sees {length}, so its words "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -13,7 +14,7 @@ from ...hrv.recording.recording import Recording, Run
 from ...hrv.recording.sums import is_finite
 from ...hrv.relevance.votes import VoteCounter
 from ..facts.cancel import CANCELS
-from ..facts.families import is_family, recorded_layout_of
+from ..facts.families import followed_layout_of, is_family
 from ..facts.sampler_call import SamplerCall
 from ..text.asked_words import AskedWords
 from ..text.text_registry import TextRegistry
@@ -71,12 +72,12 @@ def attach(model, clip, options: RecordOptions):
     A model that cannot be recorded comes back as a plain clone, and reading the recording tells why.
     """
     without = "a recording; What Each Word Did works all the same"
-    made = clones_with_layout(model, clip, without, recorded_layout_of)
+    made = clones_with_layout(model, clip, without, partial(followed_layout_of, done=Capture.done))
     if made.layout is None:
         recording = Recording(None, options.memory_limit, problem=made.reason)
         PathRecorder(recording).put_on(made.model)
         return made.model, made.clip, recording
-    kind = TokenRecorder if is_family(made.model) else Recorder
+    kind = kind_of_recorder(made.model)
     recorder = kind(Recording(made.layout, options.memory_limit), made.registry, options)
     recorder.put_on(made.model)  # beside that of an earlier Record Attention
     return made.model, made.clip, recorder.recording
@@ -159,3 +160,8 @@ class TokenRecorder(Recorder):
         if self.options.asked is not None:
             capture.warn(OTHER_MODEL, cause="asked words")
         return capture
+
+
+def kind_of_recorder(model) -> type[Recorder]:
+    """Which recorder follows samplings of a model that can be recorded."""
+    return TokenRecorder if is_family(model) else Recorder

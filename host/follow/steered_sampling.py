@@ -11,8 +11,9 @@ import torch
 
 from ...hrv.heads.layout import Layout
 from ...hrv.prompt import Prompt
-from ...hrv.steer.factors import Steering, TokenFactors, missing_words, scale_values, token_factors
+from ...hrv.steer.factors import Steering, TokenFactors, missing_words, token_factors
 from ..facts.conditionings import is_limited
+from ..facts.families import family_of
 from ..facts.guider import patcher_of
 from ..facts.options import SIGMAS
 from ..facts.patcher import sigma_at
@@ -20,6 +21,7 @@ from ..facts.rows import POSITIVE, Chunk, Owner
 from ..text.text_registry import TextRegistry
 from .base.calls import UnetCall
 from .base.following_layers import FollowingLayers
+from .base.following_tokens import FollowingTokens, TokenCall
 from .base.layer_entries import LayerCall
 from .base.wording import UNKNOWN_WORDS, why_idle
 
@@ -148,10 +150,10 @@ class SteeredSampling(FollowingLayers):
     ) -> SteeredRows | None:
         """The rows of one chunk with their factors; None when there is nothing to steer in them. NegPip makes a conditioning twice
         as long as its prompt (`Entries.fits`)."""
-        prompt = self._prompts.get(id(owner))
+        length, tokens = self.conditionings.length(chunk), call.context.shape[1]
+        prompt = self.prompt_in(call, owner, length)
         if prompt is None:
             return None
-        length, tokens = self.conditionings.length(chunk), call.context.shape[1]
         if length not in (prompt.length, 2 * prompt.length) or tokens % length:
             self.tell_of_prompt(f"{prompt.length} tokens", f"{tokens}")
             return None
@@ -177,21 +179,25 @@ class SteeredSampling(FollowingLayers):
             )
         return self._rows[key]
 
+    def prompt_in(self, call: UnetCall, owner: Owner, length: int) -> Prompt | None:
+        """What is known of the words of a conditioning of so many tokens."""
+        return self._prompts.get(id(owner))
+
     def _layers(self, active: tuple[int, ...]) -> list[int]:
         """Numbers of the layers that have a head to steer."""
         changed = torch.stack([self.steerings[n].factors != 1 for n in active]).any(0)
         return [n for n in range(len(self.layout.blocks)) if changed[self.layout.span(n)].any()]
 
-    def _steer(self, steered: list[SteeredRows], rows: int, at: LayerCall) -> None:
+    def _steer(self, steered: list[SteeredRows], rows: int, at: LayerCall | TokenCall) -> None:
         """Multiplies the words' values in a layer; rows: of the call."""
         if self.failed:
             return
-        fitting = [part for part in steered if at.v.shape[:2] == (rows, part.keys)]
+        fitting = [part for part in steered if at.seen == (rows, part.keys)]
         if len(fitting) < len(steered):
             expected = next(part.keys for part in steered if part not in fitting)
             self.tell_of_layer(
                 at.layer,
-                f"{at.v.shape[0]} rows of {at.v.shape[1]} tokens",
+                "{} rows of {} tokens".format(*at.seen),
                 f"{rows} of {expected}",
                 what="rows or tokens",
                 by="attention couple and the like",
@@ -199,7 +205,13 @@ class SteeredSampling(FollowingLayers):
             )
         if not fitting:
             return
-        v, heads = at.v.clone(), self.layout.span(at.layer.number)
-        for part in fitting:
-            scale_values(v, part.rows, part.columns, part.factors[:, heads])
-        at.v = v
+        heads = self.layout.span(at.layer.number)
+        at.scale_values([(part.rows, part.columns, part.factors[:, heads]) for part in fitting])
+
+
+class SteeredTokens(FollowingTokens, SteeredSampling):
+    """Follows one sampling of a transformer."""
+
+    def prompt_in(self, call: UnetCall, owner: Owner, length: int) -> Prompt | None:
+        prompt, family = super().prompt_in(call, owner, length), family_of(call.unet)
+        return prompt if prompt is None or family is None else family.filled(prompt, length)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from .layout import PARTS, UNET_PARTS, Layout
+from .layout import PARTS, Layout
 from .selection import HeadSelection
 
 ALL = "all"
@@ -65,7 +65,7 @@ def on_largest_grid(layout: Layout) -> tuple[bool, ...]:
     A UNet's input blocks of one resolution follow each other without a gap (the block in between makes the image
     smaller), and n input blocks are answered by n + 1 output blocks.
     """
-    if not any(block.part in UNET_PARTS for block in layout.blocks):
+    if not layout.is_unet:
         return (True,) * len(layout.blocks)  # transformers have one grid
     inputs = sorted({block.index for block in layout.blocks if block.part == "input"})
     outputs = [block.index for block in layout.blocks if block.part == "output"]

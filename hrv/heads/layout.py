@@ -74,6 +74,11 @@ class Layout:
         """Number of cross-attention heads of the network."""
         return self.offsets[-1]
 
+    @property
+    def is_unet(self) -> bool:
+        """Whether the network is a UNet, or a transformer."""
+        return any(block.part in UNET_PARTS for block in self.blocks)
+
     def span(self, block: int) -> slice:
         """Head numbers of block number `block`."""
         return slice(self.offsets[block], self.offsets[block + 1])

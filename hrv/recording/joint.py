@@ -113,6 +113,15 @@ class JointAttention:
         return mask[self.image][pixels] if len(mask) > 1 else mask
 
 
+def part_of_mask(mask: torch.Tensor | None, rows: slice, queries: slice) -> torch.Tensor | None:
+    """The mask for some rows and queries, with axes as attention takes them."""
+    if mask is None:
+        return None
+    if mask.ndim > 2 and len(mask) > 1:
+        mask = mask[rows]
+    return mask[..., queries, :] if mask.shape[-2] > 1 else mask
+
+
 def _kept(
     columns: tuple[int, ...], repeats: int, length: int, device: torch.device
 ) -> tuple[torch.Tensor, ...]:

@@ -24,6 +24,7 @@ VOTE_TOLERANCE = 1e-4
 PERCENT = 23.0  # of all heads: 30 of 128, the best in Park et al. 2026
 ORDERS = ("most relevant", "least relevant")
 WEIGHTINGS = ("equal", "relevance", "balanced")
+NONE_PUBLISHED = "Nobody has published vectors for models of this kind; Build Head Relevance builds some, with method set to agreement."
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,14 +119,14 @@ class HeadRelevance:
         """Raises ValueError unless the vectors were made for a network of this layout."""
         if self.layout == layout:
             return
+        which = "made for this model" if self.heads == layout.heads else f"for {layout.heads} heads"
+        remedy = f"Pick vectors {which} in Load Head Relevance." if layout.is_unet else NONE_PUBLISHED
         if self.heads == layout.heads:
             raise ValueError(
-                f"These vectors and this model both have {self.heads} heads, but in other parts of the "
-                "network. Pick vectors made for this model in Load Head Relevance."
+                f"These vectors and this model both have {self.heads} heads, but in other parts of the network. {remedy}"
             )
         raise ValueError(
-            f"These vectors are for {layout_in_words(self.layout)}; this model has {layout_in_words(layout, unit='')}. "
-            f"Pick vectors for {layout.heads} heads in Load Head Relevance."
+            f"These vectors are for {layout_in_words(self.layout)}; this model has {layout_in_words(layout, unit='')}. {remedy}"
         )
 
 

@@ -163,6 +163,18 @@ def scale_values(values: torch.Tensor, rows: slice, columns: torch.Tensor, facto
     values[rows].index_copy_(1, columns, scaled.flatten(-2).to(values.dtype))
 
 
+def added_values(values: torch.Tensor, columns: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+    """(r − 1) · V for some tokens and 0 for all others: what attention reads from such values is what `scale_values` would have changed.
+
+    values: (row, head, token, d), heads that share values as one; columns, factors: as there. Returns (row, head, token, d), of as many
+    heads as the factors, in the type of `values`; the product is taken in float32.
+    """
+    shared = factors.shape[1] // values.shape[1]
+    part = values.index_select(2, columns).repeat_interleave(shared, 1).float()
+    more = values.new_zeros((values.shape[0], factors.shape[1], *values.shape[2:]))
+    return more.index_copy_(2, columns, (part * (factors.T[:, :, None] - 1)).to(values.dtype))
+
+
 def _found(steering: Steering, prompt: Prompt) -> list[tuple[int, ...]]:
     """The columns of each word, of those that are there."""
     if not steering.words:

@@ -15,7 +15,7 @@ from comfy.ldm.modules.diffusionmodules import openaimodel
 from fact_checks import CHECKS, fact
 
 from hrv_pack.host.facts import checkpoint, memory, network, patcher
-from hrv_pack.host.facts.families import recorded_layout_of
+from hrv_pack.host.facts.families import followed_layout_of
 from hrv_pack.host.facts.layers import layout_of, transformers
 from hrv_pack.host.store import demo_checkpoint
 
@@ -241,7 +241,7 @@ def sdxl_model(comfy):
 @fact("checkpoint.lumina_model")
 def lumina_model(comfy):
     model = demo_checkpoint.load_transformer()[0]
-    assert isinstance(model, checkpoint.ModelPatcher) and recorded_layout_of(model).blocks
+    assert isinstance(model, checkpoint.ModelPatcher) and followed_layout_of(model, "recorded").blocks
 
 
 @fact("checkpoint.sdxl_clip")

@@ -12,6 +12,7 @@ import comfyui_version
 import models
 import pytest
 import rig
+import token_rig
 import torch
 from comfy_api.latest import ComfyExtension, io, ui
 from comfy_execution.utils import CurrentNodeContext
@@ -229,9 +230,16 @@ def schedulers(comfy):
     assert "normal" in drawing.schedulers()
 
 
-@fact("drawing.latent_for")
-def latent_for(comfy):
-    assert drawing.latent_for(rig.tiny("sd1"), torch.zeros(1, 4, 8, 8)).shape == (1, 4, 8, 8)
+@fact("drawing.empty_latent")
+def empty_latent(comfy):
+    assert drawing.empty_latent(rig.tiny("sd1"), 64, 128).shape == (1, 4, 8, 16)
+    for family, shape in (
+        ("Flux", (1, 16, 8, 16)),
+        ("Qwen-Image", (1, 16, 1, 8, 16)),
+        ("Flux 2", (1, 128, 4, 8)),
+    ):
+        if family in token_rig.known():
+            assert drawing.empty_latent(token_rig.tiny(family), 64, 128).shape == shape
 
 
 @fact("drawing.previews")

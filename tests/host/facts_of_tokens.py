@@ -8,6 +8,7 @@ import inspect
 
 import comfy.ldm.modules.attention as attention
 import token_rig
+import torch
 from comfy import model_base
 from fact_checks import fact
 
@@ -62,6 +63,25 @@ def families_there(comfy):
 def attention_given(comfy):
     names = tuple(inspect.signature(attention.attention_pytorch).parameters)
     assert names[: len(families.ATTENTION_GIVEN)] == families.ATTENTION_GIVEN
+
+
+@fact("families.attend")
+def attend(comfy):
+    """It takes heads that stand apart, and gives them in the form that was asked for."""
+    q, k, v = (torch.randn(2, 3, tokens, 8) for tokens in (5, 7, 7))
+    expected = (q @ k.mT / 8**0.5).softmax(-1) @ v
+    for given in ({"heads": 3, "mask": None}, {"heads": 3, "skip_output_reshape": True}):
+        found = families.attend(attention.attention_pytorch, q, k, v, given)
+        found = families.of_tokens(found, given).flatten(2)
+        assert torch.allclose(found, expected.transpose(1, 2).flatten(2), atol=1e-5)
+
+
+@fact("families.of_tokens")
+def of_tokens(comfy):
+    q = torch.randn(2, 3, 5, 8)
+    apart = attention.attention_pytorch(q, q, q, 3, skip_reshape=True, skip_output_reshape=True)
+    together = attention.attention_pytorch(q, q, q, 3, skip_reshape=True)
+    assert torch.equal(families.of_tokens(apart, {"skip_output_reshape": True}).flatten(2), together)
 
 
 @fact("families.REFERENCES")

@@ -6,12 +6,17 @@ import math
 import comfy.model_management
 import pytest
 import rig
+import token_rig
 import torch
 from test_build_node import PROMPTS, StopAt, make, models_hrv  # noqa: F401  a fixture
 
 from hrv_pack.host.build import building as host_building
+from hrv_pack.host.build.building import build
+from hrv_pack.host.facts.weights_identity import weights_identity
+from hrv_pack.host.store import demo_checkpoint
 from hrv_pack.hrv.files.vector_files import read
 from hrv_pack.hrv.relevance.agreement import sums_of
+from hrv_pack.hrv.relevance.concepts import ConceptWords
 from hrv_pack.hrv.relevance.merging import merge
 
 
@@ -131,3 +136,45 @@ def test_the_node(comfy, models_hrv):  # noqa: F811
     assert vectors.metadata["title"].startswith("Built by agreement")
     heads, _ = comfy.run_node("HRVSelectHeads", vectors=vectors, concept="Objects")
     assert (heads.weights > 0).sum() == -(-vectors.heads * 23 // 100)
+
+
+def test_on_a_transformer(comfy):
+    """By agreement as on a UNet, from P of joint attention; votes are refused, and the vectors steer that model."""
+    prompts = {"a red cat": {"Objects": 3, "Colours": 2}, "a blue fish": {"Objects": 3, "Colours": 2}}
+    words = ConceptWords("two", {"Objects": ("cat", "fish"), "Colours": ("red", "blue")})
+    model, clip, _ = demo_checkpoint.load_transformer()
+    given = {
+        "steps": 1,
+        "cfg": 1.0,
+        "width": 128,
+        "height": 128,
+        "seed": 3,
+        "draws": 1,
+        "concepts": "general",
+    }
+    given |= {"prompts": "\n".join(prompts), "concept_words": words.to_text()}
+    with token_rig.heard() as calls, torch.inference_mode():
+        vectors, _, summary = build(model, clip, **given, method="agreement")
+    assert "These prompts contained 4 words of 2 concepts; each of the 60 heads looked for them" in summary
+    joint = [call for call in calls if call.q.shape[2] == call.k.shape[2] == 77 + 64]
+    assert len(joint) == 2 * 6 and vectors.layout.heads == 60
+    sums = {name: torch.zeros(60, dtype=torch.float64) for name in vectors.concepts}
+    for number, columns in enumerate(prompts.values()):
+        for concept, column in columns.items():
+            maps = []
+            for call in joint[6 * number : 6 * number + 6]:
+                logits = call.q.double() @ call.k.double().repeat_interleave(10 // call.k.shape[1], 1).mT
+                p = (logits / call.q.shape[-1] ** 0.5).softmax(-1)[0, :, 77:, column]
+                maps += p.unflatten(-1, (8, 8)).unbind()
+            sums[concept] += torch.tensor(scores(maps)).clamp(min=0)
+    for concept, total in sums.items():
+        expected = 60 * total / total.sum()
+        assert vectors.of(concept).tolist() == pytest.approx(expected.tolist(), abs=0.02)
+        assert float(expected.max()) > 1.2
+    with pytest.raises(ValueError, match="not with this model .NextDiT.. Set method to agreement"):
+        build(model, clip, **given)
+    steered, _ = comfy.run_node(
+        "HRVStrengthenConcept", model=model, clip=clip, vectors=vectors, concept="Objects", words="cat"
+    )
+    assert "hrv_steer" in steered.wrappers["outer_sample"]
+    assert len({weights_identity(token_rig.tiny(name)) for name in ("Flux", "Chroma", "AuraFlow")}) == 3

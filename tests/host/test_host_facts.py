@@ -169,7 +169,7 @@ def test_another_name_is_not_found(name, comfy, monkeypatch):
 
 # fact → where the host has it
 PLACES = {
-    "drawing.latent_for": "comfy.sample.fix_empty_latent_channels",
+    "drawing.empty_latent": "comfy.sample.fix_empty_latent_channels",
     "drawing.previews": "latent_preview.get_previewer",
     "drawing.samplers": "comfy.samplers.KSampler.SAMPLERS",
     "guider.evaluate": "comfy.samplers.calc_cond_batch",

@@ -15,7 +15,7 @@ from stand_ins import added_tokens, image_attention, replaced
 from test_ways_attention import node
 
 from hrv_pack.host.follow import steered_sampling
-from hrv_pack.host.follow.base import following_prompts
+from hrv_pack.host.follow.base import following_prompts, layer_entries
 from hrv_pack.host.follow.steerer import steer
 
 attention = comfy.ldm.modules.attention
@@ -275,7 +275,8 @@ def test_whatever_goes_wrong_the_picture_is_made(studio, steering, monkeypatch, 
     expected = steered.draw(studio.model, studio)
     model, _ = steer(studio.model, None, steering)
     with monkeypatch.context() as patch:
-        patch.setattr(following_prompts if name == "find_prompt" else steered_sampling, name, failing)
+        places = {"find_prompt": following_prompts, "scale_values": layer_entries}
+        patch.setattr(places.get(name, steered_sampling), name, failing)
         assert torch.equal(steered.draw(model, studio), expected)
     (warning,) = complaints(caplog)
     assert warning.startswith("[HRV] Steering stopped while") and "RuntimeError: broken" in warning

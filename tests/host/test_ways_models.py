@@ -8,11 +8,13 @@ import pytest
 import rig
 import stand_in_models
 import stand_ins
+import token_rig
 import torch
 from comfy_extras import nodes_model_advanced
 from stand_in_models import ModelType, shaped
 
 from hrv_pack.hrv.heads.known_layouts import SDXL
+from hrv_pack.hrv.heads.selection import HeadSelection
 from hrv_pack.hrv.relevance.vectors import HeadRelevance
 
 way = pytest.mark.way
@@ -142,21 +144,14 @@ def test_other_models(comfy, other, caplog):
         comfy.run_node("HRVHeatmap", attention=recording, latent={"samples": plain})
 
 
-@way("Steering, exciting and editing on Flux", maps="a sentence, and the picture")
+@way("Attend and Excite and Edit Prompt on Flux", maps="a sentence, and the picture")
 @pytest.mark.parametrize("other", ["Flux"], indirect=True)
-def test_nodes_that_change_the_picture_leave_other_models_alone(comfy, other, caplog):
-    """Steering, exciting and editing: a sentence, and the picture as without them."""
+def test_nodes_that_need_a_unet_leave_other_models_alone(comfy, other, caplog):
+    """Exciting and editing: a sentence, and the picture as without them."""
     model, prompt, latent = other
     plain = rig.sample(model, prompt, prompt, latent, cfg=1.0)
-    vectors = HeadRelevance.from_votes(
-        ("Animals", "Electronics"), torch.ones(2, 1300, dtype=torch.int64), SDXL, {}
-    )
-    heads, _ = comfy.run_node("HRVSelectHeads", vectors=vectors, concept="Animals")
     remembering, _, source = comfy.run_node("HRVRememberRun", model=model, clip=None)
     graph = {
-        "HRVStrengthenConcept": {"vectors": vectors, "concept": "Animals"},
-        "HRVAdjustConcept": {"vectors": vectors, "wanted": "Animals", "unwanted": "Electronics"},
-        "HRVScaleHeads": {"heads": heads},
         "HRVAttendExcite": {"words": "cat"},
         "HRVPromptEdit": {"source": source, "latent": {"samples": plain}},
     }
@@ -164,5 +159,34 @@ def test_nodes_that_change_the_picture_leave_other_models_alone(comfy, other, ca
     for node_id, inputs in graph.items():
         caplog.clear()
         changed = comfy.run_node(node_id, model=model, **inputs)[0]
+        assert "This model (Flux) is not a UNet with cross-attention, which this node needs" in caplog.text
         assert caplog.text.count("Supported: Stable Diffusion 1.x and 2.x, SDXL") == 1
         assert torch.equal(rig.sample(changed, prompt, prompt, latent, cfg=1.0), plain)
+
+
+@pytest.mark.parametrize("other", ["Video DiT (Wan)"], indirect=True)
+def test_steering_leaves_other_models_alone(comfy, other, caplog):
+    model, prompt, latent = other
+    heads = HeadSelection(SDXL, torch.ones(SDXL.heads))
+    changed, _ = comfy.run_node("HRVScaleHeads", model=model, heads=heads)
+    assert (
+        "The attention of this model (WanModel) cannot be steered. Supported: Stable Diffusion" in caplog.text
+    )
+    plain = rig.sample(model, prompt, prompt, latent, cfg=1.0)
+    assert torch.equal(rig.sample(changed, prompt, prompt, latent, cfg=1.0), plain)
+
+
+def test_vectors_of_a_unet_are_refused_on_a_transformer(comfy):
+    """What to do instead: build vectors by agreement."""
+    vectors = HeadRelevance.from_votes(
+        ("Animals", "Electronics"), torch.ones(2, 1300, dtype=torch.int64), SDXL, {}
+    )
+    given = {"model": token_rig.tiny("Flux"), "vectors": vectors}
+    for node_id, more in {
+        "HRVStrengthenConcept": {"concept": "Animals"},
+        "HRVAdjustConcept": {"wanted": "Animals", "unwanted": "Electronics"},
+    }.items():
+        with pytest.raises(
+            ValueError, match="1300 heads .SDXL.*has 10.*Nobody has published.*method set to agreement"
+        ):
+            comfy.run_node(node_id, **given, **more)

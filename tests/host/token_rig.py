@@ -3,15 +3,18 @@
 model, prompt, latent = token_rig.tiny("Flux")
 with token_rig.watch(model) as (watched, calls): …       → every attention of the model, as the kernel is called
 token_rig.witness(calls, place, columns)                 → Σ P and Σ mass of each layer, the plainest way
+with token_rig.heard() as calls: …                       → every attention, and what its layer was given
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import comfy.ldm.modules.attention as attention
 import comfy.model_base
 import comfy.supported_models
 import rig
@@ -19,6 +22,8 @@ import torch
 from stand_in_models import ModelType, shaped
 
 from hrv_pack.host.follow.recorder import RecordOptions, attach
+from hrv_pack.hrv.prompt import PAD, TEXT
+from hrv_pack.hrv.prompt.pieces import prompt_of
 
 WIDTH = 24  # of the text's embedding
 LUMINA = {
@@ -157,6 +162,20 @@ def prompt(family: str, tokens: int = 9, seed: int = 0) -> list:
     return [[torch.randn(1, tokens, WIDTH, generator=generator), values]]
 
 
+TYPED = "a red star"
+PIECES = {1: "a", 2: "red", 3: "st", 4: "ar"}
+"""Where its words stand."""
+
+
+def worded(family: str, tokens: int = 9, seed: int = 0) -> list:
+    """The same as `prompt`, of a text that is known."""
+    ((embedding, values),) = prompt(family, tokens, seed)
+    columns = [
+        (TEXT, PIECES[column], 1.0) if column in PIECES else (PAD, "", 1.0) for column in range(tokens)
+    ]
+    return [[embedding, {**values, "hrv_prompt": prompt_of(columns, TYPED, "t5xxl")}]]
+
+
 def empty(family: str, batch: int = 1, height: int = 10, width: int = 14) -> dict:
     shape = SHAPES[family]
     frames = (1,) if shape.frames else ()
@@ -235,6 +254,66 @@ def witness(calls: list[Call], place: Place, rows: slice, layers: int) -> list[t
         else:
             sums[number % layers] = sums[number % layers] + p
     return sums
+
+
+@dataclass
+class Heard(Call):
+    """An attention as a network called it. v: as q; out: what the network was given, plain: what ComfyUI's own attention gives, both
+    (row, token, head, d); heads: of the queries."""
+
+    v: torch.Tensor
+    out: torch.Tensor
+    plain: torch.Tensor
+
+
+@contextlib.contextmanager
+def heard() -> Iterator[list[Heard]]:
+    """Every attention of ComfyUI's networks, and what came out of it in the end."""
+    calls: list[Heard] = []
+    own = attention.optimized_attention
+
+    def noting(q, k, v, heads, *args, **kwargs):
+        out = own(q, k, v, heads, *args, **kwargs)
+        options = kwargs.get("transformer_options") or {}
+        plain = own(q, k, v, heads, *args, **{**kwargs, "transformer_options": {}})
+        given = (q, k, v)
+        if not kwargs.get("skip_reshape"):
+            width = q.shape[-1] // heads
+            given = [one.flatten(2).unflatten(-1, (-1, width)).transpose(1, 2) for one in given]
+        out, plain = (
+            one.transpose(1, 2).clone() if kwargs.get("skip_output_reshape") else one.unflatten(-1, (heads, -1)).clone()
+            for one in (out, plain)
+        )  # fmt: skip
+        mask = kwargs.get("mask", args[0] if args else None)
+        calls.append(Heard(*given[:2], mask, options.get("cond_or_uncond", []), given[2], out, plain))
+        return out.transpose(1, 2) if kwargs.get("skip_output_reshape") else out.flatten(-2)
+
+    named = [
+        (module, name)
+        for module in list(sys.modules.values())
+        for name in ("optimized_attention", "optimized_attention_masked")
+        if getattr(module, "__name__", "").startswith("comfy.ldm") and hasattr(module, name)
+    ]
+    before = [getattr(module, name) for module, name in named]
+    for module, name in named:
+        setattr(module, name, noting)
+    try:
+        yield calls
+    finally:
+        for (module, name), one in zip(named, before, strict=True):
+            setattr(module, name, one)
+
+
+def steered_witness(call: Heard, place: Place, rows: slice, factors: torch.Tensor) -> torch.Tensor:
+    """Σ_j P[x, j] · r[j] · V[j] of the image's queries of some rows in float64: (row, pixel, head, d). factors: (text column, head)."""
+    q, k, v = (one[rows].double() for one in (call.q, call.k, call.v))
+    k, v = (one.repeat_interleave(q.shape[1] // one.shape[1], 1) for one in (k, v))
+    logits = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+    if call.mask is not None:
+        logits = logits + (call.mask[rows] if len(call.mask) > 1 else call.mask).double()[:, None]
+    p = logits.softmax(-1)[:, :, list(place.image)]
+    p[..., list(place.text)] *= factors.double().T[:, None]
+    return (p @ v).transpose(1, 2)
 
 
 def draw(model, positive, negative, latent, steps: int = 2, cfg: float = 3.0, **more) -> torch.Tensor:

@@ -1,21 +1,23 @@
 """Following the attention layers of a transformer (Flux, Z-Image and the like), through the override of ComfyUI's attention.
 
-The override stands in a copy of `transformer_options`, which dies with the call. It does its own work and then calls the override that
-another pack had put there, or ComfyUI's attention. Attention of other shapes than the family's (refiners, the image alone) passes by.
+The override stands in a copy of `transformer_options`, which dies with the call. It does its own work, calls the override that another
+pack had put there, or ComfyUI's attention, and adds to the image's part of what that gave, if a follower wants it. Attention of other shapes
+than the family's (refiners, the image alone) passes by.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 
 from ....hrv.heads.layout import Block
-from ....hrv.recording.joint import JointAttention
+from ....hrv.recording.joint import JointAttention, part_of_mask
 from ....hrv.recording.kernel import Form, Piece
-from ...facts.families import Family, Segments, attention_given, family_of
+from ....hrv.steer.factors import added_values
+from ...facts.families import Family, Segments, attend, attention_given, family_of, of_tokens
 from ...facts.options import OPTIMIZED_ATTENTION_OVERRIDE, TRANSFORMER_OPTIONS
 from .calls import ModelCall
 from .following import Following
@@ -27,6 +29,8 @@ FOREIGN = (
 )
 Given = dict[str, Any]
 """Name → what an attention function is called with."""
+BEFORE = "hrv_before"
+"""Attribute of an override of ours: the one that was there before it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +46,7 @@ class TokenCall:
     """One call of a layer, which a follower may read and change.
 
     q: (row, head, query, d); k, v: (row, head, key, d), keys of grouped queries as they come; given: what else attention is called with.
+    added: (rows, values as (row, head, key, d)): what the image's queries of these rows read from such values is added to what they get.
     """
 
     layer: TokenLayer
@@ -53,6 +58,7 @@ class TokenCall:
     extra_options: dict[str, Any]
     is_shared: bool = False
     """Whether another pack gets the same queries and keys next, and might change them."""
+    added: list[tuple[slice, torch.Tensor]] = field(default_factory=list)
 
     own_columns: ClassVar[int] = 1
 
@@ -84,6 +90,33 @@ class TokenCall:
             scale=self.given.get("scale"),
         )
         return attention.probabilities(rows, columns, length, into=into)
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        """How many rows and tokens of the text have values."""
+        return self.v.shape[0], self.keys
+
+    def scale_values(self, parts: Sequence[tuple[slice, torch.Tensor, torch.Tensor]]) -> None:
+        """Multiplies what the image reads from tokens of the text: (rows, columns, factors) as `added_values` wants them. The text reads
+        what it did."""
+        for rows, columns, factors in parts:
+            values = added_values(self.v[rows], columns + self.segments.text.start, factors)
+            self.added.append((rows, values))
+
+    def add_to(self, output: torch.Tensor, attention) -> torch.Tensor:
+        """What the layer gives, with what is `added`. output: without it; attention: ComfyUI's."""
+        image, found = self.segments.image, []
+        for rows, values in self.added:
+            k = self.k[rows].repeat_interleave(self.q.shape[1] // self.k.shape[1], 1)
+            mask = part_of_mask(self.given.get("mask"), rows, image)
+            found.append(
+                (rows, attend(attention, self.q[rows, :, image], k, values, {**self.given, "mask": mask}))
+            )
+        if self.is_shared:
+            output = output.clone()  # another pack may have kept it
+        for rows, more in found:
+            of_tokens(output, self.given)[rows, image] += of_tokens(more, self.given)
+        return output
 
     def piece(
         self, rows: slice, columns: tuple[int, ...], length: int, sums: torch.Tensor
@@ -148,12 +181,13 @@ class FollowingTokens(FollowingLayers):
     ):
         """What is called with (attention, *its arguments)."""
         earlier = options.get(OPTIMIZED_ATTENTION_OVERRIDE)
-        if earlier is not None:
+        if _is_foreign(earlier):
             self.warn(FOREIGN.format(done=self.done), cause="foreign attention")
         taken = 0
 
         def override(attention, *args, **kwargs):
             nonlocal taken
+            call = None
             with self.guarded("in an attention layer"):
                 now = kwargs.get(TRANSFORMER_OPTIONS) or options
                 given = attention_given(args, kwargs)
@@ -164,25 +198,27 @@ class FollowingTokens(FollowingLayers):
                         self.reached.add(number)
                         layer = TokenLayer(number, self.layout.blocks[number])
                         q, k, v = (given.pop(name) for name in "qkv")
-                        change(
-                            TokenCall(
-                                layer,
-                                q,
-                                k,
-                                v,
-                                given=given,
-                                segments=segments,
-                                extra_options=now,
-                                is_shared=earlier is not None,
-                            )
-                        )
-            if earlier is not None:
-                return earlier(attention, *args, **kwargs)
-            return attention(*args, **kwargs)
+                        call = TokenCall(
+                            layer, q, k, v, given=given, segments=segments, extra_options=now, is_shared=earlier is not None
+                        )  # fmt: skip
+                        change(call)
+            output = attention(*args, **kwargs) if earlier is None else earlier(attention, *args, **kwargs)
+            if call is not None and call.added:
+                with self.guarded("in an attention layer"):
+                    output = call.add_to(output, attention)
+            return output
 
+        setattr(override, BEFORE, earlier)
         return override
 
 
 def _is_of(given: Given, segments: Segments) -> bool:
     """Whether attention is called with the image's and the text's tokens."""
     return given["q"].shape[2] == segments.queries and given["k"].shape[2] == segments.keys
+
+
+def _is_foreign(override) -> bool:
+    """Whether an override, or one that it calls, is another pack's."""
+    while hasattr(override, BEFORE):
+        override = getattr(override, BEFORE)
+    return override is not None

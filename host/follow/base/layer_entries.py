@@ -22,6 +22,7 @@ import torch
 from ....hrv.heads.layout import Block, Layout
 from ....hrv.recording.kernel import Form, Piece
 from ....hrv.recording.probabilities import column_probabilities
+from ....hrv.steer.factors import scale_values
 from ...facts.network import CrossAttention, attention_in_layer, has_foreign_forward, has_no_self_attention
 from ...facts.options import ACTIVATIONS_SHAPE, ATTN1, PATCHES_REPLACE, occupant_of
 
@@ -86,6 +87,18 @@ class LayerCall:
         """P of some rows, float32 (row, head, column, pixel), as `column_probabilities` gives it."""
         heads = self.layer.block.heads
         return column_probabilities(self.q[rows], self.k[rows], heads, columns, length, into=into)
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        """How many rows and tokens have values."""
+        return self.v.shape[0], self.v.shape[1]
+
+    def scale_values(self, parts: Sequence[tuple[slice, torch.Tensor, torch.Tensor]]) -> None:
+        """Multiplies what the image reads from tokens: (rows, columns, factors) as `hrv.steer.factors.scale_values` wants them."""
+        v = self.v.clone()
+        for rows, columns, factors in parts:
+            scale_values(v, rows, columns, factors)
+        self.v = v
 
     @property
     def is_shared(self) -> bool:
