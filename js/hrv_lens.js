@@ -6,6 +6,7 @@ import { LensView } from "./lens/view.js";
 import { passGestures } from "./page/gestures.js";
 import { linksFrom } from "./page/links.js";
 import { addStyle, chain, fieldsOf, outputOf, settle } from "./page/node.js";
+import { inOwnWords } from "./page/said.js";
 import { say } from "./page/texts.js";
 
 const NODE = "HRVLens";
@@ -32,7 +33,7 @@ async function ask(question) {
   } catch {
     throw new Error(say("lens.noAnswer"));
   }
-  if (!answer.ok) throw new Error(body.error ?? `ComfyUI answered ${answer.status}.`);
+  if (!answer.ok) throw new Error(inOwnWords(body.error, body.said) ?? `ComfyUI answered ${answer.status}.`);
   return body;
 }
 

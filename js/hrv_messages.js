@@ -6,6 +6,7 @@ import { knownBefore } from "./messages/before.js";
 import { Board } from "./messages/board.js";
 import { EVENTS } from "./page/facts.js";
 import { addStyle, chain, fieldsOf, outputOf } from "./page/node.js";
+import { inOwnWords } from "./page/said.js";
 
 const OURS = /^HRV/;
 const OUTPUT = "hrv_messages";
@@ -42,24 +43,27 @@ function tell(node, news) {
 }
 
 function linesOf(node) {
-  const { error, output, ran, sampling } = told.get(placeOf(node)) ?? {};
+  const { error, output, ran, sampling, said: parts } = told.get(placeOf(node)) ?? {};
   // a node that ran before the page was loaded
   const shown = ran ? output : outputOf(node, app.nodeOutputs ?? {}, app)?.[OUTPUT];
-  const of = (kind) => (Array.isArray(shown) ? shown : []).flatMap((one) => one?.[kind] ?? []);
+  const all = Array.isArray(shown) ? shown : [];
+  const of = (kind) => all.flatMap((one) => one?.[kind] ?? []);
   const warnings = [...of("warnings"), ...(sampling?.warnings ?? [])];
-  const said = [error, ...warnings].join("\n");
-  const before = knownBefore(node, (other) => fieldsOf(other, app), root()).filter((note) => !isSaid(note, said));
+  const english = [error, ...warnings].join("\n");
+  const before = knownBefore(node, (other) => fieldsOf(other, app), root()).filter((note) => !isSaid(note, english));
+  const said = Object.assign({}, ...all.map((one) => one?.said), sampling?.said, parts);
+  const own = (kind) => (text) => [kind, inOwnWords(text, said)];
   return [
-    ...(error ? [["error", error]] : []),
-    ...warnings.map((text) => ["warning", text]),
-    ...[...before, ...of("notes")].map((text) => ["note", text]),
+    ...(error ? [error].map(own("error")) : []),
+    ...warnings.map(own("warning")),
+    ...before.map(({ text }) => ["note", text]),
+    ...of("notes").map(own("note")),
   ];
 }
 
 /** Whether the run said it too: the same sentence, or one about the same words. */
-function isSaid(note, said) {
-  const names = note.match(/“[^”]*”/g);
-  return said.includes(note) || (names?.every((name) => said.includes(name)) ?? false);
+function isSaid({ english, names }, said) {
+  return said.includes(english) || (names.length > 0 && names.every((name) => said.includes(`“${name}”`)));
 }
 
 function refresh(node) {
@@ -84,8 +88,15 @@ function heardSampling({ detail }) {
   const node = nodeAt(detail?.node);
   if (!node) return;
   const before = told.get(placeOf(node))?.sampling;
-  const same = before?.prompt === detail.prompt_id ? before.warnings : [];
-  tell(node, { sampling: { prompt: detail.prompt_id, warnings: [...new Set([...same, ...detail.warnings])] } });
+  const same = before?.prompt === detail.prompt_id ? before : { warnings: [] };
+  const warnings = [...new Set([...same.warnings, ...detail.warnings])];
+  tell(node, { sampling: { prompt: detail.prompt_id, warnings, said: { ...same.said, ...detail.said } } });
+}
+
+/** What the error of a node that is about to fail is made of; ComfyUI itself sends only its text. */
+function heardSaid({ detail }) {
+  const node = nodeAt(detail?.node);
+  if (node) tell(node, { said: detail.said });
 }
 
 app.registerExtension({
@@ -95,6 +106,7 @@ app.registerExtension({
     api.addEventListener(EVENTS.GRAPH_CHANGED, refreshAll);
     api.addEventListener(EVENTS.EXECUTION_ERROR, heardError);
     api.addEventListener("hrv_sampling", heardSampling);
+    api.addEventListener("hrv_said", heardSaid);
     api.addEventListener(EVENTS.EXECUTION_START, () => {
       for (const one of told.values()) one.error = undefined;
       refreshAll();

@@ -27,21 +27,8 @@ const MARGIN = 6;
 const WAIT = 150; // milliseconds after a change of the graph
 
 const TOASTS = {
-  mended: {
-    severity: "info",
-    summary: "HRV: settings repaired",
-    detail:
-      "an earlier version of these nodes saved some settings in the wrong fields. They are now back where they belong. " +
-      "Save the workflow to keep them.",
-    life: 15000,
-  },
-  wrong: {
-    severity: "warn",
-    summary: "HRV: settings in the wrong fields",
-    detail:
-      "the file has values here that do not fit their fields, such as a word where a number belongs. Earlier versions of these " +
-      "nodes saved such files, and the original values are not in this one. Check the fields and set them again.",
-  },
+  mended: { severity: "info", life: 15000 },
+  wrong: { severity: "warn" },
 };
 
 const pickers = new Map(); // node → its picker
@@ -88,8 +75,8 @@ function tell(node, state) {
   damaged[state].add(node.title);
   telling = setTimeout(() => {
     for (const [what, titles] of Object.entries(damaged)) {
-      const said = TOASTS[what];
-      if (titles.size) app.extensionManager?.toast?.add({ ...said, detail: `${[...titles].join(", ")}: ${said.detail}` });
+      const said = { summary: say(`saved.${what}`), detail: say(`saved.${what}Hint`, { nodes: [...titles].join(", ") }) };
+      if (titles.size) app.extensionManager?.toast?.add({ ...TOASTS[what], ...said });
       titles.clear();
     }
   }, WAIT);

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from comfy_api.latest import io
 
+from ..host.page.log import tell_parts
+
 PACK = __name__.rsplit(".", 2)[0]  # ComfyUI names a pack by the path of its folder
 
 
@@ -35,6 +37,7 @@ def in_plain_words(execute: Callable) -> Callable:
         try:
             return execute(cls, *args, **kwargs)
         except Exception as error:
+            tell_parts(error)
             if not type(error).__module__.startswith(f"{PACK}."):
                 raise
             logging.debug("[HRV] %s", type(error).__name__, exc_info=error)

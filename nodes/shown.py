@@ -8,6 +8,7 @@ import torch
 
 from ..host.page.log import warn
 from ..host.page.previews import preview
+from ..hrv.wording import said_in
 
 
 def shown(
@@ -22,7 +23,7 @@ def shown(
 
     images: (batch, height, width, channel) to preview, or {"images": …} of previews that are saved already. text: for scripts that
     read the history, with the warnings below. warnings, notes: what the page shows in the node (js/hrv_messages.js), and the
-    history has under `hrv_messages`. more: further keys, each a list or tuple.
+    history has under `hrv_messages`. more: further keys, each a list or tuple; of dicts the page learns what their sentences are made of.
 
     A node gives the same keys in every run: of a node that runs once for each item of a list, ComfyUI joins them key by key.
     """
@@ -35,6 +36,12 @@ def shown(
     return {
         **(images or {}),
         **({"text": ("\n".join(lines),)} if lines else {}),
-        "hrv_messages": (told,),
-        **more,
+        "hrv_messages": (_with_parts(told),),
+        **{key: type(values)(_with_parts(one) for one in values) for key, values in more.items()},
     }
+
+
+def _with_parts(value):
+    """A dict with what the page makes sentences of its own language from (hrv/wording.py); anything else as it is."""
+    parts = said_in(value) if isinstance(value, dict) else {}
+    return {**value, "said": parts} if parts else value

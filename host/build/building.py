@@ -22,6 +22,7 @@ from ...hrv.relevance import building
 from ...hrv.relevance.building import BuildPlan
 from ...hrv.relevance.concepts import ConceptWords, parse_text
 from ...hrv.relevance.vectors import HeadRelevance
+from ...hrv.wording import said
 from ..facts import drawing
 from ..facts.families import followed_layout_of, is_family
 from ..facts.layers import class_of
@@ -62,10 +63,10 @@ class Builder:
         earlier: HeadRelevance | None,
         name: str,
     ):
-        self.layout = followed_layout_of(model, "asked about concepts")
+        self.layout = followed_layout_of(model, said("asked about concepts"))
         by_agreement = plan.method == agreement_relevance.METHOD
         if is_family(model) and not by_agreement:
-            raise ValueError(NO_VOTES.format(kind=class_of(network_of(model))))
+            raise ValueError(said(NO_VOTES, kind=class_of(network_of(model))))
         self._words, self._prompts, self.plan = words, building.numbered(prompts), plan
         self._check(earlier)
         self._kept, self.state = building.split(earlier, plan)

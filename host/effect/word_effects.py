@@ -14,19 +14,24 @@ from ...hrv.prompt import WordNotFound, is_all_filler, split_names
 from ...hrv.recording.path import RecordedPath
 from ...hrv.recording.recording import Recording
 from ...hrv.runs.shelf import NoRecording
+from ...hrv.wording import said, sentences
 from ..facts.conditionings import CROSS_ATTN
 from ..text.clip_trace import untraced
 from ..text.typed_texts import CannotEncode, TypedCond, check_same
 from .asked_runs import bare, conds_of, notes_of, one_per_run, path_of
 from .asking import INVALID, estimates
 
-PARTLY = "Parts of this prompt were not encoded by the CLIP from Record Attention; their words are not known and stay as they were."
+PARTLY = said(
+    "Parts of this prompt were not encoded by the CLIP from Record Attention; their words are not known and stay as they were."
+)
 GROUP = 64  # words that are encoded before the model is asked: so many embeddings lie in memory
 SEVERAL = (
     "This conditioning holds a different prompt for each image of the batch, so no single word can be left out of it. Sample the "
     "images one by one."
 )
-ONE_MISSING = "Only one of `model` and `clip` is connected, so the report cannot tell which words changed nothing. Connect both, or neither."
+ONE_MISSING = said(
+    "Only one of `model` and `clip` is connected, so the report cannot tell which words changed nothing. Connect both, or neither."
+)
 Conds = list[dict[str, Any]]
 
 
@@ -95,7 +100,7 @@ def effects_if_asked(
     try:
         found = word_effects(model, clip, recording, latent, Question(unit=unit), progress=progress)
     except (CannotEncode, NoRecording, WordNotFound) as error:
-        return None, [f"What the words changed could not be measured: {error}"]
+        return None, [sentences(said("What the words changed could not be measured."), str(error))]
     return found.effects, found.warnings
 
 

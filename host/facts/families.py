@@ -19,6 +19,7 @@ import torch
 
 from ...hrv.heads.layout import Block, Layout
 from ...hrv.prompt import Prompt
+from ...hrv.wording import said
 from .layers import SUPPORTED, UnsupportedModel, class_of, layout_of_model
 from .network import UNET
 from .options import BLOCK_INDEX, BLOCK_TYPE
@@ -192,7 +193,12 @@ def followed_layout_of(patcher, done: str) -> Layout:
     except UnsupportedModel:
         names = ", ".join(family.name for family in FAMILIES)
         raise UnsupportedModel(
-            f"The attention of this model ({class_of(network)}) cannot be {done}. Supported: {SUPPORTED}; {names}."
+            said(
+                "The attention of this model ({kind}) cannot be {done}. Supported: {supported}.",
+                kind=class_of(network),
+                done=done,
+                supported=f"{SUPPORTED}; {names}",
+            )
         ) from None
 
 

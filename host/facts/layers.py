@@ -13,12 +13,13 @@ from typing import Any
 import torch
 
 from ...hrv.heads.layout import PARTS, Block, Layout
+from ...hrv.wording import said
 from . import network, wrappers
 from .network import UNET, BasicTransformerBlock, CrossAttention
 from .options import ATTN2
 from .patcher import network_of, object_patches_backup_of, object_patches_of
 
-SUPPORTED = "Stable Diffusion 1.x and 2.x, SDXL, and models derived from them (Pony, Illustrious, SSD-1B, …)"
+SUPPORTED = "Stable Diffusion 1.x, 2.x, SDXL (Pony, Illustrious, SSD-1B, …)"
 Patches = Mapping[str, Any]
 """Path → what stands there in place of what lies on the network."""
 AS_IT_LIES: Patches = {}
@@ -59,8 +60,11 @@ def _layout(blocks: dict[tuple[str, int, int], Block], unet) -> Layout:
 
 def unsupported(network) -> str:
     """What to say of a network without such layers."""
-    kind = class_of(network)
-    return f"This model ({kind}) is not a UNet with cross-attention, which this node needs. Supported: {SUPPORTED}."
+    return said(
+        "This model ({kind}) is not a UNet with cross-attention, which this node needs. Supported: {supported}.",
+        kind=class_of(network),
+        supported=SUPPORTED,
+    )
 
 
 def class_of(network) -> str:

@@ -11,6 +11,7 @@ import torch
 from ...hrv.recording.asked import asked_probabilities
 from ...hrv.recording.recording import Entry
 from ...hrv.recording.sums import Accumulator, place_crop
+from ...hrv.wording import said
 from ..facts.cancel import CANCELS
 from ..text.asked_words import AskedWords
 from .base.errors import cause_of
@@ -18,7 +19,7 @@ from .base.layer_entries import LayerCall
 from .recorded_rows import Entries, Row
 
 FAILED = "The words in `also_look_for` were not looked for in this run ({cause}). The image and the recording are not affected."
-OTHER_MODEL = (
+OTHER_MODEL = said(
     "The words in `also_look_for` were not looked for: that needs a model that reads each word through cross-attention, as SD and SDXL do. "
     "The image and the recording are not affected."
 )
@@ -49,7 +50,7 @@ class AskedSums:
         except Exception as error:
             self._failed = True
             self._entries.forget_beside()
-            self._warning()(FAILED.format(cause=cause_of(error)), "asked words")
+            self._warning()(said(FAILED, cause=cause_of(error)), "asked words")
             logging.debug("[HRV] words that are not in the prompt", exc_info=error)
 
     def drop(self, entry: Entry, number: int) -> None:

@@ -17,6 +17,7 @@ from ...hrv.recording.recording import Run
 from ...hrv.recording.schedule import schedule
 from ...hrv.recording.sums import Accumulator, place_crop
 from ...hrv.relevance.votes import VoteCounter
+from ...hrv.wording import said
 from ..facts.cancel import CANCELS
 from ..facts.conditionings import embedded_length_of, is_limited
 from ..facts.families import family_of, followed_layout_of, network_sampled, recording_cost
@@ -34,7 +35,7 @@ from .recorded_rows import Entries, Row
 from .recorded_schedule import RecordedSchedule
 from .steered_sampling import recorded_factors
 
-NO_VOTES = (
+NO_VOTES = said(
     "Votes for head relevance were not counted: they need a model that encodes each word of a concept on its own and reads it through "
     "cross-attention, as SD and SDXL do. The image and the recording are not affected."
 )
@@ -53,8 +54,8 @@ class _Recorded:
 class Capture(FollowingLayers):
     """Follows one sampling."""
 
-    doing, done = "Recording", "recorded"
-    consequence = "The image is not affected."
+    doing, done = said("Recording"), said("recorded")
+    consequence = said("The image is not affected.")
     holds_memory = True
     counts_votes: ClassVar[bool] = True
     at = FollowingLayers.at | {"close": "storing the recording"}
@@ -90,8 +91,10 @@ class Capture(FollowingLayers):
         except Exception as error:
             self._votes = None
             self.warn(
-                f"Votes for head relevance were not counted in this run ({cause_of(error)}). The image and "
-                "the recording are not affected.",
+                said(
+                    "Votes for head relevance were not counted in this run ({cause}). The image and the recording are not affected.",
+                    cause=cause_of(error),
+                ),
                 cause="votes",
             )
             logging.debug("[HRV] voting stopped", exc_info=error)
@@ -153,8 +156,12 @@ class Capture(FollowingLayers):
         if self._sums.pooled_blocks:
             limit = self.options.memory_limit // 2**20
             self.warn(
-                f"The maps of {self._sums.pooled_blocks} layers were scaled down to stay within {limit} MB. "
-                "For finer maps, raise memory_limit_mb in Record Attention."
+                said(
+                    "The maps of {layers} layers were scaled down to stay within {limit} MB. For finer maps, raise memory_limit_mb in Record "
+                    "Attention.",
+                    layers=self._sums.pooled_blocks,
+                    limit=limit,
+                )
             )
         if self.options.keep_maps:
             self._tell_absent()
@@ -219,9 +226,12 @@ class Capture(FollowingLayers):
         crop = self.conditionings.crop(chunk, self.latent)
         if crop[:2] != shape:
             self.warn(
-                f"The model was given a piece of {shape[0]}×{shape[1]} latent pixels where "
-                f"{crop[0]}×{crop[1]} were expected, because another node samples in tiles or at another "
-                "size. Those steps were not recorded.",
+                said(
+                    "The model was given a piece of {given} latent pixels where {expected} were expected, because another node samples in "
+                    "tiles or at another size. Those steps were not recorded.",
+                    given=f"{shape[0]}×{shape[1]}",
+                    expected=f"{crop[0]}×{crop[1]}",
+                ),
                 cause="tiles",
             )
             return None
@@ -234,9 +244,8 @@ class Capture(FollowingLayers):
         repeats, rest = divmod(tokens, length)
         if rest or entry.batch != chunk.batch:
             self.tell_of_prompt(
-                f"{length} tokens for {entry.batch} images",
-                f"{tokens} tokens for {chunk.batch}",
-                what="prompts or batches",
+                f"{length} × {entry.batch}",
+                f"{tokens} × {chunk.batch}",
             )
             return None
         return Row(entry, chunk.rows, crop, length, repeats)
@@ -266,11 +275,8 @@ class Capture(FollowingLayers):
         grid = at.grid
         self.tell_of_layer(
             at.layer,
-            f"{at.q.shape[0]} rows of {at.q.shape[-2]} pixels and {at.keys} tokens",
-            f"{recorded.batch} of {grid[0]}×{grid[1]} and {row.keys}",
-            what="rows, pixels or tokens",
-            by="attention couple, token merging and the like",
-            become="left out",
+            f"{at.q.shape[0]} × {at.q.shape[-2]} × {at.keys}",
+            f"{recorded.batch} × {grid[0] * grid[1]} × {row.keys}",
         )
         self._sums.drop(row.entry, at.layer.number)
 

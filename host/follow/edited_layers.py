@@ -11,6 +11,7 @@ import torch
 
 from ...hrv.steer.factors import scale_values
 from ...hrv.steer.prompt_edit import Alignment, split_values
+from ...hrv.wording import said
 from ..facts.layers import transformers
 from ..facts.options import ATTN1, ATTN2
 from .base.calls import UnetCall
@@ -69,8 +70,10 @@ class EditedLayers:
             return None
         if layer.is_foreign:
             self._following.warn(
-                "Another pack has replaced the attention of this model (NAG and the like). To leave its "
-                "image as it is, those layers were not edited.",
+                said(
+                    "Another pack has replaced the attention of this model (NAG and the like). To leave its image as it is, those layers "
+                    "were not edited."
+                ),
                 cause="forward",
             )
             return None
@@ -96,11 +99,8 @@ class EditedLayers:
         if not fits:
             self._following.tell_of_layer(
                 at.layer,
-                f"{q.shape[0]} rows of {q.shape[1]} pixels and {k.shape[1]} tokens",
-                f"{self._rows} rows and {self._tokens} tokens",
-                what="rows, pixels or tokens",
-                by="NegPip, attention couple and the like",
-                become="not edited",
+                f"{q.shape[0]} × {q.shape[1]} × {k.shape[1]}",
+                f"{self._rows} × … × {self._tokens}",
             )
         return fits
 

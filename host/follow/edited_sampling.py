@@ -11,6 +11,7 @@ from ...hrv.prompt import Prompt
 from ...hrv.steer.factors import TokenFactors, missing_words, token_factors
 from ...hrv.steer.prompt_edit import Alignment, align, keep_outside
 from ...hrv.steer.source_run import Frame, Moments, SourceRun
+from ...hrv.wording import said, sentences
 from ..facts.guider import patcher_of
 from ..facts.options import ATTN1, ATTN2
 from ..facts.patcher import sigma_at
@@ -20,7 +21,7 @@ from .base.following_layers import FollowingLayers
 from .base.following_prompts import why_unknown
 from .base.layer_entries import Kind
 from .base.wording import NOT_FOLLOWED
-from .edit_messages import OTHER_MODEL, OTHER_SIZE, OTHER_START, OTHER_STEPS, UNKNOWN_WORDS
+from .edit_messages import OTHER_MODEL, OTHER_SIZE, OTHER_START, OTHER_STEPS, UNKNOWN_FIRST, UNKNOWN_SECOND
 from .edited_layers import EditedLayers, EditedRows
 from .replay import Taken, replay
 
@@ -31,8 +32,8 @@ SAME_MODEL = 0.02
 class EditedSampling(FollowingLayers):
     """Follows one sampling."""
 
-    doing, done = "Editing", "edited"
-    consequence = "From there on, the image is generated without it."
+    doing, done = said("Editing"), said("edited")
+    consequence = said("From there on, the image is generated without it.")
     holds_memory = True
     at = FollowingLayers.at | {
         "open": "comparing the prompts",
@@ -62,15 +63,19 @@ class EditedSampling(FollowingLayers):
         found = list(self.positive_prompts(guider))
         if len(found) != len(self.run.prompts):
             self.warn(
-                f"Edit Prompt: the first sampler had {len(self.run.prompts)} positive prompts, the second has {len(found)}. "
-                "They are compared in order; prompts without a counterpart are not edited."
+                said(
+                    "Edit Prompt: the first sampler had {before} positive prompts, the second has {now}. They are compared in order; prompts "
+                    "without a counterpart are not edited.",
+                    before=len(self.run.prompts),
+                    now=len(found),
+                )
             )
         for owner, prompt, warning in found:
             self._compare(owner, prompt, warning)
         steering = self.options.steering
         if steering is not None and self._prompts:
             for complaint in missing_words(steering, list(self._prompts.values())):
-                self.warn(f"Edit Prompt: {complaint}")
+                self.warn(said("Edit Prompt: {what}", what=complaint))
         patcher = patcher_of(guider)
         percents = {ATTN1: self.options.self_percent, ATTN2: self.options.cross_percent}
         self._edges = {kind: sigma_at(patcher, percent) for kind, percent in percents.items() if percent > 0}
@@ -78,7 +83,7 @@ class EditedSampling(FollowingLayers):
     def _compare(self, owner: Owner, prompt: Prompt | None, warning: str | None) -> None:
         before = self.run.prompts.get(owner.index)
         if prompt is None:
-            self.warn(warning or why_unknown(owner, UNKNOWN_WORDS.format(which="The second")))
+            self.warn(warning or why_unknown(owner, UNKNOWN_SECOND))
             return
         if warning:
             self.warn(warning)
@@ -86,7 +91,7 @@ class EditedSampling(FollowingLayers):
         alignment = None
         if before is None:
             if owner.index in self.run.prompts:
-                self.warn(UNKNOWN_WORDS.format(which="The first"))
+                self.warn(UNKNOWN_FIRST)
         else:
             alignment = align(before, prompt, self.options.replace)
             self._alignments[owner.index] = alignment
@@ -127,12 +132,14 @@ class EditedSampling(FollowingLayers):
     def close(self) -> None:
         """Says so when nothing was edited and no reason has been given yet."""
         if not self._calls and not self.warnings and not self.failed:
-            why = "the positive prompt was not evaluated in any step before cross_percent or self_percent."
+            why = said(
+                "The positive prompt was not evaluated in any step before cross_percent or self_percent."
+            )
             if not self._evaluations:
                 why = NOT_FOLLOWED
             elif not self._in_time:
-                why = "none of the second sampler's steps fall before cross_percent or self_percent."
-            self.warn(f"Edit Prompt changed nothing: {why}")
+                why = said("None of the second sampler's steps fall before cross_percent or self_percent.")
+            self.warn(sentences(said("Edit Prompt changed nothing."), why))
 
     # -- one call of the UNet ---------------------------------------------------------------------------------
 
@@ -148,8 +155,7 @@ class EditedSampling(FollowingLayers):
         prompt, alignment = self._prompts.get(owner.index), self._alignments.get(owner.index)
         length, tokens = self.conditionings.length(chunk), call.context.shape[1]
         if prompt is not None and (prompt.length != length or tokens % length):
-            by = "NegPip, attention couple and the like"
-            self.tell_of_prompt(f"{prompt.length} tokens", f"{tokens}", by=by)
+            self.tell_of_prompt(prompt.length, tokens)
             return None
         taken = self._take(call, chunk, owner.index)
         factors = self._factors.get(owner.index, TokenFactors((), torch.ones(0, self.layout.heads)))
@@ -180,7 +186,7 @@ class EditedSampling(FollowingLayers):
             return None
         now = call.x[chunk.rows]
         if now.shape != frame.x.shape:
-            self.warn(OTHER_SIZE.format(before=tuple(frame.x.shape), now=tuple(now.shape)), cause="size")
+            self.warn(said(OTHER_SIZE, before=_size(frame.x), now=_size(now)), cause="size")
             return None
         is_first = self._is_start and place not in self._compared
         if is_first:
@@ -199,3 +205,8 @@ class EditedSampling(FollowingLayers):
             if not distance <= SAME_MODEL:
                 self.warn(OTHER_MODEL)
         return taken
+
+
+def _size(x: torch.Tensor) -> str:
+    """x: (image, channel, height, width)."""
+    return f"{x.shape[0]} × {x.shape[2]}×{x.shape[3]}"

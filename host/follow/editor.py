@@ -12,6 +12,7 @@ import torch
 
 from ...hrv.steer.factors import Steering
 from ...hrv.steer.source_run import RunMemory, SourceRun
+from ...hrv.wording import said
 from .base.preamble import clones_with_layout
 from .base.wrapping import Wrapping
 from .edited_sampling import EditedSampling
@@ -48,7 +49,7 @@ def edit(model, memory: RunMemory, latent, options: EditOptions):
     A model that is no UNet with cross-attention comes back as a plain clone, with a warning. Raises ValueError when the latent's run is not
     remembered, or the steering does not fit.
     """
-    made = clones_with_layout(model, None, "Edit Prompt")
+    made = clones_with_layout(model, None, said("The image is generated without Edit Prompt."))
     if made.layout is None:
         return made.model
     if options.steering is not None:
@@ -57,7 +58,9 @@ def edit(model, memory: RunMemory, latent, options: EditOptions):
     Rememberer.take_off(made.model)  # an edited image need not be remembered
     if options.acts:
         Editor.take_off(made.model)
-        Editor(made.layout, run, options, f"Edit Prompt: {note}" if note else "").put_on(made.model)
+        Editor(made.layout, run, options, said("Edit Prompt: {what}", what=note) if note else "").put_on(
+            made.model
+        )
     return made.model
 
 

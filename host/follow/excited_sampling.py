@@ -19,6 +19,7 @@ from ...hrv.steer.attend_excite import (
     weights_on,
 )
 from ...hrv.steer.factors import missing_words
+from ...hrv.wording import said, sentences
 from ..facts.conditionings import UUID, is_limited
 from ..facts.guider import conds_of, evaluate, inner_model_of
 from ..facts.memory import empty_cache
@@ -35,17 +36,17 @@ from .base.wording import UNKNOWN_WORDS, why_idle
 from .gradients import DIFFERENTIABLE_ATTENTION, Reached, differentiable, moved, until_layer
 from .unfollowed import unfollowed
 
-LESS_MEMORY = (
+LESS_MEMORY = said(
     "The rest of the image is generated without it: its gradient takes more memory than sampling does. A "
     "smaller image or batch needs less."
 )
 LOSS_SCALE = 1024.0
 """Small gradients would be lost in half precision; a power of two changes nothing else."""
-NOT_FITTING = (
+NOT_FITTING = said(
     "Another node changes prompts, batches or the size of what the model is given (attention couple, tiles and the like). "
     "Those steps were not excited."
 )
-NO_NOUNS = (
+NO_NOUNS = said(
     "Attend and Excite found nothing to excite in the prompt. Name the words to excite in its words input."
 )
 
@@ -53,8 +54,8 @@ NO_NOUNS = (
 class ExcitedSampling(FollowingLayers):
     """Follows one sampling."""
 
-    doing, done = "Attend and Excite", "excited"
-    consequence = "The rest of the image is generated without it."
+    doing, done = said("Attend and Excite"), said("excited")
+    consequence = said("The rest of the image is generated without it.")
     at = FollowingLayers.at | {"before_evaluation": "computing its gradient"}
     evaluated = Following.evaluated  # it knows the lists: they are those of its own run
 
@@ -81,7 +82,7 @@ class ExcitedSampling(FollowingLayers):
 
     def open(self, guider) -> None:
         """Finds the words in the positive prompts."""
-        unknown = UNKNOWN_WORDS.format(done=self.done, node="Attend and Excite")
+        unknown = said(UNKNOWN_WORDS, done=self.done, node=self.doing)
         for owner, prompt in self.known_prompts(guider, self.registries, unknown):
             self._prompts[owner.uuid] = prompt
             words = [excitement.columns(prompt) for excitement in self.excitements]
@@ -95,7 +96,7 @@ class ExcitedSampling(FollowingLayers):
         prompts = list(self._prompts.values())
         for number, excitement in enumerate(self.excitements if prompts else ()):
             for complaint in missing_words(excitement, prompts):
-                self.warn(f"{excitement.name}: {complaint}")
+                self.warn(said("{node}: {what}", node=excitement.name, what=complaint))
             if not excitement.words and not any(words[number] for words in self._words.values()):
                 self.warn(NO_NOUNS)
 
@@ -106,12 +107,12 @@ class ExcitedSampling(FollowingLayers):
         self.tell_layers()
         if self._words and not self._gradients and not self.lost:
             why = why_idle(
-                "the prompt with its words",
+                said("The prompt with its words"),
                 was_called=self._asked > 0,
                 was_in_time=self._in_time > 0,
                 is_limited=self._limited,
             )
-            self.warn(f"Attend and Excite changed nothing in this image: {why}")
+            self.warn(sentences(said("{node} changed nothing in this image.", node=self.doing), why))
 
     def abandon(self, at: str, error: Exception) -> None:
         if ran_out_of_memory(error):
@@ -159,7 +160,8 @@ class ExcitedSampling(FollowingLayers):
             return None
         if not torch.isfinite(uphill).all():
             self.warn(
-                "Attend and Excite skipped steps in which its gradient had invalid values (NaN).", cause="nan"
+                said("Attend and Excite skipped steps in which its gradient had invalid values (NaN)."),
+                cause="nan",
             )
             return None
         # the network sees c · x; a step of s along its gradient there is a step of s / c of x

@@ -10,6 +10,7 @@ with a noise mask), the move reaches the image through the estimate alone.
 from __future__ import annotations
 
 from ...hrv.steer.attend_excite import Excitement, grids_of, weights_on
+from ...hrv.wording import said
 from ..facts.patcher import network_of
 from .base.preamble import Clones, clones_with_layout
 from .base.together import Together
@@ -23,7 +24,7 @@ def excite(model, clip, excitement: Excitement):
     A model that is no UNet with cross-attention comes back as a plain clone, with a warning. Raises ValueError when the vectors were made
     for a model with other heads, or have nothing to say on this one.
     """
-    made = clones_with_layout(model, clip, "Attend and Excite")
+    made = clones_with_layout(model, clip, said("The image is generated without Attend and Excite."))
     if made.layout is not None:
         _check(excitement, made)
         if excitement.strength:

@@ -6,6 +6,7 @@ import torch
 
 from ...hrv.heads.layout import Layout
 from ...hrv.recording.recording import Recording, Run
+from ...hrv.wording import said
 from ..facts.sampler_call import SamplerCall
 from .base.calls import Evaluation
 from .base.following import Following
@@ -18,8 +19,8 @@ NO_LAYERS = Layout(())
 class FollowedPath(Following):
     """Follows one sampling."""
 
-    doing, done = "Recording", "recorded"
-    consequence = "The picture is not affected."
+    doing, done = said("Recording"), said("recorded")
+    consequence = said("The image is not affected.")
 
     def __init__(self):
         super().__init__()

@@ -10,6 +10,7 @@ from typing import Any
 from ...hrv.prompt import Prompt
 from ...hrv.recording.recording import ASKED, Entry, Run
 from ...hrv.recording.schedule import Bin
+from ...hrv.wording import said
 from ..facts.conditionings import is_zeroed
 from ..facts.families import Family
 from ..facts.rows import POSITIVE, Chunk, Owner
@@ -91,8 +92,11 @@ class Entries:
             entry.prompt = self.family.filled(entry.prompt, length)
         if entry.prompt is not None and entry.prompt.length != length:
             self._warning()(
-                f"The prompt has {entry.prompt.length} tokens, but the model sees {length}, so its words "
-                "are not known."
+                said(
+                    "The prompt has {tokens} tokens, but the model sees {length}, so its words are not known.",
+                    tokens=entry.prompt.length,
+                    length=length,
+                )
             )
             entry.prompt = None
         is_sure = entry.prompt is not None and not entry.prompt.is_guess

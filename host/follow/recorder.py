@@ -9,10 +9,11 @@ from typing import Protocol
 
 import torch
 
-from ...hrv.recording.chains import ONLY_LAST, beginning, join
+from ...hrv.recording.chains import NOT_JOINED, beginning, join
 from ...hrv.recording.recording import Recording, Run
 from ...hrv.recording.sums import is_finite
 from ...hrv.relevance.votes import VoteCounter
+from ...hrv.wording import said
 from ..facts.cancel import CANCELS
 from ..facts.families import followed_layout_of, is_family
 from ..facts.sampler_call import SamplerCall
@@ -71,7 +72,7 @@ def attach(model, clip, options: RecordOptions):
 
     A model that cannot be recorded comes back as a plain clone, and reading the recording tells why.
     """
-    without = "a recording; What Each Word Did works all the same"
+    without = said("The image is generated without a recording; What Each Word Did works all the same.")
     made = clones_with_layout(model, clip, without, partial(followed_layout_of, done=Capture.done))
     if made.layout is None:
         recording = Recording(None, options.memory_limit, problem=made.reason)
@@ -87,12 +88,12 @@ def unusable(run: Run, samples) -> str | None:
     """Why the maps of a finished sampling tell nothing about its images; None when they do. samples: (batch, …)."""
     entries = [entry for entry in run.entries if entry.maps]
     if any(entry.batch != samples.shape[0] for entry in entries):
-        return (
+        return said(
             "Another node shows the model only some images of the batch at a time (context windows and the "
             "like), so maps cannot be matched to images. This sampling was not recorded."
         )
     if not all(is_finite(maps) for entry in entries for maps in entry.maps.values()):
-        return (
+        return said(
             "The model produced invalid values (NaN) in this sampling, so there is nothing to show, and "
             "its image is probably black. Usual causes are a prompt weight that is not a number, a broken "
             "LoRA, or half precision that is too coarse for the model."
@@ -146,7 +147,7 @@ class Recorder(Wrapping):
         except CANCELS:
             raise
         except Exception as error:
-            capture.warn(f"{ONLY_LAST}joining them with the earlier steps failed ({cause_of(error)}).")
+            capture.warn(said(NOT_JOINED, cause=cause_of(error)))
             return None
 
 

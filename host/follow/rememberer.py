@@ -9,6 +9,7 @@ import torch
 
 from ...hrv.heads.layout import Layout
 from ...hrv.steer.source_run import Frame, Moment, Moments, RunMemory, SourceRun
+from ...hrv.wording import said
 from ..facts.rows import POSITIVE, Chunk
 from ..facts.sampler_call import SamplerCall
 from ..text.text_registry import TextRegistry
@@ -23,7 +24,7 @@ def remember(model, clip, memory_limit: int):
 
     A model without cross-attention comes back as a plain clone, and reading the memory tells why.
     """
-    made = clones_with_layout(model, clip, "being remembered")
+    made = clones_with_layout(model, clip, said("The image is generated without being remembered."))
     if made.layout is None:
         return made.model, made.clip, RunMemory(memory_limit, problem=made.reason)
     rememberer = Rememberer(made.layout, RunMemory(memory_limit), made.registry)
@@ -35,8 +36,8 @@ def remember(model, clip, memory_limit: int):
 class RememberedSampling(FollowingLayers):
     """Follows one sampling into a SourceRun. Needs no entries."""
 
-    doing, done = "Remembering", "remembered"
-    consequence = "The image is not affected."
+    doing, done = said("Remembering"), said("remembered")
+    consequence = said("The image is not affected.")
     at = FollowingLayers.at | {
         "after_evaluation": "storing what the sampler was given",
         "options_for": "copying what the model is given",
@@ -67,8 +68,10 @@ class RememberedSampling(FollowingLayers):
         if full:
             self.run.is_cut_short = True
             self.warn(
-                f"This run takes more than {self._limit // 2**20} MB, so its last steps are not remembered. "
-                "Raise memory_limit_mb in Remember Run.",
+                said(
+                    "This run takes more than {limit} MB, so its last steps are not remembered. Raise memory_limit_mb in Remember Run.",
+                    limit=self._limit // 2**20,
+                ),
                 cause="memory",
             )
 
@@ -88,7 +91,7 @@ class RememberedSampling(FollowingLayers):
         for chunk, owner in self.owned(call.x, call.options, POSITIVE):
             length, rows = self.conditionings.length(chunk), chunk.rows
             if tokens % length:
-                self.tell_of_prompt(f"{length} tokens", f"{tokens}")
+                self.tell_of_prompt(length, tokens)
                 continue
             context = call.context[rows, :length]
             y = None if call.y is None else _copy(call.y[rows])

@@ -12,6 +12,7 @@ import torch
 from ...hrv.heads.layout import Layout
 from ...hrv.prompt import Prompt
 from ...hrv.steer.factors import Steering, TokenFactors, missing_words, token_factors
+from ...hrv.wording import said, sentences
 from ..facts.conditionings import is_limited
 from ..facts.families import family_of
 from ..facts.guider import patcher_of
@@ -60,8 +61,8 @@ def recorded_factors(
 class SteeredSampling(FollowingLayers):
     """Follows one sampling."""
 
-    doing, done = "Steering", "steered"
-    consequence = "The image is generated without it."
+    doing, done = said("Steering"), said("steered")
+    consequence = said("The image is generated without it.")
 
     def __init__(self, layout: Layout, steerings: Sequence[Steering], registries: Sequence[TextRegistry]):
         super().__init__(layout)
@@ -78,14 +79,14 @@ class SteeredSampling(FollowingLayers):
 
     def open(self, guider) -> None:
         """Finds the words in the positive prompts, and where in the schedule each steering acts."""
-        unknown = UNKNOWN_WORDS.format(done=self.done, node="the steering node")
+        unknown = said(UNKNOWN_WORDS, done=self.done, node=said("the steering node"))
         known = self.known_prompts(guider, self.registries, unknown)
         self._prompts = {id(owner): prompt for owner, prompt in known}
         prompts = list(self._prompts.values())
         for number, steering in enumerate(self.steerings if prompts else ()):
             complaints = missing_words(steering, prompts)
             for complaint in complaints:
-                self.warn(f"{steering.name}: {complaint}")
+                self.warn(said("{node}: {what}", node=steering.name, what=complaint))
             if complaints and len(complaints) == len(steering.words):
                 self._missing.add(number)
         conds = [owner.cond for owner in self.conditionings if owner.role == POSITIVE]
@@ -105,11 +106,12 @@ class SteeredSampling(FollowingLayers):
             if number not in self._done | self._missing and not self.lost:
                 idle.setdefault(self._why_idle(number), []).append(steering.name)
         for why, names in idle.items():
-            self.warn(f"{' and '.join(dict.fromkeys(names))} changed nothing in this image: {why}")
+            node = ", ".join(dict.fromkeys(names))
+            self.warn(sentences(said("{node} changed nothing in this image.", node=node), why))
 
     def _why_idle(self, number: int) -> str:
         return why_idle(
-            "the positive prompt",
+            said("The positive prompt"),
             was_called=self._calls > 0,
             was_in_time=number in self._in_time,
             is_limited=self._limited,
@@ -155,7 +157,7 @@ class SteeredSampling(FollowingLayers):
         if prompt is None:
             return None
         if length not in (prompt.length, 2 * prompt.length) or tokens % length:
-            self.tell_of_prompt(f"{prompt.length} tokens", f"{tokens}")
+            self.tell_of_prompt(prompt.length, tokens)
             return None
         device = call.x.device
         key = (id(owner), active, chunk.rows.start, chunk.rows.stop, tokens, device)
@@ -197,11 +199,8 @@ class SteeredSampling(FollowingLayers):
             expected = next(part.keys for part in steered if part not in fitting)
             self.tell_of_layer(
                 at.layer,
-                "{} rows of {} tokens".format(*at.seen),
-                f"{rows} of {expected}",
-                what="rows or tokens",
-                by="attention couple and the like",
-                become="not steered",
+                "{} × … × {}".format(*at.seen),
+                f"{rows} × … × {expected}",
             )
         if not fitting:
             return

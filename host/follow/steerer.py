@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import partial
 
 from ...hrv.steer.factors import Steering
+from ...hrv.wording import said
 from ..facts.families import followed_layout_of, is_family
 from .base.preamble import clones_with_layout
 from .base.together import Together
@@ -23,7 +24,8 @@ def steer(model, clip, steering: Steering):
     A model whose attention cannot be steered comes back as a plain clone, with a warning. Raises ValueError when the steering was made
     for a model with other heads.
     """
-    made = clones_with_layout(model, clip, "steering", partial(followed_layout_of, done=SteeredSampling.done))
+    without = said("The image is generated without steering.")
+    made = clones_with_layout(model, clip, without, partial(followed_layout_of, done=SteeredSampling.done))
     if made.layout is not None:
         steering.check(made.layout)
         if steering.acts:

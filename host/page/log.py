@@ -6,9 +6,11 @@ import contextlib
 import logging
 from collections.abc import Sequence
 
+from ...hrv.wording import said_in
 from ..facts import running, server
 
 EVENT = "hrv_sampling"
+PARTS = "hrv_said"
 
 _prompt: str | None = None  # the queued prompt that the warnings in `_said` belong to
 _said: set[str] = set()
@@ -37,6 +39,19 @@ def tell(node: str | None, warnings: Sequence[str]) -> None:
     earlier prompts, so none is told as well."""
     prompt, running_server = running.prompt_id(), server.instance()
     if node is not None and prompt is not None and running_server is not None:
-        told = {"node": node, "prompt_id": prompt, "warnings": list(warnings)}
+        told = {
+            "node": node,
+            "prompt_id": prompt,
+            "warnings": list(warnings),
+            "said": said_in(list(warnings)),
+        }
         with contextlib.suppress(Exception):  # the page may be gone; the sampling goes on
             server.send(running_server, EVENT, told)
+
+
+def tell_parts(error: Exception) -> None:
+    """Lets the page say the error of the running node in its language: ComfyUI sends it as English text."""
+    parts, node, running_server = said_in(list(error.args)), running.node_id(), server.instance()
+    if parts and node is not None and running_server is not None:
+        with contextlib.suppress(Exception):
+            server.send(running_server, PARTS, {"node": node, "said": parts})

@@ -22,6 +22,7 @@ from comfy_api.latest import ui
 from ...hrv.look.lens import WORDS_AT_ONCE, LensGone, Look
 from ...hrv.look.lens_shelf import LensShelf
 from ...hrv.relevance.vectors import PERCENT
+from ...hrv.wording import said, said_in
 from ..facts import server
 
 MAPS = "/hrv/lens/maps"
@@ -39,7 +40,7 @@ class Refused(Exception):
 
     def __init__(self, status: int, text: str):
         super().__init__(text)
-        self.status, self.text = status, text
+        self.status = status
 
 
 def shown_lens(found: Look, cls: type) -> dict:
@@ -61,21 +62,25 @@ async def lens_maps(request: web.Request) -> web.Response:
         question = read_question(await _body(request))
         lens = LENSES.get(question.pop("id"))
         if not _waiting.acquire(blocking=False):
-            raise Refused(429, "The lens is busy. Wait a moment and try again.")
+            raise Refused(429, said("The lens is busy. Wait a moment and try again."))
         try:
             answer = await asyncio.get_running_loop().run_in_executor(_worker, _answer, lens, question)
         finally:
             _waiting.release()
     except Refused as error:
-        return web.json_response({"error": error.text}, status=error.status)
+        return _refusal(error, error.status)
     except LensGone as error:
-        return web.json_response({"error": str(error)}, status=410)
+        return _refusal(error, 410)
     except ValueError as error:
-        return web.json_response({"error": str(error)}, status=400)
+        return _refusal(error, 400)
     except Exception as error:
         logging.exception("[HRV] The lens could not answer.")
         return web.json_response({"error": f"The lens could not answer: {error}"}, status=500)
-    return web.json_response(answer)
+    return web.json_response({**answer, "said": said_in(answer)})
+
+
+def _refusal(error: Exception, status: int) -> web.Response:
+    return web.json_response({"error": str(error), "said": said_in(list(error.args))}, status=status)
 
 
 def read_question(body: bytes) -> dict:

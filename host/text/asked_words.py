@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from ...hrv.prompt import Prompt, split_names
+from ...hrv.wording import said
 from ..facts.cancel import CANCELS
 from ..page import log
 from .clip_trace import untraced
@@ -14,10 +15,10 @@ from .concept_words import encode_each
 from .text_registry import TextRegistry
 
 MOST = 40  # words
-NO_CLIP = "`also_look_for` needs a CLIP to encode its words: connect `clip`, or leave `also_look_for` empty."
-TOO_MANY = (
-    f"`also_look_for` takes at most {MOST} words; these are {{count}}. Look for some of them at a time."
+NO_CLIP = said(
+    "`also_look_for` needs a CLIP to encode its words: connect `clip`, or leave `also_look_for` empty."
 )
+TOO_MANY = "`also_look_for` takes at most {most} words; these are {count}. Look for some of them at a time."
 NOT_READ = "“{word}” in `also_look_for` could not be read as one word or phrase. Type it without brackets, weights and embeddings."
 
 
@@ -44,7 +45,7 @@ def asked_words(clip, text: str) -> AskedWords | None:
     if clip is None:
         raise ValueError(NO_CLIP)
     if len(words) > MOST:
-        raise ValueError(TOO_MANY.format(count=len(words)))
+        raise ValueError(said(TOO_MANY, most=MOST, count=len(words)))
     clip, registry, joined = untraced(clip), TextRegistry(), ", ".join(words)
     tokens = clip.tokenize(joined)
     registry.note_text(joined, tokens, clip.tokenize)
@@ -52,7 +53,7 @@ def asked_words(clip, text: str) -> AskedWords | None:
     tags = [tag.columns for tag in prompt.tags()]
     for word, row, columns in zip(words, rows, [*tags, *[()] * len(words)]):
         if len(row) != len(columns):
-            raise ValueError(NOT_READ.format(word=word))
+            raise ValueError(said(NOT_READ, word=word))
     return AskedWords(prompt, tuple(tags), torch.cat(rows).cpu())
 
 

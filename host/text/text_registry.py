@@ -12,7 +12,7 @@ import torch
 from ...hrv.prompt import END_ID, PAD, Prompt, Token, concatenate, parse_chunks
 from ...hrv.prompt.typed_text import IDENTIFIER, parse
 from ...hrv.runs.latents import fingerprints
-from ...hrv.wording import shortened
+from ...hrv.wording import said, shortened
 from ..facts.conditionings import CROSS_ATTN
 from ..facts.text_encoder import CHUNK, ENCODERS, piece_of
 from .bounded import remember
@@ -22,15 +22,15 @@ from .typed_texts import TypedTexts
 TAG = "hrv_prompt"
 GUESSES_KEPT = 64
 QUOTED = 80  # letters of a prompt in a message
-CHANGED = (
+CHANGED = said(
     "Another node has changed the prompt's conditioning (ConditioningAverage and the like). The words are "
     "those of its first text; each token may also carry part of another text."
 )
-PARTLY_KNOWN = (
+PARTLY_KNOWN = said(
     "Part of the prompt was not encoded with the CLIP from Record Attention (or a steering node), or was "
     "changed afterwards, so its words are not known."
 )
-SEVERAL = (
+SEVERAL = said(
     "This conditioning holds a different prompt for each image of the batch (batch prompt schedules and "
     "the like), so its words are not known. Sample the images one by one, each with its own prompt."
 )
@@ -135,7 +135,7 @@ class TextRegistry:
             return concatenate([c or unknown for c in chunks]), PARTLY_KNOWN
         guess = self._guesses.get(fingerprints(embedding[:1])[0])
         return (
-            (guess, GUESSED.format(text=shortened(guess.text or "", QUOTED)))
+            (guess, said(GUESSED, text=shortened(guess.text or "", QUOTED)))
             if guess is not None
             else (None, None)
         )

@@ -18,6 +18,7 @@ import torch
 from ..heads.layout import Layout
 from ..recording.recording import Entry, Match, Recording, Run
 from ..runs.latents import Traces, fingerprints, size_of, thumbnails
+from ..wording import said
 from . import tensor_files, writing
 from .attention_metadata import FORMAT, KIND, layer_name, metadata_of, runs_of
 
@@ -261,7 +262,7 @@ def _read_runs(file, header: _Header, latent: torch.Tensor) -> Recording:
         _check_values(sums, str(layout.blocks[block]))
         entry.maps[block] = torch.from_numpy(sums.astype(np.float16, copy=False))
     recording = Recording(layout, sum(run.nbytes for run in header.runs))
-    recording.connect = "Connect the latent that comes out of Load Attention."
+    recording.connect = said("Connect the latent that comes out of Load Attention.")
     for run in header.runs:
         run.traces = _seen(run.traces, latent)
         recording.add(run)

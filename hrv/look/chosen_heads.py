@@ -35,7 +35,7 @@ def heads_by_concept(
 ) -> ChosenHeads:
     """As `HeadRelevance.select` takes and raises it."""
     heads = vectors.select(concept, percent, order, weighting)
-    text = said(heads)
+    text = heads_said(heads)
     return ChosenHeads(heads, head_chart(heads, vectors.of(concept), text)[None], text)
 
 
@@ -51,7 +51,7 @@ def heads_by_word(
     """As `choose_heads` takes and raises it, from the images of a latent (batch, channel, height, width)."""
     matches = recording.match(latent)
     found = choose_heads(matches, word, percent, prompt_text, tokenize)
-    text = said(found.heads)
+    text = heads_said(found.heads)
     return ChosenHeads(
         found.heads,
         head_chart(found.heads, found.relevance, text)[None],
@@ -89,6 +89,6 @@ def filtered_heads(
     return filter_heads(heads, part, grid, indices)
 
 
-def said(heads: HeadSelection) -> str:
+def heads_said(heads: HeadSelection) -> str:
     """The label of a choice, and how many heads it has."""
     return f"{heads.label}: {heads_in_words(heads)}"

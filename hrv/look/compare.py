@@ -21,14 +21,15 @@ from ..recording.recording import Match, Recording
 from ..relevance.agreement import is_agreement
 from ..relevance.concept_scores import WordEvidence, leanings, painted
 from ..relevance.vectors import PERCENT, HeadRelevance
+from ..wording import said
 from .compare_page import Tile, comparison_picture
 
 SHARPNESS = 20.0  # so that shares are about how often such a verdict is right (docs/results.md)
 DOUBT = 0.6  # below this part of the two largest shares, the larger is no verdict
-LONELY = (
+LONELY = said(
     "The prompt has no other word to compare this one with. Add a few words, such as a place or “a photo of”."
 )
-FOR_MASKS = (
+FOR_MASKS = said(
     "These vectors were built by agreement, which is meant for clean masks; do not trust them for word "
     "senses. Load vectors built by votes, such as the published ones."
 )

@@ -20,12 +20,14 @@ from ..maps.word_maps import Target, word_maps
 from ..prompt import WordNotFound, key, split_names
 from ..recording.recording import Match, Recording
 from ..runs.latents import same_shape
-from ..wording import escaped, share_text
+from ..wording import escaped, said, share_text
 
 ROLE = "positive"
 FADED, GREW = 0.5, 2.0  # strength in B over that in A
 MOVED = 0.1  # of the image's width or height
-FIRST_ONLY = "Only the first image of each batch is compared. To compare another, pick it with Latent From Batch and Image From Batch."
+FIRST_ONLY = said(
+    "Only the first image of each batch is compared. To compare another, pick it with Latent From Batch and Image From Batch."
+)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from ..prompt import Prompt, WordNotFound, split_names
 from ..recording.recording import ASKED, EVERYTHING, Entry, Match, Recording
 from ..relevance.best_maps import ALL, BEST, Choice, best_choices, best_maps, choice_text
 from ..threads import share_out
-from ..wording import counted, share_text
+from ..wording import counted, role_text, said, share_text
 from .heatmap_memory import Order
 from .refined import refine_masks
 from .tiles import Label, Style, Tile, draw, panel
@@ -130,10 +130,10 @@ def heatmaps(
         peaks.append(peak)
         for name in plan.shown:
             own = drawn.maps[:, row[name]]
-            said = choice_text(drawn.choices[name], bool(parts[number])) if drawn.choices else source
+            whose_heads = choice_text(drawn.choices[name], bool(parts[number])) if drawn.choices else source
             asked = is_asked(plan.targets[name])
-            said = (f"{ASKED} · {said}" if asked else said) + whose
-            captions = _captions(name, own, peak, said, style.normalize) if style.caption else []
+            source_text = (f"{ASKED} · {whose_heads}" if asked else whose_heads) + whose
+            captions = _captions(name, own, peak, source_text, style.normalize) if style.caption else []
             tiles.append(Tile(name, own, peak, picture, captions))
             labels += [
                 Label(name, float(one.max()), number, part, len(own), asked=asked)
@@ -161,7 +161,6 @@ def _order(
 ) -> Order:
     return Order(
         words=[len(plan.shown) for plan in plans],
-        noun="tags" if not typed and all(plan.tags for plan in plans) else "words",
         parts=[max(1, len(part)) for part in parts],
         size=size,
         strip=Strips([], size, style.colormap).tallest if style.caption else 0,
@@ -224,7 +223,7 @@ def _plan(match: Match, role: str, names: list[str], unit: str, typed: tuple) ->
     prompts = prompts_of(entries, role, *typed)
     targets = targets_of_unit(entries, prompts, unit)
     if not targets and not names:
-        raise WordNotFound(f"The {role} prompt is empty.")
+        raise WordNotFound(said("The {role} prompt is empty.", role=role_text(role)))
     content = list(targets_of_unit(entries, prompts, unit, fillers=False))
     asked = asked_targets(match.run, targets) if role == POSITIVE else {}
     shown = names or [*content, *asked]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ..wording import Said, figure, said, sentences
+
 WORKSPACE = 300 * 2**20  # bytes that the work takes beside its outputs, at most
 BYTES = 4  # of a float32
 OVERLAY_CHANNELS = 3
@@ -16,12 +18,11 @@ OVERLAY_CHANNELS = 3
 class Order:
     """What is to be drawn.
 
-    words: how many, for each image; noun: what they are called; parts: of a timeline, for each image, 1 without; size: (height,
+    words: how many, for each image; parts: of a timeline, for each image, 1 without; size: (height,
     width) of an image; strip: pixels of the strip below each overlay, at most; typed: whether the words were asked for by name.
     """
 
     words: Sequence[int]
-    noun: str
     parts: Sequence[int]
     size: tuple[int, int]
     strip: int
@@ -42,43 +43,45 @@ class Order:
         if free is None or self.nbytes <= free / 2:
             return ""
         if self.nbytes + WORKSPACE > free:
-            raise ValueError(f"{self._need()}, but only {_gigabytes(free)} is free. {self._advice()}")
-        return f"{self._need()}, more than half of the {_gigabytes(free)} that is free. {self._advice()}"
+            much = said("That is more than the {memory} that is free.", memory=_gigabytes(free))
+            raise ValueError(sentences(self._need(), much, self._advice()))
+        half = said("That is more than half of the {memory} that is free.", memory=_gigabytes(free))
+        return sentences(self._need(), half, self._advice())
 
     def empty(self, *shape: int) -> torch.Tensor:
         """A tensor for one of the outputs. Raises ValueError where there is no memory for it."""
         try:
             return torch.empty(*shape)
         except RuntimeError as error:
-            raise ValueError(f"{self._need()}, but that much is not free. {self._advice()}") from error
+            much = said("That much is not free.")
+            raise ValueError(sentences(self._need(), much, self._advice())) from error
 
     @property
     def _heatmaps(self) -> int:
         return sum(words * parts for words, parts in zip(self.words, self.parts, strict=True))
 
-    def _need(self) -> str:
+    def _need(self) -> Said:
         height, width = self.size
-        images = f"{len(self.words)} {'image' if len(self.words) == 1 else 'images'} of {width}×{height}"
-        if len({*self.words}) == len({*self.parts}) == 1:
-            what = f"{self.words[0]} {self.noun if self.words[0] > 1 else self.noun[:-1]} × {images}"
-            what += f" × {self.parts[0]} parts of the schedule" if self.parts[0] > 1 else ""
-        else:
-            what = f"{self._heatmaps} heatmaps on {images}"
-        return f"{what}: overlays, heat and masks need {_gigabytes(self.nbytes)}"
+        alike = len({*self.words}) == len({*self.parts}) == 1
+        numbers = [self.words[0], len(self.words), self.parts[0]] if alike else [self._heatmaps]
+        return said(
+            "Overlays, heat and masks ({what}) need {memory}.",
+            what=" × ".join([*(str(number) for number in numbers if number > 1), f"{width}×{height}"]),
+            memory=_gigabytes(self.nbytes),
+        )
 
-    def _advice(self) -> str:
+    def _advice(self) -> Said:
         steps = []
         if max(self.words) > 1:
-            steps.append("ask for fewer words" if self.typed else "type the words you want into `words`")
+            fewer = "Ask for fewer words." if self.typed else "Type the words you want into `words`."
+            steps.append(said(fewer))
         if max(self.parts) > 1:
-            steps.append("switch `timeline` off")
+            steps.append(said("Switch `timeline` off."))
         if len(self.words) > 1:
-            steps.append("connect fewer images at a time")
-        steps.append("connect a smaller `image`")
-        text = f"{', '.join(steps[:-1])} or {steps[-1]}." if len(steps) > 1 else f"{steps[0]}."
-        return text[0].upper() + text[1:]
+            steps.append(said("Connect fewer images at a time."))
+        return sentences(*steps, said("Connect a smaller `image`."))
 
 
-def _gigabytes(count: float) -> str:
+def _gigabytes(count: float) -> Said:
     """As ComfyUI and the task manager count them; below 1 GB in MB."""
-    return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"
+    return figure(f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB")

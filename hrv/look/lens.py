@@ -35,13 +35,16 @@ from ..recording.recording import EVERYTHING, Entry, Match, Recording, Run
 from ..recording.sums import resize_maps
 from ..relevance.best_maps import ALL, BEST, Choice, best_choices, best_maps
 from ..relevance.vectors import PERCENT, HeadRelevance
-from ..wording import counted
+from ..wording import quoted, said
 from .heatmap import Heatmaps, Style, heatmaps
 
 ROLE = "positive"
 PAYLOAD_BYTES = 750_000  # of maps in one payload; base64 makes 1 MB of them
 WORDS_AT_ONCE = 8  # in one answer
 SMALLEST_GRID = 8
+
+LEFT_OUT = "Pinned, but not in the prompt, so left out: {words}."
+LEFT_OUT_OF_SOME = "Pinned, but not in the prompt of every image, so left out: {words}."
 
 
 class LensGone(ValueError):
@@ -69,8 +72,9 @@ class Sight:
         run = self.run()
         if run is None:
             raise LensGone(
-                "The recording of this image is no longer kept. Run the workflow again to look at other "
-                "heads or steps."
+                said(
+                    "The recording of this image is no longer kept. Run the workflow again to look at other heads or steps."
+                )
             )
         return Match(run, self.element, True, share=self.share)
 
@@ -107,8 +111,10 @@ class Lens:
             raise ValueError(f"The prompt has {len(names)} entries; one beyond them was asked for.")
         if time_bin is not None and not 0 <= time_bin < match.run.parts:
             raise ValueError(
-                f"This recording keeps {counted(match.run.parts, 'part')} of the schedule apart. "
-                "Set time_bins in Record Attention to more."
+                said(
+                    "This recording keeps fewer parts of the schedule apart ({count}). Set `time_bins` in Record Attention to more.",
+                    count=match.run.parts,
+                )
             )
         heads = self._heads(match, concept, percent)
         entries = _entries_of(match)
@@ -117,7 +123,7 @@ class Lens:
         level = Levelling(sight.border_peaks)
         if heads is None and sight.choices:
             parts = () if time_bin is None else (time_bin,)
-            maps, source = best_maps(match, targets, sight.choices, parts, level)[0], BEST
+            maps, source = best_maps(match, targets, sight.choices, parts, level)[0], said(BEST)
             places = [] if parts else _places(asked, sight.choices)
         else:
             maps = level(list(targets), word_maps(match, list(targets.values()), heads, time_bin))
@@ -130,7 +136,9 @@ class Lens:
         if concept is None:
             return None
         if self.vectors is None:
-            raise ValueError("Connect vectors to Attention Lens to look through the heads of a concept.")
+            raise ValueError(
+                said("Connect vectors to Attention Lens to look through the heads of a concept.")
+            )
         self.vectors.check(match.run.layout)
         return self.vectors.select(concept, percent)
 
@@ -186,17 +194,18 @@ def look(
         vectors.check(matches[0].run.layout)
     if vectors is None and concept.strip():
         warnings.append(
-            f"Without vectors, the heads of “{concept.strip()}” are not known; all heads are shown."
+            said(
+                "Without vectors, the heads of “{concept}” are not known; all heads are shown.",
+                concept=concept.strip(),
+            )
         )
     elif vectors is not None and concept.strip():
         heads = vectors.select(concept, percent)
     typed = (prompt_text, tokenize)
     names, missing = _pinned(matches, words, unit, typed)
     if missing:
-        where = (
-            "the prompt" if len({id(match.run) for match in matches}) == 1 else "the prompt of every image"
-        )
-        warnings.append(f"Pinned, but not in {where}, so left out: {', '.join(missing)}.")
+        one = len({id(match.run) for match in matches}) == 1
+        warnings.append(said(LEFT_OUT if one else LEFT_OUT_OF_SOME, words=quoted(missing)))
     frames, sights, room = [], [], PAYLOAD_BYTES
     level = Levelling(border_peaks)
     for number, match in enumerate(matches):
@@ -265,7 +274,7 @@ def pack(maps: torch.Tensor, grid: tuple[int, int]) -> dict:
 
 
 def _pinned(matches: Sequence[Match], words: str, unit: str, typed: tuple) -> tuple[list[str], list[str]]:
-    """The names in a words field that every image's prompt has, and the others in quotes."""
+    """The names in a words field that every image's prompt has, and the others."""
     names, missing = split_names(words), []
     for match in matches:
         entries = match.run.of_role(ROLE)
@@ -275,7 +284,7 @@ def _pinned(matches: Sequence[Match], words: str, unit: str, typed: tuple) -> tu
                 find_in_run(name, match.run, entries, prompts, unit)
             except WordNotFound:
                 missing.append(name)
-    return [n for n in names if n not in missing], [f"“{n}”" for n in dict.fromkeys(missing)]
+    return [n for n in names if n not in missing], list(dict.fromkeys(missing))
 
 
 def _frame(
@@ -286,7 +295,7 @@ def _frame(
     prompts = prompts_of(entries, ROLE, *typed)
     targets = targets_of_unit(entries, prompts, unit)
     if not targets:
-        raise WordNotFound("The positive prompt is empty.")
+        raise WordNotFound(said("The positive prompt is empty."))
     content = targets_of_unit(entries, prompts, unit, fillers=False)
     among = list(content)
     for name, found in asked_targets(match.run, targets).items():

@@ -6,6 +6,7 @@ import secrets
 import threading
 from collections import OrderedDict
 
+from ..wording import said
 from .lens import Lens, LensGone
 
 CAPACITY = 64
@@ -37,8 +38,9 @@ class LensShelf:
         with self._lock:
             if name not in self._lenses:
                 raise LensGone(
-                    "This image comes from an earlier session, or many others came after it. Run the "
-                    "workflow again."
+                    said(
+                        "This image comes from an earlier session, or many others came after it. Run the workflow again."
+                    )
                 )
             self._lenses.move_to_end(name)
             return self._lenses[name]

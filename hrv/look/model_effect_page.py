@@ -15,7 +15,7 @@ from ..maps.mask import MASK_THRESHOLD, threshold_mask
 from ..maps.pairing import beside, drawn_size
 from ..maps.word_maps import word_maps
 from ..recording.recording import Match, NoRecording, Recording
-from ..wording import escaped, share_text
+from ..wording import escaped, quoted, said, share_text
 from .heatmap_memory import Order
 from .tiles import Label, Style, Tile, draw, panel
 
@@ -72,7 +72,6 @@ def show_change(
     ]
     order = Order(
         words=[1] * len(tiles),
-        noun="changes",
         parts=[1] * len(tiles),
         size=size,
         strip=Strips([], size, style.colormap).tallest if style.caption else 0,
@@ -81,7 +80,7 @@ def show_change(
     warning = order.check(free_memory)
     overlay, heat, mask = draw(tiles, order, style, progress)
     labels = [
-        Label(_around(places) or "this change", one.amount, number, idle=one.amount == 0)
+        Label(_around(places) or said("this change"), one.amount, number, idle=one.amount == 0)
         for number, (one, places) in enumerate(found)
     ]
     peaks = [one.amount for one, _ in found]
@@ -137,16 +136,16 @@ def _caption(found: ModelChange) -> Caption:
 
 def _around(places: Sequence[_Place]) -> str:
     """The words whose places change most."""
-    return ", ".join(f"“{place.name}”" for place in places[:NAMED] if place.times >= STRONGER)
+    return quoted([place.name for place in places[:NAMED] if place.times >= STRONGER])
 
 
 def _text(found: ModelChange, places: Sequence[_Place]) -> str:
     if found.amount == 0:
         return "This change does nothing in this image."
     half = f"{area_of_half(found.map):.0%} of the area"
-    said = f"This change moves the image by {share_text(found.amount)}, half of it in {half}"
+    told = f"This change moves the image by {share_text(found.amount)}, half of it in {half}"
     strong = _around(places)
-    return f"{said}, most around {strong}." if strong else f"{said}."
+    return f"{told}, most around {strong}." if strong else f"{told}."
 
 
 def _report(found: Sequence[tuple[ModelChange, list[_Place]]]) -> str:

@@ -11,10 +11,12 @@ from ..maps.bicubic import resize
 from ..maps.normalize import low_and_span
 from ..maps.refine import refined_mask
 from ..threads import share_out
+from ..wording import quoted, said
 from .tiles import Tile
 
-NAMED = 6  # words in one sentence
-NO_IMAGE = "The masks do not follow the edges of the image, because no image is connected. Connect `image`, or set `refine` to none."
+NO_IMAGE = said(
+    "The masks do not follow the edges of the image, because no image is connected. Connect `image`, or set `refine` to none."
+)
 LEFT = "The plain mask is kept for {words}: the image has no clear edge where the heatmap is."
 
 
@@ -47,6 +49,5 @@ def refine_masks(
 
     share_out(refine, range(len(tiles)), lambda number: progress(number, len(tiles)))
     progress(len(tiles), len(tiles))
-    words = [f"“{name}”" for name in dict.fromkeys(tile.name for tile in tiles) if name in left]
-    more = f" and {len(words) - NAMED} more" if len(words) > NAMED else ""
-    return [LEFT.format(words=", ".join(words[:NAMED]) + more)] if words else []
+    words = [name for name in dict.fromkeys(tile.name for tile in tiles) if name in left]
+    return [said(LEFT, words=quoted(words))] if words else []

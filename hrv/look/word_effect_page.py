@@ -69,7 +69,6 @@ def show_effects(
     ]
     order = Order(
         words=[len(effects.names) for effects in ordered],
-        noun="words",
         parts=[1] * len(ordered),
         size=size,
         strip=Strips([], size, style.colormap).tallest if style.caption else 0,

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 import torch
 import torch.nn.functional as F
 
+from ..wording import quoted, said
 from .gathering import gathering, strength_and_mean
 
 LEFT_OUT, KEPT = "left out", "kept"
@@ -19,7 +20,6 @@ BORDER_PEAKS = (LEFT_OUT, KEPT)
 BORDER = 0.08  # of a side: the width of the border
 HIGHER = 1.5  # times the highest value inside, above the minimum, from which a peak at the border would set the scale
 SMALL = 0.03  # of the map: a larger part above all the inside is no lone peak
-NAMED = 6  # words in one sentence
 NOTE = (
     "A peak that stands alone at the edge of the map is left out for {words}: most likely it is not about the image. To see it, set "
     "`border_peaks` to kept."
@@ -51,9 +51,8 @@ class Levelling:
 
     def note(self, shown: Iterable[str]) -> list[str]:
         """For the artist, about those of the shown words whose maps were changed."""
-        names = [f"“{word}”" for word in shown if word in self._words]
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        return [NOTE.format(words=", ".join(names[:NAMED]) + more)] if names else []
+        names = [word for word in shown if word in self._words]
+        return [said(NOTE, words=quoted(names))] if names else []
 
 
 def without_border_peaks(maps: torch.Tensor) -> torch.Tensor:

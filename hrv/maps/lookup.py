@@ -9,12 +9,12 @@ from ..heads.selection import HeadSelection
 from ..prompt import Prompt, WordNotFound, is_all_filler, key
 from ..recording.absence import ZEROED
 from ..recording.recording import ASKED, TEXT, Entry, Match, NoRecording, Run
-from ..wording import shortened
+from ..wording import Said, role_text, said, shortened
 from .word_maps import Target, recorded_heads
 
 POSITIVE = "positive"  # whose words can be looked for although they are not in the prompt
 QUOTED = 60  # letters of a text in a note
-TWO_TEXTS = "The two text encoders were given different texts, so the words of both are listed: {given}."
+TWO_TEXTS = "The two text encoders were given different texts, so the words of both are listed: text_{one} “{first}” and text_{two} “{second}”."
 UNKNOWN = (
     "The words of the {role} prompt are not known. If your text nodes' CLIP does not come from Record Attention, connect the loader's "
     "CLIP to Record Attention and its clip output to the text nodes, and run again. If it does, another node made or changed the "
@@ -35,8 +35,8 @@ def prompts_of(
     prompts = [_prompt_of(entry, prompt_text, tokenize) for entry in entries]
     if not any(prompts):
         if entries and all(entry.zeroed for entry in entries):
-            raise NoRecording(ZEROED.format(role=role))
-        raise NoRecording(UNKNOWN.format(role=role))
+            raise NoRecording(said(ZEROED, role=role_text(role)))
+        raise NoRecording(said(UNKNOWN, role=role_text(role)))
     return prompts
 
 
@@ -50,8 +50,12 @@ def _prompt_of(entry: Entry, prompt_text: str, tokenize) -> Prompt | None:
     prompt = tokenize(prompt_text)
     if prompt.length > entry.length:
         raise ValueError(
-            f"The text in prompt_text comes to {prompt.length} tokens, but the sampled conditioning has "
-            f"{entry.length}. Type exactly the text that was encoded."
+            said(
+                "The text in prompt_text comes to {tokens} tokens, but the sampled conditioning has {length}. Type exactly the text that was "
+                "encoded.",
+                tokens=prompt.length,
+                length=entry.length,
+            )
         )
     return prompt
 
@@ -106,10 +110,9 @@ def notes_of(matches: list[Match], role: str = "positive") -> list[str]:
     for match in matches:
         for prompt in (entry.prompt for entry in match.run.of_role(role)):
             if prompt is not None and prompt.second is not None and len(prompt.texts) > 1:
-                given = " and ".join(
-                    f"text_{text.encoder} “{shortened(_first(text), QUOTED)}”" for text in prompt.each_text
-                )
-                notes.append(TWO_TEXTS.format(given=given))
+                one, two = prompt.each_text
+                first, second = (shortened(_first(text), QUOTED) for text in (one, two))
+                notes.append(said(TWO_TEXTS, one=one.encoder, first=first, two=two.encoder, second=second))
     return list(dict.fromkeys(notes))
 
 
@@ -128,7 +131,7 @@ def find_word(name: str, entries: list[Entry], prompts: list[Prompt | None], uni
         except WordNotFound as error:
             failure = failure or error
     if not found:
-        raise failure or WordNotFound(f"“{name}” is not in the prompt.")
+        raise failure or WordNotFound(said("“{word}” is not in the prompt.", word=name))
     return Target(tuple(found))
 
 
@@ -157,11 +160,15 @@ def is_asked(target: Target) -> bool:
     return all(entry.role == ASKED for entry, _ in target.places)
 
 
-def heads_text(match: Match, entry: Entry, heads: HeadSelection | None) -> str:
+def heads_text(match: Match, entry: Entry, heads: HeadSelection | None) -> Said:
     """Whose attention a map is the mean of, in a few words."""
     count = recorded_heads(entry, match.run.layout, heads)
-    of_text = " · share of the text" if match.share == TEXT and entry.has_mass else ""
     if heads is None:
-        which = f"all {count}" if count == match.run.layout.heads else f"{count} recorded"
-        return f"{which} heads (DAAM){of_text}"
-    return (f"{heads.label} ({count} heads)" if heads.label else f"{count} chosen heads") + of_text
+        every = count == match.run.layout.heads
+        which = said("all {count} heads (DAAM)" if every else "{count} recorded heads (DAAM)", count=count)
+    elif heads.label:
+        which = said("{label} ({count} heads)", label=heads.label, count=count)
+    else:
+        which = said("{count} chosen heads", count=count)
+    of_text = match.share == TEXT and entry.has_mass
+    return said("{heads} · share of the text", heads=which) if of_text else which

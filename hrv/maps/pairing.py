@@ -10,8 +10,9 @@ import torch
 from ..draw.overlay import as_rgb
 from ..recording.recording import EVERYTHING, TEXT, Match, Recording
 from ..runs.latents import Size, image_size_of, same_shape, size_of
+from ..wording import said
 
-ONE_SHARE = (
+ONE_SHARE = said(
     "`share` makes no difference for this model: its image looks at the text alone in the recorded layers, so the share of the text is the "
     "share of everything."
 )
@@ -55,7 +56,10 @@ def beside(
         )
     if not image.numel():
         raise ValueError(
-            f"The image is empty (its shape is {tuple(image.shape)}). Connect the image that was decoded from this latent."
+            said(
+                "The image is empty (its shape is {shape}). Connect the image that was decoded from this latent.",
+                shape=str(tuple(image.shape)),
+            )
         )
     _check_shape(latent, image)
     images = list(as_rgb(image))
@@ -66,8 +70,12 @@ def beside(
     if len(matches) == 1:
         return matches * len(images), images
     raise ValueError(
-        f"The image batch has {len(images)} images, the latent batch {len(matches)}. Connect the image that was decoded from "
-        "this latent, or pick one with Get Image from Batch."
+        said(
+            "The image batch has {images} images, the latent batch {latents}. Connect the image that was decoded from this latent, or pick "
+            "one with Get Image from Batch.",
+            images=len(images),
+            latents=len(matches),
+        )
     )
 
 
@@ -91,7 +99,13 @@ def _check_shape(latent: torch.Tensor, image: torch.Tensor) -> None:
     rows, columns = image_size_of(latent)
     if not same_shape((height, width), size_of(latent)):
         raise ValueError(
-            f"The image is {width}×{height} pixels, but the latent belongs to an image of {columns}×{rows}, "
-            "which has another shape: the heatmap would be in the wrong place. Connect the image that was "
-            "decoded from this latent. An enlarged image is fine; a cropped or stretched one is not."
+            said(
+                "The image is {width}×{height} pixels, but the latent belongs to an image of {columns}×{rows}, which has another shape: the "
+                "heatmap would be in the wrong place. Connect the image that was decoded from this latent. An enlarged image is fine; a "
+                "cropped or stretched one is not.",
+                width=width,
+                height=height,
+                columns=columns,
+                rows=rows,
+            )
         )

@@ -8,9 +8,10 @@ import torch
 
 from ..heads.selection import HeadSelection
 from ..recording.recording import Entry, Match
+from ..wording import said
 from .word_maps import Target, recorded_heads, word_maps
 
-ONE_PART = (
+ONE_PART = said(
     "The recording keeps the whole schedule as one part, so there is one overlay per word. Set `time_bins` "
     "in Record Attention to 8, for example, and run again."
 )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from ..wording import said, sentences
 from .fillers import is_all_filler
 from .names import key, without_weights
 from .reading import Reading
@@ -148,10 +149,10 @@ class Prompt:
                 return [found[number - 1]]
             literal = self._occurrences(key(name))  # a word may really hold `#3`
             if found and not literal:
-                times = "once" if len(found) == 1 else f"{len(found)} times"
-                raise WordNotFound(
-                    f"“{name}” asks for occurrence {number}, but the prompt has the word {times}."
-                )
+                asked = "“{word}” asks for occurrence {number}, but the prompt has the word {count} times."
+                if len(found) == 1:
+                    asked = "“{word}” asks for occurrence {number}, but the prompt has the word once."
+                raise WordNotFound(said(asked, word=name, number=number, count=len(found)))
             return literal
         if not wanted:
             return []
@@ -217,18 +218,25 @@ class Prompt:
         every = list(dict.fromkeys(word.text for word in self.entries()))
         names = [text for text in every if not is_all_filler(text)] or every
         if not names:
-            return f"“{name}” is not in the prompt: the prompt is empty."
+            return said("“{word}” is not in the prompt: the prompt is empty.", word=name)
         missing = key(name) if key(name).startswith("embedding:") else None
         if missing and any(
             key(f"embedding:{e.name}") == missing for r in self._readings for e in r.text.embeddings
         ):
-            return f"“{name}” is in the prompt, but ComfyUI found no embedding file of that name and left it out."
-        unit = "tags" if self._whole_tags("auto") else "words"
+            return said(
+                "“{word}” is in the prompt, but ComfyUI found no embedding file of that name and left it out.",
+                word=name,
+            )
+        listed = (
+            "The prompt's tags are: {words}."
+            if self._whole_tags("auto")
+            else "The prompt's words are: {words}."
+        )
         shown = ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
         by_key = {key(n): n for n in names}
         nearest = difflib.get_close_matches(key(name), list(by_key), n=1, cutoff=0.6)
-        hint = f" Did you mean “{by_key[nearest[0]]}”?" if nearest else ""
-        return f"“{name}” is not in the prompt.{hint} The prompt's {unit} are: {shown}."
+        hint = said("Did you mean “{word}”?", word=by_key[nearest[0]]) if nearest else ""
+        return sentences(said("“{word}” is not in the prompt.", word=name), hint, said(listed, words=shown))
 
 
 def concatenate(parts: Sequence[Sequence[Token]]) -> Prompt:

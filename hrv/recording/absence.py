@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..wording import role_text, said, sentences
+
 ZEROED = "The {role} prompt is zeroed (ConditioningZeroOut), so it has no words. Connect a text node instead."
 NOTHING_CONNECTED = {
     "positive": (
@@ -18,21 +20,23 @@ NOTHING_CONNECTED = {
         "recorded."
     ),
 }
-NO_EVALUATION = "The sampler did not run the model (0 steps?), so nothing was recorded."
+NO_EVALUATION = said("The sampler did not run the model (0 steps?), so nothing was recorded.")
 NO_STEP = (
-    "None of this sampling's steps fall between start_percent ({start:g}) and end_percent ({end:g}) of "
+    "None of this sampling's steps fall between start_percent ({start}) and end_percent ({end}) of "
     "Record Attention, so nothing was recorded. Widen that range and sample again."
 )
-SWITCHED_OFF = (
+SWITCHED_OFF = said(
     "The negative prompt was not recorded, because `negative` is off. Switch `negative` on in "
     "Record Attention and sample again."
 )
-SWITCHED_OFF_AT_ONE = (
+SWITCHED_OFF_AT_ONE = said(
     "The negative prompt was not recorded, because `negative` is off and because CFG is 1: ComfyUI then "
     "leaves it out. Switch `negative` on in Record Attention, raise CFG above 1, and sample again."
 )
-NOT_FOLLOWED = "Nothing was recorded, because another node runs the model in a way that cannot be followed."
-CFG_IS_ONE = (
+NOT_FOLLOWED = said(
+    "Nothing was recorded, because another node runs the model in a way that cannot be followed."
+)
+CFG_IS_ONE = said(
     "The negative prompt was not evaluated, because CFG is 1: ComfyUI then leaves it out. Raise CFG above "
     "1 (1.1 will do) and sample again."
 )
@@ -82,21 +86,21 @@ def why_absent(sampling: Sampling, told: Told, losses: Sequence[str] = ()) -> st
     """The reason, for an artist. losses: the warnings that say what was left out of what may have been this prompt's."""
     role, without_guidance = told.role, sampling.cfg is not None and math.isclose(sampling.cfg, 1.0)
     if not told.prompts:
-        return NOTHING_CONNECTED[role]
+        return said(NOTHING_CONNECTED[role])
     if not told.wanted:
         return SWITCHED_OFF_AT_ONE if without_guidance else SWITCHED_OFF
     if not sampling.evaluations:
         return NO_EVALUATION
     if not sampling.inside:
-        return NO_STEP.format(start=sampling.start, end=sampling.end)
+        return said(NO_STEP, start=f"{sampling.start:g}", end=f"{sampling.end:g}")
     if told.evaluated:
-        return " ".join(losses) or NOT_FOLLOWED
+        return sentences(*losses) or NOT_FOLLOWED
     if role == "negative" and without_guidance:
         return CFG_IS_ONE
     if losses:
-        return " ".join(losses)
+        return sentences(*losses)
     if not sampling.calls:
         return NOT_FOLLOWED
     if told.limited == told.prompts:
-        return OTHER_STEPS.format(role=role)
-    return NEVER_EVALUATED[role]
+        return said(OTHER_STEPS, role=role_text(role))
+    return said(NEVER_EVALUATED[role])

@@ -12,21 +12,27 @@ from dataclasses import dataclass
 import torch
 
 from ..resizing import resize_maps
+from ..wording import said
 from .recording import Entry, Recording, Run
 from .schedule import Bin
 
 POSITIVE = "positive"
 ONLY_LAST = "Only the last steps are shown: "
-CHANGED = ONLY_LAST + (
-    "a sampler started in the middle of the schedule, without new noise, from a latent that did not come "
+CHANGED = said(
+    ONLY_LAST
+    + "a sampler started in the middle of the schedule, without new noise, from a latent that did not come "
     "unchanged from a recorded sampler. If another node added the noise (AddNoise), nothing is missing."
 )
-FORGOTTEN = ONLY_LAST + (
-    "the recording of the earlier steps was no longer kept. To see all steps, raise memory_limit_mb in "
+FORGOTTEN = said(
+    ONLY_LAST
+    + "the recording of the earlier steps was no longer kept. To see all steps, raise memory_limit_mb in "
     "Record Attention and run again."
 )
-SEVERAL = ONLY_LAST + "the latent that they started from was put together from images of several samplers."
-OTHER_MODEL = ONLY_LAST + "the earlier steps were sampled with a model that has different layers."
+SEVERAL = said(
+    ONLY_LAST + "the latent that they started from was put together from images of several samplers."
+)
+OTHER_MODEL = said(ONLY_LAST + "the earlier steps were sampled with a model that has different layers.")
+NOT_JOINED = ONLY_LAST + "joining them with the earlier steps failed ({cause})."
 TOP = 0.99  # of the highest sigma: what begins above it begins at the top, schedulers' rounding left aside
 
 

@@ -18,7 +18,7 @@ from ..prompt import Prompt
 from ..runs import pooling
 from ..runs.latents import Traces
 from ..runs.shelf import NoRecording, RunShelf
-from ..wording import counted
+from ..wording import said, sentences
 from .path import RecordedPath
 from .schedule import LATE, Bin, Part
 
@@ -143,7 +143,9 @@ class Run:
         """Height and width of the working grid: the largest attention grid of the run."""
         grids = {(m.shape[-2], m.shape[-1]) for e in self.entries for m in e.maps.values()}
         if not grids:
-            unknown = "The sampler ran, but no cross-attention was recorded in it. " + self.explanation
+            unknown = sentences(
+                said("The sampler ran, but no cross-attention was recorded in it."), *self.warnings
+            )
             raise NoRecording(self.absent.get("positive", unknown))
         return max(grids, key=lambda grid: grid[0] * grid[1])
 
@@ -213,6 +215,12 @@ class Match:
     share: str = EVERYTHING
 
 
+SCALED_DOWN = "The maps of this image were scaled down, because later samplings "
+FOR_FINER = (
+    "({count}) needed the memory. For finer maps, raise memory_limit_mb in Record Attention and run again."
+)
+
+
 class Recording(RunShelf[Run]):
     """The runs of all samplers behind one Record Attention, or of a file. Older runs are kept with smaller maps before any is
     forgotten.
@@ -220,8 +228,8 @@ class Recording(RunShelf[Run]):
     layout: of the model that came in; None for one that cannot be recorded.
     """
 
-    node, kept, done = "Record Attention", "recording", "recorded"
-    nothing = (
+    node = said("Record Attention")
+    nothing = said(
         "Nothing has been recorded yet. Connect Record Attention's model output to the sampler, and the "
         "sampler's latent to this node. If they are already connected, ComfyUI reused the latent from its "
         "cache: change the seed and run again."
@@ -261,11 +269,5 @@ class Recording(RunShelf[Run]):
 
     def pool(self, run: Run, later: int) -> None:
         run.entries = pooling.pooled(run.entries)
-        said = "The maps of this image were scaled down, because "
-        run.warnings = [
-            *(warning for warning in run.warnings if not warning.startswith(said)),
-            (
-                f"{said}{counted(later, 'later sampling')} needed the memory. For finer maps, raise "
-                "memory_limit_mb in Record Attention and run again."
-            ),
-        ]
+        others = (warning for warning in run.warnings if not warning.startswith(SCALED_DOWN))
+        run.warnings = [*others, said(SCALED_DOWN + FOR_FINER, count=later)]

@@ -39,7 +39,7 @@ def text_of(parts: list) -> str:
     return json.dumps(parts[0] if len(parts) == 1 else {"merged": parts})
 
 
-def said(parts: Iterable, name: str) -> list[str]:
+def stated(parts: Iterable, name: str) -> list[str]:
     """What the parts say under this name, each once."""
     return sorted({str(part[name]) for part in parts if isinstance(part, dict) and part.get(name)})
 
@@ -47,7 +47,7 @@ def said(parts: Iterable, name: str) -> list[str]:
 def check_one_source(first: list, second: list) -> None:
     """Raises ValueError when parts were counted on different checkpoints or for different concept words."""
     for name, (difference, remedy) in ONLY_ONE.items():
-        found = said(first, name), said(second, name)
+        found = stated(first, name), stated(second, name)
         if len({*found[0], *found[1]}) > 1:
             of = [" and ".join(value[:8] for value in values) or "not known" for values in found]
             raise ValueError(

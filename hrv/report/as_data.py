@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from .finding import Finding, filler_level
 from .page import marks_of
-from .reported import DETAILS, ReportedImage, count_text
+from .reported import DETAILS, ReportedImage, title_of
 
 FORMAT, FORMAT_VERSION = "hrv_prompt_report", 1
 DIGITS = 6
@@ -18,7 +18,7 @@ def panel_of(one: ReportedImage) -> dict:
     level = filler_level(one.evidence)
     marks = marks_of(one.evidence, one.findings)
     return {
-        "title": count_text(one).capitalize(),
+        "title": title_of(one),
         "judged": one.is_judged,
         "findings": [
             {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..effect.effect import IDLE
 from ..wording import escaped, share_text
 from .finding import Finding, filler_level
-from .reported import DETAILS, ReportedImage, count_text
+from .reported import DETAILS, ReportedImage, count_text, title_of
 
 
 def summary_of(found: Sequence[ReportedImage]) -> str:
@@ -26,7 +26,7 @@ def markdown_of(found: Sequence[ReportedImage], warnings: Sequence[str]) -> str:
         if len(found) > 1:
             parts.append(f"## Image {one.number}")
         parts += [f"Prompt: {escaped(text)}" if text.strip() else "Prompt: (empty)" for text in one.texts]
-        parts.append(f"### {count_text(one).capitalize()}")
+        parts.append(f"### {title_of(one)}")
         parts += [_told(finding) for finding in one.findings]
         parts += [_word_table(one), _bond_table(one), _sense_table(one)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -36,7 +36,7 @@ def _told(finding: Finding) -> str:
     """One cause as an item of a list: the sentence, what to try, and what it rests on."""
     lines = [f"- **{escaped(finding.headline)}**", f"  Try: {escaped(finding.tip, code=True)}"]
     if len(finding.details) == 1:
-        lines[1:1] = [f"  ({escaped(finding.details[0].reason)})"]
+        lines[1:1] = [f"  {escaped(finding.details[0].reason)}"]
     else:
         lines += [f"  - {escaped(one.text)}" for one in finding.details[:DETAILS]]
         if len(finding.details) > DETAILS:

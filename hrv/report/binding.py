@@ -6,6 +6,7 @@ import itertools
 import statistics
 from dataclasses import dataclass
 
+from ..wording import figure, percent_text, quoted, said, sentences
 from .evidence import Evidence
 from .finding import APART, LIMITS, Finding, Limits, Remedy, bare, gathers, typed
 
@@ -53,14 +54,18 @@ def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
             continue
         if both <= placed and evidence.agreement(first, second) >= limits.shared_nouns:
             names = evidence.thing(first), evidence.thing(second)
-            said = (
-                f"“{names[0]}” and “{names[1]}” are in the same place: one of them may be missing, or "
-                "the two were mixed up."
-            )
-            tip = f"{APART} If one is part of the other, this is fine."
             found.append(
                 _shared(
-                    evidence, names=names, words=(first, second), nouns=(first, second), said=said, tip=tip
+                    evidence,
+                    names=names,
+                    words=(first, second),
+                    nouns=(first, second),
+                    headline=said(
+                        "“{word}” and “{other}” are in the same place: one of them may be missing, or the two were mixed up.",
+                        word=names[0],
+                        other=names[1],
+                    ),
+                    tip=sentences(APART, said("If one is part of the other, this is fine.")),
                 )
             )
         pairs = [
@@ -75,24 +80,28 @@ def shared_places(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
             continue
         for pair in pairs:
             if placed.issuperset(pair) and evidence.agreement(*pair) >= limits.shared_modifiers:
-                whose = f"“{evidence.thing(first)}” and “{evidence.thing(second)}”"
-                said = (
-                    f"“{bare(pair[0])}” and “{bare(pair[1])}” are in the same place, though they belong to "
-                    f"{whose}."
+                headline = said(
+                    "{words} are in the same place, though they belong to {things}.",
+                    words=quoted([bare(name) for name in pair]),
+                    things=quoted([evidence.thing(first), evidence.thing(second)]),
                 )
+                nouns_of_pair = (first, second)
                 found.append(
-                    _shared(evidence, names=pair, words=pair, nouns=(first, second), said=said, tip=APART)
+                    _shared(
+                        evidence, names=pair, words=pair, nouns=nouns_of_pair, headline=headline, tip=APART
+                    )
                 )
     return found
 
 
-def _shared(evidence: Evidence, *, names, words, nouns, said: str, tip: str) -> Finding:
+def _shared(evidence: Evidence, *, names, words, nouns, headline: str, tip: str) -> Finding:
     numbers = {"agreement": evidence.agreement(*words), "iou": evidence.iou(*words)}
-    reason = (
-        f"their heatmaps agree by {numbers['agreement']:.2f} out of 1, and {numbers['iou']:.0%} of the "
-        "area is the same"
+    reason = said(
+        "Their heatmaps agree by {agreement} out of 1, and {iou} of the area is the same.",
+        agreement=figure(f"{numbers['agreement']:.2f}"),
+        iou=percent_text(numbers["iou"]),
     )
-    return Finding("shared place", names, said, tip=tip, reason=reason, numbers=numbers, nouns=nouns)
+    return Finding("shared place", names, headline, tip=tip, reason=reason, numbers=numbers, nouns=nouns)
 
 
 def _same(first: str, second: str) -> bool:
@@ -145,17 +154,24 @@ def wrong_nouns(found: list[Bond], evidence: Evidence) -> list[Finding]:
             continue
         away = bond.others[bond.holder]
         own, other, plain = evidence.thing(bond.noun), evidence.thing(bond.holder), bare(bond.modifier)
-        said = f"“{plain}” was meant for “{own}” but landed on “{other}”."
         first = (
-            f"Give “{bare(own)}” more weight, `({typed(own)}:1.3)`"
+            said("Give “{word}” more weight, `({typed}:1.3)`.", word=bare(own), typed=typed(own))
             if evidence.is_tag_list
-            else (
-                f"Separate the things with a comma and give each its own word, “{plain} {bare(bond.noun)}, …”"
+            else said(
+                "Separate the things with a comma and give each its own word, “{word} {noun}, …”.",
+                word=plain,
+                noun=bare(bond.noun),
             )
         )
-        tip = f"{first}; or run Strengthen Concept on “{plain}”, with the concept it belongs to (Color for a colour)."
-        reason = (
-            f"its heatmap agrees by {away:.2f} out of 1 with “{other}”, by {bond.own:.2f} with its own noun"
+        then = said(
+            "Or run Strengthen Concept on “{word}”, with the concept it belongs to (Color for a colour).",
+            word=plain,
+        )
+        reason = said(
+            "Its heatmap agrees by {away} out of 1 with “{other}”, by {own} with its own noun.",
+            away=figure(f"{away:.2f}"),
+            other=other,
+            own=figure(f"{bond.own:.2f}"),
         )
         numbers = {"own": bond.own, "other": away}
         nouns = (bond.noun, bond.holder)
@@ -163,8 +179,13 @@ def wrong_nouns(found: list[Bond], evidence: Evidence) -> list[Finding]:
             Finding(
                 "wrong noun",
                 (bond.modifier, own, other),
-                said,
-                tip=tip,
+                said(
+                    "“{word}” was meant for “{own}” but landed on “{other}”.",
+                    word=plain,
+                    own=own,
+                    other=other,
+                ),
+                tip=sentences(first, then),
                 reason=reason,
                 numbers=numbers,
                 nouns=nouns,

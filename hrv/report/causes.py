@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..wording import Said, quoted, said, sentences
 from .evidence import Evidence
 from .finding import APART, KINDS, Finding, bare, louder
+from .findings import MISSING_OR_MIXED
 
 LISTED = 3  # names in a sentence before the rest is counted
 FEW = 3  # words that may all be given more weight
 SEVERAL = 5  # things that may all be told where to be
-FEWER = (
+FEWER = said(
     "Remove what matters least, because one image may not show it all, or give some of it an area of its "
     "own: Conditioning (Set Area), then Conditioning (Combine)."
+)
+
+OR_APART = said(
+    "Or say where each one is (“on the left”, “on the right”), or give each its own area: Conditioning (Set Area) on two prompts, then "
+    "Conditioning (Combine)."
 )
 
 
@@ -67,30 +74,38 @@ def _tell_lost(found: list[Finding], evidence: Evidence) -> Finding:
     lost = [one for one in found if one.kind == "no place"]
     first, names, nouns = lost[0], _names(lost), [one.nouns[0] for one in lost]
     mixed = [set(one.nouns) for one in found if len(one.nouns) == 2]
-    said, tip = f"{listing(names)} may be missing", _start(first, evidence, alone=len(lost) == 1)
+    headline = said("{words} may be missing.", words=listing(names))
+    if len(lost) == 1:
+        headline = said("“{word}” may be missing.", word=names[0])
+    tip = _start(first, evidence, alone=len(lost) == 1)
     other = (
         next((noun for pair in mixed for noun in pair if noun != nouns[0]), None) if len(lost) == 1 else None
     )
     if other is not None:
-        said, tip = f"{said}, or mixed up with “{evidence.thing(other)}”", f"{tip} Or {_small(APART)}"
+        headline = said(MISSING_OR_MIXED, words=listing(names), other=evidence.thing(other))
+        tip = sentences(tip, OR_APART)
     elif len(lost) == 2 and set(nouns) in mixed:
-        said, tip = f"{said}, or mixed up with each other", f"{tip} Or {_small(APART)}"
+        headline = said("{words} may be missing, or mixed up with each other.", words=listing(names))
+        tip = sentences(tip, OR_APART)
     elif len(lost) > FEW:
         tip, first = FEWER, replace(first, remedies=())
-    return replace(first, words=names, headline=f"{said}.", tip=tip, reason="")
+    return replace(first, words=names, headline=headline, tip=tip, reason="")
 
 
 def _tell_ignored(found: list[Finding], evidence: Evidence) -> Finding:
     names, first = _names(found), found[0]
     tip = _start(first, evidence)
     if len(names) > FEW:
-        tip = (
-            "Put what matters most first, and remove what the image can do without. More weight helps one "
-            "or two words, not all of them."
+        tip = said(
+            "Put what matters most first, and remove what the image can do without. More weight helps one or two words, not all of them."
         )
         first = replace(first, remedies=first.remedies[-1:])
-    what = "changed nothing" if "effect" in first.numbers else "were hardly looked at"
-    return replace(first, words=names, headline=f"{listing(names)} {what}.", tip=tip, reason="")
+    asked = "effect" in first.numbers
+    if len(names) == 1:
+        one = "“{word}” changed nothing." if asked else "“{word}” was hardly looked at."
+        return replace(first, headline=said(one, word=names[0]), tip=tip, reason="")
+    many = "{words} changed nothing." if asked else "{words} were hardly looked at."
+    return replace(first, words=names, headline=said(many, words=listing(names)), tip=tip, reason="")
 
 
 def _tell_shared(found: list[Finding], evidence: Evidence) -> Finding:
@@ -102,19 +117,37 @@ def _tell_shared(found: list[Finding], evidence: Evidence) -> Finding:
         of_nouns = next((one for one in found if set(one.words) == set(words)), first)
         return of_nouns if len(found) == 1 else replace(of_nouns, reason="")
     advice = APART if len(words) <= SEVERAL else FEWER
-    tip = f"{advice} If they belong to one thing, this is fine."
     is_of_things = any(set(one.words) <= set(words) for one in found)
-    shown = [f"{listing(names[:1])} with {listing(names[1:])}" for names in members[:2]]
-    more = f", and {_more(len(groups) - 2, 'more group')}" if len(groups) > 2 else ""
-    if is_of_things:
-        said = f"{listing(words)} are in the same place."
-        if len(groups) > 1:
-            said = f"Some things are in the same place: {'; '.join(shown)}{more}."
+    if len(groups) == 1:
+        of_all = (
+            "{words} are in the same place."
+            if is_of_things
+            else "What describes {words} is in the same place."
+        )
+        headline = said(of_all, words=listing(words))
     else:
-        said, tip = f"What describes {listing(words)} is in the same place.", advice
-        if len(groups) > 1:
-            said = f"What describes different things is in the same place: {'; '.join(shown)}{more}."
-    return replace(first, words=words, headline=said, tip=tip, reason="")
+        start = said("Some things are in the same place:")
+        if not is_of_things:
+            start = said("What describes different things is in the same place:")
+        headline = _with_two(
+            start,
+            [
+                said("{word} with {others}", word=listing(names[:1]), others=listing(names[1:]))
+                for names in members
+            ],
+        )
+    tip = sentences(advice, said("If they belong to one thing, this is fine.") if is_of_things else "")
+    return replace(first, words=words, headline=headline, tip=tip, reason="")
+
+
+def _with_two(start: Said, told: Sequence[Said]) -> Said:
+    """A sentence that names two of several examples."""
+    one, two, *others = told
+    if others:
+        return said(
+            "{start} {one}; {two}; and {count} more.", start=start, one=one, two=two, count=len(others)
+        )
+    return said("{start} {one}; {two}.", start=start, one=one, two=two)
 
 
 def _things(group: Sequence[Finding], evidence: Evidence) -> list[str]:
@@ -127,20 +160,24 @@ def _tell_wrong(found: list[Finding], evidence: Evidence) -> Finding:
     if not others:
         return first
     words = tuple(dict.fromkeys([*_names(wrong), *(w for one in wrong for w in one.words[1:])]))
-    whose = [f" of “{one.words[1]}”" if evidence.is_tag_list else "" for one in wrong]
-    shown = ", ".join(
-        f"“{bare(one.words[0])}”{owner} on “{one.words[2]}”"
-        for one, owner in zip(wrong[:2], whose, strict=False)
-    )
+    whose = [
+        said("“{word}” of “{thing}”", word=bare(one.words[0]), thing=one.words[1])
+        if evidence.is_tag_list
+        else quoted([bare(one.words[0])])
+        for one in wrong
+    ]
     if len(wrong) == 2 and wrong[0].nouns == wrong[1].nouns[::-1]:
-        names = " and ".join(
-            f"“{bare(one.words[0])}”{owner}" for one, owner in zip(wrong, whose, strict=True)
-        )
-        said = f"{names} swapped places."
+        headline = said("{one} and {two} swapped places.", one=whose[0], two=whose[1])
     else:
-        more = f" and {_more(len(wrong) - 2)}" if len(wrong) > 2 else ""
-        said = f"Words landed on the wrong thing: {shown}{more}."
-    return replace(first, words=words, headline=said, tip=f"For example, {_small(first.tip)}", reason="")
+        headline = _with_two(
+            said("Words landed on the wrong thing:"),
+            [
+                said("{word} on “{thing}”", word=word, thing=one.words[2])
+                for word, one in zip(whose, wrong, strict=True)
+            ],
+        )
+    tip = sentences(said("Start with the first."), first.tip)
+    return replace(first, words=words, headline=headline, tip=tip, reason="")
 
 
 def _tell_late(found: list[Finding], evidence: Evidence) -> Finding:
@@ -151,8 +188,8 @@ def _tell_late(found: list[Finding], evidence: Evidence) -> Finding:
 
 def _tell_senses(found: list[Finding], evidence: Evidence) -> Finding:
     names = _names(found)
-    said = f"It is unclear in which sense {listing(names)} were taken."
-    return replace(found[0], words=names, headline=said, reason="")
+    headline = said("It is unclear in which sense {words} were taken.", words=listing(names))
+    return replace(found[0], words=names, headline=headline, reason="")
 
 
 _TELLERS = {
@@ -165,30 +202,19 @@ _TELLERS = {
 }
 
 
-def _start(first: Finding, evidence: Evidence, alone: bool = False) -> str:
+def _start(first: Finding, evidence: Evidence, alone: bool = False) -> Said:
     """What to do for the first of several words."""
     noun = first.nouns[0] if first.kind == "no place" else first.words[0]
     listed = {entry.name: entry.weight for entry in evidence.entries}
     weight = listed.get(first.words[0], evidence.words[noun].weight if noun in evidence.words else 1.0)
-    return ("" if alone else f"Start with “{first.words[0]}”. ") + louder(first.words[0], weight)
+    start = "" if alone else said("Start with “{word}”.", word=first.words[0])
+    return sentences(start, louder(first.words[0], weight))
 
 
 def _names(found: Sequence[Finding]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one.words[0] for one in found))
 
 
-def listing(names: Sequence[str]) -> str:
+def listing(names: Sequence[str]) -> Said:
     """“a”, “b” and 3 more; up to LISTED names are all told."""
-    shown = [f"“{name}”" for name in (names if len(names) <= LISTED else names[: LISTED - 1])]
-    last = (
-        _more(len(names) - len(shown)) if len(names) > len(shown) else shown.pop() if len(shown) > 1 else ""
-    )
-    return ", ".join(shown) + (f" and {last}" if last else "")
-
-
-def _small(sentence: str) -> str:
-    return sentence[0].lower() + sentence[1:]
-
-
-def _more(count: int, what: str = "more") -> str:
-    return f"{count} {what}{'s' if what != 'more' and count > 1 else ''}"
+    return quoted(names, LISTED)

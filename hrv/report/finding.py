@@ -6,9 +6,10 @@ import re
 import statistics
 from dataclasses import dataclass, field
 
+from ..wording import Said, figure, said, sentences
 from .evidence import Evidence, WordFacts
 
-APART = (
+APART = said(
     "Say where each one is (“on the left”, “on the right”), or give each its own area: Conditioning (Set "
     "Area) on two prompts, then Conditioning (Combine)."
 )
@@ -72,7 +73,7 @@ class Remedy:
 @dataclass(frozen=True)
 class Finding:
     """kind: one of KINDS. words: the words, tags or things it is about, the most concerned one first. headline: what was seen, as
-    a plain sentence; reason: what that rests on, with numbers; tip: one thing to try. numbers: for scripts. nouns: the nouns of
+    a plain sentence; reason: what that rests on, sentences with numbers; tip: one thing to try. numbers: for scripts. nouns: the nouns of
     the things it is about. remedies: what of the tip a click can do. details: the single findings of one cause (hrv/report/causes.py); none
     for a single one."""
 
@@ -88,19 +89,20 @@ class Finding:
 
     @property
     def text(self) -> str:
-        """The sentence, and in brackets what it rests on."""
-        return f"{self.headline.removesuffix('.')} ({self.reason})." if self.reason else self.headline
+        """The sentence, and what it rests on."""
+        return sentences(self.headline, self.reason)
 
     def mark(self, word: str) -> str:
         """What stands beside a word that the finding names: one or two words."""
         other = next((w for w in self.words if w != word), "")
-        marks = {
-            "shared place": f"with {other}",
-            "wrong noun": f"on {self.words[-1]}",
-            "no place": "missing?",
-        }
-        marks |= {"doubtful sense": "which sense?", "late part": "late"}
-        return marks.get(self.kind, self.kind)
+        return {
+            "ignored": said("ignored"),
+            "no place": said("missing?"),
+            "shared place": said("with {word}", word=other),
+            "wrong noun": said("on {word}", word=self.words[-1]),
+            "doubtful sense": said("which sense?"),
+            "late part": said("late"),
+        }[self.kind]
 
 
 def gathers(evidence: Evidence, word: WordFacts, limits: Limits = LIMITS) -> bool:
@@ -137,13 +139,21 @@ def louder_remedies(name: str, weight: float) -> tuple[Remedy, ...]:
     return (Remedy("weight", (name,), round(weight + 0.3, 1)), first) if weight < 1.3 else (first,)
 
 
-def louder(name: str, weight: float) -> str:
+def louder(name: str, weight: float) -> Said:
     """What to do for one word that gets too little."""
+    typed_name, now = typed(name), figure(f"{weight:g}")
     if weight < 1:
-        return f"Its weight is {weight:g}: raise it, for example `({typed(name)}:1.2)`."
+        return said(
+            "Its weight is {weight}: raise it, for example `({typed}:1.2)`.", weight=now, typed=typed_name
+        )
     if weight < 1.3:
-        return f"Give it more weight, `({typed(name)}:{weight + 0.3:.1f})`, or put it first in the prompt."
-    return (
-        f"It already has a weight of {weight:g}. Put it first in the prompt and remove other words, or run "
-        f"Strengthen Concept on “{bare(name)}”."
+        return said(
+            "Give it more weight, `({typed}:{more})`, or put it first in the prompt.",
+            typed=typed_name,
+            more=f"{weight + 0.3:.1f}",
+        )
+    return said(
+        "It already has a weight of {weight}. Put it first in the prompt and remove other words, or run Strengthen Concept on “{word}”.",
+        weight=now,
+        word=bare(name),
     )

@@ -9,11 +9,18 @@ from __future__ import annotations
 import statistics
 
 from ..effect.effect import IDLE
-from ..wording import share_text
+from ..wording import Said, figure, percent_text, quoted, said, sentences, share_text
 from .binding import bonds, shared_places, wrong_nouns
 from .evidence import Evidence, WordFacts
 from .finding import LIMITS, Finding, Limits, filler_level, gathers, louder, louder_remedies
 from .presence import Presence, presences
+
+LESS_THAN_FILLERS = "It gets {strength} of the attention where it gets the most, filler words get {level}, and its attention is not concentrated anywhere."
+LESS_THAN_OTHERS = (
+    "It gets {strength} of the attention where it gets the most, the other words get {level}, and its attention is not concentrated "
+    "anywhere."
+)
+MISSING_OR_MIXED = "{words} may be missing, or mixed up with “{other}”."
 
 
 def find(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
@@ -55,11 +62,13 @@ def _idle(word: WordFacts, nouns: dict[str, list[str]]) -> Finding:
     return Finding(
         "ignored",
         (word.name,),
-        f"“{word.name}” changed nothing.",
-        tip=f"Leave it out, or make it count: {_small(louder(word.name, word.weight))}",
-        reason=(
-            f"without it the image moves by {share_text(effect)} of what the whole prompt changes; it gets "
-            f"{share_text(word.strength)} of the attention where it gets the most"
+        said("“{word}” changed nothing.", word=word.name),
+        tip=sentences(said("Leave it out, or make it count."), louder(word.name, word.weight)),
+        reason=said(
+            "Without it the image moves by {effect} of what the whole prompt changes. It gets {strength} of the attention where it gets the "
+            "most.",
+            effect=share_text(effect),
+            strength=share_text(word.strength),
         ),
         numbers={"effect": effect, "strength": word.strength},
         remedies=louder_remedies(word.name, word.weight),
@@ -67,18 +76,14 @@ def _idle(word: WordFacts, nouns: dict[str, list[str]]) -> Finding:
     )
 
 
-def _small(sentence: str) -> str:
-    return sentence[0].lower() + sentence[1:]
-
-
 def _hardly_looked_at(evidence: Evidence, nouns: dict[str, list[str]], limits: Limits) -> list[Finding]:
     """Of the words of which it is not known what they changed."""
-    level, against = filler_level(evidence), "filler words"
+    level, against = filler_level(evidence), LESS_THAN_FILLERS
     factors = (limits.ignored_strength, limits.ignored_gathering)
     if level is None:
         if len(evidence.asked) < 3:
             return []  # nothing to compare with
-        factors, against = (limits.lone_strength, limits.lone_gathering), "the other words"
+        factors, against = (limits.lone_strength, limits.lone_gathering), LESS_THAN_OTHERS
         level = (
             statistics.median(w.strength for w in evidence.asked),
             statistics.median(w.gathering for w in evidence.asked),
@@ -91,11 +96,7 @@ def _hardly_looked_at(evidence: Evidence, nouns: dict[str, list[str]], limits: L
         thin = limits.thin if word.name in places else 1.0
         is_weak = word.strength < thin * factors[0] * level[0]
         if is_weak and word.gathering < max(limits.even, factors[1] * level[1]):
-            said = f"“{word.name}” was hardly looked at."
-            reason = (
-                f"it gets {share_text(word.strength)} of the attention where it gets the most, {against} "
-                f"get {share_text(level[0])}, and its attention is not concentrated anywhere"
-            )
+            reason = said(against, strength=share_text(word.strength), level=share_text(level[0]))
             numbers = {"strength": word.strength, "filler_strength": level[0]}
             numbers |= {"gathering": word.gathering, "filler_gathering": level[1]}
             tip = louder(word.name, word.weight)
@@ -104,7 +105,7 @@ def _hardly_looked_at(evidence: Evidence, nouns: dict[str, list[str]], limits: L
                 Finding(
                     "ignored",
                     (word.name,),
-                    said,
+                    said("“{word}” was hardly looked at.", word=word.name),
                     tip=tip,
                     reason=reason,
                     numbers=numbers,
@@ -128,14 +129,16 @@ def lost_nouns(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
             continue
         name = evidence.thing(one.noun)
         is_mixed = one.level + one.mixing >= most  # it is below the limit for this alone
-        beside = f", or mixed up with “{evidence.thing(one.beside)}”" if is_mixed else ""
+        headline = said("“{word}” may be missing.", word=name)
+        if is_mixed:
+            headline = said(MISSING_OR_MIXED, words=quoted([name]), other=evidence.thing(one.beside))
         numbers = {"presence": one.level, "consent": one.agreed, "clearest_consent": one.clearest[1]}
         numbers |= {"gathering": one.gathering, "mixed": one.mixed, "relative_strength": one.strength}
         found.append(
             Finding(
                 "no place",
                 (name,),
-                f"“{name}” may be missing{beside}.",
+                headline,
                 tip=louder(name, noun.weight),
                 reason=_why_lost(one, evidence),
                 numbers=numbers,
@@ -146,22 +149,22 @@ def lost_nouns(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
     return found
 
 
-def _why_lost(one: Presence, evidence: Evidence) -> str:
-    reasons = [
-        (
-            f"the attention heads that find it best agree on its location by {one.agreed:.2f} out of 1, on that "
-            f"of “{one.clearest[0]}” by {one.clearest[1]:.2f}"
-        )
-    ]
-    if one.mixed > 0:
-        reasons.append(
-            f"what describes it is in the same place as what describes “{evidence.thing(one.beside)}”"
-        )
-    if one.strength < 1:
-        reasons.append(
-            f"its words get {one.strength:.0%} of the attention that the words of other things get"
-        )
-    return "; ".join(reasons)
+def _why_lost(one: Presence, evidence: Evidence) -> Said:
+    agreed = said(
+        "The attention heads that find it best agree on its location by {agreed} out of 1, on that of “{clearest}” by {most}.",
+        agreed=figure(f"{one.agreed:.2f}"),
+        clearest=one.clearest[0],
+        most=figure(f"{one.clearest[1]:.2f}"),
+    )
+    mixed = said(
+        "What describes it is in the same place as what describes “{other}”.",
+        other=evidence.thing(one.beside),
+    )
+    weak = said(
+        "Its words get {part} of the attention that the words of other things get.",
+        part=percent_text(one.strength),
+    )
+    return sentences(agreed, mixed if one.mixed > 0 else "", weak if one.strength < 1 else "")
 
 
 def late_parts(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
@@ -177,12 +180,14 @@ def late_parts(evidence: Evidence, limits: Limits = LIMITS) -> list[Finding]:
         if chunk == 1 or level[chunk] >= limits.late * level[1]:
             continue
         words = tuple(w.name for w in strengths[chunk])
-        said = f"The words from “{words[0]}” onwards came late and were hardly looked at."
-        reason = (
-            f"after token {77 * (chunk - 1)} the median word gets {share_text(level[chunk])} of the "
-            f"attention, in the first part {share_text(level[1])}"
+        headline = said("The words from “{word}” onwards came late and were hardly looked at.", word=words[0])
+        reason = said(
+            "After token {token} the median word gets {share} of the attention, in the first part {first}.",
+            token=77 * (chunk - 1),
+            share=share_text(level[chunk]),
+            first=share_text(level[1]),
         )
-        tip = "Move what matters most into the first 75 tokens, and remove words that change nothing."
+        tip = said("Move what matters most into the first 75 tokens, and remove words that change nothing.")
         numbers = {"part": float(chunk), "strength": level[chunk], "first_strength": level[1]}
-        found.append(Finding("late part", words, said, tip=tip, reason=reason, numbers=numbers))
+        found.append(Finding("late part", words, headline, tip=tip, reason=reason, numbers=numbers))
     return found

@@ -20,7 +20,7 @@ from ..maps.pairing import pair, warnings_of
 from ..prompt import Prompt
 from ..recording.recording import Match, Recording
 from ..relevance.vectors import HeadRelevance
-from ..wording import counted
+from ..wording import counted, said
 from .as_data import data_of, panel_of
 from .as_text import markdown_of, summary_of
 from .binding import bonds
@@ -29,7 +29,7 @@ from .evidence import examine
 from .finding import LIMITS, Finding, Limits, filler_level
 from .findings import changed_nothing, find
 from .page import ALL_WELL, Page, draw_pages
-from .reported import ReportedImage, count_text
+from .reported import ReportedImage, count_text, title_of
 from .senses import doubtful_senses, senses_of
 from .shown import thumbs_of
 
@@ -53,7 +53,7 @@ class Report:
 
 
 NOT_JUDGED = "With this kind of model, the attention is shown but not judged."
-NO_VERDICTS = (
+NO_VERDICTS = said(
     "This report does not judge by the attention: its limits were measured on models with cross-attention, and this model's text and "
     "image share one attention. To find out which words changed nothing, connect `model` and `clip`."
 )
@@ -159,7 +159,7 @@ def _read(
 def _page(one: ReportedImage, picture: torch.Tensor) -> Page:
     level = filler_level(one.evidence)
     peak = max((float(word.map.max()) for word in one.evidence.entries), default=0.0)
-    title = f"Image {one.number}: {count_text(one)}" if one.number > 1 else count_text(one).capitalize()
+    title = f"Image {one.number}: {count_text(one)}" if one.number > 1 else str(title_of(one))
     evaluations = one.match.run.of_role("positive")[0].count()
     return Page(
         picture,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..recording.recording import Match
+from ..wording import Said, said
 from .binding import Bond
 from .evidence import Evidence
 from .finding import Finding
@@ -32,10 +33,17 @@ class ReportedImage:
         return not self.match.run.is_joint
 
 
-def count_text(one: ReportedImage) -> str:
+def title_of(one: ReportedImage) -> Said:
+    """How much stands out."""
     if not one.evidence.content:
-        return "the prompt has no words to report on"
+        return said("The prompt has no words to report on")
     n = len(one.findings)
-    if not one.is_judged and not n:
-        return "heatmaps only, without verdicts"
-    return f"{n} thing{'s' if n > 1 else ''} stand{'' if n > 1 else 's'} out" if n else "nothing stands out"
+    if not n:
+        return said("Nothing stands out") if one.is_judged else said("Heatmaps only, without verdicts")
+    return said("1 thing stands out") if n == 1 else said("{count} things stand out", count=n)
+
+
+def count_text(one: ReportedImage) -> str:
+    """The same within a line."""
+    title = title_of(one)
+    return title[0].lower() + title[1:]

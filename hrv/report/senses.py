@@ -15,6 +15,7 @@ from ..maps.head_maps import head_spreads
 from ..recording.recording import Match
 from ..relevance.concept_scores import WordEvidence, leanings, painted
 from ..relevance.vectors import HeadRelevance
+from ..wording import percent_text, said
 from .evidence import Evidence
 from .finding import Finding
 
@@ -64,19 +65,25 @@ def doubtful_senses(senses: Sequence[Sense]) -> list[Finding]:
         is_even = most < EVEN * (most + next_most)
         if not sense.noun or not is_even or (others and next_most < RIVAL * others[0][1]):
             continue
-        said = f"“{sense.word}” was taken for both {first} and {second}."
-        reason = f"{first} has {most:.0%} of all concepts together, {second} {next_most:.0%}"
-        tip = (
-            f"If you mean only one, run Adjust Concept on “{sense.word}”: wanted {first}, unwanted "
-            f"{second}, or the other way round; or add a word that makes it clear. Compare Concepts shows "
-            "both."
+        told = {"word": sense.word, "first": first, "second": second}
+        shares = {"most": percent_text(most), "next": percent_text(next_most)}
+        reason = said(
+            "{first} has {most} of all concepts together, {second} {next}.",
+            first=first,
+            second=second,
+            **shares,
+        )
+        tip = said(
+            "If you mean only one, run Adjust Concept on “{word}”: wanted {first}, unwanted {second}, or the other way round; or add a word "
+            "that makes it clear. Compare Concepts shows both.",
+            **told,
         )
         numbers = {"first": most, "second": next_most}
         found.append(
             Finding(
                 "doubtful sense",
                 (sense.word,),
-                said,
+                said("“{word}” was taken for both {first} and {second}.", **told),
                 tip=tip,
                 reason=reason,
                 numbers=numbers,

@@ -14,11 +14,23 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 
 import torch
 
-from ..wording import counted
+from ..wording import percent_text, said, sentences
 from .forgotten import Forgotten, Gone
 from .latents import ALIKE, LATENT_PIXEL, Looks, Size, Traces, fingerprints_kept, size_of
 
 MAX_RUNS = 256
+
+FORGOTTEN = "This image is no longer kept in {node}."
+CHANGED = "This latent did not come straight out of a sampler behind {node}."
+TOO_MANY = (
+    "Others were sampled after it ({count}), and memory_limit_mb ({limit}) is not enough for all of them. Raise memory_limit_mb in {node} "
+    "and run again."
+)
+CROWDED = "Others were sampled after it ({count}), and {node} keeps no more than {most}."
+INSTEAD = (
+    "If a detailer or upscaler made them, you can also connect it to the model from before {node}, or give it its own {node}; then change "
+    "memory_limit_mb slightly so that everything is sampled again."
+)
 
 
 class NoRecording(ValueError):
@@ -72,10 +84,8 @@ class RunShelf(Generic[R]):
     """
 
     node: ClassVar[str]  # whose memory_limit_mb it is
-    kept: ClassVar[str]  # "recording", what a run is to the artist
-    done: ClassVar[str]  # "recorded"
     nothing: ClassVar[str]  # what to say before anything was added
-    connect = (
+    connect = said(
         "Connect the latent of the sampler that made the image. If an image has no latent of its own, as "
         "after a tiled upscale or a detailer, connect the latent of the first sampler: it fits the "
         "upscaled image too."
@@ -153,25 +163,26 @@ class RunShelf(Generic[R]):
             return self._found(*exact)
         gone = self._forgotten.of(names)
         if gone is not None:
-            raise NoRecording(f"The {self.kept} of this image is no longer kept: {self._why_gone(gone)}")
-        changed = f"This latent did not come straight out of a sampler that {self.node} {self.done}"
+            raise NoRecording(sentences(said(FORGOTTEN, node=self.node), self._why_gone(gone)))
+        changed = said(CHANGED, node=self.node)
         looks = Looks(image)
         alike, score = self._most_alike(looks)
         gone = self._forgotten.most_alike(looks, score)
         if gone is not None:
-            raise NoRecording(
-                f"{changed}. It matches an image whose {self.kept} is no longer kept: {self._why_gone(gone)}"
-            )
+            like = said("It matches an image that is no longer kept.")
+            raise NoRecording(sentences(changed, like, self._why_gone(gone)))
         if alike is not None:
-            percent = f"{min(score, 0.99):.0%} alike"
-            note = f"{changed}. It matches an image that did ({percent}), so its {self.kept} is used."
-            return self._found(*alike, note)
-        changed += ", and it matches none of the images that did"
+            like = said(
+                "It matches an image that did ({percent} alike), so that one is used.",
+                percent=percent_text(min(score, 0.99)),
+            )
+            return self._found(*alike, sentences(changed, like))
         only = self._only_one_of(size_of(image)) if image.ndim > 2 else None
         if only is not None and row < len(only.run.traces.names):
-            note = f"{changed}. The only {self.kept} of an image of this size is used. {self.connect}"
-            return self._found(only, row, note)
-        raise NoRecording(f"{changed} ({self._sizes()}). {self.connect}")
+            used = said("It matches none of the images that did. The only image of this size is used.")
+            return self._found(only, row, sentences(changed, used, self.connect))
+        none = said("It matches none of the images that did. Kept are: {sizes}.", sizes=self._sizes())
+        raise NoRecording(sentences(changed, none, self.connect))
 
     def _place(self, names: tuple[str, ...], row: int) -> tuple[_Place[R], int] | None:
         """The run and row that left a latent of one of these names; of equal images in its batch, the one in this row."""
@@ -213,17 +224,11 @@ class RunShelf(Generic[R]):
         return next((p for p in self._places if p.run.traces.size == size and not p.superseded), None)
 
     def _why_gone(self, gone: Gone) -> str:
-        later = counted(self._added - gone.number - 1, "sampling")
-        apart = (
-            f"connect it to the model from before {self.node}, or give it its own {self.node}; then change "
-            "memory_limit_mb slightly so that everything is sampled again."
-        )
+        values = {"count": self._added - gone.number - 1, "node": self.node}
         if gone.crowded:
-            return f"{later} came after it, and {self.node} keeps no more than {MAX_RUNS}. If a detailer or upscaler made them, {apart}"
-        return (
-            f"{later} came after it, and memory_limit_mb ({self.memory_limit // 2**20}) is not enough for "
-            f"all of them. Raise memory_limit_mb in {self.node} and run again. If a detailer or upscaler "
-            f"made them, you can instead {apart}"
+            return sentences(said(CROWDED, **values, most=MAX_RUNS), said(INSTEAD, node=self.node))
+        return sentences(
+            said(TOO_MANY, **values, limit=self.memory_limit // 2**20), said(INSTEAD, node=self.node)
         )
 
     def _sizes(self) -> str:
@@ -233,10 +238,10 @@ class RunShelf(Generic[R]):
             if traces.size is not None:
                 sizes[traces.size] += len(traces.names)
         parts = [
-            f"{number} of {width * LATENT_PIXEL}×{height * LATENT_PIXEL} pixels"
+            f"{number} × {width * LATENT_PIXEL}×{height * LATENT_PIXEL}"
             for (height, width), number in sizes.items()
         ]
-        return f"{self.done}: {', '.join(parts)}" if parts else f"{self.done}: none"
+        return ", ".join(parts) or "0"
 
     # -- making room ------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from ..heads.layout import Layout
 from ..heads.selection import HeadSelection
 from ..prompt import Prompt, WordNotFound, concatenate, split_names
 from ..relevance.vectors import HeadRelevance
+from ..wording import said
 
 MANY_HEADS = 1000
 AUTOMATIC_BOUND = 9.0
@@ -142,7 +143,13 @@ def missing_words(steering: Steering, prompts: Sequence[Prompt]) -> list[str]:
         texts = [text for prompt in prompts for text in prompt.each_text]
         try:  # all texts in one, for a message that knows all words
             concatenate([text.tokens for text in texts]).find(word)
-            complaints.append(f"“{word}” is not complete in any one of the {len(prompts)} prompts.")
+            complaints.append(
+                said(
+                    "“{word}” is not complete in any one of the {count} prompts.",
+                    word=word,
+                    count=len(prompts),
+                )
+            )
         except WordNotFound as error:
             complaints.append(str(error))
     return complaints

@@ -16,7 +16,7 @@ import torch
 from ..prompt import Prompt
 from ..runs.latents import Traces
 from ..runs.shelf import NoRecording, RunShelf
-from ..wording import counted
+from ..wording import said
 
 Moment = tuple[str, int]
 """An evaluation's name: its sigma, and how many evaluations of the same sampling had this sigma before."""
@@ -95,14 +95,14 @@ class SourceRun:
 class RunMemory(RunShelf[SourceRun]):
     """The runs of all samplers behind one Remember Run: one node may serve several samplers and several queued prompts."""
 
-    node, kept, done = "Remember Run", "run", "remembered"
-    nothing = (
+    node = said("Remember Run")
+    nothing = said(
         "Nothing has been remembered yet. Connect Remember Run's model output to the first sampler, and "
         "that sampler's latent to this node. If they are already connected, ComfyUI reused the latent from "
         "its cache: change the seed and run again."
     )
 
-    connect = "Connect the latent that comes out of the first sampler."
+    connect = said("Connect the latent that comes out of the first sampler.")
 
     def match(self, latent: torch.Tensor) -> tuple[SourceRun, str]:
         """The run that left this latent (batch, channel, height, width), and what to say where another node has changed the
@@ -115,9 +115,11 @@ class RunMemory(RunShelf[SourceRun]):
         rows = [one.row for one in found if one.run is run]
         if len(rows) < len(found) or rows != list(range(len(run.traces.names))):
             raise NoRecording(
-                f"This latent has {counted(len(found), 'image')}, but not exactly those that one sampler "
-                "made together, in the same order. Connect the first sampler's whole latent, and give the "
-                "second sampler the same number of images."
+                said(
+                    "This latent does not have exactly the images that one sampler made together, in the same order ({count}). Connect the "
+                    "first sampler's whole latent, and give the second sampler the same number of images.",
+                    count=len(found),
+                )
             )
         return run, next((one.note for one in found if one.note), "")
 

@@ -54,6 +54,7 @@ export class Frames {
       const set = new MapSet(frame.names, frame.asked);
       set.words = unpack(frame, ...frame.grid);
       set.source = frame.source;
+      set.said = payload.said;
       set.given = true;
       this.sets.set(key({ picture }), set);
       frame.maps = ""; // the bytes are not needed twice
@@ -94,6 +95,7 @@ export class Frames {
       });
       unpack(answer, ...grid).forEach((word, i) => (set.words[words[i]] = word));
       set.source = answer.source;
+      set.said = answer.said;
       if (request === this.current) came();
     }
   }

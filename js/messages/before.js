@@ -1,6 +1,8 @@
 // What can be known of a node before it runs: a missing CLIP, words that are not in the prompt. Only what is certain is told.
 
 import { RUNS } from "../page/facts.js";
+import { listed } from "../page/said.js";
+import { inEnglish, say } from "../page/texts.js";
 import { DEMO_KNOWS } from "../words/demo.js";
 import { missingNames, namesOf } from "../words/entries.js";
 import { isTraced, promptOf, upstream } from "../words/graph.js";
@@ -26,7 +28,7 @@ const WITHOUT_CHIPS = new Set(["HRVLens", "HRVPromptReport"]); // elsewhere the 
 const PLAIN_TEXT = /^CLIPTextEncode/; // ComfyUI's own text nodes encode what was typed; others may rewrite it
 const REWRITTEN = /__\S+__|\{[^{}]*\|[^{}]*\}/; // wildcards, and choices that the page makes when it queues
 
-/** Sentences. fieldsFor: gives the fields of a node, as js/page/node.js has them; root: the outermost graph. */
+/** [{text, english, names}]: in the page's language, as the server would say it, and the words that it is about. fieldsFor: gives the fields of a node, as js/page/node.js has them; root: the outermost graph. */
 export function knownBefore(node, fieldsFor, root) {
   if (node.mode !== RUNS || !node.graph) return [];
   const fields = fieldsFor(node);
@@ -40,18 +42,15 @@ export function knownBefore(node, fieldsFor, root) {
   ];
 }
 
-const quoted = (names) => {
-  const all = names.map((name) => `“${name}”`);
-  return all.length > 1 ? `${all.slice(0, -1).join(", ")} and ${all.at(-1)}` : all[0];
-};
+const note = (key, values = {}, names = []) => ({ text: say(key, values), english: inEnglish(key, values), names });
 
 /** Words that the demo model has never seen. */
 function aboutDemo({ texts }) {
   const strange = namesOf(texts, "words").map((name) => name.replace(/#\d+$/, "")).filter((name) => !DEMO_KNOWS.has(name.toLowerCase()));
   const names = [...new Set(strange)];
   if (!names.length) return [];
-  const shown = names.length > 4 ? [...names.slice(0, 3).map((name) => `“${name}”`), `${names.length - 3} more`].join(", ") : quoted(names);
-  return [`The demo model does not know ${shown}. It draws only what is listed here.`];
+  const shown = names.length > 4 ? names.slice(0, 3) : names;
+  return [note("before.demo", { words: listed(shown, names.length - shown.length) }, shown)];
 }
 
 /** Whether the words of the text nodes can be known. */
@@ -62,22 +61,18 @@ function aboutClip(node, fieldsFor, { encoders }) {
   if (!fields.locked("clip")) {
     // steering nodes and Remember Run need no CLIP where another node notes the words
     const needed = node.type === RECORD ? fields.locked("model") && !traced.includes(true) : untraced.length > 0;
-    const rest = "Connect the loader's CLIP here and this node's clip output to your text nodes.";
-    return needed ? [`CLIP is not connected, so the words will not be known. ${rest}`] : [];
+    return needed ? [note("before.noClip")] : [];
   }
   if (!untraced.length) return [];
-  const [many, names] = [untraced.length > 1, quoted([...new Set(untraced)])];
-  return [
-    `The CLIP of ${many ? "the text nodes" : "the text node"} ${names} does not come from this node, so ${many ? "their" : "its"} words will not ` +
-      `be known. Connect this node's clip output to ${many ? "them" : "it"}.`,
-  ];
+  const names = [...new Set(untraced)];
+  return [note(untraced.length > 1 ? "before.otherClips" : "before.otherClip", { nodes: listed(names) }, names)];
 }
 
 /** The negative prompt is asked for, but not recorded. */
 function aboutRole(node, fieldsFor, root) {
   const recorders = upstream(node, "HRV_ATTENTION", root);
   const off = (other) => other.type === RECORD && fieldsFor(other).get("negative") === false && !fieldsFor(other).locked("negative");
-  return recorders.length && recorders.every(off) ? ["The negative prompt is not recorded. Switch `negative` on in Record Attention."] : [];
+  return recorders.length && recorders.every(off) ? [note("before.negativeOff")] : [];
 }
 
 function aboutWords(node, fields, role, { texts, complete, encoders }) {
@@ -86,11 +81,12 @@ function aboutWords(node, fields, role, { texts, complete, encoders }) {
   const all = typed ? [...texts, typed] : texts;
   const certain = complete && encoders.length && encoders.every((encoder) => PLAIN_TEXT.test(encoder.node.type)) && !all.some((text) => REWRITTEN.test(text));
   if (!certain || fields.locked("prompt_text")) return [];
-  const whose = role === "negative" ? "negative prompt" : "prompt";
-  if (!all.some((text) => text.trim())) return WITHOUT_CHIPS.has(node.type) ? ["The prompt is empty."] : [];
+  if (!all.some((text) => text.trim())) return WITHOUT_CHIPS.has(node.type) ? [note("words.empty")] : [];
   if (!name || fields.locked(name) || (node.type === "HRVPromptEdit" && !fields.locked("vectors"))) return [];
   const field = String(fields.get(name) ?? "");
   if (!many && splitNames(field).length > 1) return []; // one phrase with a comma
   const missing = missingNames(field, all);
-  return missing.length ? [`${quoted(missing)} ${missing.length > 1 ? "are" : "is"} not in the ${whose}.`] : [];
+  if (!missing.length) return [];
+  const key = `before.${role === "negative" ? "notInNegative" : "notThere"}${missing.length > 1 ? "Many" : ""}`;
+  return [note(key, { words: listed(missing) }, missing)];
 }

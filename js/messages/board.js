@@ -2,8 +2,9 @@
 
 import { make } from "../lens/dom.js";
 import { chain } from "../page/node.js";
+import { say } from "../page/texts.js";
 
-const SIGNS = { error: ["✕", "Error"], warning: ["⚠", "Warning"], note: ["ℹ", "Note"] };
+const SIGNS = { error: ["✕", say("message.error")], warning: ["⚠", say("message.warning")], note: ["ℹ", say("message.note")] };
 const MOST = 112; // pixels, six lines; more scrolls
 const LINE = 17;
 const LETTER = 6.2; // how wide a letter is at most times, until the page has measured the text

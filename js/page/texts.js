@@ -119,22 +119,59 @@ export const TEXTS = {
   "report.done": "Done. Ctrl+Z takes it back.",
   "report.copied": "Copied: {text}",
   "report.type": "Type {text} into your prompt",
+  "message.error": "Error",
+  "message.warning": "Warning",
+  "message.note": "Note",
+  "message.word": "“{word}”",
+  "message.more": "{count} more",
+  "before.demo": "The demo model does not know {words}. It draws only what is listed here.",
+  "before.noClip": "CLIP is not connected, so the words will not be known. Connect the loader's CLIP here and this node's clip output to your text nodes.",
+  "before.otherClip": "The CLIP of the text node {nodes} does not come from this node, so its words will not be known. Connect this node's clip output to it.",
+  "before.otherClips": "The CLIP of the text nodes {nodes} does not come from this node, so their words will not be known. Connect this node's clip output to them.",
+  "before.negativeOff": "The negative prompt is not recorded. Switch `negative` on in {HRVRecordAttention}.",
+  "before.notThere": "{words} is not in the prompt.",
+  "before.notThereMany": "{words} are not in the prompt.",
+  "before.notInNegative": "{words} is not in the negative prompt.",
+  "before.notInNegativeMany": "{words} are not in the negative prompt.",
+  "saved.mended": "HRV: settings repaired",
+  "saved.mendedHint": "{nodes}: an earlier version of these nodes saved some settings in the wrong fields. They are now back where they belong. Save the workflow to keep them.",
+  "saved.wrong": "HRV: settings in the wrong fields",
+  "saved.wrongHint": "{nodes}: the file has values here that do not fit their fields, such as a word where a number belongs. Earlier versions of these nodes saved such files, and the original values are not in this one. Check the fields and set them again.",
   "report.runAgain": "The prompt has changed. Run the workflow again to see what it does.",
 };
 
 const TRANSLATED = ["zh", "ja", "ko", "fr", "de", "es", "ru", "pt"];
 
-/** The texts of a language as ComfyUI's setting names it, such as `pt-BR`; English where there are none. */
-export async function textsOf(locale) {
+/** Of the languages that have translations the one that ComfyUI's setting names, such as `pt-BR`; null for others. */
+export function languageOf(locale) {
   const language = String(locale ?? "en").split("-")[0];
-  return TRANSLATED.includes(language) ? (await import(`../languages/${language}.js`)).default : TEXTS;
+  return TRANSLATED.includes(language) ? language : null;
+}
+
+/** The texts of a language as ComfyUI's setting names it; English where there are none. */
+export async function textsOf(locale) {
+  const language = languageOf(locale);
+  return language ? (await import(`../languages/${language}.js`)).default : TEXTS;
 }
 
 // The page has read its settings before it loads extensions; window.app is there only after them.
 const page = globalThis.comfyAPI?.app?.app;
-const own = await textsOf(page?.extensionManager?.setting?.get?.("Comfy.Locale"));
+export const LOCALE = String(page?.extensionManager?.setting?.get?.("Comfy.Locale") ?? "en");
+const own = await textsOf(LOCALE);
+
+/** A text with `values` filled in; `{HRVLens}` and the like are titles of nodes. */
+export const filled = (text, values) => text.replace(/\{(\w+)\}/g, (_, key) => values[key] ?? titleOf(key));
+
+/** The title of a kind of node, in the language of the page. */
+const titleOf = (type) => globalThis.LiteGraph?.registered_node_types?.[type]?.title ?? type;
 
 /** The text of a name, with `values` filled in. */
-export function say(name, values = {}) {
-  return (own[name] ?? TEXTS[name]).replace(/\{(\w+)\}/g, (_, key) => values[key]);
-}
+export const say = (name, values = {}) => filled(own[name] ?? TEXTS[name], values);
+
+/** The same in English, as the server says it. */
+export const inEnglish = (name, values = {}) => filled(TEXTS[name], values);
+
+const [point] = new Intl.NumberFormat(LOCALE).format(1.5).match(/[.,]/) ?? ["."];
+
+/** A number with the decimal point of the language. */
+export const figure = (text) => text.replace(".", point);

@@ -2,6 +2,7 @@
 
 import { make } from "../lens/dom.js";
 import { shareText } from "../lens/shares.js";
+import { inOwnWords } from "../page/said.js";
 import { say } from "../page/texts.js";
 
 export class ReportView {
@@ -28,7 +29,7 @@ export class ReportView {
     const own = pictures[this.picture];
     const before = pictures.slice(0, this.picture).reduce((sum, one) => sum + one.findings.length, 0);
     this.buttons = [];
-    const head = make("div", { class: "hrv-report-head" }, make("strong", {}, own.title), ...(pictures.length > 1 ? [this.turner()] : []), ...this.page());
+    const head = make("div", { class: "hrv-report-head" }, make("strong", {}, this.own(own.title)), ...(pictures.length > 1 ? [this.turner()] : []), ...this.page());
     const findings = own.findings.map((finding, i) => this.finding(finding, thumbs[before + i]));
     if (!findings.length && own.words.length) findings.push(make("p", { class: "hrv-report-well" }, say(own.judged === false ? "report.notJudged" : "report.well")));
     this.element.replaceChildren(head, ...findings, this.words(own));
@@ -50,10 +51,15 @@ export class ReportView {
     return make("span", { class: "hrv-report-turn" }, arrow("◀", -1, say("previousImage")), ` ${this.picture + 1} / ${this.payload.pictures.length} `, arrow("▶", 1, say("nextImage")));
   }
 
+  /** What the server says, in the language of the page. */
+  own(sentence) {
+    return inOwnWords(sentence, this.payload.said);
+  }
+
   finding({ headline, tip, why, remedies }, thumb) {
-    const text = make("div", { class: "hrv-report-text" }, make("p", { class: "hrv-report-headline" }, headline), make("p", { class: "hrv-report-tip" }, ...coded(tip)));
+    const text = make("div", { class: "hrv-report-text" }, make("p", { class: "hrv-report-headline" }, this.own(headline)), make("p", { class: "hrv-report-tip" }, ...coded(this.own(tip))));
     if (remedies.length) text.append(make("div", { class: "hrv-report-remedies" }, ...remedies.map((remedy) => this.button(remedy))));
-    if (why.length) text.append(make("details", {}, make("summary", {}, say("report.why")), ...why.map((reason) => make("p", {}, reason))));
+    if (why.length) text.append(make("details", {}, make("summary", {}, say("report.why")), ...why.map((reason) => make("p", {}, this.own(reason)))));
     const image = thumb && make("img", { src: this.host.pictureAddress(thumb), alt: "", draggable: "false" });
     return make("section", { class: "hrv-report-finding" }, ...(image ? [image] : []), text);
   }
@@ -101,7 +107,7 @@ export class ReportView {
     const rows = words.map(({ name, strength, mark }) => {
       const bar = make("span", { class: "hrv-report-bar" }, make("span", { style: `width: ${(100 * strength) / most}%` }));
       if (line) bar.append(make("i", { style: `left: ${line}` }));
-      return make("li", { class: mark ? "hrv-report-marked" : "", title: mark }, make("span", { class: "hrv-report-word" }, name), bar, make("span", { class: "hrv-report-share" }, shareText(strength)));
+      return make("li", { class: mark ? "hrv-report-marked" : "", title: this.own(mark) }, make("span", { class: "hrv-report-word" }, name), bar, make("span", { class: "hrv-report-share" }, shareText(strength)));
     });
     return make("details", { class: "hrv-report-words", open: words.length <= 12 }, make("summary", { title: say(line ? "report.wordsHintFiller" : "report.wordsHint") }, say("report.words")), make("ul", {}, ...rows));
   }

@@ -3,6 +3,7 @@
 import { colorTable } from "../lens/colormaps.js";
 import { make } from "../lens/dom.js";
 import { shareText } from "../lens/shares.js";
+import { inOwnWords } from "../page/said.js";
 import { say } from "../page/texts.js";
 
 const FEW = 9; // tiles that are all shown
@@ -22,7 +23,7 @@ export class TilesView {
   /** payload: as hrv/look/tiles.py packs it; output: what the node sent, whose `images` are in the order of the payload's tiles. */
   show(payload, { images }) {
     this.payload = payload;
-    this.tiles = payload.tiles.map((tile, i) => ({ ...tile, address: images?.[i] && this.address(images[i]) })).filter((tile) => tile.address);
+    this.tiles = payload.tiles.map((tile, i) => ({ ...tile, word: inOwnWords(tile.word, payload.said), address: images?.[i] && this.address(images[i]) })).filter((tile) => tile.address);
     this.pictures = new Set(this.tiles.map((tile) => tile.picture)).size;
     this.picture = Math.min(this.picture ?? 0, this.pictures - 1);
     this.all = false;

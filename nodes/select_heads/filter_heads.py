@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ...hrv.heads.filter import ALL, COMBINATIONS, GRIDS
 from ...hrv.heads.layout import PARTS
-from ...hrv.look.chosen_heads import filtered_heads, said
+from ...hrv.look.chosen_heads import filtered_heads, heads_said
 from ..inputs import choice_input
 from ..node import Node
 from ..shown import shown
@@ -93,4 +93,4 @@ class HRVFilterHeads(Node):
             grid=grid,
             indices=indices,
         )
-        return io.NodeOutput(found, ui=shown(cls, text=said(found)))
+        return io.NodeOutput(found, ui=shown(cls, text=heads_said(found)))

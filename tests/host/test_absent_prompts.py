@@ -127,7 +127,7 @@ def test_steering_that_no_step_falls_into_beside_one_that_acts(caplog):
     assert torch.equal(steered.draw(both, studio), steered.draw(acting, studio))
     assert told(caplog) == [
         (
-            "Strengthen Concept changed nothing in this image: none of the sampler's steps fall between "
+            "Strengthen Concept changed nothing in this image. None of the sampler's steps fall between "
             "start_percent and end_percent."
         )
     ]
@@ -141,7 +141,7 @@ def test_steering_of_a_prompt_for_another_part_of_the_schedule(caplog):
     assert torch.equal(*latents)
     (said,) = told(caplog)
     assert said.startswith(
-        "Scale Heads changed nothing in this image: the positive prompt only applies to a part"
+        "Scale Heads changed nothing in this image. The positive prompt only applies to a part"
     )
 
 
@@ -155,7 +155,7 @@ def test_steering_of_a_model_that_another_node_runs_itself(caplog):
     steered.draw(model, studio)
     assert told(caplog) == [
         (
-            "Scale Heads changed nothing in this image: the sampler took no steps, or another node runs the "
+            "Scale Heads changed nothing in this image. The sampler took no steps, or another node runs the "
             "model in a way that cannot be followed."
         )
     ]

@@ -134,5 +134,5 @@ def test_a_latent_that_has_no_fingerprint(studio, monkeypatch, caplog):
         assert torch.equal(draw(studio), expected)
     assert "cannot be recognised later: nested" in caplog.text
     assert rig.last_run(studio.recording).entries[0].count() == 2
-    with pytest.raises(NoRecording, match=r"matches none of the images that did \(recorded: none\)"):
+    with pytest.raises(NoRecording, match=r"matches none of the images that did. Kept are: 0."):
         studio.recording.match(expected)

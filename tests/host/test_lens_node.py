@@ -167,7 +167,7 @@ def test_what_is_asked_wrongly_is_told_in_plain_words(ran):
         ({"words": [99]}, 400, "has 9 entries"),
         ({"words": []}, 400, "1 to 8"),
         ({"picture": 7}, 400, "image 8 was asked for"),
-        ({"time_bin": 5}, 400, "keeps 2 parts"),
+        ({"time_bin": 5}, 400, "keeps fewer parts of the schedule apart (2)"),
         ({"percent": 101}, 400, "between 0 and 100"),
         ({"percent": float("nan")}, 400, "between 0 and 100"),
         ({"concept": "Animals"}, 400, "Connect vectors"),

@@ -134,6 +134,9 @@ def test_memory_of_all_runs_is_bounded():
     latents = [draw(studio, seed=s, steps=1) for s in range(4)]
     assert sum(run.nbytes for run in studio.recording.runs) <= 2.5 * one
     for number, latent in enumerate(latents[:2]):
-        with pytest.raises(NoRecording, match=f"no longer kept: {3 - number} samplings came after it"):
+        with pytest.raises(
+            NoRecording,
+            match=rf"no longer kept in Record Attention. Others were sampled after it \({3 - number}\)",
+        ):
             studio.recording.match(latent)
     assert [studio.recording.match(latent)[0].exact for latent in latents[2:]] == [True, True]

@@ -63,7 +63,7 @@ def test_attention_patches_of_the_same_length(studio):
 
 @way("attn2 patch that changes the context length", maps="one warning")
 def test_a_patch_that_adds_tokens(studio, caplog):
-    one_warning(studio, added_tokens, "82 tokens where 2 of")
+    one_warning(studio, added_tokens, "× 82 where 2 ×")
     assert (
         caplog.text.count("Another node changes rows, pixels or tokens") == 2
     )  # once for each recorded sampling
@@ -85,7 +85,7 @@ def test_a_patch_that_multiplies_rows(studio):
         clone.set_model_attn2_output_patch(output)
         return clone
 
-    one_warning(studio, change, "had 4 rows")
+    one_warning(studio, change, "had 4 ×")
 
 
 @way("A patch that changes some layers only", maps="of the other layers, one warning")
@@ -275,5 +275,5 @@ def test_a_model_without_cross_attention(studio, caplog):
     out, clip, recording = rig.attach(model, studio.clip, rig.RecordOptions())
     assert out is model and clip is not None
     assert "Supported: Stable Diffusion 1.x and 2.x, SDXL" in caplog.text
-    with pytest.raises(NoRecording, match=r"\(Unsupported\) has no cross-attention layers.*SDXL"):
+    with pytest.raises(NoRecording, match=r"\(Unsupported\) cannot be recorded.*SDXL"):
         recording.match(torch.zeros(1, 4, 8, 8))

@@ -109,7 +109,7 @@ def test_half_precision_weights():
         ({"steps": 3, "scheduler": "simple"}, "takes steps that the first did not take"),
         (
             {"latent": rig.empty(2, 8, 8)},
-            "ran on 1 images of 8×12 latent pixels, the second runs on 2 of 8×8",
+            "ran on 1 × 8×12 latent pixels, the second runs on 2 × 8×8",
         ),
     ],
     ids=["seed", "steps", "batch"],
@@ -172,7 +172,7 @@ def test_another_latent(caplog):
     expected = scene.draw(scene.edited())
     scene.latent = scene.latent + 1
     assert torch.equal(scene.draw(scene.edited()), expected)
-    assert "that Remember Run remembered. It matches an image that did" in complaints(caplog)[0]
+    assert "behind Remember Run. It matches an image that did" in complaints(caplog)[0]
     scene.latent = torch.zeros(1, 4, 9, 9)
     with pytest.raises(NoRecording, match="Connect the latent that comes out of the first sampler"):
         scene.edited()

@@ -63,9 +63,9 @@ def test_the_first_image_after_samplings_of_crops_with_little_memory(count):
     with pytest.raises(NoRecording) as error:
         heatmaps(studio.recording, first, "red cat")
     assert str(error.value).startswith(
-        f"The recording of this image is no longer kept: {count} samplings came after it, and memory_limit_mb"
+        f"This image is no longer kept in Record Attention. Others were sampled after it ({count}), and memory_limit_mb"
     )
-    with pytest.raises(NoRecording, match="It matches an image whose recording is no longer kept"):
+    with pytest.raises(NoRecording, match="It matches an image that is no longer kept"):
         heatmaps(studio.recording, torch.nn.functional.interpolate(first, scale_factor=2), "red cat")
     assert heatmaps(studio.recording, last).words == ["face", "sharp", "eyes"]
 
@@ -183,5 +183,7 @@ def test_what_is_remembered_is_found_by_either_output():
             assert memory.match(latent) == (run, "")
     memory.memory_limit = 1
     advanced(remembering, studio, 3)
-    with pytest.raises(NoRecording, match="The run of this image is no longer kept: 2 samplings came"):
+    with pytest.raises(
+        NoRecording, match=r"This image is no longer kept in Remember Run. Others were sampled after it \(2\)"
+    ):
         edit(model, memory, made[0][0], EditOptions(1.0, 1.0))

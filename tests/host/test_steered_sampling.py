@@ -254,7 +254,7 @@ def test_outside_its_part_of_the_schedule(studio, caplog):
     steering = steered.scaling(studio.recording.layout, start_percent=0.01, end_percent=0.011)
     model, _ = steer(studio.model, None, steering)
     assert torch.equal(steered.draw(model, studio), steered.draw(studio.model, studio))
-    assert "Scale Heads changed nothing in this image: none of the" in caplog.text
+    assert "Scale Heads changed nothing in this image. None of the" in caplog.text
 
 
 def test_layers_without_a_chosen_head_are_left_alone(studio):

@@ -222,7 +222,7 @@ def left_alone(studio, steering, change, caplog, fragment: str) -> None:
 
 
 def test_a_patch_that_adds_tokens(studio, steering, caplog):
-    left_alone(studio, steering, added_tokens, caplog, "of 82 tokens where 2 of 77 were expected")
+    left_alone(studio, steering, added_tokens, caplog, "× 82 where 2 × … × 77 were expected")
 
 
 def test_rows_that_do_not_divide(studio, steering, caplog):

@@ -213,7 +213,7 @@ def test_the_reader_gets_the_true_reason_alone(studio):
     (warning,) = rig.last_run(studio.recording).warnings
     assert (
         warning.startswith("Another node changes rows, pixels or tokens inside the model")
-        and "4 rows" in warning
+        and "had 4 ×" in warning
     )
     with pytest.raises(NoRecording) as refusal:
         heatmaps(studio.recording, latent, "cat")

@@ -91,7 +91,7 @@ def test_a_levelling_knows_of_which_words():
     parts = torch.stack([THING, with_peak(THING)])[:, None]
     assert torch.equal(level(["sun"], parts), torch.stack([THING, THING])[:, None])
     (note,) = level.note(["sun", "cat", "dog"])
-    assert "“sun”, “dog”" in note and "cat" not in note and "`border_peaks`" in note
+    assert "“sun” and “dog”" in note and "cat" not in note and "`border_peaks`" in note
     assert level.note(["cat"]) == []
     kept = Levelling(KEPT)
     assert kept(["a", "b", "c"], maps) is maps and kept.note(["b"]) == []

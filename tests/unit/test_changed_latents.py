@@ -50,9 +50,9 @@ def test_it_stands_for_the_image_that_it_was(change):
     assert match.run is r.runs[1] and match.element == 1 and not match.exact
     (warning,) = warnings_of([match])
     assert warning.startswith(
-        "This latent did not come straight out of a sampler that Record Attention recorded. It matches"
+        "This latent did not come straight out of a sampler behind Record Attention. It matches"
     )
-    assert "alike), so its recording is used." in warning
+    assert "alike), so that one is used." in warning
 
 
 UNKNOWN = {
@@ -71,7 +71,7 @@ def test_it_never_stands_for_another(change):
     r = recording(image(1), image(2))
     with pytest.raises(NoRecording) as error:
         r.match(UNKNOWN[change](image(2)))
-    assert "matches none of the images that did (recorded: 2 of 384×384 pixels)" in str(error.value)
+    assert "matches none of the images that did. Kept are: 2 × 384×384." in str(error.value)
     assert "If an image has no latent of its own, as after a tiled upscale" in str(error.value)
 
 
@@ -91,13 +91,13 @@ def test_tiles_never_stand_for_the_whole_nor_the_whole_for_a_tile():
 def test_the_only_run_of_a_size_stands_in_with_a_warning():
     r = recording(image(1), image(2, size=(32, 32)))
     (match,) = r.match(image(7))
-    assert match.run is r.runs[0] and "The only recording of an image of this size is used" in match.note
+    assert match.run is r.runs[0] and "The only image of this size is used" in match.note
     with pytest.raises(NoRecording):
         r.match(image(7, size=(64, 64)))
     with pytest.raises(NoRecording):
         r.match(image(7, count=2))  # it had one image
     r.add(Run(LAYOUT, traces=traces_of(image(3))))
-    with pytest.raises(NoRecording, match=r"recorded: 2 of 384×384 pixels, 1 of 256×256 pixels"):
+    with pytest.raises(NoRecording, match=r"Kept are: 2 × 384×384, 1 × 256×256"):
         r.match(image(7))
 
 
@@ -115,7 +115,7 @@ def test_a_changed_latent_of_a_forgotten_image_is_known_as_such():
     for seed in (1, 2):
         r.add(run_of(image(seed), entry(prompt("cat"))))
     with pytest.raises(
-        NoRecording, match="It matches an image whose recording is no longer kept: 1 sampling came"
+        NoRecording, match=r"It matches an image that is no longer kept. Others were sampled after it \(1\)"
     ):
         r.match(upscaled(image(1)))
     assert r.match(upscaled(image(2)))[0].run is r.runs[0]

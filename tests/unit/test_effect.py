@@ -95,5 +95,5 @@ def test_the_page():
 
 def test_what_would_not_fit_is_refused():
     found = Effects(("star",), torch.tensor([0.5]).double(), torch.rand(1, 8, 8), 1.0)
-    with pytest.raises(ValueError, match="only .* is free"):
+    with pytest.raises(ValueError, match="more than the .* that is free"):
         show_effects([found], torch.zeros(1, 4, 8, 8), None, Style(), free_memory=2**16)

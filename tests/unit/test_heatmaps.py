@@ -243,7 +243,7 @@ def test_text_that_is_not_known_is_read_from_prompt_text():
 def test_another_latent_gets_the_only_run_of_its_size_and_a_warning():
     x = latents()
     out = heatmaps(recording(x, warnings=["A layer was left out."]), latents(seed=9), "cat", style=PLAIN)
-    assert "The only recording of an image of this size is used" in out.warnings[0]
+    assert "The only image of this size is used" in out.warnings[0]
     assert out.warnings[1:] == ["A layer was left out."]
 
 

@@ -148,8 +148,8 @@ def test_b5_what_cannot_fit_is_refused_before_anything_is_made(monkeypatch):
         heatmaps(recorded(x, entry(p, batch=4)), x, image=image, style=Style(caption=False),
                  free_memory=6 * 2**30, notice=said.append)  # fmt: skip
     assert str(refused.value) == (
-        "150 tags × 4 images of 1024×1024: overlays, heat and masks need 11.7 GB, but only 6.0 GB is free. Type the words you "
-        "want into `words`, connect fewer images at a time or connect a smaller `image`."
+        "Overlays, heat and masks (150 × 4 × 1024×1024) need 11.7 GB. That is more than the 6.0 GB that is free. Type the words you "
+        "want into `words`. Connect fewer images at a time. Connect a smaller `image`."
     )
     assert said == []
 
@@ -168,23 +168,23 @@ def test_a_sentence_comes_before_the_work_where_the_outputs_take_more_than_half_
     progress = lambda done, total: order.append(done)  # noqa: E731
     out = heatmaps(recorded(x), x, free_memory=2 * size - 1, progress=progress, **kwargs)
     assert out.warnings == [
-        f"20 tags × 1 image of 225×150: overlays, heat and masks need {size / MB:.0f} MB, more than half of the "
-        f"{(2 * size - 1) / MB:.0f} MB that is free. Type the words you want into `words` or connect a smaller `image`."
+        f"Overlays, heat and masks (20 × 225×150) need {size / MB:.0f} MB. That is more than half of the "
+        f"{(2 * size - 1) / MB:.0f} MB that is free. Type the words you want into `words`. Connect a smaller `image`."
     ]
     assert order[0] == out.warnings[0] and 20 in order
     assert heatmaps(recorded(x), x, free_memory=size, **kwargs).warnings
-    with pytest.raises(ValueError, match="but only .* is free"):
+    with pytest.raises(ValueError, match="more than the .* that is free"):
         heatmaps(recorded(x), x, free_memory=size - 1, **kwargs)
 
 
 @pytest.mark.parametrize(
     ("asked", "what", "advice"),
     [
-        ({"words": "word1, word2"}, "2 words × 1 image of 225×150:", "Ask for fewer words or connect a smaller `image`."),
-        ({"words": "word1"}, "1 word × 1 image of 225×150:", "Connect a smaller `image`."),
-        ({"unit": "words"}, "30 words × 1 image of 225×150:", "Type the words you want into `words` or connect"),
-        ({"style": Style(timeline=True), "words": "word1"}, "1 word × 1 image of 225×150 × 3 parts of the schedule:",
-         "Switch `timeline` off or connect a smaller `image`."),
+        ({"words": "word1, word2"}, "Overlays, heat and masks (2 × 225×150)", "Ask for fewer words. Connect a smaller `image`."),
+        ({"words": "word1"}, "Overlays, heat and masks (225×150)", "Connect a smaller `image`."),
+        ({"unit": "words"}, "Overlays, heat and masks (30 × 225×150)", "Type the words you want into `words`. Connect"),
+        ({"style": Style(timeline=True), "words": "word1"}, "Overlays, heat and masks (3 × 225×150)",
+         "Switch `timeline` off. Connect a smaller `image`."),
     ],
 )  # fmt: skip
 def test_the_sentence_names_what_was_asked_for_and_only_what_helps(asked, what, advice):
@@ -207,7 +207,7 @@ def test_captions_are_counted():
             notice=said.append,
         )
         made = heatmaps(recorded(x), x, image=images(), style=Style(caption=caption))
-        order = heatmap.Order([20], "tags", [1], SIZE, made.overlay.shape[1] - SIZE[0], False)
+        order = heatmap.Order([20], [1], SIZE, made.overlay.shape[1] - SIZE[0], False)
         assert order.nbytes == outputs(made) and said == []
         sizes.append(order.nbytes)
     assert sizes[1] > sizes[0]
@@ -223,7 +223,8 @@ def test_memory_that_the_computer_refuses_is_an_error_that_says_what_to_do(monke
         "hrv_pack.hrv.look.heatmap_memory.torch.empty", lambda *s, **k: (refuse if s[0] == 20 and len(s) > 2 else plain)(*s, **k)
     )  # fmt: skip
     with pytest.raises(
-        ValueError, match="^20 tags × 1 image of 225×150: .* need 1. MB, but that much is not free. Type"
+        ValueError,
+        match=r"^Overlays, heat and masks \(20 × 225×150\) need 1. MB. That much is not free. Type",
     ):
         heatmaps(recording, x, image=images())
 

@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+from said_templates import templates
 
 from devtools.setup import ROOT
 
@@ -42,10 +43,32 @@ def test_every_text_is_used_and_every_used_text_is_there():
     used = set(re.findall(r'"([a-z]\w*(?:\.[a-z]\w*)+|previousImage|nextImage|openImage)"', code)) & set(
         english
     )
-    families = {"report.remedy.", "demo."}  # their names are put together
+    families = {"report.remedy.", "demo.", "before.not", "saved."}  # their names are put together
     assert {name for name in english if not name.startswith(tuple(families))} <= used
     asked = set(re.findall(r'\b(?:say|told|text)\("([\w.]+)"', code))
     assert asked <= set(english), asked - set(english)
+
+
+VALUE = re.compile(
+    r"\{[a-z_]+\}"
+)  # what a sentence of the server fills in; {HRVLens} and the like are titles of nodes
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_sentence_of_the_server_is_translated(language):
+    """With the same values, the same names of inputs, and the nodes of the pack by their titles in that language."""
+    english = templates()
+    titles = {node["display_name"]: name for name, node in of_nodes("en").items()}
+    own = json.loads((ROOT / "js" / "languages" / "messages" / f"{language}.json").read_text("utf-8"))
+    assert len(english) > 200
+    missing = [f"{where}: {text}" for text, where in english.items() if not own.get(text, "").strip()]
+    assert not missing, f"no translation in js/languages/messages/{language}.json for:\n" + "\n".join(missing)
+    assert own.keys() == english.keys(), f"{own.keys() - english.keys()} is no longer said"
+    for text, translated in own.items():
+        assert set(VALUE.findall(translated)) == set(VALUE.findall(text)), text
+        assert sorted(re.findall(r"`.*?`", translated)) == sorted(re.findall(r"`.*?`", text)), text
+        meant = {name for title, name in titles.items() if re.search(rf"\b{title}\b", text)}
+        assert meant <= set(re.findall(r"\{(HRV\w+)\}", translated)), text
 
 
 def of_nodes(language: str) -> dict:

@@ -103,7 +103,7 @@ def test_pinned_words_that_have_left_the_prompt_are_left_out_with_a_warning():
     assert torch.equal(found.overlay, wanted.overlay) and torch.equal(found.mask, wanted.mask)
     assert found.payload["frames"][0]["names"] == NAMES
     (warning,) = found.payload["warnings"]
-    assert warning == "Pinned, but not in the prompt, so left out: “fox”, “cat#2”."
+    assert warning == "Pinned, but not in the prompt, so left out: “fox” and “cat#2”."
     found = look(r, x, image, words="fox")
     assert torch.equal(found.overlay, image) and not found.mask.any(), "as with nothing pinned"
 
@@ -154,7 +154,7 @@ def test_an_answer_is_the_map_of_those_heads_and_that_part_of_the_schedule():
         ({"picture": 0, "words": []}, "1 to 8 words"),
         ({"picture": 0, "words": [0] * 9}, "1 to 8 words"),
         ({"picture": 0, "words": [6]}, "has 6 entries"),
-        ({"picture": 0, "words": [0], "time_bin": 1}, "keeps 1 part of the schedule"),
+        ({"picture": 0, "words": [0], "time_bin": 1}, "keeps fewer parts of the schedule apart"),
         ({"picture": 0, "words": [0], "concept": "Animals"}, "Connect vectors"),
     ],
 )

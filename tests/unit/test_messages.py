@@ -36,6 +36,8 @@ def text_of(node: ast.AST) -> str:
         and node.func.attr in ("strip", "format")
     ):
         return FIELD.sub(GAP, text_of(node.func.value))  # fmt: skip
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "said":
+        return FIELD.sub(GAP, text_of(node.args[0]))
     return GAP
 
 
@@ -47,6 +49,9 @@ def literals(node: ast.AST | None) -> Iterator[str]:
     elif isinstance(node, ast.Dict | ast.Tuple):
         for value in node.values if isinstance(node, ast.Dict) else node.elts:
             yield from literals(value)
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "sentences":
+        for sentence in node.args:
+            yield from literals(sentence)
     elif node is not None:
         yield text_of(node)
 

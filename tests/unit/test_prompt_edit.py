@@ -248,7 +248,7 @@ def test_the_oldest_runs_are_forgotten():
         run.add(("1", 0), 0, frame(number, side=8))
         memory.add(run)
     with pytest.raises(
-        NoRecording, match="The run of this image is no longer kept: 2 samplings came after it"
+        NoRecording, match=r"no longer kept in Remember Run. Others were sampled after it \(2\)"
     ):
         memory.match(latents[0])
     assert [memory.match(latent)[1] for latent in latents[1:]] == ["", ""]

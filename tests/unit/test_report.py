@@ -203,7 +203,7 @@ def test_a_part_beyond_77_tokens_that_got_little():
     heats = {"fish": LEFT, "car": RIGHT, "tree": blob(3, 8, level=0.05), "snow": blob(13, 8, level=0.05)}
     found = report(*recording(entry(p, heats))).findings[0]
     assert kinds(found) == [("late part", "tree", "snow")] and found[0].numbers["part"] == 2
-    assert "after token 77" in found[0].text
+    assert "After token 77" in found[0].text
     louder = {**heats, "tree": blob(3, 8), "snow": blob(13, 8)}
     assert report(*recording(entry(p, louder))).findings == [[]]
 

@@ -200,11 +200,11 @@ def test_several_words_on_wrong_things_are_told_with_their_tags():
     _, findings = told(tags, heats)
     (wrong,) = [finding for finding in findings if finding.kind == "wrong noun"]
     assert wrong.headline == (
-        "Words landed on the wrong thing: “red” of “red star” on “blue fish”, “red” of “red car” on "
+        "Words landed on the wrong thing: “red” of “red star” on “blue fish”; “red” of “red car” on "
         "“blue fish”."
     )
     assert wrong.words[:2] == ("red#1", "red#2") and wrong.tip.startswith(
-        "For example, give “red star” more weight"
+        "Start with the first. Give “red star” more weight"
     )
 
 

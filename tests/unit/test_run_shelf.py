@@ -46,7 +46,7 @@ def test_the_first_of_many_is_found_or_known_to_be_gone(later):
     few = recording(*runs, limit=3 * size)
     text = refusal(few, latents(0))
     assert text.startswith(
-        f"The recording of this image is no longer kept: {later} samplings came after it, and memory_limit_mb (0) is not enough for all of them."
+        f"This image is no longer kept in Record Attention. Others were sampled after it ({later}), and memory_limit_mb (0) is not enough for all of them."
     )
     assert "Raise memory_limit_mb in Record Attention and run again" in text
     assert (
@@ -57,8 +57,9 @@ def test_the_first_of_many_is_found_or_known_to_be_gone(later):
 
 def test_one_later_sampling_is_not_samplings():
     r = recording(small(0), small(1), limit=1)
-    assert "no longer kept: 1 sampling came after it, and memory_limit_mb (0) is not" in refusal(
-        r, latents(0)
+    assert (
+        "no longer kept in Record Attention. Others were sampled after it (1), and memory_limit_mb (0) is not"
+        in refusal(r, latents(0))
     )
 
 
@@ -68,14 +69,17 @@ def test_what_was_read_last_stays():
     r.match(latents(0))
     r.add(runs[3])
     assert [id(run) for run in r.runs] == [id(runs[n]) for n in (0, 2, 3)]
-    assert "2 samplings came" in refusal(r, latents(1))
+    assert "sampled after it (2)" in refusal(r, latents(1))
 
 
 def test_the_number_of_runs_is_bounded_and_so_is_what_is_known_of_others():
     r = recording(*(Run(LAYOUT, traces=traces_of(latents(n))) for n in range(MAX_RUNS + 2)))
     assert len(r.runs) == MAX_RUNS
     text = refusal(r, latents(1))
-    assert f"{MAX_RUNS} samplings came after it, and Record Attention keeps no more than {MAX_RUNS}" in text
+    assert (
+        f"Others were sampled after it ({MAX_RUNS}), and Record Attention keeps no more than {MAX_RUNS}"
+        in text
+    )
     assert "Raise memory_limit_mb" not in text
     for n in range(MAX_RUNS + 2, MAX_RUNS + 2 + 40):
         r.add(Run(LAYOUT, traces=traces_of(latents(n, count=128, size=(1, 1)))))
@@ -92,7 +96,7 @@ def test_a_forgotten_image_that_is_sampled_again_is_there_again():
     again = small(0)
     r.add(again)
     assert r.match(latents(0))[0].run is again
-    assert "1 sampling came" in refusal(r, latents(1))
+    assert "sampled after it (1)" in refusal(r, latents(1))
 
 
 def test_older_runs_are_pooled_before_any_is_forgotten():
@@ -111,7 +115,7 @@ def test_older_runs_are_pooled_before_any_is_forgotten():
     assert sum(run.nbytes for run in tight) <= 1.4 * whole
     floor.memory_limit = whole
     floor.add(fine(4))
-    assert len(floor.runs) == 1 and "4 samplings came" in refusal(floor, latents(0))
+    assert len(floor.runs) == 1 and "sampled after it (4)" in refusal(floor, latents(0))
 
 
 def test_nothing_is_pooled_in_vain():
@@ -133,12 +137,12 @@ def test_pooling_takes_means_and_says_so():
     assert torch.equal(found.maps[1].float(), before[1])
     (warning,) = match.run.warnings
     assert warning.startswith(
-        "The maps of this image were scaled down, because 1 later sampling needed the memory."
+        "The maps of this image were scaled down, because later samplings (1) needed the memory."
     )
     for n in range(2, 5):
         r.add(fine(n))
     (warning,) = run.warnings
-    assert "because 4 later samplings needed" in warning
+    assert "because later samplings (4) needed" in warning
 
 
 @pytest.mark.parametrize(
@@ -182,7 +186,7 @@ def test_a_run_that_another_continues_is_the_first_to_go():
     r.memory_limit = int(3.1 * base.nbytes)
     r.add(run_of(latents(9)))
     assert not any(run is half for run in r.runs) and grids(base) == list(FINE)
-    assert "2 samplings" not in refusal(r, latents(1)) and "3 samplings came" in refusal(r, latents(1))
+    assert "(2)" not in refusal(r, latents(1)) and "sampled after it (3)" in refusal(r, latents(1))
 
 
 def test_a_continued_run_that_is_read_after_all_is_like_any_other():
@@ -209,7 +213,7 @@ def test_remembered_runs_are_forgotten_alike():
     assert memory.match(latents(2)) == (memory.runs[0], "")
     text = refusal(memory, latents(0))
     assert text.startswith(
-        "The run of this image is no longer kept: 2 samplings came after it, and memory_limit_mb (0)"
+        "This image is no longer kept in Remember Run. Others were sampled after it (2), and memory_limit_mb (0)"
     )
     assert "memory_limit_mb in Remember Run" in text
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import torch
 
+from ....hrv.wording import said, sentences
 from ...facts.cancel import CANCELS
 from ...facts.sampler_call import SamplerCall
 from ...page import log
@@ -93,7 +94,10 @@ class Following:
 
     def abandon(self, at: str, error: Exception) -> None:
         """Ends the following after an error, and says why."""
-        self.end(f"{self.doing} stopped while {at} ({cause_of(error)}). {self.consequence}")
+        stopped = said(
+            "{doing} stopped while {at} ({cause}).", doing=self.doing, at=at, cause=cause_of(error)
+        )
+        self.end(sentences(stopped, self.consequence))
         logging.debug("[HRV] %s stopped", self.doing, exc_info=error)
 
     def end(self, reason: str) -> None:

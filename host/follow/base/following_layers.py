@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 
 from ....hrv.heads.layout import Layout
+from ....hrv.wording import said
 from ...facts.guider import patcher_of
 from ...facts.layers import is_compiled, transformers
 from ...facts.options import ATTN2
@@ -44,7 +45,7 @@ class FollowingLayers(FollowingPrompts):
         self._walked: tuple[Any, list] | None = None
 
     def refusal(self, guider) -> str:
-        return COMPILED.format(done=self.done) if is_compiled(patcher_of(guider)) else ""
+        return said(COMPILED, done=self.done) if is_compiled(patcher_of(guider)) else ""
 
     # -- one call of the UNet ---------------------------------------------------------------------------------
 
@@ -116,13 +117,17 @@ class FollowingLayers(FollowingPrompts):
 
         return entry
 
-    def tell_of_layer(
-        self, layer: Layer, had: str, expected: str, *, what: str, by: str, become: str
-    ) -> None:
-        """Says that a layer was given other sizes. become: what becomes of such layers, "left out"."""
+    def tell_of_layer(self, layer: Layer, had: str, expected: str) -> None:
+        """Says that a layer was given other sizes: rows × tokens, or rows × pixels × tokens."""
         self.warn(
-            f"Another node changes {what} inside the model ({by}): layer {layer.block} had {had} "
-            f"where {expected} were expected. Such layers were {become}.",
+            said(
+                "Another node changes rows, pixels or tokens inside the model (attention couple, token merging and the like): layer {layer} "
+                "had {had} where {expected} were expected. Such layers were not {done}.",
+                layer=str(layer.block),
+                had=had,
+                expected=expected,
+                done=self.done,
+            ),
             cause="layer",
         )
 
@@ -131,13 +136,24 @@ class FollowingLayers(FollowingPrompts):
         total, missing = len(self.awaited), len(self.awaited - self.reached)
         if missing and missing == total:
             self.warn(
-                "Another pack has replaced the cross-attention of this model (NAG and the like): it runs "
-                f"all {total} layers in its own way, so none of them were {self.done}.",
+                said(
+                    "Another pack has replaced the cross-attention of this model (NAG and the like): it runs all {total} layers in its own "
+                    "way, so none of them were {done}.",
+                    total=total,
+                    done=self.done,
+                ),
                 cause="own way",
             )
         elif missing:
+            one = "1 of {total} layers was not {done}, because another pack runs it in its own way (NAG and the like)."
             self.warn(
-                f"{missing} of {total} layers {'was' if missing == 1 else 'were'} not {self.done}, because "
-                f"another pack runs {'it' if missing == 1 else 'them'} in its own way (NAG and the like).",
+                said(one, total=total, done=self.done)
+                if missing == 1
+                else said(
+                    "{missing} of {total} layers were not {done}, because another pack runs them in its own way (NAG and the like).",
+                    missing=missing,
+                    total=total,
+                    done=self.done,
+                ),
                 cause="own way",
             )

@@ -10,6 +10,7 @@ import torch
 
 from ....hrv.prompt import Prompt
 from ....hrv.recording.absence import ZEROED
+from ....hrv.wording import role_text, said
 from ...facts.conditionings import is_zeroed
 from ...facts.rows import POSITIVE, Chunk, Conditionings, Owner, chunks_of
 from ...text.clip_trace import find_prompt, registries_of
@@ -42,8 +43,13 @@ class FollowingPrompts(Following):
         chunks = chunks_of(x.shape[0], options)
         if not chunks:
             self.warn(
-                f"The batch of {x.shape[0]} rows cannot be divided into {len(options['uuids'])} prompts, "
-                f"because another node multiplies rows. Those steps were not {self.done}.",
+                said(
+                    "The batch of {rows} rows cannot be divided into {prompts} prompts, because another node multiplies rows. Those steps "
+                    "were not {done}.",
+                    rows=x.shape[0],
+                    prompts=len(options["uuids"]),
+                    done=self.done,
+                ),
                 cause="rows",
             )
         return chunks
@@ -80,17 +86,20 @@ class FollowingPrompts(Following):
             if owner.role == POSITIVE:
                 yield owner, *find_prompt(owner.cond, registries)
 
-    def tell_of_prompt(
-        self, was: str, now: str, what: str = "prompts", by: str = "attention couple and the like"
-    ) -> None:
-        """Says that the model was given a prompt of another size. was, now: "77 tokens", "154"."""
+    def tell_of_prompt(self, was: int | str, now: int | str) -> None:
+        """Says that the model was given a prompt of another size. was, now: tokens, or "77 × 2", tokens and images."""
         self.warn(
-            f"A prompt of {was} reached the model with {now}, because another node changes {what} ({by}). "
-            f"Those steps were not {self.done}.",
+            said(
+                "A prompt of {was} tokens reached the model with {now}, because another node changes prompts or batches (NegPip, attention "
+                "couple and the like). Those steps were not {done}.",
+                was=was,
+                now=now,
+                done=self.done,
+            ),
             cause="prompt",
         )
 
 
 def why_unknown(owner: Owner, unknown: str) -> str:
     """Why the words of a prompt are not known: it has none, or what `unknown` says."""
-    return ZEROED.format(role=owner.role) if is_zeroed(owner.cond) else unknown
+    return said(ZEROED, role=role_text(owner.role)) if is_zeroed(owner.cond) else unknown

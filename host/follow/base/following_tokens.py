@@ -17,6 +17,7 @@ from ....hrv.heads.layout import Block
 from ....hrv.recording.joint import JointAttention, part_of_mask
 from ....hrv.recording.kernel import Form, Piece
 from ....hrv.steer.factors import added_values
+from ....hrv.wording import said
 from ...facts.families import Family, Segments, attend, attention_given, family_of, of_tokens
 from ...facts.options import OPTIMIZED_ATTENTION_OVERRIDE, TRANSFORMER_OPTIONS
 from .calls import ModelCall
@@ -26,6 +27,10 @@ from .following_layers import Change, FollowingLayers
 FOREIGN = (
     "Another node replaces this model's attention (sparse or radial attention, SageAttention and the like). What was {done} is the attention "
     "that the model would have without it; with sparse attention the two differ."
+)
+OWN_WAY = (
+    "Another node runs this model's attention in its own way (Nunchaku, NAG, tiles, several GPUs for one image and the like): "
+    "{missing} of {total} layers did not come by in the expected form, so that part was not {done}."
 )
 Given = dict[str, Any]
 """Name → what an attention function is called with."""
@@ -145,10 +150,6 @@ class TokenCall:
 class FollowingTokens(FollowingLayers):
     """Follows the layers of a transformer in one sampling."""
 
-    own_way = (
-        "Another node runs this model's attention in its own way (Nunchaku, NAG, tiles, several GPUs for one image and the like): "
-        "{missing} of {total} layers did not come by in the expected form, so {they} not {done}."
-    )
     in_unet = Following.in_unet
     in_model = FollowingLayers.follow
 
@@ -171,10 +172,7 @@ class FollowingTokens(FollowingLayers):
         """Says so when layers never came by."""
         total, missing = len(self.awaited), len(self.awaited - self.reached)
         if missing:
-            they = "it was" if missing == 1 else "they were"
-            self.warn(
-                self.own_way.format(missing=missing, total=total, they=they, done=self.done), cause="own way"
-            )
+            self.warn(said(OWN_WAY, missing=missing, total=total, done=self.done), cause="own way")
 
     def _override(
         self, family: Family, segments: Segments, wanted: Collection[int], change: Change, options: dict
@@ -182,7 +180,7 @@ class FollowingTokens(FollowingLayers):
         """What is called with (attention, *its arguments)."""
         earlier = options.get(OPTIMIZED_ATTENTION_OVERRIDE)
         if _is_foreign(earlier):
-            self.warn(FOREIGN.format(done=self.done), cause="foreign attention")
+            self.warn(said(FOREIGN, done=self.done), cause="foreign attention")
         taken = 0
 
         def override(attention, *args, **kwargs):

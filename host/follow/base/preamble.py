@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ....hrv.heads.layout import Layout
+from ....hrv.wording import sentences
 from ...facts.layers import UnsupportedModel, layout_of_model
 from ...page import log
 from ...text.clip_trace import trace
@@ -37,13 +38,13 @@ def clones_with_layout(
     model, clip, without: str, layout_of: Callable[[Any], Layout] = layout_of_model
 ) -> Clones:
     """For following layers, those that `layout_of` finds. Of a model without attention of this kind the log and the node say so, and what
-    becomes of the picture: it is made without …"""
+    becomes of the picture: without, a sentence."""
     made = clones(model, clip)
     try:
         made.layout = layout_of(made.model)
     except UnsupportedModel as error:
         made.reason = str(error)
-        warning = f"{error} The image is generated without {without}."
+        warning = sentences(str(error), without)
         log.warn(warning)
         log.tell(log.node_running(), [warning])
     return made

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-NOT_FOLLOWED = "the sampler took no steps, or another node runs the model in a way that cannot be followed."
+from ....hrv.wording import said
+
+NOT_FOLLOWED = said(
+    "The sampler took no steps, or another node runs the model in a way that cannot be followed."
+)
 UNKNOWN_WORDS = (
     "Nothing was {done} in a prompt whose words are not known. If its text node's CLIP does not come from "
     "Record Attention or {node}, route it through the clip input and output of one of them. If it does, "
@@ -11,15 +15,18 @@ UNKNOWN_WORDS = (
 
 
 def why_idle(prompt: str, *, was_called: bool, was_in_time: bool, is_limited: bool) -> str:
-    """Why nothing was changed between start_percent and end_percent. prompt: "the positive prompt"; was_called: whether anything
+    """Why nothing was changed between start_percent and end_percent. prompt: "The positive prompt"; was_called: whether anything
     could be followed; was_in_time: whether in that part; is_limited: whether the prompt is for a part of the schedule only."""
     if not was_called:
         return NOT_FOLLOWED
     if not was_in_time:
-        return "none of the sampler's steps fall between start_percent and end_percent."
+        return said("None of the sampler's steps fall between start_percent and end_percent.")
     if is_limited:
-        return (
-            f"{prompt} only applies to a part of the schedule (ConditioningSetTimestepRange), and no step "
-            "between start_percent and end_percent falls into it."
+        return said(
+            "{prompt} only applies to a part of the schedule (ConditioningSetTimestepRange), and no step between start_percent and "
+            "end_percent falls into it.",
+            prompt=prompt,
         )
-    return f"{prompt} was not evaluated in any step between start_percent and end_percent."
+    return said(
+        "{prompt} was not evaluated in any step between start_percent and end_percent.", prompt=prompt
+    )
