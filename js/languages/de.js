@@ -27,6 +27,8 @@ export default {
   "demo.sizes": "Größen",
   "demo.places": "Orte",
   "demo.hint": "Die Wörter, die dieses kleine Modell kennt. Alle anderen sind für es dasselbe unbekannte Wort.",
+  "fields.promptText": "nur wenn CLIP nicht aus {HRVRecordAttention} kommt",
+  "fields.alsoLookFor": "nicht im Prompt: tree, dog",
   "words.list": "Wörter des Prompts",
   "words.search": "Wörter suchen",
   "words.locked": "Das Feld darüber ist mit einem anderen Knoten verbunden.",

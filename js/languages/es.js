@@ -27,6 +27,8 @@ export default {
   "demo.sizes": "Tamaños",
   "demo.places": "Lugares",
   "demo.hint": "Las palabras que conoce este pequeño modelo. Todas las demás son para él la misma palabra desconocida.",
+  "fields.promptText": "solo si CLIP no viene de {HRVRecordAttention}",
+  "fields.alsoLookFor": "no está en el prompt: tree, dog",
   "words.list": "Palabras del prompt",
   "words.search": "Buscar palabras",
   "words.locked": "El campo de arriba está conectado a otro nodo.",

@@ -27,6 +27,8 @@ export default {
   "demo.sizes": "크기",
   "demo.places": "장소",
   "demo.hint": "이 작은 모델이 아는 단어입니다. 나머지는 모두 똑같은 모르는 단어로 취급됩니다.",
+  "fields.promptText": "CLIP이 {HRVRecordAttention}에서 오지 않을 때만",
+  "fields.alsoLookFor": "프롬프트에 없는 단어: tree, dog",
   "words.list": "프롬프트의 단어",
   "words.search": "단어 검색",
   "words.locked": "위 칸이 다른 노드에 연결되어 있습니다.",

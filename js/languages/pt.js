@@ -27,6 +27,8 @@ export default {
   "demo.sizes": "Tamanhos",
   "demo.places": "Lugares",
   "demo.hint": "As palavras que este pequeno modelo conhece. Todas as outras são para ele a mesma palavra desconhecida.",
+  "fields.promptText": "só se o CLIP não vem de {HRVRecordAttention}",
+  "fields.alsoLookFor": "não está no prompt: tree, dog",
   "words.list": "Palavras do prompt",
   "words.search": "Buscar palavras",
   "words.locked": "O campo acima está ligado a outro nó.",

@@ -27,6 +27,8 @@ export default {
   "demo.sizes": "Размеры",
   "demo.places": "Места",
   "demo.hint": "Слова, которые знает эта маленькая модель. Все остальные для неё — одно и то же неизвестное слово.",
+  "fields.promptText": "только если CLIP не из узла {HRVRecordAttention}",
+  "fields.alsoLookFor": "нет в промпте: tree, dog",
   "words.list": "Слова промпта",
   "words.search": "Поиск слов",
   "words.locked": "Поле выше подключено к другому узлу.",

@@ -27,6 +27,8 @@ export default {
   "demo.sizes": "大小",
   "demo.places": "背景",
   "demo.hint": "这个小模型认识的词。其他词对它来说都是同一个未知词。",
+  "fields.promptText": "仅当 CLIP 不来自{HRVRecordAttention}时",
+  "fields.alsoLookFor": "不在提示词中：tree, dog",
   "words.list": "提示词中的词",
   "words.search": "搜索词",
   "words.locked": "上面的字段已连接到另一个节点。",

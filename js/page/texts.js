@@ -28,6 +28,8 @@ export const TEXTS = {
   "demo.sizes": "Sizes",
   "demo.places": "Places",
   "demo.hint": "The words that this small model knows. All others are the same unknown word to it.",
+  "fields.promptText": "only if CLIP doesn't come from {HRVRecordAttention}",
+  "fields.alsoLookFor": "not in the prompt: tree, dog",
   "words.list": "Words of the prompt",
   "words.search": "Search words",
   "words.locked": "The field above is connected to another node.",

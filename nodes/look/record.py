@@ -42,7 +42,6 @@ class HRVRecordAttention(Node):
                     default=1,
                     min=1,
                     max=20,
-                    advanced=True,
                     tooltip=(
                         "Split the schedule into this many parts, recorded separately. Memory use grows "
                         "in proportion."
@@ -51,7 +50,6 @@ class HRVRecordAttention(Node):
                 io.Boolean.Input(
                     "negative",
                     default=False,
-                    advanced=True,
                     tooltip="Record the negative prompt too. Needs a CFG above 1.",
                 ),
                 memory_limit_input(
@@ -87,7 +85,7 @@ class HRVRecordAttention(Node):
                         "last ones as take about 5 % of the time."
                     ),
                 ),
-                also_look_for_input(advanced=True),
+                also_look_for_input(),
             ],
             outputs=[
                 io.Model.Output(

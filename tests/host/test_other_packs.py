@@ -274,6 +274,6 @@ def test_a_model_without_cross_attention(studio, caplog):
     model.add_wrapper_with_key = lambda *given: None
     out, clip, recording = rig.attach(model, studio.clip, rig.RecordOptions())
     assert out is model and clip is not None
-    assert "Supported: Stable Diffusion 1.x and 2.x, SDXL" in caplog.text
+    assert "Supported: Stable Diffusion 1.x, 2.x, SDXL" in caplog.text
     with pytest.raises(NoRecording, match=r"\(Unsupported\) cannot be recorded.*SDXL"):
         recording.match(torch.zeros(1, 4, 8, 8))
