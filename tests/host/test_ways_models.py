@@ -138,9 +138,9 @@ def test_other_models(comfy, other, caplog):
     plain = rig.sample(model, prompt, prompt, latent, cfg=1.0)
     assert plain.isfinite().all() and plain.std() > 0
     recorded, _, recording = comfy.run_node("HRVRecordAttention", model=model, clip=None)
-    assert "Supported: Stable Diffusion 1.x and 2.x, SDXL" in caplog.text
+    assert "Supported: Stable Diffusion 1.x, 2.x, SDXL" in caplog.text
     assert torch.equal(rig.sample(recorded, prompt, prompt, latent, cfg=1.0), plain)
-    with pytest.raises(ValueError, match="Supported: Stable Diffusion 1.x and 2.x, SDXL"):
+    with pytest.raises(ValueError, match="Supported: Stable Diffusion 1.x, 2.x, SDXL"):
         comfy.run_node("HRVHeatmap", attention=recording, latent={"samples": plain})
 
 
@@ -160,7 +160,7 @@ def test_nodes_that_need_a_unet_leave_other_models_alone(comfy, other, caplog):
         caplog.clear()
         changed = comfy.run_node(node_id, model=model, **inputs)[0]
         assert "This model (Flux) is not a UNet with cross-attention, which this node needs" in caplog.text
-        assert caplog.text.count("Supported: Stable Diffusion 1.x and 2.x, SDXL") == 1
+        assert caplog.text.count("Supported: Stable Diffusion 1.x, 2.x, SDXL") == 1
         assert torch.equal(rig.sample(changed, prompt, prompt, latent, cfg=1.0), plain)
 
 
