@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import comfy.ldm.modules.attention
@@ -45,6 +46,13 @@ def has_no_self_attention(transformer) -> bool:
 def is_compiled(module: torch.nn.Module) -> bool:
     """Whether torch.compile acts on a module itself."""
     return COMPILED_FROM in module._modules or module._compiled_call_impl is not None
+
+
+@contextlib.contextmanager
+def without_compiled_code():
+    """A context in which what torch.compile was given runs as it was written."""
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 def halves(stage) -> bool:

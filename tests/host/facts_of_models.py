@@ -166,6 +166,17 @@ def compiled_from(comfy):
     assert torch.compile(module)._modules[network.COMPILED_FROM] is module
 
 
+@fact("network.without_compiled_code")
+def without_compiled_code(comfy):
+    calls = []
+    made = torch.compile(
+        torch.nn.Linear(2, 2), backend=lambda graph, inputs: calls.append(1) or graph.forward
+    )
+    with network.without_compiled_code():
+        made(torch.ones(1, 2))
+    assert not calls
+
+
 @fact("network.is_compiled")
 def is_compiled(comfy):
     by_function, in_place = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)

@@ -16,11 +16,12 @@ import stand_in_models
 import stand_in_samplings
 import stand_ins
 import torch
+from comfy_api.torch_helpers import set_torch_compile_wrapper
 from comfy_extras import nodes_model_advanced, nodes_slg, nodes_torch_compile
 from test_ways_attention import node
 
 from hrv_pack.host.facts.layers import is_compiled, layout_of
-from hrv_pack.hrv.recording.recording import NoRecording
+from hrv_pack.host.follow.base import following_layers
 
 WRAPPERS = stand_ins.WRAPPERS
 way = pytest.mark.way
@@ -176,34 +177,89 @@ def test_parts_of_a_batch(studio):
     assert [(match.element, match.exact) for match in matches] == [(1, True), (1, True)]
 
 
-@way("torch.compile (TorchCompileModel)", maps="one warning")
-def test_torch_compile():
-    """Not recorded: the node has compiled code of one layer run for others of the same shape, our entries with it."""
+@pytest.fixture
+def compiled_calls(monkeypatch):
+    """(node TorchCompileModel with a backend that notes its calls, these calls). Compiled code of earlier tests is forgotten."""
+    calls = []
+
+    def backend(graph, inputs):
+        return lambda *given: calls.append(graph) or graph.forward(*given)
+
+    torch.compiler.reset()
+    yield (lambda model: _with_code(model, backend)), calls
+    torch.compiler.reset()
+
+
+def _with_code(model, backend):
+    made = model.clone()
+    set_torch_compile_wrapper(made, backend=backend)
+    return made
+
+
+@way("torch.compile (TorchCompileModel)", maps="right, run without the compiled code")
+def test_torch_compile(compiled_calls):
+    """The node has compiled code of one layer run for others of the same shape, with our entry in it; so it is left out, and the image is
+    that of the model without the node, to the bit."""
+    compiled, calls = compiled_calls
+    studio = rig.studio("sd1")
+    plain = stand_ins.draw(studio, studio.model, latent=rig.empty(1, 8, 8))
+    before, _, recording = rig.attach(compiled(studio.model), None, rig.RecordOptions())
+    for model, found in ((compiled(studio.recorded), studio.recording), (before, recording)):
+        with rig.watch(studio.model) as watched:
+            assert torch.equal(stand_ins.draw(studio, model, latent=rig.empty(1, 8, 8)), plain)
+        assert not calls
+        run = rig.last_run(found)
+        (warning,) = run.warnings
+        assert "ran without the compiled code" in warning and "recorded" in warning
+        rig.assert_maps(run.entries[0], watched, run.layout, studio.positive[0][0], tolerance=2e-3)
+    stand_ins.draw(studio, compiled(studio.model), latent=rig.empty(1, 8, 8))
+    assert calls  # afterwards, and without a recorder, it is compiled as before
+
+
+def test_torch_compile_with_an_old_torch(monkeypatch):
+    monkeypatch.setattr(following_layers, "CAN_RUN_UNCOMPILED", False)
     stand_ins.one_warning(
         rig.studio("sd1"),
         node(nodes_torch_compile.TorchCompileModel, backend="eager"),
-        "is compiled",
+        "bypass the node that compiles",
         changes=False,
         latent=rig.empty(1, 8, 8),
     )
 
 
+def test_an_error_leaves_compiling_as_it_was(compiled_calls):
+    compiled, calls = compiled_calls
+    studio = rig.studio("sd1")
+
+    def broken(executor, *given, **named):
+        raise KeyboardInterrupt
+
+    model = stand_ins.wrapped(compiled(studio.recorded), WRAPPERS.SAMPLER_SAMPLE, broken)
+    with pytest.raises(KeyboardInterrupt):
+        stand_ins.draw(studio, model, latent=rig.empty(1, 8, 8))
+    stand_ins.draw(studio, compiled(studio.model), latent=rig.empty(1, 8, 8))
+    assert calls
+
+
 @pytest.mark.parametrize("doing", ["remembered", "edited", "excited"])
-def test_torch_compile_with_the_other_nodes(doing, caplog):
-    compiled = node(nodes_torch_compile.TorchCompileModel, backend="eager")
+def test_torch_compile_with_the_other_nodes(doing, caplog, compiled_calls):
+    compiled, calls = compiled_calls
     scene = edit_rig.scene("sd1", latent=rig.empty(1, 8, 8))
-    plain = scene.draw(compiled(scene.model))
-    remembering, _, memory = edit_rig.remember(scene.model, None, 2**20)
+    remembering, _, _ = edit_rig.remember(scene.model, None, 2**20)
+    scene.draw(scene.remembering, scene.first)
     makers = {
         "remembered": lambda: remembering,
         "edited": scene.edited,
         "excited": lambda: excite_rig.excited(scene.model),
     }
-    assert torch.equal(scene.draw(compiled(makers[doing]())), plain)
+    plain = scene.draw(makers[doing]())
+    caplog.clear()
+    assert torch.equal(scene.draw(compiled(makers[doing]())), plain) and not calls
     (warning,) = excite_rig.complaints(caplog)
-    assert "is compiled (TorchCompileModel and the like)" in warning and f"was not {doing}" in warning
-    with pytest.raises(NoRecording, match="is compiled" if doing == "remembered" else "Connect Remember Run"):
-        memory.match(plain)
+    assert (
+        "is compiled (TorchCompileModel and the like)" in warning
+        and f"the compiled code ({doing})" in warning
+    )
 
 
 @way("Weights that wait elsewhere and are streamed into the UNet (what --lowvram and --novram do)")

@@ -55,6 +55,10 @@ class Following:
     def called(self, guider, call: SamplerCall) -> None:
         """The guider was called to sample, before anything else. May not raise."""
 
+    def around(self):
+        """A context in which the sampling runs. Not guarded."""
+        return contextlib.nullcontext()
+
     def open(self, guider) -> None:
         """The sampling begins."""
 

@@ -11,6 +11,7 @@ from ....hrv.heads.layout import Layout
 from ....hrv.wording import said
 from ...facts.guider import patcher_of
 from ...facts.layers import is_compiled, transformers
+from ...facts.network import without_compiled_code
 from ...facts.options import ATTN2
 from .calls import UnetCall
 from .errors import ran_out_of_memory
@@ -22,7 +23,12 @@ COMPILED = (
     "individual layers do, so this sampling was not {done}. To have it {done}, bypass the node that "
     "compiles the model."
 )
+UNCOMPILED = (
+    "This model is compiled (TorchCompileModel and the like). A compiled model does not show what its individual layers do, so this sampling ran "
+    "without the compiled code ({done}). The image is exactly that of the model without the node that compiles it, and it took as long."
+)
 
+CAN_RUN_UNCOMPILED = hasattr(torch.compiler, "set_stance")  # from torch 2.6
 Change = Callable[[LayerCall], None]
 """What a follower does in a layer: reads a call of it, or changes it, all at the end or not at all."""
 
@@ -43,9 +49,19 @@ class FollowingLayers(FollowingPrompts):
         self.awaited: set[int] = set()  # layers that were to come by an entry of ours
         self.reached: set[int] = set()  # of these, those that did
         self._walked: tuple[Any, list] | None = None
+        self._leaves_out_code = False
 
     def refusal(self, guider) -> str:
-        return said(COMPILED, done=self.done) if is_compiled(patcher_of(guider)) else ""
+        if not is_compiled(patcher_of(guider)):
+            return ""
+        if not CAN_RUN_UNCOMPILED:
+            return said(COMPILED, done=self.done)
+        self._leaves_out_code = True
+        self.warn(said(UNCOMPILED, done=self.done))
+        return ""
+
+    def around(self):
+        return without_compiled_code() if self._leaves_out_code else super().around()
 
     # -- one call of the UNet ---------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ is a line in HOOKS and a method here. Whatever goes wrong in a follower ends the
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -129,7 +130,8 @@ class Wrapping(ABC):
         around = self.sampling  # another node may sample within a step of a sampling
         self.sampling = None if sampling is None or sampling.failed else sampling
         try:
-            samples = executor(*args, **kwargs)
+            with contextlib.nullcontext() if sampling is None else sampling.around():
+                samples = executor(*args, **kwargs)
         finally:
             self.sampling = around
         if sampling is not None:
