@@ -5,7 +5,7 @@ attention stand. Where joint, image and text are tokens of one sequence,
 
     [registers, text, padding, image, padding, reference images]
 
-and where not, the queries are the image's tokens and the keys the text's.
+and where not, the queries are the image's tokens and the keys the text's; attention of the image alone then comes first in each block.
 """
 
 from __future__ import annotations
@@ -38,6 +38,13 @@ class Segments:
     image: slice
     text: slice
     grid: tuple[int, int]
+    is_joint: bool = True
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether attention of the image alone has other sizes: in a cross-attention with as many tokens of the text as of the image it has
+        the same, and comes before each."""
+        return self.is_joint or self.queries != self.keys
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Family:
     """name: as artists call such models; network: its class, "module:class".
 
     stages: (part of the layout, list of its blocks, attribute of a block that says how many heads it has), in execution order.
-    kinds: the host's block_type → part, where the host says which block it is in; empty: layers are counted as they come.
+    kinds: the host's block_type ("" for none) → part, where the host says which block it is in; empty: layers are counted as they come.
     width: attribute of the network: values of a token. patch: attribute of the network: latent pixels of a token along each axis. joint: whether text and image are one sequence. registers:
     tokens before the text. multiple: attribute of the network: text and image are each filled up to a multiple of it. references:
     whether reference images stand behind the image. padding: where the model fills a short text up: "before" or "behind" it.
@@ -77,7 +84,7 @@ class Family:
         grid = self._grid(network, latent)
         pixels = grid[0] * grid[1]
         if not self.joint:
-            return Segments(pixels, tokens, slice(0, pixels), slice(0, tokens), grid)
+            return Segments(pixels, tokens, slice(0, pixels), slice(0, tokens), grid, is_joint=False)
         multiple = (getattr(network, self.multiple, None) or 1) if self.multiple else 1
         first = self.registers + -(-tokens // multiple) * multiple
         references = sum(map(int, self._references(network, given)))
@@ -94,9 +101,9 @@ class Family:
     def layer(self, layout: Layout, options: Mapping[str, Any], taken: int) -> int | None:
         """The number of the layer that attends now; None for none of the layout's. options: transformer_options; taken: how many layers
         have attended in this call of the model."""
-        kind = options.get(BLOCK_TYPE)
-        if self.kinds and kind is not None:
-            return layout.numbers.get((self.kinds.get(kind, ""), options.get(BLOCK_INDEX), 0))
+        kind, index = options.get(BLOCK_TYPE, ""), options.get(BLOCK_INDEX)
+        if self.kinds and index is not None:
+            return layout.numbers.get((self.kinds.get(kind, ""), index, 0))
         return taken if taken < len(layout.blocks) else None
 
     def _grid(self, network, latent: Sequence[int]) -> tuple[int, int]:
@@ -113,6 +120,7 @@ class Family:
 
 FLUX_STAGES = (("double", "double_blocks", "num_heads"), ("single", "single_blocks", "num_heads"))
 FLUX_KINDS = {"double": "double", "single": "single"}
+COSMOS_STAGES = (("cross", "blocks", "cross_attn.n_heads"),)
 
 FAMILIES = (
     Family(
@@ -137,6 +145,14 @@ FAMILIES = (
     Family(
         "Krea 2", "comfy.ldm.krea2.model:SingleStreamDiT", (("single", "blocks", "attn.heads"),), {"single": "single"},
         width="first.out_features", patch="patch", references=True,
+    ),
+    Family(
+        "Cosmos-Predict2", "comfy.ldm.cosmos.predict2:MiniTrainDIT", COSMOS_STAGES, {"": "cross"}, width="model_channels",
+        patch="patch_spatial", joint=False,
+    ),
+    Family(
+        "Anima", "comfy.ldm.anima.model:Anima", COSMOS_STAGES, {"": "cross"}, width="model_channels", patch="patch_spatial",
+        joint=False, padding="behind",
     ),
 )  # fmt: skip
 

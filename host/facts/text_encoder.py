@@ -16,6 +16,8 @@ CHUNK = 77
 """Tokens that the encoder is given at a time; each chunk of a long prompt is encoded on its own."""
 ENCODERS = ("l", "g", "h")
 """Keys of the tokens of CLIP: of SD1 and SDXL, of SDXL, and of SD2. Others are of T5, Qwen and the like."""
+ADAPTED = ("qwen3_06b", "t5xxl")
+"""Keys of the tokens of Anima: its text encoder reads the first, and the network itself makes a column for each token of the second."""
 METHODS = ("clone", "tokenize", "encode_from_tokens", "encode_from_tokens_scheduled")
 """Of a CLIP: those that a class of ours may stand around."""
 COND = "cond"

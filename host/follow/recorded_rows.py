@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ...hrv.prompt import Prompt
@@ -64,7 +65,7 @@ class Entries:
             batch=chunk.batch,
             bins=self._bins,
         )
-        entry.read = self._registry.read
+        entry.read = partial(read_filled, self._registry.read, self.family)
         entry.zeroed = prompt is None and is_zeroed(owner.cond)
         self._by_uuid[chunk.uuid] = entry
         self.run.entries.append(entry)
@@ -139,3 +140,9 @@ class Entries:
             counts = entry.layer_counts
             entry.layer_counts = {n: counts[n] for n in sorted(entry.maps) if counts[n] != entry.counts}
             entry.drop_empty_bins()
+
+
+def read_filled(read: Callable, family: Family | None, text: str, length: int):
+    """The prompt that a typed text is, as `TextRegistry.read` gives it, of as many columns as the model makes of it."""
+    prompt = read(text, length)
+    return prompt if prompt is None or family is None else family.filled(prompt, length)

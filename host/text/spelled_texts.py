@@ -12,7 +12,7 @@ import torch
 from ...hrv.prompt import Prompt, parse_chunks
 from ...hrv.prompt.pieces import Column, beside, columns_of, prompt_of
 from ...hrv.runs.latents import fingerprints
-from ..facts.text_encoder import CHUNK, ENCODERS, lacks_encoder, piece_of, tokenizer_of
+from ..facts.text_encoder import ADAPTED, CHUNK, ENCODERS, lacks_encoder, piece_of, tokenizer_of
 from .bounded import remember
 
 KEPT = 256
@@ -53,11 +53,13 @@ class SpelledTexts:
     def prompt(self, clip, tokens: Any, length: int) -> Prompt | None:
         """The prompt of an embedding of so many columns that was made of these tokens; None where that cannot be told.
 
-        One encoder's tokens are the columns (Flux: T5's; Z-Image: Qwen's), or CLIP's and then T5's (Stable Diffusion 3), or the last of
+        Where the network makes the columns itself, they are not those of the embedding, and `of_ids` finds the prompt. Else one encoder's tokens are the columns (Flux: T5's; Z-Image: Qwen's), or CLIP's and then T5's (Stable Diffusion 3), or the last of
         them: some models cut the beginning of a template off.
         """
         if not is_spelled(tokens):
             return None
+        if set(tokens) == set(ADAPTED):
+            return self._of_key(_key(ADAPTED[1], tokens[ADAPTED[1]]))
         found = {e: self._spelled.get(_key(e, tokens[e])) for e in tokens if e not in ENCODERS}
         known = {encoder: one for encoder, one in found.items() if one is not None}
         clip_columns = max((CHUNK * len(tokens[e]) for e in ENCODERS if e in tokens), default=0)
@@ -73,6 +75,14 @@ class SpelledTexts:
             if length < len(one.columns):
                 return prompt_of(one.columns[-length:], one.text, encoder)
         return None
+
+    def of_ids(self, ids: torch.Tensor) -> Prompt | None:
+        """The prompt of the columns that the network makes of these ids (token,)."""
+        return self._of_key((ADAPTED[1], *ids.flatten().tolist()))
+
+    def _of_key(self, key: tuple) -> Prompt | None:
+        known = self._spelled.get(key)
+        return None if known is None else prompt_of(known.columns, known.text, key[0])
 
     def _of_clip(self, tokens: Mapping[str, Any]) -> Prompt:
         encoder = next(e for e in ENCODERS if e in tokens)

@@ -13,7 +13,7 @@ from ...hrv.prompt import END_ID, PAD, Prompt, Token, concatenate, parse_chunks
 from ...hrv.prompt.typed_text import IDENTIFIER, parse
 from ...hrv.runs.latents import fingerprints
 from ...hrv.wording import said, shortened
-from ..facts.conditionings import CROSS_ATTN
+from ..facts.conditionings import COLUMN_IDS, CROSS_ATTN
 from ..facts.text_encoder import CHUNK, ENCODERS, piece_of
 from .bounded import remember
 from .spelled_texts import SpelledTexts, is_spelled
@@ -112,7 +112,7 @@ class TextRegistry:
     def prompt_of(self, cond: dict[str, Any]) -> tuple[Prompt | None, str | None]:
         """(prompt, warning) of a conditioning dict as samplers hold it, with `cross_attn` (1, token, channel).
 
-        By content where every chunk is known; else by the tag, if it has the right number of tokens; else
+        Where the network makes the columns of ids, by these. By content where every chunk is known; else by the tag, if it has the right number of tokens; else
         what is known of it; else what was guessed. An embedding of zeros has no words.
         """
         embedding, tag = cond.get(CROSS_ATTN), cond.get(TAG)
@@ -120,6 +120,10 @@ class TextRegistry:
             return None, None
         if len(embedding) > 1 and bool((embedding != embedding[:1]).any()):
             return None, SEVERAL
+        ids = cond.get(COLUMN_IDS)
+        if isinstance(ids, torch.Tensor):
+            known = self.spelled.of_ids(ids)
+            return (tag if known is None and tag is not None and tag.length == ids.numel() else known), None
         known = self.spelled.of_embedding(embedding)
         if known is not None:
             return (tag if tag is not None and tag.tokens == known.tokens else known), None

@@ -22,7 +22,8 @@ class JointAttention:
 
     q: (row, head, query, d), k: (row, head, key, d), after norms and rotary embedding; grouped keys have fewer heads. image, text: where
     the image's queries and the text's keys stand. mask: added to the logits, or where False nothing is looked at; its axes as attention
-    takes them: (query, key), (row, query, key) or (row, head, query, key), any of them 1. scale: None for 1 / √d.
+    takes them: (query, key), (row, query, key) or (row, head, query, key), any of them 1. scale: None for 1 / √d. mass: whether the text
+    mass is wanted beside the columns; in cross-attention it is 1.
     """
 
     q: torch.Tensor
@@ -31,6 +32,7 @@ class JointAttention:
     text: slice
     mask: torch.Tensor | None = None
     scale: float | None = None
+    mass: bool = True
 
     @torch.no_grad()
     def probabilities(
@@ -40,7 +42,7 @@ class JointAttention:
         what all text columns get together (docs/formulas.md, "Joint attention").
 
         columns: which of the `length` columns of the conditioning to keep; repeats of the conditioning are summed.
-        into: float32 (row, head, column + 1, pixel) that they are added to. Returns float32, `into` or a new one, computed in float32
+        into: float32 (row, head, column + 1 or column, pixel) that they are added to. Returns float32, `into` or a new one, computed in float32
         whatever the type of q and k. Raises ValueError when the text is not a multiple of `length`.
         """
         q, k = self.q[rows, :, self.image], self.k[rows]
@@ -52,9 +54,8 @@ class JointAttention:
             )
         number, heads, pixels = q.shape[:3]
         if into is None:
-            into = q.new_zeros((number, heads, pixels, len(columns) + 1), dtype=torch.float32).transpose(
-                -1, -2
-            )
+            shape = (number, heads, pixels, len(columns) + self.mass)
+            into = q.new_zeros(shape, dtype=torch.float32).transpose(-1, -2)
         kept = _kept(tuple(columns), repeats, length, q.device)
         # head by head, so that the keys stay in the processor's cache
         chunk = pixels_at_once(pixels, k.shape[2] * 4, q.device, GPU_BYTES)
@@ -73,7 +74,7 @@ class JointAttention:
         return into
 
     def _add(self, sums: torch.Tensor, operands: tuple, kept: tuple[torch.Tensor, ...]) -> None:
-        """Adds P of one chunk of pixels and its text mass. sums: (pixel, column + 1); operands: queries (pixel, d), keys (d, key) and
+        """Adds P of one chunk of pixels and its text mass. sums: (pixel, column + 1), or without the mass; operands: queries (pixel, d), keys (d, key) and
         mask; kept: for each repeat of the prompt the places of its columns among the text's.
 
         On the CPU nothing is subtracted from the logits but those of one key; where the sum of their exponentials then overflows or loses
@@ -90,8 +91,9 @@ class JointAttention:
         totals.reciprocal_()
         of_text = shares[:, self.text]
         for columns in kept:
-            sums[:, :-1].addcmul_(of_text.index_select(-1, columns), totals)
-        sums[:, -1:].addcmul_(of_text.sum(-1, keepdim=True), totals)
+            sums[:, : len(columns)].addcmul_(of_text.index_select(-1, columns), totals)
+        if self.mass:
+            sums[:, -1:].addcmul_(of_text.sum(-1, keepdim=True), totals)
 
     def _logits(self, queries: torch.Tensor, keys: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """(pixel, key)."""

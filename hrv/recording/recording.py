@@ -155,6 +155,11 @@ class Run:
         return any(entry.has_mass for entry in self.entries)
 
     @property
+    def is_calibrated(self) -> bool:
+        """Whether what is judged by the attention was measured on networks of this kind: on UNets."""
+        return not self.is_joint and (self.layout is None or self.layout.is_unet)
+
+    @property
     def explanation(self) -> str:
         """Every warning of the run as one text; empty when all went well."""
         return " ".join(self.warnings)

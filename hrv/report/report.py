@@ -54,8 +54,8 @@ class Report:
 
 NOT_JUDGED = "With this kind of model, the attention is shown but not judged."
 NO_VERDICTS = said(
-    "This report does not judge by the attention: its limits were measured on models with cross-attention, and this model's text and "
-    "image share one attention. To find out which words changed nothing, connect `model` and `clip`."
+    "This report does not judge by the attention: its limits were measured on UNets (Stable Diffusion, SDXL), and this model is a "
+    "transformer. To find out which words changed nothing, connect `model` and `clip`."
 )
 
 
@@ -94,7 +94,7 @@ def report(
     grid = draw_pages([_page(one, picture) for one, picture in zip(found, pictures, strict=True)])
     progress(len(matches), len(matches))
     warnings = warnings_of(matches)
-    if any(match.run.is_joint for match in matches):
+    if any(not match.run.is_calibrated for match in matches):
         warnings.append(NO_VERDICTS)
     return Report(
         grid=grid,
@@ -132,10 +132,10 @@ def _read(
     prompts = prompts_of(entries, "positive", *typed)
     evidence = examine(match, entries, prompts, unit, shares)
     senses = senses_of(match, evidence, vectors) if vectors is not None else []
-    # the limits of the others were measured on cross-attention
+    # the limits of the others were measured on UNets
     single = (
         changed_nothing(evidence)
-        if match.run.is_joint
+        if not match.run.is_calibrated
         else [*find(evidence, limits), *doubtful_senses(senses)]
     )
     texts = [
@@ -151,7 +151,7 @@ def _read(
         source=source,
         evidence=evidence,
         findings=by_cause(single, evidence),
-        bonds=[] if match.run.is_joint else bonds(evidence, limits),
+        bonds=[] if not match.run.is_calibrated else bonds(evidence, limits),
         senses=senses,
     )
 

@@ -30,7 +30,7 @@ class ReportedImage:
     @property
     def is_judged(self) -> bool:
         """Whether the limits of findings from the attention hold for its model."""
-        return not self.match.run.is_joint
+        return self.match.run.is_calibrated
 
 
 def title_of(one: ReportedImage) -> Said:

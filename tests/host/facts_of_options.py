@@ -9,6 +9,7 @@ import comfy.sampler_helpers as sampler_helpers
 import models
 import nodes
 import rig
+import token_rig
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from fact_checks import CHECKS, fact
@@ -116,6 +117,21 @@ def cross_attn(comfy):
 @fact("conditionings.MODEL_CONDS")
 def model_conds(comfy):
     assert all(conditionings.MODEL_CONDS in cond for cond in evaluated())
+
+
+@fact("conditionings.COLUMN_IDS")
+@torch.inference_mode()
+def column_ids(comfy):
+    """The network's columns are as many as it fills them up to, whatever the text encoder gave."""
+    ((embedding, values),) = token_rig.prompt("Anima")
+    assert values[conditionings.COLUMN_IDS].shape == (embedding.shape[1],)
+    given = {
+        "cross_attn": embedding,
+        "noise": token_rig.empty("Anima")["samples"],
+        "device": embedding.device,
+    }
+    made = token_rig.tiny("Anima").model.extra_conds(**given, **values)
+    assert made[conditionings.C_CROSSATTN].cond.shape[1] == token_rig.SHAPES["Anima"].fills
 
 
 @fact("conditionings.C_CROSSATTN")

@@ -45,6 +45,13 @@ def encoders(comfy):
     assert set(found) == set(text_encoder.ENCODERS)
 
 
+@fact("text_encoder.ADAPTED")
+def adapted(comfy):
+    from comfy.text_encoders.anima import AnimaTokenizer
+
+    assert set(AnimaTokenizer().tokenize_with_weights(WORDS)) == set(text_encoder.ADAPTED)
+
+
 @fact("text_encoder.METHODS")
 def methods(comfy):
     """They are methods of every CLIP, and a subclass of its class may take its place."""

@@ -107,3 +107,24 @@ def test_a_changed_embedding_is_told(found):
     _, embedding, values, registry, _ = found
     prompt, warning = find_prompt({"cross_attn": embedding * 0.5, **values}, [registry])
     assert prompt.find("star").columns and "changed the prompt's conditioning" in warning
+
+
+def test_columns_that_the_network_makes_of_ids():
+    """Anima: its text encoder reads Qwen's tokens, and the columns are T5's."""
+    if importlib.util.find_spec("comfy.text_encoders.anima") is None:
+        pytest.skip("not in this release")
+    registry = TextRegistry()
+    clip = trace(FakeClip("anima", "AnimaTokenizer", ("qwen3_06b",)), registry)
+    tokens = clip.tokenize(TEXT)
+    ids = torch.tensor([token[0] for token in tokens["t5xxl"][0]], dtype=torch.int)
+    ((embedding, values),) = clip.encode_from_tokens_scheduled(tokens)
+    assert embedding.shape[1] != len(ids)
+    tokenizer = clip.tokenizer.t5xxl.tokenizer
+    for cond in ({"cross_attn": embedding * 0.5}, {"cross_attn": embedding, **values}):
+        prompt, warning = find_prompt({**cond, "t5xxl_ids": ids}, [registry])
+        assert warning is None and prompt.length == len(ids) and prompt.texts == [TEXT]
+        for word in ("red", "star", "lait", "sand"):
+            found = [int(ids[column]) for column in prompt.find(word).columns]
+            assert tokenizer.decode(found).strip().strip(",").lower() == word
+    assert find_prompt({"cross_attn": embedding, **values, "t5xxl_ids": ids}, []) == (prompt, None)
+    assert registry.read(TEXT, 512) == prompt

@@ -35,14 +35,15 @@ def test_maps_are_the_attention(family):
     assert "Another node replaces this model's attention" in warning
     assert [(block.part, block.heads) for block in run.layout.blocks] == list(shape.layers)
     (entry,) = run.entries
-    assert entry.role == "positive" and entry.count() == 2 and entry.batch == 2 and entry.has_mass
+    assert entry.role == "positive" and entry.count() == 2 and entry.batch == 2
+    assert entry.has_mass == run.is_joint == shape.joint and not run.is_calibrated
     place = shape.place(9, 10, 14)
-    own = [call for call in calls if 0 in call.chunks and call.q.shape[2] == call.k.shape[2] == place.total]
+    own = [call for call in calls if 0 in call.chunks and place.has(call)]
     layers = len(shape.layers)
     first = 2 * own[0].chunks.index(0)
     expected = witness(own, place, slice(first, first + 2), layers)
     assert len(own) == 2 * layers and sorted(entry.maps) == list(range(layers))
-    kept = [*entry.columns, entry.length]
+    kept = [*entry.columns, *([entry.length] if shape.joint else [])]
     assert entry.length == max(9, shape.fills) and entry.columns == tuple(range(entry.length))
     for number, sums in enumerate(expected):
         maps = entry.maps[number].float().sum(1).double()
@@ -69,6 +70,20 @@ def test_the_image_is_the_same_with_every_backend(family, backend, monkeypatch):
         plain, draw(found.recorded, positive, negative, latent, steps=1)
     )
     assert len(found.run.entries[0].maps) == len(SHAPES[family].layers)
+
+
+def test_as_many_tokens_of_the_text_as_of_the_image():
+    """Attention of the image alone then has the same form, and comes first in each block."""
+    family, latent = "Cosmos-Predict2", empty("Cosmos-Predict2")
+    found, given = studio(family), prompt(family, 5 * 7)
+    with watch(found.recorded) as (watched, calls):
+        draw(watched, given, given, latent, steps=1, cfg=1.0)
+    place = SHAPES[family].place(35, 10, 14)
+    assert len(calls) == 6 and all(map(place.has, calls))
+    (entry,) = found.run.entries
+    for number, expected in enumerate(witness(calls[1::2], place, slice(0, 1), 3)):
+        maps = entry.maps[number].double().sum(1)
+        assert torch.allclose(maps, expected[:, :, :35], rtol=HALF, atol=1e-7)
 
 
 class Asked:

@@ -32,7 +32,7 @@ def columns(family: str, factors: dict[int, torch.Tensor], tokens: int = 9) -> t
     filled = max(tokens, SHAPES[family].fills)
     table = torch.ones(filled, layout_of(family).heads)
     for column, one in factors.items():
-        table[column + filled - tokens] = one
+        table[column + SHAPES[family].first(tokens)] = one
     return table
 
 
@@ -42,7 +42,7 @@ def assert_steered(calls, family: str, table: torch.Tensor, latent: dict, tokens
     height, width = latent["samples"].shape[-2:]
     place, layout = SHAPES[family].place(tokens, height, width), layout_of(family)
     layers, batch, count = len(layout.blocks), len(latent["samples"]), 0
-    own = [call for call in calls if call.q.shape[2] == call.k.shape[2] == place.total]
+    own = [call for call in calls if place.has(call)]
     assert own and len(own) % layers == 0
     for number, call in enumerate(own):
         span = layout.span(number % layers)
@@ -140,7 +140,7 @@ def test_with_the_recorder_in_either_order(family, first):
     (run,) = recording.runs
     assert run.warnings == []
     place, layers = SHAPES[family].place(9, 10, 14), len(run.layout.blocks)
-    own = [call for call in calls if call.q.shape[2] == place.total and 0 in call.chunks]
+    own = [call for call in calls if place.has(call) and 0 in call.chunks]
     sums = token_rig.witness(own, place, slice(own[0].chunks.index(0), own[0].chunks.index(0) + 1), layers)
     (entry,) = run.entries
     kept = [*entry.columns, len(place.text)]

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from unittest import mock
 
 import comfy.ldm.modules.attention as attention
 import comfy.model_base
@@ -60,6 +62,15 @@ FLUX2 = {
 }  # fmt: skip
 AURA = {"in_channels": 4, "out_channels": 4, "dim": 48, "n_layers": 5, "n_double_layers": 2, "n_heads": 3, "global_conddim": 48,
         "cond_seq_dim": WIDTH, "max_seq": 256}  # fmt: skip
+COSMOS = {
+    "image_model": "cosmos_predict2", "max_img_h": 240, "max_img_w": 240, "max_frames": 128, "in_channels": 16, "out_channels": 16,
+    "patch_spatial": 2, "patch_temporal": 1, "concat_padding_mask": True, "crossattn_emb_channels": WIDTH, "pos_emb_cls": "rope3d",
+    "pos_emb_learnable": True, "pos_emb_interpolation": "crop", "min_fps": 1, "max_fps": 30, "use_adaln_lora": True, "adaln_lora_dim": 16,
+    "model_channels": 48, "num_blocks": 3, "num_heads": 2, "extra_per_block_abs_pos_emb": False, "rope_h_extrapolation_ratio": 4.0,
+    "rope_w_extrapolation_ratio": 4.0, "rope_t_extrapolation_ratio": 1.0,
+}  # fmt: skip
+ADAPTER = {"source_dim": WIDTH, "target_dim": WIDTH, "model_dim": WIDTH, "num_layers": 1, "num_heads": 2}
+"""Anima's, which is of one size."""
 KREA = {
     "image_model": "krea2", "features": 64, "heads": 4, "kvheads": 2, "layers": 3, "multiplier": 2, "channels": 16, "txtlayers": 3,
     "txtdim": WIDTH // 3, "txtheads": 2, "txtkvheads": 2,
@@ -83,7 +94,13 @@ class Shape:
     frames: bool = False
     values: tuple = ()
     references: int = 0
-    fills: int = 0  # the model puts zeros before a shorter text
+    fills: int = 0  # the model fills a shorter text up with zeros
+    fills_behind: bool = False
+    joint: bool = True
+
+    def first(self, tokens: int) -> int:
+        """The column of the first of so many tokens."""
+        return 0 if self.fills_behind else max(self.fills - tokens, 0)
 
     def place(self, tokens: int, height: int, width: int) -> Place:
         """Where text and image stand in a call."""
@@ -94,19 +111,26 @@ class Shape:
             return -(-count // self.multiple) * self.multiple
 
         tokens = max(tokens, self.fills)
+        if not self.joint:
+            return Place(pixels, tokens, range(tokens), range(pixels), grid)
         first = self.registers + filled(tokens)
         total = first + filled(pixels) + self.references
         return Place(
-            total, range(self.registers, self.registers + tokens), range(first, first + pixels), grid
+            total, total, range(self.registers, self.registers + tokens), range(first, first + pixels), grid
         )
 
 
 @dataclass(frozen=True)
 class Place:
-    total: int
+    queries: int
+    keys: int
     text: range
     image: range
     grid: tuple[int, int]
+
+    def has(self, call: Call) -> bool:
+        """Whether it is one of text and image."""
+        return (call.q.shape[2], call.k.shape[2]) == (self.queries, self.keys)
 
 
 GUIDED = (("pooled_output", 24), ("guidance", 3.5))
@@ -125,6 +149,13 @@ SHAPES = {
     "Qwen-Image with a reference": replace(_QWEN, values=(("reference_latents", (1, 6, 10)),), references=3 * 5),
     "Flux 2": replace(_FLUX, config=FLUX2, supported="Flux2", base="Flux2", channels=128, patch=1, fills=512),
     "AuraFlow": Shape(AURA, "AuraFlow", "AuraFlow", (("double", 3),) * 2 + (("single", 3),) * 3, channels=4, registers=8),
+    "Cosmos-Predict2": Shape(
+        COSMOS, "CosmosT2IPredict2", "CosmosPredict2", (("cross", 2),) * 3, ModelType.FLOW_COSMOS, frames=True, joint=False
+    ),
+    "Anima": Shape(
+        {**COSMOS, "image_model": "anima"}, "Anima", "Anima", (("cross", 2),) * 3, frames=True, joint=False, fills=512,
+        fills_behind=True, values=(("t5xxl_ids", None), ("t5xxl_weights", None)),
+    ),
     "Krea 2": Shape(KREA, "Krea2", "Krea2", (("single", 4),) * 3, frames=True),
     "Stable Diffusion 3": Shape(SD3, "SD3", "SD3", (("double", 2),) * 3, values=(("pooled_output", 24),)),
 }  # fmt: skip
@@ -143,7 +174,11 @@ def known() -> list[str]:
 def tiny(family: str):
     """A small random model; shared, so leave it as you found it."""
     shape = SHAPES[family]
-    return shaped(shape.config, shape.supported, shape.base, shape.kind)
+    if family != "Anima":
+        return shaped(shape.config, shape.supported, shape.base, shape.kind)
+    module = importlib.import_module("comfy.ldm.anima.model")
+    with mock.patch.object(module, "LLMAdapter", functools.partial(module.LLMAdapter, **ADAPTER)):
+        return shaped(shape.config, shape.supported, shape.base, shape.kind)
 
 
 def prompt(family: str, tokens: int = 9, seed: int = 0) -> list:
@@ -157,6 +192,10 @@ def prompt(family: str, tokens: int = 9, seed: int = 0) -> list:
             values[name] = [torch.randn(1, 16, *value, generator=generator)]
         elif name == "attention_mask":
             values[name] = (torch.arange(tokens)[None] >= value).long()
+        elif name == "t5xxl_ids":
+            values[name] = torch.randint(0, 32128, (tokens,), generator=generator, dtype=torch.int)
+        elif name == "t5xxl_weights":
+            values[name] = torch.ones(tokens)
         else:
             values[name] = value
     return [[torch.randn(1, tokens, WIDTH, generator=generator), values]]
@@ -239,7 +278,7 @@ def watch(model) -> Iterator[tuple[object, list[Call]]]:
 
 def witness(calls: list[Call], place: Place, rows: slice, layers: int) -> list[torch.Tensor]:
     """For each layer Σ P over its calls in float64: (row, head, text column + mass, height, width)."""
-    joint = [call for call in calls if call.q.shape[2] == call.k.shape[2] == place.total]
+    joint = [call for call in calls if place.has(call)]
     sums: list[torch.Tensor] = []
     for number, call in enumerate(joint):
         q, k = call.q[rows].double(), call.k[rows].double()

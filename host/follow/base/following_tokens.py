@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
@@ -65,7 +65,10 @@ class TokenCall:
     """Whether another pack gets the same queries and keys next, and might change them."""
     added: list[tuple[slice, torch.Tensor]] = field(default_factory=list)
 
-    own_columns: ClassVar[int] = 1
+    @property
+    def own_columns(self) -> int:
+        """How many columns `probabilities` gives beside those of the text: the text mass, in joint attention."""
+        return int(self.segments.is_joint)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -84,7 +87,8 @@ class TokenCall:
     def probabilities(
         self, rows: slice, columns: Sequence[int], length: int, into: torch.Tensor | None
     ) -> torch.Tensor:
-        """P and the text mass of some rows, float32 (row, head, column + 1, pixel), as `JointAttention.probabilities` gives them."""
+        """P and the text mass, if there is one, of some rows: float32 (row, head, column + own, pixel), as `JointAttention.probabilities`
+        gives them."""
         place = self.segments
         attention = JointAttention(
             self.q,
@@ -93,6 +97,7 @@ class TokenCall:
             place.text,
             mask=self.given.get("mask"),
             scale=self.given.get("scale"),
+            mass=place.is_joint,
         )
         return attention.probabilities(rows, columns, length, into=into)
 
@@ -127,7 +132,7 @@ class TokenCall:
         self, rows: slice, columns: tuple[int, ...], length: int, sums: torch.Tensor
     ) -> tuple[Form, Piece] | None:
         """The same as `probabilities` for a launch together with other layers; None where it cannot be launched. sums: float32 (row, head,
-        column + 1, height, width)."""
+        column + own, height, width)."""
         q, k, place, size = self.q, self.k, self.segments, self.q.element_size()
         repeats, rest = divmod(self.keys, length)
         sums_row, sums_head, sums_column, sums_line, sums_token = sums.stride()
@@ -139,7 +144,7 @@ class TokenCall:
             device=q.device, dtype=q.dtype, rows=rows.stop - rows.start, heads=q.shape[1], key_heads=k.shape[1],
             queries=image.stop - image.start, keys=k.shape[2], width=width, q_strides=q.stride(), k_strides=k.stride(),
             sums_strides=(sums_row, sums_head, sums_token, sums_column), scale=self.given.get("scale") or width**-0.5,
-            columns=columns, length=length, start=place.text.start, repeats=repeats, mass=True,
+            columns=columns, length=length, start=place.text.start, repeats=repeats, mass=place.is_joint,
         )  # fmt: skip
         first = q.data_ptr() + (rows.start * q.stride(0) + image.start * q.stride(2)) * size
         keys = k.data_ptr() + rows.start * k.stride(0) * size
@@ -181,15 +186,17 @@ class FollowingTokens(FollowingLayers):
         earlier = options.get(OPTIMIZED_ATTENTION_OVERRIDE)
         if _is_foreign(earlier):
             self.warn(said(FOREIGN, done=self.done), cause="foreign attention")
-        taken = 0
+        taken = seen = 0
 
         def override(attention, *args, **kwargs):
-            nonlocal taken
+            nonlocal taken, seen
             call = None
             with self.guarded("in an attention layer"):
                 now = kwargs.get(TRANSFORMER_OPTIONS) or options
                 given = attention_given(args, kwargs)
                 if _is_of(given, segments):
+                    seen += 1
+                if _is_of(given, segments) and (segments.is_plain or seen % 2 == 0):
                     number = family.layer(self.layout, now, taken)
                     taken += 1
                     if number in wanted:
