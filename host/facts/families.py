@@ -20,7 +20,7 @@ import torch
 from ...hrv.heads.layout import Block, Layout
 from ...hrv.prompt import Prompt
 from ...hrv.wording import said
-from .layers import SUPPORTED, UnsupportedModel, class_of, layout_of_model
+from .layers import SUPPORTED, UnsupportedModel, class_of, layout_of_model, uncompiled
 from .network import UNET
 from .options import BLOCK_INDEX, BLOCK_TYPE
 from .patcher import network_of, object_patches_backup_of, object_patches_of
@@ -159,7 +159,7 @@ FAMILIES = (
 
 def family_of(network) -> Family | None:
     """The family of a network; None for one that is not in the table."""
-    cls = type(network)
+    cls = type(uncompiled(network))
     name = f"{cls.__module__}:{cls.__qualname__}"
     return next((family for family in FAMILIES if family.network == name), None)
 

@@ -69,7 +69,7 @@ def unsupported(network) -> str:
 
 def class_of(network) -> str:
     """What a network's class is called."""
-    return type(_uncompiled(network)).__name__
+    return type(uncompiled(network)).__name__
 
 
 def _execution_order(block: Block) -> tuple[int, int, int]:
@@ -84,7 +84,7 @@ def cross_attention_layers(unet) -> Iterator[tuple[Block, CrossAttention]]:
 
 def transformers(unet, patches: Patches = AS_IT_LIES) -> Iterator[tuple[Block, BasicTransformerBlock]]:
     """Every transformer that has such a layer, in the same order, where these patches lie on the network."""
-    for part, index, stage, path in _stages(_uncompiled(unet), patches):
+    for part, index, stage, path in _stages(uncompiled(unet), patches):
         for name in _parts(stage):
             layer, layer_path = _part(stage, name, path, patches)
             blocks, blocks_path = _part(layer, network.TRANSFORMER_BLOCKS, layer_path, patches)
@@ -146,6 +146,6 @@ def _modules(module, path: str, patches: Patches) -> Iterator[torch.nn.Module]:
         yield from _modules(patches.get(f"{path}.{name}", child), f"{path}.{name}", patches)
 
 
-def _uncompiled(module):
+def uncompiled(module):
     """The module that torch.compile was given."""
     return getattr(module, network.COMPILED_FROM, module)

@@ -200,14 +200,17 @@ def test_layers_that_a_cache_skips_are_counted_by_themselves():
         assert bool((mass > 0).all()) and bool((mass <= 1.001).all())
 
 
-def test_a_compiled_model_is_refused(caplog):
+def test_a_compiled_model_is_recorded_as_it_was_written():
     from comfy_api.torch_helpers import set_torch_compile_wrapper
 
     found = studio("Flux")
+    given = (prompt("Flux"), prompt("Flux"), empty("Flux"))
     compiled = found.recorded.clone()
     set_torch_compile_wrapper(compiled, backend="eager")
-    draw(compiled, prompt("Flux"), prompt("Flux"), empty("Flux"), steps=1, cfg=1.0)
-    assert "This model is compiled" in found.run.warnings[0] and not found.run.entries
+    plain = draw(found.model, *given, steps=1, cfg=1.0)
+    assert torch.equal(draw(compiled, *given, steps=1, cfg=1.0), plain)
+    (warning,) = found.run.warnings
+    assert "ran without the compiled code" in warning and len(found.run.entries[0].maps) == 5
 
 
 def test_an_area_is_put_back_where_it_lies():

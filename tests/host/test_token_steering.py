@@ -232,6 +232,16 @@ def test_cancel_and_errors(monkeypatch, caplog):
     assert torch.equal(draw(model, *given), changed)
 
 
+def test_a_compiled_model_is_steered_as_it_was_written():
+    from comfy_api.torch_helpers import set_torch_compile_wrapper
+
+    family, given = "Flux", (worded("Flux"), prompt("Flux", seed=1), empty("Flux"))
+    model, _ = steer(tiny(family), None, scaling(family))
+    compiled = model.clone()
+    set_torch_compile_wrapper(compiled, backend="eager")
+    assert torch.equal(draw(compiled, *given, steps=1), draw(model, *given, steps=1))
+
+
 def test_unknown_words_and_words_that_are_not_there(caplog):
     family, latent = "Flux", empty("Flux")
     model, _ = steer(tiny(family), None, scaling(family, "zebra"))
