@@ -212,9 +212,10 @@ def test_prompt_text_takes_one_line_while_it_is_empty(editor):
 BEFORE = (
     FAKE
     + """
+    globalThis.LiteGraph = { registered_node_types: { HRVRecordAttention: { title: "Record Attention" } } };
     const { knownBefore } = await import("/extensions/ComfyUI-HRV/messages/before.js");
     const { fieldsOf } = await import("/extensions/ComfyUI-HRV/page/node.js");
-    const known = (...nodes) => { newer(); return nodes.flatMap((node) => knownBefore(node, (other) => fieldsOf(other, {}), graph)); };
+    const known = (...nodes) => { newer(); return nodes.flatMap((node) => knownBefore(node, (other) => fieldsOf(other, {}), graph)).map(({ text }) => text); };
     const loader = () => node(1, "CheckpointLoaderSimple", {}, { MODEL: "MODEL", CLIP: "CLIP" });
     const record = (clip, negative = false) => node(2, "HRVRecordAttention", { model: ["MODEL", 1], clip: clip ? ["CLIP", 1, 1] : ["CLIP"] },
         { MODEL: "MODEL", CLIP: "CLIP", attention: "HRV_ATTENTION" }, { negative });
