@@ -6,6 +6,7 @@ import pytest
 import torch
 from executor import Runner, given, node
 
+from devtools.server import ComfyError
 from hrv_pack.host.page import log
 
 
@@ -91,6 +92,8 @@ def test_warnings_and_text_are_shown_in_the_node(sampled, run):
     (told,) = outcome.outputs["node"]["hrv_messages"]
     (warning,) = told["warnings"]
     assert warning.startswith("This latent") and told["notes"] == []
+    first, _ = told["said"][warning]["sentences"]
+    assert first["text"].format(**{name: part["text"] for name, part in first["values"].items()}) in warning
     (text,) = outcome.outputs["node"]["text"]
     assert text.startswith("1 word · ") and text.endswith(f"\n⚠ {warning}")
     outcome = run("HRVHeatmap", attention=sampled.recording, latent=sampled.latent, words="cat")
@@ -180,8 +183,36 @@ def test_a_node_is_told_what_a_sampling_warned_of(server):
     def told(words: str) -> list:
         heard = []
         server.run(graph(words), on_event=lambda kind, data: heard.append((kind, data)))
-        return [(data["node"], data["warnings"]) for kind, data in heard if kind == "hrv_sampling"]
+        return [
+            (data["node"], data["warnings"], data["said"]) for kind, data in heard if kind == "hrv_sampling"
+        ]
 
-    ((place, (warning,)),) = told("dragon")
+    ((place, (warning,), said),) = told("dragon")
     assert place == "excite" and "“dragon” is not in the prompt" in warning
-    assert told("fish") == [("excite", [])]
+    (unknown, words) = said[warning]["values"]["what"]["sentences"]
+    assert unknown["values"] == {"word": "dragon"} and "fish" in words["values"]["words"]
+    assert told("fish") == [("excite", [], {})]
+
+
+def test_the_page_can_say_an_error_in_its_language(server):
+    """What the error is made of arrives before ComfyUI says it in English."""
+    heard = []
+    graph = {
+        "loader": node("HRVDemoCheckpoint"),
+        "record": node(
+            "HRVRecordAttention", model=["loader", 0], clip=["loader", 1],
+            start_percent=0.0, end_percent=1.0, time_bins=1, negative=False, memory_limit_mb=64,
+        ),
+        "empty": node("EmptyLatentImage", width=128, height=128, batch_size=1),
+        "heads": node("HRVAutoHeads", attention=["record", 2], latent=["empty", 0], word="cat", percent=23.0),
+        "show": node("PreviewImage", images=["heads", 1]),
+    }  # fmt: skip
+    with pytest.raises(ComfyError):
+        server.run(graph, on_event=lambda kind, data: heard.append((kind, data)))
+    ((place, said),) = [(data["node"], data["said"]) for kind, data in heard if kind == "hrv_said"]
+    ((sentence, parts),) = said.items()
+    assert (
+        place == "heads"
+        and sentence.startswith("Nothing has been recorded yet.")
+        and parts["text"] == sentence
+    )
