@@ -114,11 +114,11 @@ def show(editor: Editor, path: Path, covered: int, only: tuple[str, ...] = ()) -
     editor.load(workflow)
     editor.page.wait_for_timeout(1500)
     if not any("models" in node["properties"] for node in workflow["nodes"]):
-        editor.run()
+        editor.run(minutes=30)  # one of them builds vectors
         editor.page.wait_for_timeout(4000)
     if any(node["mode"] == MUTED for node in workflow["nodes"]):  # what is for another day
         editor.page.evaluate("() => window.app.graph._nodes.forEach((n) => (n.mode = 0))")
-        editor.run()
+        editor.run(minutes=30)
         editor.page.wait_for_timeout(4000)
     editor.page.evaluate(FIT, [MARGIN, covered, list(only)])
     editor.page.wait_for_timeout(1500)

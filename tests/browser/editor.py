@@ -122,11 +122,11 @@ class Editor:
         """Runs one of the page's commands."""
         self.page.evaluate("name => window.app.extensionManager.command.execute(name)", name)
 
-    def run(self) -> dict:
-        """Runs the graph to its end; returns the history entry."""
+    def run(self, minutes: float = 5) -> dict:
+        """Runs the graph to its end, which must come within so many minutes; returns the history entry."""
         before = set(self.server.get("/history"))
         self.page.evaluate("() => window.app.queuePrompt(0)")
-        for _ in range(3000):
+        for _ in range(round(minutes * 600)):
             self.page.wait_for_timeout(100)
             fresh = set(self.server.get("/history")) - before
             if fresh:
