@@ -31,7 +31,8 @@ REFERENCES = "ref_latents"
 
 @dataclass(frozen=True)
 class Segments:
-    """Where the tokens of one call stand. queries, keys: how many there are; grid: (height, width) of the image in tokens."""
+    """Where the tokens of one call stand. queries, keys: how many there are; grid: (height, width) of the image in tokens; frames: of a video,
+    one behind the other."""
 
     queries: int
     keys: int
@@ -39,6 +40,7 @@ class Segments:
     text: slice
     grid: tuple[int, int]
     is_joint: bool = True
+    frames: int = 1
 
     @property
     def is_plain(self) -> bool:
@@ -78,13 +80,15 @@ class Family:
                 found.append(Block(part, index, 0, int(operator.attrgetter(heads)(block))))
         return Layout(tuple(found))
 
-    def segments(self, network, latent: tuple[int, int], tokens: int, given: Mapping[str, Any]) -> Segments:
-        """latent: (height, width) in latent pixels of what is evaluated; tokens: of the text; given: what else the model is called
+    def segments(self, network, latent: Sequence[int], tokens: int, given: Mapping[str, Any]) -> Segments:
+        """latent: (height, width) in latent pixels of what is evaluated, or (frame, height, width); tokens: of the text; given: what else the model is called
         with."""
         grid = self._grid(network, latent)
         pixels = grid[0] * grid[1]
         if not self.joint:
-            return Segments(pixels, tokens, slice(0, pixels), slice(0, tokens), grid, is_joint=False)
+            frames = latent[0] if len(latent) > 2 else 1
+            image = slice(0, pixels * frames)
+            return Segments(image.stop, tokens, image, slice(0, tokens), grid, is_joint=False, frames=frames)
         multiple = (getattr(network, self.multiple, None) or 1) if self.multiple else 1
         first = self.registers + -(-tokens // multiple) * multiple
         references = sum(map(int, self._references(network, given)))
@@ -153,6 +157,10 @@ FAMILIES = (
     Family(
         "Anima", "comfy.ldm.anima.model:Anima", COSMOS_STAGES, {"": "cross"}, width="model_channels", patch="patch_spatial",
         joint=False, padding="behind",
+    ),
+    Family(
+        "Wan", "comfy.ldm.wan.model:WanModel", (("cross", "blocks", "cross_attn.num_heads"),), {"double": "cross"}, width="dim",
+        joint=False,
     ),
 )  # fmt: skip
 

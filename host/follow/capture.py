@@ -35,6 +35,9 @@ from .recorded_rows import Entries, Row
 from .recorded_schedule import RecordedSchedule
 from .steered_sampling import recorded_factors
 
+VIDEO = said(
+    "This is a video: each map is the mean over its frames, so a thing that moves is spread along its way."
+)
 NO_VOTES = said(
     "Votes for head relevance were not counted: they need a model that encodes each word of a concept on its own and reads it through "
     "cross-attention, as SD and SDXL do. The image and the recording are not affected."
@@ -326,6 +329,11 @@ class TokenCapture(FollowingTokens, Capture):
         super().open(guider)
         if self.options.votes is not None:
             self.warn(NO_VOTES, cause="votes")
+
+    def _add(self, recorded: _Recorded, row: Row, at: TokenCall) -> None:
+        super()._add(recorded, row, at)
+        if at.segments.frames > 1:
+            self.warn(VIDEO, cause="video")
 
     def layout_now(self, patcher) -> Layout:
         self._entries.family = family_of(network_sampled(patcher))

@@ -47,7 +47,7 @@ def write(path: Path | str, recording: Recording, latent: torch.Tensor, new: boo
     """
     if not _is_shape_of_latent(latent.shape):
         raise ValueError(
-            f"The latent must be (batch, channel, height, width) with sides of 1 to {MAX_SIDE}, or have one frame "
+            f"The latent must be (batch, channel, height, width) with sides of 1 to {MAX_SIDE}, or have frames "
             f"before its height; this one is {tuple(latent.shape)}."
         )
     matches = recording.match(latent)
@@ -89,8 +89,7 @@ def read(path: Path | str) -> tuple[Recording, torch.Tensor]:
 
 
 def _is_shape_of_latent(shape) -> bool:
-    is_one_frame = len(shape) == 5 and shape[2] == 1
-    return (len(shape) == 4 or is_one_frame) and all(0 < side <= MAX_SIDE for side in shape)
+    return len(shape) in (4, 5) and all(0 < side <= MAX_SIDE for side in shape)
 
 
 def is_attention_file(path: Path | str) -> bool:

@@ -86,6 +86,34 @@ def test_as_many_tokens_of_the_text_as_of_the_image():
         assert torch.allclose(maps, expected[:, :, :35], rtol=HALF, atol=1e-7)
 
 
+@pytest.mark.way("Wan with frames", maps="right, the mean over frames, with one warning")
+def test_a_video(comfy, tmp_path, monkeypatch):
+    """Every map is the mean over the frames, and says so; its latent finds it, as a file too."""
+    family, latent = "Wan", empty("Wan", frames=3)
+    found, given = studio(family), token_rig.worded(family)
+    plain = draw(found.model, given, given, latent, cfg=1.0)
+    with watch(found.recorded) as (watched, calls):
+        samples = draw(watched, given, given, latent, cfg=1.0)
+    assert torch.equal(samples, plain)
+    place, (entry,) = SHAPES[family].place(9, 10, 14, frames=3), found.run.entries
+    own = [call for call in calls if place.has(call)]
+    assert len(own) == 2 * 3 and "This is a video: each map is the mean" in found.run.warnings[-1]
+    for number, expected in enumerate(witness(own, place, slice(0, 1), 3)):
+        maps = entry.maps[number].double().sum(1)
+        assert torch.allclose(maps, expected[:, :, list(entry.columns)], rtol=HALF, atol=1e-7)
+    monkeypatch.setattr(comfy.folder_paths, "output_directory", str(tmp_path))
+    asked = {"attention": found.recording, "latent": {"samples": samples}}
+    heat = comfy.run_node("HRVHeatmap", **asked, words="star", image=torch.rand(5, 80, 112, 3))[1]
+    assert heat.shape == (5, 80, 112)
+    comfy.run_node("HRVSaveAttention", **asked, filename_prefix="wan")
+    loaded, again = comfy.run_node("HRVLoadAttention", name="wan_00001_.safetensors [output]")
+    assert again["samples"].shape == samples.shape
+    asked = {"attention": loaded, "latent": again}
+    assert torch.equal(
+        comfy.run_node("HRVHeatmap", **asked, words="star", image=torch.rand(5, 80, 112, 3))[1], heat
+    )
+
+
 class Asked:
     """An evaluation at a noise level."""
 

@@ -39,8 +39,8 @@ def columns(family: str, factors: dict[int, torch.Tensor], tokens: int = 9) -> t
 def assert_steered(calls, family: str, table: torch.Tensor, latent: dict, tokens: int = 9) -> int:
     """In rows of the positive prompt the image's part is P · r · V; all else is what ComfyUI's attention gives. Returns how many rows
     had to be steered."""
-    height, width = latent["samples"].shape[-2:]
-    place, layout = SHAPES[family].place(tokens, height, width), layout_of(family)
+    *frames, height, width = latent["samples"].shape[2:]
+    place, layout = SHAPES[family].place(tokens, height, width, *frames), layout_of(family)
     layers, batch, count = len(layout.blocks), len(latent["samples"]), 0
     own = [call for call in calls if place.has(call)]
     assert own and len(own) % layers == 0
@@ -76,6 +76,16 @@ def test_exact(family, caplog):
     assert not torch.equal(samples, draw(tiny(family), positive, negative, latent, steps=1))
     assert not any("hrv_steer" in wrappers for wrappers in tiny(family).wrappers.values())
     assert "optimized_attention_override" not in model.model_options["transformer_options"]
+
+
+def test_every_frame_of_a_video():
+    family, latent = "Wan", empty("Wan", frames=3)
+    steering, given = scaling(family), worded(family)
+    model, _ = steer(tiny(family), None, steering)
+    with heard() as calls:
+        draw(model, given, prompt(family, seed=1), latent, steps=1)
+    table = columns(family, dict.fromkeys(STAR, steering.factors))
+    assert assert_steered(calls, family, table, latent) == 1
 
 
 @pytest.mark.parametrize("family", ["Flux", "Stable Diffusion 3"])

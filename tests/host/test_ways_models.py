@@ -98,9 +98,9 @@ SD3 = {
     "pos_embed_scaling_factor": None, "input_size": None,
     "context_embedder_config": {"target": "torch.nn.Linear", "params": {"in_features": 24, "out_features": 64}},
 }  # fmt: skip
-WAN = {
-    "image_model": "wan2.1", "model_type": "t2v", "patch_size": (1, 2, 2), "text_len": 16, "in_dim": 16, "dim": 48,
-    "ffn_dim": 48, "freq_dim": 16, "text_dim": 24, "out_dim": 16, "num_heads": 2, "num_layers": 1,
+PIXART = {
+    "image_model": "pixart_alpha", "pe_interpolation": 1, "patch_size": 2, "in_channels": 4, "hidden_size": 48, "depth": 1, "num_heads": 2,
+    "caption_channels": 24, "model_max_length": 16, "micro_condition": False,
 }  # fmt: skip
 SVD = {
     **stand_in_models.SD2, "in_channels": 8, "adm_in_channels": 768, "num_classes": "sequential", "use_temporal_attention": True,
@@ -108,7 +108,7 @@ SVD = {
     "merge_factor": 0.0, "video_kernel_size": [3, 1, 1],
 }  # fmt: skip
 OTHERS = {
-    "Video DiT (Wan)": (WAN, "WAN21_T2V", "WAN21", ModelType.FLOW, (1, 16, 1, 8, 8)),
+    "Another transformer (PixArt)": (PIXART, "PixArtAlpha", "PixArt", ModelType.EPS, (1, 4, 40, 40)),
     "Video UNet (SVD)": (SVD, "SVD_img2vid", "SVD_img2vid", ModelType.V_PREDICTION_EDM, (2, 4, 8, 8)),
 }
 TOKENS = {
@@ -164,13 +164,13 @@ def test_nodes_that_need_a_unet_leave_other_models_alone(comfy, other, caplog):
         assert torch.equal(rig.sample(changed, prompt, prompt, latent, cfg=1.0), plain)
 
 
-@pytest.mark.parametrize("other", ["Video DiT (Wan)"], indirect=True)
+@pytest.mark.parametrize("other", ["Another transformer (PixArt)"], indirect=True)
 def test_steering_leaves_other_models_alone(comfy, other, caplog):
     model, prompt, latent = other
     heads = HeadSelection(SDXL, torch.ones(SDXL.heads))
     changed, _ = comfy.run_node("HRVScaleHeads", model=model, heads=heads)
     assert (
-        "The attention of this model (WanModel) cannot be steered. Supported: Stable Diffusion" in caplog.text
+        "The attention of this model (PixArtMS) cannot be steered. Supported: Stable Diffusion" in caplog.text
     )
     plain = rig.sample(model, prompt, prompt, latent, cfg=1.0)
     assert torch.equal(rig.sample(changed, prompt, prompt, latent, cfg=1.0), plain)

@@ -69,6 +69,10 @@ COSMOS = {
     "model_channels": 48, "num_blocks": 3, "num_heads": 2, "extra_per_block_abs_pos_emb": False, "rope_h_extrapolation_ratio": 4.0,
     "rope_w_extrapolation_ratio": 4.0, "rope_t_extrapolation_ratio": 1.0,
 }  # fmt: skip
+WAN = {
+    "image_model": "wan2.1", "model_type": "t2v", "patch_size": (1, 2, 2), "text_len": 16, "in_dim": 16, "dim": 48, "ffn_dim": 48,
+    "freq_dim": 16, "text_dim": WIDTH, "out_dim": 16, "num_heads": 2, "num_layers": 3,
+}  # fmt: skip
 ADAPTER = {"source_dim": WIDTH, "target_dim": WIDTH, "model_dim": WIDTH, "num_layers": 1, "num_heads": 2}
 """Anima's, which is of one size."""
 KREA = {
@@ -102,7 +106,7 @@ class Shape:
         """The column of the first of so many tokens."""
         return 0 if self.fills_behind else max(self.fills - tokens, 0)
 
-    def place(self, tokens: int, height: int, width: int) -> Place:
+    def place(self, tokens: int, height: int, width: int, frames: int = 1) -> Place:
         """Where text and image stand in a call."""
         grid = (-(-height // self.patch), -(-width // self.patch))
         pixels = grid[0] * grid[1]
@@ -112,7 +116,7 @@ class Shape:
 
         tokens = max(tokens, self.fills)
         if not self.joint:
-            return Place(pixels, tokens, range(tokens), range(pixels), grid)
+            return Place(pixels * frames, tokens, range(tokens), range(pixels * frames), grid)
         first = self.registers + filled(tokens)
         total = first + filled(pixels) + self.references
         return Place(
@@ -156,6 +160,7 @@ SHAPES = {
         {**COSMOS, "image_model": "anima"}, "Anima", "Anima", (("cross", 2),) * 3, frames=True, joint=False, fills=512,
         fills_behind=True, values=(("t5xxl_ids", None), ("t5xxl_weights", None)),
     ),
+    "Wan": Shape(WAN, "WAN21_T2V", "WAN21", (("cross", 2),) * 3, frames=True, joint=False),
     "Krea 2": Shape(KREA, "Krea2", "Krea2", (("single", 4),) * 3, frames=True),
     "Stable Diffusion 3": Shape(SD3, "SD3", "SD3", (("double", 2),) * 3, values=(("pooled_output", 24),)),
 }  # fmt: skip
@@ -215,10 +220,11 @@ def worded(family: str, tokens: int = 9, seed: int = 0) -> list:
     return [[embedding, {**values, "hrv_prompt": prompt_of(columns, TYPED, "t5xxl")}]]
 
 
-def empty(family: str, batch: int = 1, height: int = 10, width: int = 14) -> dict:
+def empty(family: str, batch: int = 1, height: int = 10, width: int = 14, frames: int = 1) -> dict:
     shape = SHAPES[family]
-    frames = (1,) if shape.frames else ()
-    return {"samples": torch.zeros(batch, shape.channels, *frames, height, width)}
+    return {
+        "samples": torch.zeros(batch, shape.channels, *((frames,) if shape.frames else ()), height, width)
+    }
 
 
 @dataclass
@@ -277,7 +283,7 @@ def watch(model) -> Iterator[tuple[object, list[Call]]]:
 
 
 def witness(calls: list[Call], place: Place, rows: slice, layers: int) -> list[torch.Tensor]:
-    """For each layer Σ P over its calls in float64: (row, head, text column + mass, height, width)."""
+    """For each layer Σ P over its calls in float64: (row, head, text column + mass, height, width), of a video the mean over its frames."""
     joint = [call for call in calls if place.has(call)]
     sums: list[torch.Tensor] = []
     for number, call in enumerate(joint):
@@ -287,7 +293,12 @@ def witness(calls: list[Call], place: Place, rows: slice, layers: int) -> list[t
         if call.mask is not None:
             logits = logits + call.mask[rows].double()[:, None]
         p = logits.softmax(-1)[:, :, list(place.image)][..., list(place.text)]
-        p = torch.cat([p, p.sum(-1, keepdim=True)], -1).movedim(-1, 2).unflatten(-1, place.grid)
+        p = (
+            torch.cat([p, p.sum(-1, keepdim=True)], -1)
+            .movedim(-1, 2)
+            .unflatten(-1, (-1, *place.grid))
+            .mean(-3)
+        )
         if number < layers:
             sums.append(p)
         else:

@@ -191,7 +191,7 @@ def test_nothing_recorded_is_said_as_by_every_reading_node(tmp_path):
     with pytest.raises(NoRecording, match="no cross-attention was recorded in it. Another pack replaced it."):
         write(tmp_path / "a.safetensors", recording_of(run), latent_of())
     with pytest.raises(ValueError, match=r"must be \(batch, channel, height, width\)"):
-        write(tmp_path / "a.safetensors", recording_of(run), torch.zeros(1, 4, 2, 8, 8))
+        write(tmp_path / "a.safetensors", recording_of(run), torch.zeros(4, 8, 8))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -88,7 +88,7 @@ class TokenCall:
         self, rows: slice, columns: Sequence[int], length: int, into: torch.Tensor | None
     ) -> torch.Tensor:
         """P and the text mass, if there is one, of some rows: float32 (row, head, column + own, pixel), as `JointAttention.probabilities`
-        gives them."""
+        gives them; of a video the mean over its frames."""
         place = self.segments
         attention = JointAttention(
             self.q,
@@ -99,7 +99,10 @@ class TokenCall:
             scale=self.given.get("scale"),
             mass=place.is_joint,
         )
-        return attention.probabilities(rows, columns, length, into=into)
+        if place.frames == 1:
+            return attention.probabilities(rows, columns, length, into=into)
+        found = attention.probabilities(rows, columns, length).unflatten(-1, (place.frames, -1)).mean(-2)
+        return found if into is None else into.add_(found)
 
     @property
     def seen(self) -> tuple[int, int]:
@@ -136,7 +139,7 @@ class TokenCall:
         q, k, place, size = self.q, self.k, self.segments, self.q.element_size()
         repeats, rest = divmod(self.keys, length)
         sums_row, sums_head, sums_column, sums_line, sums_token = sums.stride()
-        one_by_one = rest or q.shape[1] % k.shape[1] or self.given.get("mask") is not None
+        one_by_one = place.frames > 1 or rest or q.shape[1] % k.shape[1] or self.given.get("mask") is not None
         if one_by_one or sums_line != sums.shape[-1] * sums_token:
             return None
         image, width = place.image, q.shape[3]
@@ -168,8 +171,7 @@ class FollowingTokens(FollowingLayers):
         if family is None or family.layout(call.unet) != self.layout:
             return call.options  # another node has exchanged the network
         self.awaited.update(wanted)
-        size = (call.x.shape[-2], call.x.shape[-1])
-        segments = family.segments(call.unet, size, call.context.shape[1], call.more)
+        segments = family.segments(call.unet, tuple(call.x.shape[2:]), call.context.shape[1], call.more)
         override = self._override(family, segments, wanted, change, call.options)
         return {**call.options, OPTIMIZED_ATTENTION_OVERRIDE: override}
 
