@@ -276,7 +276,7 @@ def moments_input(who: str) -> io.Int.Input:
         min=1,
         max=KEPT,
         optional=True,
-        tooltip=f"At how many steps of the run {who} asked. More is steadier and takes longer.",
+        tooltip=f"At how many steps of the run {who} asked. More is closer to sampling again and takes longer.",
     )
 
 

@@ -141,7 +141,7 @@ def words_that_can_go(name: str) -> None:
     graph.add("text", "PreviewAny", (2050, 160), (460, 660), (), "All words, sorted", source="effect.report")
     note = (
         "**Which words can go?** What Each Word Did leaves out one word at a time and asks the model again at three steps of this run. "
-        "Nothing is sampled again. The strongest word comes first; words that do nothing here can go.\n\n"
+        "No image is sampled again. The strongest word comes first; words that do nothing here can go.\n\n"
         "Type a word into `replace_with` to ask what it would do in each word's place. It also works with models whose attention cannot be recorded: put your own loader "
         "in the place of Load Demo Checkpoint."
     )

@@ -47,10 +47,10 @@ def notes_of(matches: Sequence[Match]) -> list[str]:
     return list(dict.fromkeys(match.note for match in matches if match.note))
 
 
-def conds_of(path: RecordedPath, role: str) -> list[dict[str, Any]]:
-    """The first list of this role that has conditionings with a text. Raises NoRecording."""
+def conds_of(path: RecordedPath, role: str) -> tuple[str, list[dict[str, Any]]]:
+    """(name, conditionings) of the first list of this role whose conditionings have a text. Raises NoRecording."""
     for name, conds in path.conds.items():
         own = [cond for cond in conds if cond.get(CROSS_ATTN) is not None]
         if own and len(own) == len(conds) and (NEGATIVE in name) == (role == NEGATIVE):
-            return own
+            return name, own
     raise NoRecording(f"This run has no {role} prompt that could be asked about.")

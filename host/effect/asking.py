@@ -1,20 +1,19 @@
-"""Asks a model what it makes of a latent, given one conditioning after another, by the host's own way to a sampling: areas, masks,
-ControlNets, hooks, timestep ranges and combined prompts act as they do there. Nothing is sampled."""
+"""Asks a model how far an image would come to lie from itself with other conditionings, by the host's own way to a sampling: guidance, areas,
+masks, ControlNets, hooks, timestep ranges and combined prompts act as they do there. Nothing is sampled."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from ...hrv.effect.effect import carried
 from ...hrv.recording.path import RecordedPath, Step
-from ..facts.guider import ask
+from ..facts.guider import POSITIVE, Asked, ask
 from ..facts.running import stop_if_cancelled
 
-LISTS_AT_ONCE = (
-    8  # what the host may put into one batch; a cancel or the progress waits for no more than that
-)
 OTHER_MODEL = (
     "The model does not fit this run, or a prompt does not fit the model: one of them is of another kind (SD 1.5, SDXL and so on). Connect "
     "the model that your sampler used, and prompts that were encoded by its own CLIP."
@@ -23,51 +22,99 @@ INVALID = (
     "The model produced invalid values (NaN), so there is nothing to compare, and its image is probably black. Usual causes are a broken "
     "LoRA, or half precision that is too coarse for the model."
 )
+Conds = list[dict[str, Any]]
+Changed = Mapping[str, Conds]  # name of a guider's list, as “positive” → what it holds instead
+
+
+@dataclass(eq=False)
+class Followed:
+    """end: δ after the last step, (image, channel, …), on the CPU, in the model's own latent units; differences: Δ of each step."""
+
+    end: torch.Tensor
+    differences: list[torch.Tensor] = field(default_factory=list)
 
 
 @torch.inference_mode()
-def estimates(
+def follow(
     model,
-    lists: Sequence[list[dict[str, Any]]],
+    changed: Sequence[Changed],
     steps: Sequence[Step],
     path: RecordedPath,
     *,
+    known: list[torch.Tensor] | None = None,
+    is_same: bool = True,
     progress: Callable[[int, int], None],
-) -> list[list[torch.Tensor]]:
-    """What the model makes of each step's latent, given each list of conditionings: [step][list] (image, channel, …) on the CPU,
-    in the model's own latent units.
+) -> tuple[list[torch.Tensor], list[Followed]]:
+    """What the model makes of each step's latent as it was guided, (image, channel, …) on the CPU, and how far the latent moves with
+    each change of its conditionings (hrv/effect/effect.py).
 
-    model: a ModelPatcher, without wrappers that follow samplings. lists: conditionings as guiders hold them. path: what the
-    sampling was given beside its prompts. The same conditionings are asked once, so that they get the same answer. progress(done,
-    total) is called after each batch; what it raises, or a cancel, ends the work. Raises ValueError where they do not fit the model.
+    model: a ModelPatcher, without wrappers that follow samplings. changed: conditionings as guiders hold them; without any, nothing
+    differs but the model. path: what the sampling was given. known: what was made of the steps in an earlier call, by this
+    model if it `is_same`. progress(done, total) is called after each evaluation; what it raises, or a cancel, ends the work. Raises ValueError
+    where they do not fit the model.
     """
-    known: dict[tuple[int, ...], str] = {}
-    each = [
-        known.setdefault(tuple(id(cond) for cond in conds), str(number)) for number, conds in enumerate(lists)
-    ]
-    names = list(known.values())
-    found: list[list[torch.Tensor]] = []
+    own: list[torch.Tensor] = list(known or ())
+    found = [Followed(torch.zeros(()), []) for _ in changed]
+    sigmas = [float(step.sigma.flatten()[0]) for step in steps]
+    lists, instead = _named(path.conds, changed)
+    total, done = len(steps) * (len(changed) + (not own)), 0
 
-    def work(answers) -> None:
-        done = 0
-        for step in steps:
-            made: dict[str, torch.Tensor] = {}
-            for first in range(0, len(names), LISTS_AT_ONCE):
-                stop_if_cancelled()
-                some = names[first : first + LISTS_AT_ONCE]
-                made |= zip(
-                    some, (one.float().cpu() for one in answers(some, step.x, step.sigma)), strict=True
-                )
-                done += len(some)
-                progress(done, len(steps) * len(names))
-            found.append([made[name] for name in each])
+    def answered(made: torch.Tensor, of_one: int = 1) -> torch.Tensor:
+        nonlocal done
+        done += of_one
+        progress(done, total)
+        stop_if_cancelled()
+        return made.float().cpu()
 
-    sigmas = torch.stack([*(step.sigma.flatten()[0].float().cpu() for step in steps), torch.tensor(0.0)])
-    given = {name: lists[int(name)] for name in names}
+    def work(asked: Asked) -> None:
+        first = steps[0]
+        if not own:
+            own.extend(answered(asked.estimate({}, step.x, step.sigma)) for step in steps)
+        # at the first latent the negative prompt says the same to both, and need not be asked again
+        weight = asked.weight if is_same and any(POSITIVE in names for names in instead) else None
+        alone = None if weight is None else answered(asked.without_guidance({}, first.x, first.sigma), 0)
+        for one, names in zip(found, instead, strict=True):
+            deviation = torch.zeros_like(own[0])
+            for number, (step, before) in enumerate(zip(steps, own, strict=True)):
+                if number == 0 and alone is not None and set(names) == {POSITIVE}:
+                    made = answered(asked.without_guidance(names, step.x, step.sigma))
+                    difference = weight * (made - alone)
+                else:
+                    x = step.x + deviation.to(step.x)
+                    difference = answered(asked.estimate(names, x, step.sigma)) - before
+                if asked.mask is not None:
+                    difference = difference * asked.mask.to(difference)
+                one.differences.append(difference)
+                later = sigmas[number + 1] if number + 1 < len(sigmas) else 0.0
+                deviation = carried(deviation, difference, later / sigmas[number])
+            one.end = deviation
+
     try:
-        ask(model, given, path.latent, mask=path.mask, sigmas=sigmas, work=work)
+        ask(
+            model,
+            path.guidance,
+            lists,
+            path.latent,
+            mask=path.mask,
+            sigmas=torch.tensor([*sigmas, 0.0]),
+            work=work,
+        )
     except RuntimeError as error:  # torch knows no class of its own for shapes that do not fit
         if isinstance(error, torch.OutOfMemoryError) or "shapes" not in str(error):
             raise
         raise ValueError(OTHER_MODEL) from error
-    return found
+    if not all(bool(tensor.isfinite().all()) for tensor in [*own, *(one.end for one in found)]):
+        raise ValueError(INVALID)
+    return own, found
+
+
+def _named(
+    conds: Mapping[str, Conds], changed: Sequence[Changed]
+) -> tuple[dict[str, Conds], list[dict[str, str]]]:
+    """Every list under a name of its own, and of each change which list stands for which."""
+    lists, instead = dict(conds), []
+    for number, change in enumerate(changed):
+        names = {role: f"{role} {number}" for role in change}
+        lists |= {name: change[role] for role, name in names.items()}
+        instead.append(names)
+    return lists, instead

@@ -10,12 +10,11 @@ import torch
 from ...hrv.effect.effect import ModelChange, change, model_change, spread
 from ...hrv.recording.path import RecordedPath
 from ...hrv.recording.recording import Recording
-from ..facts.guider import NEGATIVE, as_held
+from ..facts.guider import as_held
 from ..facts.patcher import family_name_of, kind_of
 from .asked_runs import bare, conds_of, notes_of, one_per_run, path_of
-from .asking import INVALID, estimates
+from .asking import Followed, follow
 
-POSITIVE = "positive"
 OTHER_KIND = (
     "`model` and `other_model` are models of different kinds ({one} and {other}), so they cannot be asked about the same latents. Connect "
     "two of one kind: with and without a LoRA, or two checkpoints of one family."
@@ -42,8 +41,7 @@ def model_effects(
 ) -> Changed:
     """model: as the sampler was given it; other: the one to compare. latent: (batch, channel, …), what the sampler gave.
 
-    instead: role → CONDITIONING that the other model gets in place of the run's own; a role that is not there is left out of the
-    question if it is the negative one. moments: at how many of the run's evaluations. Raises NoRecording and ValueError.
+    instead: role → CONDITIONING that the other model gets in place of the run's own. moments: at how many of the run's evaluations. Raises NoRecording and ValueError.
     """
     if kind_of(model) != kind_of(other):
         raise ValueError(OTHER_KIND.format(one=family_name_of(model), other=family_name_of(other)))
@@ -58,32 +56,31 @@ def model_effects(
     return Changed(changes, notes_of(matches))
 
 
-Answers = list[tuple[list[torch.Tensor], list[torch.Tensor]]]  # of each moment: what each model makes of it
-
-
-def _ask(models: tuple, path: RecordedPath, instead, moments: int, progress) -> Answers:
-    roles = [POSITIVE] + [NEGATIVE] * (NEGATIVE in instead)
-    own = [conds_of(path, role) for role in roles]
-    others = [
-        as_held(instead[role]) if role in instead else conds for role, conds in zip(roles, own, strict=True)
-    ]
-    steps = path.chosen(moments)
-    model, other = models
-    before = estimates(model, own, steps, path, progress=lambda done, total: progress(done, 2 * total))
-    after = estimates(
-        other, others, steps, path, progress=lambda done, total: progress(total + done, 2 * total)
+def _ask(
+    models: tuple, path: RecordedPath, instead, moments: int, progress
+) -> tuple[list[torch.Tensor], Followed]:
+    """What the first model makes of the latents kept, and how far they move with the other."""
+    lists = {role: conds_of(path, role)[0] for role in instead}
+    changed = {lists[role]: as_held(conditioning) for role, conditioning in instead.items()}
+    steps, (model, other) = path.chosen(moments), models
+    own, _ = follow(model, [], steps, path, progress=lambda done, total: progress(done, 2 * total))
+    _, (followed,) = follow(
+        other,
+        [changed],
+        steps,
+        path,
+        known=own,
+        progress=lambda done, total: progress(total + done, 2 * total),
     )
-    return list(zip(before, after, strict=True))
+    return own, followed
 
 
-def _change_of(answers: Answers, row: int) -> ModelChange:
+def _change_of(answers: tuple[list[torch.Tensor], Followed], row: int) -> ModelChange:
     """Of the image in this row of the run's batch."""
-    changes = torch.stack(
-        [
-            torch.stack([change(one[row], two[row]) for one, two in zip(before, after, strict=True)]).sum(0)
-            for before, after in answers
-        ]
-    )
-    if not bool(changes.isfinite().all()):
-        raise ValueError(INVALID)
-    return model_change(changes, [sum(spread(one[row]) for one in before) for before, _ in answers])
+    own, followed = answers
+    spreads = [max(spread(one[row]), 1e-30) for one in own]
+    by_moment = [
+        (float(change(one[row]).mean()) / varies) ** 0.5
+        for one, varies in zip(followed.differences, spreads, strict=True)
+    ]
+    return model_change(change(followed.end[row]), spreads[-1], by_moment)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -19,7 +18,7 @@ from ..facts.conditionings import CROSS_ATTN
 from ..text.clip_trace import untraced
 from ..text.typed_texts import CannotEncode, TypedCond, check_same
 from .asked_runs import bare, conds_of, notes_of, one_per_run, path_of
-from .asking import INVALID, estimates
+from .asking import Conds, follow
 
 PARTLY = said(
     "Parts of this prompt were not encoded by the CLIP from Record Attention; their words are not known and stay as they were."
@@ -32,7 +31,6 @@ SEVERAL = (
 ONE_MISSING = said(
     "Only one of `model` and `clip` is connected, so the report cannot tell which words changed nothing. Connect both, or neither."
 )
-Conds = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -80,8 +78,8 @@ def word_effects(
         answers[id(one.path)] = one, one.ask(plain, share)
     found = []
     for match in matches:
-        one, estimated = answers[id(match.run.path)]
-        found.append(one.effects(estimated, match.element))
+        one, moved = answers[id(match.run.path)]
+        found.append(one.effects(moved, match.element))
     return Found(found, [name for name, _ in _entries(asked[0].typed, question.unit)], warnings)
 
 
@@ -117,7 +115,8 @@ class _Asked:
     def __init__(self, clip, path: RecordedPath, question: Question):
         self.path, self.question = path, question
         self._clip = untraced(clip)
-        self._conds = [TypedCond(cond) for cond in conds_of(path, question.role)]
+        self.name, conds = conds_of(path, question.role)
+        self._conds = [TypedCond(cond) for cond in conds]
         self._check()
         self.typed = typed_words([text for cond in self._conds for text in cond.texts])
         names = split_names(question.words)
@@ -128,14 +127,15 @@ class _Asked:
         if not self.entries:
             raise WordNotFound(f"The {question.role} prompt is empty.")
 
-    def ask(self, model, progress: Callable[[int, int], None]) -> list[list[torch.Tensor]]:
-        """[step][the prompt, the whole text left out, each entry left out or exchanged]"""
+    def ask(self, model, progress: Callable[[int, int], None]) -> list[torch.Tensor]:
+        """[the whole text left out, each entry left out or exchanged]: how far the latent moves, (image, channel, …)."""
         everything = self.typed.without(range(len(self.typed.places)))
         steps = self.path.chosen(self.question.moments)
         total = len(self.entries) * (1 + len(steps))  # encoded, and asked
-        answers: list[list[torch.Tensor]] = [[] for _ in steps]
+        moved: list[torch.Tensor] = []
+        known: list[torch.Tensor] | None = None
         for first in range(0, len(self.entries), GROUP):
-            lists = [] if first else [self._with({}), self._with(everything)]
+            lists = [] if first else [self._with(everything)]
             done = first * (1 + len(steps))
             group = self.entries[first : first + GROUP]
             for number, (_, columns) in enumerate(group):
@@ -145,23 +145,20 @@ class _Asked:
             share = lambda asked, of, done=done, group=group: progress(  # noqa: E731
                 done + len(group) * len(steps) * asked // of, total
             )
-            found = estimates(model, lists, steps, self.path, progress=share)
-            for known, new in zip(answers, found, strict=True):
-                known += new
-        return answers
+            changed = [{self.name: conds} for conds in lists]
+            known, found = follow(model, changed, steps, self.path, known=known, progress=share)
+            moved += [one.end for one in found]
+        return moved
 
     @property
     def is_partly_known(self) -> bool:
         """Whether the text of some part of the prompt is not known."""
         return any(cond.is_partly_known for cond in self._conds)
 
-    def effects(self, estimated: list[list[torch.Tensor]], row: int) -> Effects:
+    def effects(self, moved: list[torch.Tensor], row: int) -> Effects:
         """Of the image in this row of the run's batch."""
-        changes = [[change(step[0][row], other[row]) for other in step[1:]] for step in estimated]
-        stacked = torch.stack([torch.stack(one) for one in changes])  # (step, list, height, width)
-        if not bool(stacked.isfinite().all()):
-            raise ValueError(INVALID)
-        return effects([name for name, _ in self.entries], stacked[:, 1:], stacked[:, 0])
+        whole, *changes = (change(one[row]) for one in moved)
+        return effects([name for name, _ in self.entries], torch.stack(changes), whole)
 
     def _with(self, texts: Mapping[str, str]) -> Conds:
         """The conditionings with these texts; those of which nothing changes as they are."""

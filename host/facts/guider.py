@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import comfy.sample
 import comfy.sampler_helpers
 import comfy.samplers
 import torch
+from comfy_extras.nodes_custom_sampler import Guider_DualCFG
 
 from . import options
 
 NEGATIVE = "negative"
 """In the guider's names of the lists that push away."""
+POSITIVE = "positive"
+"""The list that CFG pulls towards."""
 
 
 def conds_of(guider) -> dict[str, list[dict[str, Any]] | None]:
@@ -60,41 +64,87 @@ def evaluate(model, conds: list, x, timestep, model_options: dict[str, Any]) -> 
     return comfy.samplers.calc_cond_batch(model, conds, x, timestep, model_options)
 
 
-class _Held(comfy.samplers.CFGGuider):
-    """Takes lists of conditionings in the form in which guiders hold them."""
+@dataclass(frozen=True)
+class Guidance:
+    """How a guider weighs its lists against each other: its class and its settings, as CFG. It holds no model."""
 
-    def __init__(self, patcher, lists: Mapping[str, list[dict[str, Any]]]):
-        super().__init__(patcher)
-        self.original_conds = dict(lists)
+    kind: type
+    settings: Mapping[str, Any]
+
+
+def guidance_kept(guider) -> Guidance:
+    """Of a guider that a node made. Those of other kinds than the host's two are taken for plain CFG: they may hold a second model, or divide
+    by the difference of two prompts (PerpNeg), which is nothing when a prompt is left out."""
+    kinds = (comfy.samplers.CFGGuider, Guider_DualCFG)
+    if type(guider) not in kinds:
+        return Guidance(comfy.samplers.CFGGuider, {"cfg": float(getattr(guider, "cfg", 1.0))})
+    settings = {name: value for name, value in vars(guider).items() if isinstance(value, (bool, int, float))}
+    return Guidance(type(guider), settings)
+
+
+def _guider(patcher, guidance: Guidance, lists: Mapping[str, list[dict[str, Any]]]):
+    """A guider like the one of a run. lists: in the form in which guiders hold them."""
+    guider = guidance.kind.__new__(guidance.kind)
+    comfy.samplers.CFGGuider.__init__(guider, patcher)
+    vars(guider).update(guidance.settings)
+    guider.original_conds = dict(lists)
+    return guider
+
+
+class Asked:
+    """A guider made ready for a sampling, of which single evaluations are asked. mask: where the latent may change, as samplers see it."""
+
+    def __init__(self, guider, noise: torch.Tensor, mask: torch.Tensor | None, extra_args: dict[str, Any]):
+        self.mask = mask
+        self._guider, self._noise, self._extra = guider, noise, extra_args
+        self._held = conds_of(guider)
+
+    def estimate(self, instead: Mapping[str, str], x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        """What the model makes of x (picture, channel, …), guided, with the list named by each value in place of that named by its key."""
+        self._guider.conds = self._held | {role: self._held[name] for role, name in instead.items()}
+        return self._guider(x.to(self._noise), sigma.to(self._noise), **self._extra)
+
+    def without_guidance(
+        self, instead: Mapping[str, str], x: torch.Tensor, sigma: torch.Tensor
+    ) -> torch.Tensor:
+        """The same for the positive prompt alone; there where `weight` is."""
+        guidance, self._guider.cfg = self._guider.cfg, 1.0
+        try:
+            return self.estimate(instead, x, sigma)
+        finally:
+            self._guider.cfg = guidance
+
+    @property
+    def weight(self) -> float | None:
+        """What guidance multiplies the difference of two positive prompts by, if that is all that it does."""
+        own = self._extra["model_options"]
+        return None if any(own.get(name) for name in options.GUIDANCE_CHANGED) else guidance_of(self._guider)
 
 
 class _InsteadOfSampler:
     """What a guider calls in place of a sampler."""
 
-    def __init__(self, work: Callable):
+    def __init__(self, work: Callable[[Asked], None]):
         self._work = work
 
     def sample(self, guider, sigmas, extra_args, callback, noise, *more):
-        def answers(names: Sequence[str], x: torch.Tensor, sigma: torch.Tensor) -> list[torch.Tensor]:
-            lists = [conds_of(guider)[name] for name in names]
-            return evaluate(
-                inner_model_of(guider), lists, x.to(noise), sigma.to(noise), extra_args["model_options"]
-            )
-
-        self._work(answers)
+        held = conds_of(guider)
+        try:
+            self._work(Asked(guider, noise, more[1], extra_args))
+        finally:
+            guider.conds = held
         return noise
 
 
 def ask(
-    patcher, lists: Mapping[str, list[dict[str, Any]]], latent: torch.Tensor, *,
-    mask: torch.Tensor | None, sigmas: torch.Tensor, work: Callable[[Callable], None],
+    patcher, guidance: Guidance, lists: Mapping[str, list[dict[str, Any]]], latent: torch.Tensor, *,
+    mask: torch.Tensor | None, sigmas: torch.Tensor, work: Callable[[Asked], None],
 ) -> None:  # fmt: skip
     """Makes everything ready as for a sampling (loading, hooks, ControlNets, areas), and calls `work` in its place.
 
-    lists: name → conditionings as guiders hold them, which are left as they are. latent, mask: as a sampler node gives them to a
-    guider. work(answers): answers(names, x, sigma) → what the model makes of x (picture, channel, …) given each of these lists.
+    lists: name → conditionings as guiders hold them, which are left as they are. latent, mask: as a sampler node gives them to a guider.
     """
-    guider = _Held(patcher, lists)
+    guider = _guider(patcher, guidance, lists)
     nothing = torch.zeros_like(latent)
     guider.sample(
         nothing, latent, _InsteadOfSampler(work), sigmas, denoise_mask=mask, disable_pbar=True, seed=0

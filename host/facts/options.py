@@ -12,6 +12,13 @@ from typing import Any
 TRANSFORMER_OPTIONS = "transformer_options"
 DISABLE_CFG1_OPTIMIZATION = "disable_cfg1_optimization"
 """Set where the negative prompt is evaluated at CFG 1 as well."""
+GUIDANCE_CHANGED = (
+    "sampler_cfg_function",
+    "sampler_pre_cfg_function",
+    "sampler_post_cfg_function",
+    "sampler_calc_cond_batch_function",
+)
+"""Set where something else than CFG alone weighs the prompts."""
 
 # transformer_options
 COND_OR_UNCOND = "cond_or_uncond"

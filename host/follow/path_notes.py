@@ -8,7 +8,7 @@ import torch
 
 from ...hrv.recording.path import RecordedPath, Step, kept_of
 from ..facts.cancel import CANCELS
-from ..facts.guider import original_conds_of
+from ..facts.guider import guidance_kept, original_conds_of
 from ..facts.sampler_call import SamplerCall
 from .base.calls import Evaluation
 
@@ -46,8 +46,8 @@ def noting(guider, call: SamplerCall) -> PathNotes:
             return PathNotes()
         mask = call.given("denoise_mask")
         mask = mask.detach().cpu() if isinstance(mask, torch.Tensor) else None
-        path = RecordedPath(latent.detach().cpu(), mask, original_conds_of(guider))
-        return PathNotes(path, kept_of(len(sigmas) - 1))
+        path = RecordedPath(latent.detach().cpu(), mask, original_conds_of(guider), guidance_kept(guider))
+        return PathNotes(path, kept_of(sigmas[:-1].tolist(), call.highest_sigma))
     except CANCELS:
         raise
     except Exception as error:

@@ -1,15 +1,18 @@
-"""What a word did, by cause: how far the model's estimate moves when the word is left out of the text.
+"""What a word did, by cause: how far the image would come to lie from itself without the word.
 
-    D_s(c)     what the model makes of the latent x_s that the sampler held in evaluation s, given the conditioning c (latent units)
+    D_s(x, c)  what the model makes of a latent x in evaluation s, guided as in the run, given the conditioning c (latent units)
+    x_s        the latent that the sampler held in evaluation s, at the noise level σ_s
     c ∖ w      the same conditioning, its text encoded without the word w
-    e_s(w)   = mean over pixels of Σ_channels (D_s(c) − D_s(c ∖ w))²
-    share(w) = Σ_s √e_s(w) / Σ_s √e_s(whole),    whole: the text left out altogether
+    Δ_s(w)   = D_s(x_s + δ_s, c ∖ w) − D_s(x_s, c)
+    δ_{s+1}  = Δ_s + (δ_s − Δ_s) · σ_{s+1} / σ_s,    δ_0 = 0,    σ after the last evaluation asked = 0
+    share(w) = rms of the last δ(w) / rms of the last δ(whole),    whole: the text left out altogether
 
-and of what two models, or two conditionings, make of the same latents:
+δ is what Euler's method makes of the difference of two samplings, dx/dσ = (x − D) / σ, with steps from one evaluation asked to the next: with
+every step of an Euler sampling it is that difference itself. What two models, or two conditionings, make of the same run:
 
-    amount   = √( Σ_s e_s / Σ_s v_s ),    v_s = mean over pixels of Σ_channels (D_s − mean over pixels of D_s)²
+    amount   = rms of the last δ / √v,    v = mean over pixels of Σ_channels (D − mean over pixels of D)² in the last evaluation asked
 
-docs/formulas.md, "What each word did" and "What a model change did". Related: Kong et al. 2023 (arXiv 2310.07972), which noises the finished image anew.
+docs/formulas.md, "What each word did" and "What a model change did".
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ NOTHING = 1e-5  # of the whole text's effect: below it a difference is rounding
 class Effects:
     """names: what was left out, one by one. shares: float64 (name,), of the whole text's effect, 0 … 1 and, where words work
     against each other, beyond. maps: float32 (name, height, width), how far each pixel moves, as a share of `whole`.
-    whole: the whole text's effect Σ_s √e_s, in latent units."""
+    whole: the whole text's effect, rms of its δ, in latent units."""
 
     names: tuple[str, ...]
     shares: torch.Tensor
@@ -36,28 +39,33 @@ class Effects:
     whole: float
 
 
-def change(given: torch.Tensor, without: torch.Tensor) -> torch.Tensor:
-    """Σ over channels of the squared difference of one image's estimates: (channel, …, height, width) → (height, width), float64;
-    the mean over frames where there are any."""
-    squared = (given.double() - without.double()).square().sum(0)
+def carried(deviation: torch.Tensor, difference: torch.Tensor, ratio: float) -> torch.Tensor:
+    """How far two samplings lie apart at the next noise level: Δ + (δ − Δ) · ratio. deviation: δ, at this level; difference: Δ, of what the
+    model makes of both; ratio: the next level as a part of this one, at most 1 (noise that a sampler adds moves both alike)."""
+    return difference + (deviation - difference) * min(ratio, 1.0)
+
+
+def change(deviation: torch.Tensor) -> torch.Tensor:
+    """Σ over channels of the square: (channel, …, height, width) → (height, width), float64; the mean over frames where there are any."""
+    squared = deviation.double().square().sum(0)
     return squared.flatten(0, -3).mean(0) if squared.ndim > 2 else squared
 
 
 def effects(names: Sequence[str], changes: torch.Tensor, whole: torch.Tensor) -> Effects:
-    """changes: (moment, name, height, width); whole: (moment, height, width), both as `change` gives them. Where the whole text
-    changes nothing, all is zero."""
-    total = float(whole.mean((-2, -1)).sqrt().sum())
+    """changes: (name, height, width); whole: (height, width), both as `change` gives them. Where the whole text changes nothing, all
+    is zero."""
+    total = float(whole.mean()) ** 0.5
     if total <= 0:
-        return Effects(tuple(names), torch.zeros(len(names)).double(), torch.zeros(changes.shape[1:]), 0.0)
-    shares = changes.mean((-2, -1)).sqrt().sum(0) / total
-    maps = changes.sqrt().sum(0) / total
+        return Effects(tuple(names), torch.zeros(len(names)).double(), torch.zeros(changes.shape), 0.0)
+    shares = changes.mean((-2, -1)).sqrt() / total
+    maps = changes.sqrt() / total
     return Effects(tuple(names), torch.where(shares > NOTHING, shares, 0.0), maps.float(), total)
 
 
 @dataclass(frozen=True, eq=False)
 class ModelChange:
     """amount: how far the image moves, as a share of how much it varies by itself: 0 is the same image, 1 as far as to a flat one.
-    map: float32 (height, width), how far each pixel moves, as a share of that. by_moment: the amount at each moment."""
+    map: float32 (height, width), how far each pixel moves, as a share of that. by_moment: how far the model's estimate moves at each moment."""
 
     amount: float
     map: torch.Tensor
@@ -70,15 +78,13 @@ def spread(estimate: torch.Tensor) -> float:
     return float(flat.var(1, correction=0).sum())
 
 
-def model_change(changes: torch.Tensor, spreads: Sequence[float]) -> ModelChange:
-    """changes: (moment, height, width) as `change` gives them; spreads: of each moment's estimate."""
-    totals, own = changes.mean((-2, -1)).tolist(), [max(one, 1e-30) for one in spreads]
-    squared = changes.sum(0) / sum(own)
-    by_moment = tuple((total / one) ** 0.5 for total, one in zip(totals, own, strict=True))
+def model_change(moved: torch.Tensor, own: float, by_moment: Sequence[float]) -> ModelChange:
+    """moved: (height, width) as `change` gives it; own: the `spread` of the image; by_moment: of each moment √(mean of Δ² / spread)."""
+    squared = moved / max(own, 1e-30)
     share = float(squared.mean())
     if share <= NOTHING**2:
-        return ModelChange(0.0, torch.zeros(squared.shape), tuple(0.0 for _ in own))
-    return ModelChange(share**0.5, squared.sqrt().float(), by_moment)
+        return ModelChange(0.0, torch.zeros(squared.shape), tuple(0.0 for _ in by_moment))
+    return ModelChange(share**0.5, squared.sqrt().float(), tuple(by_moment))
 
 
 def area_of_half(heat: torch.Tensor) -> float:

@@ -11,6 +11,7 @@ import nodes
 import rig
 import token_rig
 import torch
+from comfy import samplers
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from fact_checks import CHECKS, fact
 from sampling_seen import AREA, LAYER, NARROW, WIDE, evaluated, seen
@@ -45,6 +46,18 @@ def disable_cfg1_optimization(comfy):
     model = rig.tiny("sd1").clone()
     model.set_model_sampler_cfg_function(lambda args: args["cond"], disable_cfg1_optimization=True)
     assert model.model_options[options.DISABLE_CFG1_OPTIMIZATION] is True
+
+
+@fact("options.GUIDANCE_CHANGED")
+def guidance_changed(comfy):
+    model = rig.tiny("sd1").clone()
+    model.set_model_sampler_cfg_function(lambda args: args["cond"])
+    model.set_model_sampler_pre_cfg_function(lambda args: args["conds_out"])
+    model.set_model_sampler_post_cfg_function(lambda args: args["denoised"])
+    assert {name for name in model.model_options if "cfg_function" in name} == set(
+        options.GUIDANCE_CHANGED[:3]
+    )
+    assert options.GUIDANCE_CHANGED[3] in inspect.getsource(samplers.sampling_function)
 
 
 @fact("options.UUIDS")

@@ -12,6 +12,7 @@ import models
 import rig
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from comfy_extras.nodes_custom_sampler import Guider_DualCFG
 from fact_checks import CHECKS, fact
 from sampling_seen import KINDS, NARROW, call, seen, while_sampling
 
@@ -149,17 +150,41 @@ def original_conds_of(comfy):
     assert set(conds) == {"positive", "negative"} and all("cross_attn" in cond for cond in conds["positive"])
 
 
+@fact("guider.POSITIVE")
+def positive(comfy):
+    assert list(seen().conds)[0] == guider.POSITIVE
+
+
+@fact("guider.guidance_kept")
+def guidance_kept(comfy):
+    kept = guider.guidance_kept(guided())
+    assert kept.kind is samplers.CFGGuider and dict(kept.settings) == {"cfg": 6.5}
+    both = Guider_DualCFG(rig.tiny("sd1"))
+    both.set_cfg(5.0, 2.0)
+    kept = guider.guidance_kept(both)
+    assert kept.kind is Guider_DualCFG and {"cfg1": 5.0, "cfg2": 2.0}.items() <= kept.settings.items()
+
+
 @fact("guider.ask")
 def ask(comfy):
-    made = []
-    conds = guider.original_conds_of(guided())["positive"]
+    made, weights = [], []
+    conds = guider.original_conds_of(guided())
+    other = [cond | {"cross_attn": cond["cross_attn"] + 1} for cond in conds["positive"]]
     latent, sigmas = torch.zeros(1, 4, 8, 8), torch.tensor([5.0, 0.0])
 
-    def work(answers):
-        made.extend(answers(["one", "two"], torch.ones(1, 4, 8, 8), sigmas[:1]))
+    def work(asked):
+        weights.append(asked.weight)
+        for instead in ({}, {"positive": "other"}):
+            for estimate in (asked.estimate, asked.without_guidance):
+                made.append(estimate(instead, torch.ones(1, 4, 8, 8), sigmas[:1]))
 
-    guider.ask(rig.tiny("sd1"), {"one": conds, "two": conds}, latent, mask=None, sigmas=sigmas, work=work)
-    assert [tuple(one.shape) for one in made] == [(1, 4, 8, 8)] * 2
+    guidance = guider.guidance_kept(guided())
+    lists = conds | {"other": other}
+    guider.ask(rig.tiny("sd1"), guidance, lists, latent, mask=None, sigmas=sigmas, work=work)
+    assert weights == [6.5] and made[0].shape == (1, 4, 8, 8)
+    own, alone, guided_other, alone_other = made
+    moved = 6.5 * (alone_other - alone)
+    assert bool(moved.any()) and torch.allclose(guided_other - own, moved, atol=1e-3 * float(own.abs().max()))
 
 
 @fact("guider.evaluate_noised")

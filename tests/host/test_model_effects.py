@@ -1,5 +1,7 @@
 """What a model change did, against evaluating both models by hand."""
 
+import functools
+
 import comfy.sd
 import comfy.utils
 import effect_rig
@@ -8,13 +10,14 @@ import pytest
 import rig
 import stand_in_models
 import torch
-from effect_rig import PROMPT, estimate, text
+from effect_rig import PROMPT, guided, moved, size, text
 from test_ways_models import other  # noqa: F401
 
 from hrv_pack.host.effect.model_effects import model_effects
 from hrv_pack.host.facts import paths
 from hrv_pack.host.follow.recorder import RecordOptions, attach
 from hrv_pack.host.store.demo_checkpoint import load
+from hrv_pack.hrv.effect.effect import spread
 from hrv_pack.hrv.look.model_effect_page import show_change
 from hrv_pack.hrv.look.tiles import Style
 from hrv_pack.hrv.recording.recording import NoRecording
@@ -55,18 +58,20 @@ def test_the_same_model_changes_exactly_nothing(demo, scene):
 
 def test_change_is_that_of_the_plainest_computation(demo, scene):
     model, traced, recording, _ = scene
-    changed, positive = with_lora(demo[0], 1.0), text(traced, PROMPT)
-    squared, spread, by_moment = 0.0, 0.0, []
-    for step in recording.runs[0].path.chosen(3):
-        one, two = (estimate(m, positive, step)[0] for m in (demo[0], changed))
-        moved = (one - two).square().sum(0)
-        own = sum(float(((c - c.mean()) ** 2).mean()) for c in one)
-        squared, spread = squared + moved, spread + own
-        by_moment.append((float(moved.mean()) / own) ** 0.5)
+    changed, positive, negative = with_lora(demo[0], 1.0), text(traced, PROMPT), text(traced, "")
+    before, after = (functools.partial(guided, m, positive, negative) for m in (demo[0], changed))
+    steps = recording.runs[0].path.chosen(3)
+    apart = moved(steps, before, after)
+    made = before(steps[-1].x, steps[-1].sigma)[0]
+    own = sum(float(((c - c.mean()) ** 2).mean()) for c in made)
     (found,) = changes(scene, changed)
-    assert found.amount == pytest.approx((float(squared.mean()) / spread) ** 0.5, rel=1e-3)
-    assert found.by_moment == pytest.approx(by_moment, rel=1e-3)
-    assert torch.allclose(found.map, (squared / spread).sqrt().float(), rtol=1e-2, atol=1e-5)
+    assert found.amount == pytest.approx(size(apart) / own**0.5, rel=1e-3)
+    assert torch.allclose(found.map, (apart.square().sum(0) / own).sqrt().float(), rtol=1e-2, atol=1e-4)
+    first = (after(steps[0].x, steps[0].sigma) - before(steps[0].x, steps[0].sigma))[0]
+    varies = spread(before(steps[0].x, steps[0].sigma)[0])
+    assert (
+        found.by_moment[0] == pytest.approx(size(first) / varies**0.5, rel=1e-3) and len(found.by_moment) == 3
+    )
 
 
 def test_a_stronger_lora_changes_more_around_its_thing(demo, scene):

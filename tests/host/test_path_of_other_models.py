@@ -1,10 +1,12 @@
 """Models that are no UNets, whose attention may be recorded or not: the image is the same, and What Each Word Did works."""
 
+import functools
+
 import pytest
 import rig
 import token_rig
 import torch
-from effect_rig import estimate
+from effect_rig import CFG, guided, moved, size
 from test_ways_models import other  # noqa: F401
 
 from hrv_pack.host.effect.word_effects import Question, word_effects
@@ -27,7 +29,7 @@ def test_words_of_models_that_are_no_unets(other, caplog):  # noqa: F811
     drawn = rig.sample(recorded, positive, negative, latent, steps=4)
     assert torch.equal(plain, drawn) and plain.isfinite().all()
     if is_unknown:
-        with pytest.raises(NoRecording, match="has no cross-attention"):
+        with pytest.raises(NoRecording, match="cannot be recorded"):
             recording.match(drawn)
     asked = Question(words="red, star, red star")
     found = word_effects(recorded, clip, recording, drawn, asked, progress=nothing).effects[0]
@@ -49,19 +51,17 @@ def test_effects_on_transformers_are_those_of_the_plainest_computation(family):
     positive, negative, without = (
         rig.encode(clip, text) for text in ("a red star, sand", "", "a star, sand")
     )
-    plain = rig.sample(model, positive, negative, latent, steps=4)
-    drawn = rig.sample(recorded, positive, negative, latent, steps=4)
+    plain = rig.sample(model, positive, negative, latent, steps=4, cfg=CFG)
+    drawn = rig.sample(recorded, positive, negative, latent, steps=4, cfg=CFG)
     assert torch.equal(plain, drawn) and plain.isfinite().all()
     found = word_effects(recorded, clip, recording, drawn, Question(words="red"), progress=nothing).effects[0]
-    moved, whole = (
-        sum(
-            float((estimate(model, positive, step) - estimate(model, changed, step)).square().sum(1).mean())
-            ** 0.5
-            for step in recording.runs[0].path.chosen(3)
-        )
-        for changed in (without, rig.encode(clip, ""))
+    steps = recording.runs[0].path.chosen(3)
+    before, after, nothing_left = (
+        functools.partial(guided, model, given, negative)
+        for given in (positive, without, rig.encode(clip, ""))
     )
-    assert float(found.shares[0]) == pytest.approx(moved / whole, rel=1e-3)
+    share = size(moved(steps, before, after)) / size(moved(steps, before, nothing_left))
+    assert float(found.shares[0]) == pytest.approx(share, rel=1e-3)
     assert found.maps.shape == (1, *latent["samples"].shape[-2:])
     itself = word_effects(
         model, clip, recording, drawn, Question(words="red", instead="red"), progress=nothing

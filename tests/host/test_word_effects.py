@@ -1,15 +1,20 @@
 """What each word did, against leaving it out and evaluating the model by hand; and the path of a sampling that it needs."""
 
+import functools
+
 import comfy.hooks
+import comfy.samplers
 import nodes
 import pytest
 import rig
 import torch
-from comfy_extras import nodes_clip_sdxl, nodes_hooks
-from effect_rig import LATENT, PROMPT, estimate, recorded, text
+from comfy_extras import nodes_clip_sdxl, nodes_hooks, nodes_perpneg
+from comfy_extras.nodes_custom_sampler import Guider_DualCFG
+from effect_rig import CFG, LATENT, PROMPT, guided, moved, recorded, size, text
 
 from hrv_pack.host.effect import word_effects as module
 from hrv_pack.host.effect.word_effects import Question, word_effects
+from hrv_pack.host.follow import path_notes
 from hrv_pack.host.follow.recorder import RecordOptions, attach
 from hrv_pack.host.store.demo_checkpoint import load
 from hrv_pack.host.text.typed_texts import CannotEncode
@@ -46,32 +51,47 @@ def test_the_image_is_the_same_to_the_bit_and_the_path_is_small(demo, scene):
     _, _, recording, latent = scene
     (run,) = recording.runs
     assert torch.equal(plain, latent)
-    assert sorted(run.path.steps) == [0, 1, 2] and run.path.nbytes == 3 * LATENT["samples"].nbytes
+    assert sorted(run.path.steps) == [0, 1, 2, 3] and run.path.nbytes == 4 * LATENT["samples"].nbytes
 
 
-def by_hand(demo, scene, without: str) -> list[torch.Tensor]:
-    """Of each step kept: Σ over channels of the squared change."""
+def by_hand(demo, scene, one: str, other: str, negative: tuple[str, str] = ("", "")) -> torch.Tensor:
+    """How far the latent moves, (channel, height, width), from a prompt (and a negative one) to another."""
     model, clip, _ = demo
-    changes = []
-    for step in scene[2].runs[0].path.chosen(3):
-        whole, part = (estimate(model, text(clip, words), step) for words in (PROMPT, without))
-        changes.append((whole - part).square().sum(1)[0])
-    return changes
+    before, after = (
+        functools.partial(guided, model, text(clip, words), text(clip, against))
+        for words, against in zip((one, other), negative, strict=True)
+    )
+    return moved(scene[2].runs[0].path.chosen(3), before, after)
 
 
 def test_effect_is_that_of_the_plainest_computation(demo, scene):
     found = ask(scene, words="red, star, sand").effects[0]
-    total = sum(float(change.mean()) ** 0.5 for change in by_hand(demo, scene, ""))
+    total = size(by_hand(demo, scene, PROMPT, ""))
     for name, left in (
         ("red", "a large star on sand"),
         ("star", "a large red on sand"),
         ("sand", "a large red star on"),
     ):
-        changes, place = by_hand(demo, scene, left), found.names.index(name)
-        share = sum(float(change.mean()) ** 0.5 for change in changes) / total
-        assert float(found.shares[place]) == pytest.approx(share, rel=1e-3)
-        heat = sum(change.sqrt() for change in changes) / total
-        assert torch.allclose(found.maps[place], heat.float(), rtol=1e-3, atol=1e-5)
+        apart, place = by_hand(demo, scene, PROMPT, left), found.names.index(name)
+        assert float(found.shares[place]) == pytest.approx(size(apart) / total, rel=1e-3)
+        heat = apart.square().sum(0).sqrt() / total
+        assert torch.allclose(found.maps[place], heat.float(), rtol=1e-3, atol=1e-4)
+
+
+def test_with_every_step_it_is_the_difference_of_two_samplings(demo, monkeypatch):
+    """Euler's steps are those of the measure."""
+    monkeypatch.setattr(path_notes, "kept_of", lambda sigmas, highest: set(range(len(sigmas))))
+    scene = recorded(demo, steps=5)
+    assert len(scene[2].runs[0].path.steps) == 5
+    model, clip, _ = demo
+    negative = text(clip, "")
+    for name, left in (("red", "a large star on sand"), ("star", "a large red on sand")):
+        again = rig.sample(model, text(clip, left), negative, LATENT, seed=1, steps=5, cfg=CFG)
+        apart = model.model.process_latent_in(again) - model.model.process_latent_in(scene[3])
+        found = ask(scene, words=name, moments=6).effects[0]
+        assert float(found.shares[0]) * found.whole == pytest.approx(size(apart[0]), rel=1e-2)
+        heat = apart[0].square().sum(0).sqrt() / found.whole
+        assert torch.allclose(found.maps[0], heat, rtol=0.05, atol=0.01 * float(heat.max()))
 
 
 def test_every_word_sorted_with_what_can_go(scene):
@@ -106,39 +126,62 @@ def test_two_texts_areas_and_the_negative_prompt(demo):
     latent = rig.sample(recorded, positive, negative, LATENT, seed=1, steps=4, cfg=4.0)
     scene = recorded, traced, recording, latent
     assert set(ask(scene).names) == {"red", "star", "blue", "fish", "sand"}
-    sand = ask(scene, words="sand").effects[0]
+    sand = ask(scene, words="sand", moments=1).effects[0]
     right, left = sand.maps[0, :, 18:], sand.maps[0, :, :14]
-    assert float(right.mean()) > 5 * float(left.mean())  # where its area is
+    assert float(right.mean()) > 5 * float(left.mean())  # where its area is; later steps carry it on
     assert ask(scene, role="negative").names == ["green", "fish"]
-
-
-def moved(demo, steps, one: str, other: str) -> float:
-    """Σ over the steps of how far the estimate lies apart for two texts."""
-    apart = 0.0
-    for step in steps:
-        first, second = (estimate(demo[0], text(demo[1], words), step) for words in (one, other))
-        apart += float((first - second).square().sum(1).mean()) ** 0.5
-    return apart
 
 
 def test_weights_go_with_their_word(demo):
     """(red:1.4) left out is the prompt without it; exchanged, the other word has its weight."""
     typed = "a (red:1.4) star, sand"
     scene = recorded(demo, positive=lambda clip: text(clip, typed))
-    steps = scene[2].runs[0].path.chosen(3)
-    total = moved(demo, steps, typed, "")
+    total = size(by_hand(demo, scene, typed, ""))
     for instead, other in (("", "a star, sand"), ("blue", "a (blue:1.4) star, sand")):
         found = ask(scene, words="red", instead=instead).effects[0]
-        assert float(found.shares[0]) == pytest.approx(moved(demo, steps, typed, other) / total, rel=1e-3)
+        share = size(by_hand(demo, scene, typed, other)) / total
+        assert float(found.shares[0]) == pytest.approx(share, rel=1e-3)
 
 
 def test_the_negative_prompt_is_asked_by_its_own_words(demo):
     scene = recorded(demo, negative=lambda clip: text(clip, "green fish, snow"))
     found = ask(scene, words="fish", role="negative").effects[0]
-    steps = scene[2].runs[0].path.chosen(3)
-    whole = moved(demo, steps, "green fish, snow", "")
-    part = moved(demo, steps, "green fish, snow", "green, snow")
+    whole, part = (
+        size(by_hand(demo, scene, PROMPT, PROMPT, ("green fish, snow", left))) for left in ("", "green, snow")
+    )
     assert float(found.shares[0]) == pytest.approx(part / whole, rel=1e-3)
+
+
+def test_inpainting_moves_nothing_outside_its_mask(demo):
+    mask = torch.zeros(1, 256, 256)
+    mask[:, :, 128:] = 1.0
+    scene = recorded(demo, latent=LATENT | {"noise_mask": mask})
+    found = ask(scene, words="star").effects[0]
+    assert not found.maps[0, :, :15].any() and bool((found.maps[0, :, 17:] > 0).all())
+
+
+@pytest.mark.parametrize("kind", ["DualCFG", "PerpNeg"])
+def test_guiders_of_other_kinds(demo, kind):
+    """Two guidances are asked as they were; a guider that cannot bear two equal prompts is taken for plain CFG."""
+    model, traced, recording = attach(*demo[:2], RecordOptions())
+    prompts = (text(traced, words) for words in (PROMPT, "green", ""))
+    guider = (Guider_DualCFG if kind == "DualCFG" else nodes_perpneg.Guider_PerpNeg)(model)
+    guider.set_conds(*prompts)
+    guider.set_cfg(CFG, 0.8)
+    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "normal", 4)
+    noise = torch.randn(LATENT["samples"].shape, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        drawn = guider.sample(
+            noise, LATENT["samples"], comfy.samplers.ksampler("euler"), sigmas, disable_pbar=True
+        )
+    guidance = recording.runs[0].path.guidance
+    if kind == "DualCFG":
+        assert guidance.kind is Guider_DualCFG
+        assert dict(guidance.settings) == {"cfg": 1.0, "cfg1": CFG, "cfg2": 0.8, "nested": False}
+    else:
+        assert guidance.kind is comfy.samplers.CFGGuider and dict(guidance.settings) == {"cfg": CFG}
+    found = ask((model, traced, recording, drawn)).effects[0]
+    assert bool((found.shares > 0).all()) and bool((found.shares < 2).all())
 
 
 def test_prompts_put_together(demo):
@@ -151,12 +194,12 @@ def test_prompts_put_together(demo):
     model, clip, _ = demo
     found = ask(scene).effects[0]
     assert found.names == ("red", "star", "blue", "fish")
-    step, *_ = scene[2].runs[0].path.chosen(1)
     (without,) = nodes.ConditioningConcat().concat(text(clip, "a red star"), text(clip, "fish"))
-    change = (estimate(model, both(clip), step) - estimate(model, without, step)).square().sum(1)[0].sqrt()
-    found = ask(scene, words="blue", moments=1).effects[0]
+    before, after = (functools.partial(guided, model, one, text(clip, "")) for one in (both(clip), without))
+    apart = moved(scene[2].runs[0].path.chosen(3), before, after).square().sum(0).sqrt()
+    found = ask(scene, words="blue").effects[0]
     assert torch.allclose(
-        found.maps[0] / found.maps[0].mean(), change.float() / float(change.mean()), rtol=1e-2, atol=1e-4
+        found.maps[0] / found.maps[0].mean(), (apart / apart.mean()).float(), rtol=1e-2, atol=1e-3
     )
 
 

@@ -132,6 +132,6 @@ def test_older_runs_let_go_of_their_path():
     r = recording()
     for seed in range(PATHS_KEPT + 3):
         run = run_of(latents(seed))
-        run.path = RecordedPath(torch.zeros(1, 4, 8, 8), None, {"positive": []})
+        run.path = RecordedPath(torch.zeros(1, 4, 8, 8), None, {"positive": []}, None)
         r.add(run)
     assert [run.path is None for run in r.runs] == [True] * 3 + [False] * PATHS_KEPT

@@ -12,6 +12,7 @@ from ....hrv.prompt import Prompt
 from ....hrv.recording.absence import ZEROED
 from ....hrv.wording import role_text, said
 from ...facts.conditionings import is_zeroed
+from ...facts.options import UUIDS
 from ...facts.rows import POSITIVE, Chunk, Conditionings, Owner, chunks_of
 from ...text.clip_trace import find_prompt, registries_of
 from ...text.text_registry import TextRegistry
@@ -47,7 +48,7 @@ class FollowingPrompts(Following):
                     "The batch of {rows} rows cannot be divided into {prompts} prompts, because another node multiplies rows. Those steps "
                     "were not {done}.",
                     rows=x.shape[0],
-                    prompts=len(options["uuids"]),
+                    prompts=len(options[UUIDS]),
                     done=self.done,
                 ),
                 cause="rows",
