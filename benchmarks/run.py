@@ -24,6 +24,7 @@ import bench  # noqa: E402
 
 PARTS = (
     "recording",
+    "joint",
     "accuracy",
     "memory",
     "keeping",
