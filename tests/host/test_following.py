@@ -45,7 +45,9 @@ def kinds_on(model) -> list[str]:
     return [kind for kind in ALL_KINDS if isinstance(kind, str) and model.get_wrappers(kind, Noting.key)]
 
 
-@pytest.mark.parametrize("other", ["Flux", "Stable Diffusion 3", "Video DiT (Wan)"], indirect=True)
+@pytest.mark.parametrize(
+    "other", ["Flux", "Stable Diffusion 3", "Another transformer (PixArt)"], indirect=True
+)
 def test_a_model_without_cross_attention_is_followed(other, caplog):  # noqa: F811
     model, prompt, latent = other
     plain = rig.sample(model, prompt, prompt, latent, cfg=1.0)

@@ -18,7 +18,9 @@ def nothing(done: int, total: int) -> None:
     pass
 
 
-@pytest.mark.parametrize("other", ["Flux", "Stable Diffusion 3", "Video DiT (Wan)"], indirect=True)
+@pytest.mark.parametrize(
+    "other", ["Flux", "Stable Diffusion 3", "Another transformer (PixArt)"], indirect=True
+)
 def test_words_of_models_that_are_no_unets(other, caplog):  # noqa: F811
     model, _, latent = other
     recorded, clip, recording = attach(model, rig.clip("sd1"), RecordOptions())
@@ -42,7 +44,7 @@ def test_words_of_models_that_are_no_unets(other, caplog):  # noqa: F811
     assert len(recording.runs) == 1
 
 
-@pytest.mark.parametrize("family", ["Z-Image", "Qwen-Image", "Lumina 2"])
+@pytest.mark.parametrize("family", ["Z-Image", "Qwen-Image", "Lumina 2", "Wan"])
 def test_effects_on_transformers_are_those_of_the_plainest_computation(family):
     if family not in token_rig.known():
         pytest.skip(f"this ComfyUI has no {family}")
