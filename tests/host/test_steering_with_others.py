@@ -240,9 +240,12 @@ def test_rows_that_do_not_divide(studio, steering, caplog):
 
 
 def test_torch_compile(studio, steering, caplog):
-    left_alone(
-        studio, steering, node(nodes_torch_compile.TorchCompileModel, backend="eager"), caplog, "is compiled"
-    )
+    """It is steered as it was written, and says that the compiled code was not used."""
+    model, _ = steer(studio.model, None, steering)
+    compiled = node(nodes_torch_compile.TorchCompileModel, backend="eager")(model)
+    assert torch.equal(steered.draw(compiled, studio), steered.draw(model, studio))
+    (warning,) = complaints(caplog)
+    assert "ran without the compiled code (steered)" in warning
 
 
 def test_foreign_forward(studio, steering, caplog, monkeypatch):
