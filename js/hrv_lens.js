@@ -15,8 +15,11 @@ const MAPS = "/hrv/lens/maps";
 const DRIVEN = ["threshold", "concept", "percent"]; // inputs that the lens has controls for
 const LEAST_HEIGHT = 380;
 const FIRST_SIZE = [440, 760];
+const ROOM_OUTSIDE = 240; // pixels that a subgraph's node gets above the least when it first shows a lens
+const OUTSIDE = "hrv_lens_outside"; // property of a subgraph's node: whether it shows the lens that is inside
 
-const lenses = new Map(); // node → its view
+const lenses = new Map(); // node → its views, the one in a subgraph's node among them
+const outside = new Map(); // subgraph's node → {view, widget, inner} of the lens that is inside
 let made = 0;
 
 addStyle(new URL("./lens/lens.css", import.meta.url));
@@ -41,8 +44,8 @@ function pictureAddress({ filename, subfolder, type }) {
   return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
 }
 
-/** What the lens needs of its node. */
-function hostOf(node) {
+/** What the lens needs of its node. shownIn: the node that shows it. */
+function hostOf(node, shownIn) {
   return {
     ...fieldsOf(node, app),
     look: () => node.properties.hrv_lens,
@@ -51,7 +54,7 @@ function hostOf(node) {
     pictureAddress,
     hasUsers: () => (node.outputs ?? []).some((_, slot) => linksFrom(node, slot).length > 0),
     run: () => app.queuePrompt(0),
-    toMaskEditor: (blob, reference) => toMaskEditor(node, blob, reference),
+    toMaskEditor: (blob, reference) => toMaskEditor(shownIn, blob, reference),
   };
 }
 
@@ -86,11 +89,52 @@ async function toMaskEditor(node, blob, reference) {
 
 function show(node, output) {
   const payload = output?.[OUTPUT]?.[0];
-  if (!payload || payload.version !== 1 || payload === lenses.get(node)?.shownPayload) return;
-  const view = lenses.get(node);
-  if (!view) return;
-  view.shownPayload = payload;
-  view.show({ ...payload, frames: payload.frames.map((frame) => ({ ...frame })) });
+  if (payload?.version !== 1) return;
+  for (const view of lenses.get(node) ?? []) {
+    if (payload === view.shownPayload) continue;
+    view.shownPayload = payload;
+    view.show({ ...payload, frames: payload.frames.map((frame) => ({ ...frame })) });
+  }
+}
+
+const update = (node) => lenses.get(node)?.forEach((view) => view.update());
+
+/** Puts a view of a lens node into a node: that one itself, or the subgraph's that it is in. */
+function addView(node, shownIn) {
+  const view = new LensView(hostOf(node, shownIn));
+  lenses.get(node).add(view);
+  passGestures(view.element, app);
+  // Nodes 2.0 mounts an element once for each node id, widget name and type: after undo, which makes the node anew under
+  // its old id, only a type of its own brings the new element in
+  const widget = shownIn.addDOMWidget("lens", `hrv_lens_${++made}`, view.element, {
+    serialize: false,
+    hideOnZoom: false,
+    getMinHeight: () => LEAST_HEIGHT,
+    getValue: () => "",
+    setValue: () => {},
+  });
+  widget.serialize = false;
+  return { view, widget };
+}
+
+/** Shows the lens on the outside of a subgraph whose node asks for it. The page promotes only what has an input, so the node gets a view
+ *  of its own. Not on pages whose subgraph's nodes keep no widgets but promoted ones. */
+function showOutside(node) {
+  if (!node.properties?.[OUTSIDE] || !node.graph || outside.has(node)) return;
+  if (node.addCustomWidget === globalThis.LiteGraph.LGraphNode.prototype.addCustomWidget) return;
+  const inner = node.subgraph._nodes.find((one) => lenses.has(one));
+  if (!inner) return;
+  outside.set(node, { ...addView(inner, node), inner });
+  const least = node.computeSize()[1];
+  if (node.size[1] < least) node.setSize([Math.max(node.size[0], FIRST_SIZE[0]), least + ROOM_OUTSIDE]); // shown for the first time
+  recall();
+}
+
+function closeOutside(node) {
+  const { inner, view } = outside.get(node) ?? {};
+  outside.delete(node);
+  lenses.get(inner)?.delete(view);
+  view?.close();
 }
 
 /** Shows again what the page remembers of an earlier run, after undo, or when a tab comes back. */
@@ -102,33 +146,33 @@ app.registerExtension({
   name: "HRV.Lens",
 
   nodeCreated(node) {
+    if (node.isSubgraphNode?.()) {
+      const soon = () => setTimeout(() => showOutside(node), 0); // when its inside is there
+      chain(node, "onConfigure", soon);
+      chain(node, "onRemoved", () => closeOutside(node));
+      return;
+    }
     if (node.comfyClass !== NODE) return;
     for (const name of DRIVEN) {
       const widget = node.widgets.find((w) => w.name === name);
       if (widget) widget.hidden = true;
       if (widget?.options) widget.options.hidden = true; // so older pages know it in Nodes 2.0
     }
-    const view = new LensView(hostOf(node));
-    lenses.set(node, view);
-    passGestures(view.element, app);
-    // Nodes 2.0 mounts an element once for each node id, widget name and type: after undo, which makes the node anew under
-    // its old id, only a type of its own brings the new element in
-    const widget = node.addDOMWidget("lens", `hrv_lens_${++made}`, view.element, {
-      serialize: false,
-      hideOnZoom: false,
-      getMinHeight: () => LEAST_HEIGHT,
-      getValue: () => "",
-      setValue: () => {},
-    });
-    widget.serialize = false;
+    lenses.set(node, new Set());
+    addView(node, node);
     for (const name of ["words", ...DRIVEN]) {
       const source = node.widgets.find((w) => w.name === name);
-      if (source) chain(source, "callback", () => queueMicrotask(() => lenses.has(node) && view.update()));
+      if (source) chain(source, "callback", () => queueMicrotask(() => update(node)));
     }
     chain(node, "onExecuted", (output) => show(node, output));
-    chain(node, "onConfigure", () => lenses.has(node) && view.update());
+    chain(node, "onConfigure", () => update(node));
     chain(node, "onRemoved", () => {
-      view.close();
+      for (const [host, { inner, widget }] of [...outside]) {
+        if (inner !== node) continue;
+        closeOutside(host);
+        host.removeWidget(widget);
+      }
+      for (const view of lenses.get(node) ?? []) view.close();
       lenses.delete(node);
     });
     node.setSize([Math.max(node.size[0], FIRST_SIZE[0]), Math.max(node.size[1], FIRST_SIZE[1])]);
@@ -137,7 +181,10 @@ app.registerExtension({
   loadedGraphNode(node) {
     if (node.comfyClass !== NODE) return;
     setTimeout(recall, 0);
-    setTimeout(() => settle(node, lenses.get(node)?.element), 300); // when the page has drawn its nodes
+    setTimeout(() => {
+      const [own] = lenses.get(node) ?? [];
+      settle(node, own?.element);
+    }, 300); // when the page has drawn its nodes
   },
 
   onNodeOutputsUpdated(outputs) {

@@ -63,8 +63,10 @@ class Blueprint(Graph):
         out["links"].append(number)
         self.leaves.append({"name": name, "type": out["type"], "linkIds": [number]})
 
-    def publish(self, name: str, description: str, size: tuple[int, int], words: list[str]) -> None:
-        """Writes the blueprint; its file's name is the node's title. words: what finds it in the search."""
+    def publish(
+        self, name: str, description: str, size: tuple[int, int], words: list[str], **properties: bool
+    ) -> None:
+        """Writes the blueprint; its file's name is the node's title. words: what finds it in the search; properties: of its node."""
 
         def identity(part: str) -> str:
             return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{name} {part}"))
@@ -85,7 +87,7 @@ class Blueprint(Graph):
                     for one in self.enters if one["field"]
                     for node, field in one["targets"][:1]
                 ] + [[str(self.nodes["sampler"]["id"]), "control_after_generate"]],
-                "cnr_id": PACK,
+                "cnr_id": PACK, **properties,
             },
             "widgets_values": [], "title": name,
         }  # fmt: skip
@@ -172,9 +174,10 @@ def xray() -> None:
     graph.publish(
         "X-ray my prompt",
         "A sampler with everything that shows what your prompt did: Attention Lens, a heatmap for every word, and Prompt Report. "
-        "Connect model, clip, vae and an empty latent, write the prompt, run, then open the subgraph: the lens is inside.",
+        "Connect model, clip, vae and an empty latent, write the prompt, run, and point at a word. On older pages of ComfyUI the lens is only inside: open the subgraph.",
         (400, 590),
         ["x-ray", "explain", "debug prompt", "which word drew what", "DAAM", "attention lens"],
+        hrv_lens_outside=True,
     )
 
 

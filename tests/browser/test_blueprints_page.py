@@ -57,10 +57,24 @@ def drop(editor: Editor, name: str) -> dict:
 SAMPLING = {"prompt": PROMPT, "steps": 4, "cfg": 4.5, "seed": 7}
 
 
-@pytest.mark.one_page
+VERSION = "() => window.__COMFYUI_FRONTEND_VERSION__.split('.').map(Number)"
+REMOVE_INNER = """() => {
+    const { subgraph } = window.app.graph._nodes.find((n) => n.subgraph);
+    subgraph.remove(subgraph._nodes.find((n) => n.type === "HRVLens"));
+}"""
+LENS_OUTSIDE = (
+    "() => window.app.graph._nodes.find((n) => n.subgraph).widgets.find((w) => w.name === 'lens').element"
+)
+
+
 def test_x_ray_my_prompt(editor):
     dropped = drop(editor, "X-ray my prompt")
     assert dropped["title"] == "X-ray my prompt"
+    shows_lens = editor.page.evaluate(VERSION) >= [
+        1,
+        49,
+    ]  # where a subgraph's node keeps a widget that is not promoted
+    assert ("lens" in dropped["fields"]) == shows_lens
     assert {"prompt", "negative", "seed", "steps", "cfg", "sampler_name", "scheduler"} <= set(
         dropped["fields"]
     )
@@ -77,16 +91,51 @@ def test_x_ray_my_prompt(editor):
     lenses = [number for number, output in outputs.items() if "hrv_lens" in output]
     assert len(lenses) == 2, "one inside, one connected outside"
     assert any("Prompt report" in text for output in outputs.values() for text in output.get("text", ()))
-    editor.page.evaluate(OPEN_SUBGRAPH)
-    editor.page.wait_for_timeout(500)
-    editor.centre("HRVLens")
-    editor.page.locator(".hrv-chip:visible").filter(has_text="fish").first.click()
-    editor.page.wait_for_timeout(300)
-    editor.page.evaluate(OUTSIDE)
+    if shows_lens:
+        point_outside(editor)
+    else:
+        editor.page.evaluate(OPEN_SUBGRAPH)
+        editor.page.wait_for_timeout(500)
+        editor.centre("HRVLens")
+        editor.page.locator(".hrv-chip:visible").filter(has_text="fish").first.click()
+        editor.page.wait_for_timeout(300)
+        editor.page.evaluate(OUTSIDE)
     entry = editor.run()
     lenses = {n: node for n, node in entry["prompt"][2].items() if node["class_type"] == "HRVLens"}
     pinned = {":" in number: node["inputs"]["words"] for number, node in lenses.items()}
-    assert pinned == {True: "fish", False: ""}, "what is pinned inside makes the mask outside"
+    assert pinned == {True: "fish", False: ""}, "what is pinned makes the mask outside"
+    if shows_lens:
+        saved_and_opened(editor)
+
+
+def point_outside(editor: Editor) -> None:
+    """Points at a word in the lens on the subgraph's node, and pins it."""
+    editor.centre(editor.nodes("nodes.find((n) => n.subgraph).type"), 0.7)
+    lens = editor.page.evaluate_handle(LENS_OUTSIDE).as_element()
+    assert lens.is_visible()
+    box = lens.query_selector(".hrv-canvas").bounding_box()
+    assert min(box["width"], box["height"]) > 100
+    before = lens.query_selector(".hrv-canvas").screenshot()
+    (fish,) = (chip for chip in lens.query_selector_all(".hrv-chip") if "fish" in chip.text_content())
+    fish.hover()
+    editor.page.wait_for_timeout(500)
+    assert "fish" in lens.query_selector(".hrv-status").text_content()
+    assert lens.query_selector(".hrv-canvas").screenshot() != before, "its heatmap appears"
+    fish.click()
+    editor.page.wait_for_timeout(300)
+    editor.page.mouse.move(5, 500)
+
+
+def saved_and_opened(editor: Editor) -> None:
+    """The lens is outside in the saved workflow too, as high as it was, and goes with the one inside."""
+    size = "nodes.find((n) => n.subgraph).size.map(Math.round)"
+    before = editor.nodes(size)
+    editor.load(editor.saved())
+    assert editor.nodes(size) == before
+    editor.centre(editor.nodes("nodes.find((n) => n.subgraph).type"), 0.7)
+    assert editor.page.evaluate_handle(LENS_OUTSIDE).as_element().is_visible()
+    editor.page.evaluate(REMOVE_INNER)
+    assert "lens" not in editor.nodes("nodes.find((n) => n.subgraph).widgets.map((w) => w.name)")
 
 
 @pytest.mark.one_page

@@ -29,7 +29,7 @@ PATTERNS = {
 MEMBERS = (
     "nodeCreated", "loadedGraphNode", "afterConfigureGraph", "onNodeOutputsUpdated", "onExecuted", "onConfigure",
     "onSerialize", "onConnectionsChange", "onRemoved", "onDrawBackground", "hideOutputImages", "processMouseWheel", "processMouseDown", "processMouseMove", "processMouseUp", "vueNodesMode",
-    "queuePrompt", "createNode", "OpenMaskEditor", "addDOMWidget", "removeWidget", "hideOnZoom", "computeLayoutSize",
+    "queuePrompt", "createNode", "OpenMaskEditor", "addDOMWidget", "addCustomWidget", "isSubgraphNode", "LGraphNode", "removeWidget", "hideOnZoom", "computeLayoutSize",
     "getMinHeight", "getMaxHeight", "computeSize", "setSize", "setDirtyCanvas", "comfyClass", "isVirtualNode",
     "getInputLink", "getNodeById", "isInputConnected", "linkIds", "subgraphs", "rootGraph", "nodeOutputs", "emitBeforeChange",
     "emitAfterChange", "extensionManager", "fetchApi", "apiURL", "widgets_values",
