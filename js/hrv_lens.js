@@ -120,7 +120,8 @@ function addView(node, shownIn) {
 /** Shows the lens on the outside of a subgraph whose node asks for it. The page promotes only what has an input, so the node gets a view
  *  of its own. Not on pages whose subgraph's nodes keep no widgets but promoted ones. */
 function showOutside(node) {
-  if (!node.properties?.[OUTSIDE] || !node.graph || outside.has(node)) return;
+  // a node that is only copied has a graph too, but is not in it
+  if (!node.properties?.[OUTSIDE] || !node.graph?._nodes.includes(node) || outside.has(node)) return;
   if (node.addCustomWidget === globalThis.LiteGraph.LGraphNode.prototype.addCustomWidget) return;
   const inner = node.subgraph._nodes.find((one) => lenses.has(one));
   if (!inner) return;

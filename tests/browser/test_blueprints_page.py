@@ -62,6 +62,8 @@ REMOVE_INNER = """() => {
     const { subgraph } = window.app.graph._nodes.find((n) => n.subgraph);
     subgraph.remove(subgraph._nodes.find((n) => n.type === "HRVLens"));
 }"""
+COPY = "window.app.graph._nodes.find((n) => n.subgraph).clone();"
+VIEWS = "document.querySelectorAll('.hrv-lens').length"
 LENS_OUTSIDE = (
     "() => window.app.graph._nodes.find((n) => n.subgraph).widgets.find((w) => w.name === 'lens').element"
 )
@@ -127,13 +129,16 @@ def point_outside(editor: Editor) -> None:
 
 
 def saved_and_opened(editor: Editor) -> None:
-    """The lens is outside in the saved workflow too, as high as it was, and goes with the one inside."""
+    """The lens is outside in the saved workflow too, as high as it was; it is not in what is only copied, and goes with the one inside."""
     size = "nodes.find((n) => n.subgraph).size.map(Math.round)"
     before = editor.nodes(size)
     editor.load(editor.saved())
     assert editor.nodes(size) == before
     editor.centre(editor.nodes("nodes.find((n) => n.subgraph).type"), 0.7)
     assert editor.page.evaluate_handle(LENS_OUTSIDE).as_element().is_visible()
+    views = editor.page.evaluate(f"() => {{ {COPY} return {VIEWS}; }}")
+    editor.page.wait_for_timeout(500)
+    assert editor.page.evaluate(f"() => {VIEWS}") == views
     editor.page.evaluate(REMOVE_INNER)
     assert "lens" not in editor.nodes("nodes.find((n) => n.subgraph).widgets.map((w) => w.name)")
 
