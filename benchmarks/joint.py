@@ -22,7 +22,7 @@ def measure(quick: bool) -> list[bench.Row]:
         return attention(q, k, *given, **named)
 
     options = {OPTIMIZED_ATTENTION_OVERRIDE: recording}
-    found = bench.paired(lambda: evaluate({}), lambda: evaluate(options), 1 if quick else 5)
+    found = bench.paired(lambda: evaluate({}), lambda: evaluate(options), 1 if quick else 3)
     added = statistics.median(b / a for a, b in zip(found.plain, found.changed, strict=True)) - 1
     peak = bench.peak_bytes(lambda: evaluate(options)) - bench.peak_bytes(lambda: evaluate({}))
     note = f"{RECORDED} of {text} tokens, {HEADS} heads, {side * side} + {text} tokens, float32, one double block"

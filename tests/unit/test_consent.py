@@ -32,7 +32,7 @@ def test_a_noun_that_every_head_sees_elsewhere_may_be_missing():
     assert (
         finding.words == ("car",)
         and finding.text.startswith(
-            "“car” may be missing (the attention heads that find it best agree on its location by"
+            "“car” may be missing. The attention heads that find it best agree on its location by"
         )
         and "(car:1.3)" in finding.tip
     )
