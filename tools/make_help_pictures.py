@@ -1,7 +1,7 @@
 """Makes the pictures of the steering nodes' help pages, js/docs/*.jpg, with the demo checkpoint and the pack's own nodes.
 
     .host/venv/bin/python tools/make_help_pictures.py [NAME …]     adjust_concept, strengthen_concept, attend_excite, edit_colour,
-                                                                  edit_kind, scale_heads, weakening, model_effect
+                                                                  edit_kind, scale_heads, weakening, model_effect, word_effect
     .host/venv/bin/python tools/make_help_pictures.py --search     seeds at which the examples of tools/examples.py work
 
 An example is shown as it is only if the judge network sees the wish granted with the node and not without it (a missing thing
@@ -21,6 +21,7 @@ FACTORS = (2.0, 1.0, 0.0, -2.0)
 FEW = 5  # numbers of heads in the sweep
 WHOLE = {"start_percent": 0.0, "end_percent": 1.0}
 STICKER = "a large red star on grass"
+WORDS = "a large red star on sand, plain, detailed, high quality, beautiful"
 RED_STAR = "a large plain red star on sand"
 
 
@@ -157,6 +158,21 @@ def model_effect(painter: Painter) -> None:
     save("model_effect", row(pictures, ["the image", "sampled with the LoRA", "What a Model Change Did"]))
 
 
+def word_effect(painter: Painter) -> None:
+    """The example which_words_can_go: where a word acts, and the same prompt sampled without it."""
+    from hrv_pack.nodes.look.word_effect import HRVWordEffect
+
+    recorded, clip, recording = painter.recorded()
+    prompts = [*painter.encode(WORDS, clip=clip), *painter.encode("", clip=clip)]
+    latent = painter.latent(recorded, prompts, 3)
+    image = painter.decode(latent)
+    shown = HRVWordEffect.execute(
+        recorded, clip, recording, latent, "red", "words", "", image, caption=False
+    ).result[0]
+    pictures = [image, shown, painter.draw(painter.model, WORDS.replace("red ", ""), 3)]
+    save("word_effect", row(pictures, ["the image", "what “red” did", "sampled without “red”"]))
+
+
 def weakening(painter: Painter) -> None:
     """Chart and strip of the example ordered_weakening, with fewer heads."""
     from hrv_pack.hrv.steer.weakening_run import weakening as collect
@@ -180,7 +196,12 @@ PICTURES = {
     name: partial(edit_prompt if isinstance(one, EditExample) else strengths, name=name, example=one)
     for name, one in EXAMPLES.items()
 }
-PICTURES |= {"scale_heads": scale_heads, "weakening": weakening, "model_effect": model_effect}
+PICTURES |= {
+    "scale_heads": scale_heads,
+    "weakening": weakening,
+    "model_effect": model_effect,
+    "word_effect": word_effect,
+}
 
 if __name__ == "__main__":
     main(__doc__, PICTURES, examples=EXAMPLES, works=works)
