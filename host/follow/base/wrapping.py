@@ -130,7 +130,10 @@ class Wrapping(ABC):
         around = self.sampling  # another node may sample within a step of a sampling
         self.sampling = None if sampling is None or sampling.failed else sampling
         try:
-            with contextlib.nullcontext() if sampling is None else sampling.around():
+            with contextlib.ExitStack() as stack:
+                if self.sampling is not None:
+                    with sampling.guarded(sampling.at["open"]):
+                        stack.enter_context(sampling.around())
                 samples = executor(*args, **kwargs)
         finally:
             self.sampling = around
