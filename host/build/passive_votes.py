@@ -31,8 +31,8 @@ from ...hrv.relevance.concepts import ConceptWords
 from ...hrv.relevance.construction import parts_of
 from ...hrv.relevance.vectors import HeadRelevance
 from ...hrv.relevance.votes import VoteCounter
+from ...hrv.wording import said
 from ..facts import paths
-from ..facts.cancel import CANCELS
 from ..facts.guider import patcher_of
 from ..facts.layers import layout_of_model
 from ..facts.patcher import is_patched
@@ -45,6 +45,8 @@ SAVE_EVERY = 60.0  # seconds
 PATIENCE = 2.0  # seconds to wait for another server that is just saving; what is not saved then is kept for the next time
 PATIENCE_AT_THE_END = 10.0
 OFF = "off"  # instead of concepts: no votes are collected
+NO_CLIP = "connect clip so that the concept words can be encoded"
+NOT_COLLECTED = "Record Attention is not collecting votes: {reason}"
 
 
 @dataclass(frozen=True)
@@ -128,17 +130,13 @@ def passive_votes(clip, concepts: str) -> PassiveVotes | None:
     from being made."""
     if concepts == OFF:
         return None
-    try:
+
+    def make() -> PassiveVotes:
         if clip is None:
-            raise ValueError("connect clip so that the concept words can be encoded")
+            raise ValueError(NO_CLIP)
         return PassiveVotes(clip, concepts)
-    except CANCELS:
-        raise
-    except Exception as error:
-        reason = f"Record Attention is not collecting votes: {error}"
-        log.warn(reason)
-        log.tell(log.node_running(), [reason])
-        return None
+
+    return log.made_or_warning(make, lambda reason: said(NOT_COLLECTED, reason=reason))
 
 
 def save_all() -> None:

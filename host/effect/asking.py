@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ...hrv.effect.effect import carried
+from ...hrv.effect.effect import carried, change
 from ...hrv.recording.path import RecordedPath, Step
 from ..facts.guider import POSITIVE, Asked, ask
 from ..facts.running import stop_if_cancelled
@@ -28,10 +28,11 @@ Changed = Mapping[str, Conds]  # name of a guider's list, as “positive” → 
 
 @dataclass(eq=False)
 class Followed:
-    """end: δ after the last step, (image, channel, …), on the CPU, in the model's own latent units; differences: Δ of each step."""
+    """moved: `change` of δ after the last step, (image, height, width); by_step: its mean over pixels for Δ of each step, (image,). Nothing
+    larger is kept, for prompts have many words, and videos many frames. float64, on the CPU, in the model's own latent units."""
 
-    end: torch.Tensor
-    differences: list[torch.Tensor] = field(default_factory=list)
+    moved: torch.Tensor
+    by_step: list[torch.Tensor] = field(default_factory=list)
 
 
 @torch.inference_mode()
@@ -54,8 +55,8 @@ def follow(
     where they do not fit the model.
     """
     own: list[torch.Tensor] = list(known or ())
-    found = [Followed(torch.zeros(()), []) for _ in changed]
-    sigmas = [float(step.sigma.flatten()[0]) for step in steps]
+    found = [Followed(torch.empty(0)) for _ in changed]
+    sigmas = [*(float(step.sigma.flatten()[0]) for step in steps), 0.0]
     lists, instead = _named(path.conds, changed)
     total, done = len(steps) * (len(changed) + (not own)), 0
 
@@ -84,10 +85,9 @@ def follow(
                     difference = answered(asked.estimate(names, x, step.sigma)) - before
                 if asked.mask is not None:
                     difference = difference * asked.mask.to(difference)
-                one.differences.append(difference)
-                later = sigmas[number + 1] if number + 1 < len(sigmas) else 0.0
-                deviation = carried(deviation, difference, later / sigmas[number])
-            one.end = deviation
+                one.by_step.append(_changes(difference).mean((-2, -1)))
+                deviation = carried(deviation, difference, sigmas[number], sigmas[number + 1])
+            one.moved = _changes(deviation)
 
     try:
         ask(
@@ -96,16 +96,21 @@ def follow(
             lists,
             path.latent,
             mask=path.mask,
-            sigmas=torch.tensor([*sigmas, 0.0]),
+            sigmas=torch.tensor(sigmas),
             work=work,
         )
     except RuntimeError as error:  # torch knows no class of its own for shapes that do not fit
         if isinstance(error, torch.OutOfMemoryError) or "shapes" not in str(error):
             raise
         raise ValueError(OTHER_MODEL) from error
-    if not all(bool(tensor.isfinite().all()) for tensor in [*own, *(one.end for one in found)]):
+    if not all(bool(tensor.isfinite().all()) for tensor in [*own, *(one.moved for one in found)]):
         raise ValueError(INVALID)
     return own, found
+
+
+def _changes(differences: torch.Tensor) -> torch.Tensor:
+    """`change` of each image: (image, channel, …) → (image, height, width)."""
+    return torch.stack([change(one) for one in differences])
 
 
 def _named(
@@ -113,8 +118,8 @@ def _named(
 ) -> tuple[dict[str, Conds], list[dict[str, str]]]:
     """Every list under a name of its own, and of each change which list stands for which."""
     lists, instead = dict(conds), []
-    for number, change in enumerate(changed):
-        names = {role: f"{role} {number}" for role in change}
-        lists |= {name: change[role] for role, name in names.items()}
+    for number, one in enumerate(changed):
+        names = {role: f"{role} {number}" for role in one}
+        lists |= {name: one[role] for role, name in names.items()}
         instead.append(names)
     return lists, instead

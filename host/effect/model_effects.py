@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ...hrv.effect.effect import ModelChange, change, model_change, spread
+from ...hrv.effect.effect import ModelChange, model_change, spread
 from ...hrv.recording.path import RecordedPath
 from ...hrv.recording.recording import Recording
 from ..facts.guider import as_held
@@ -80,7 +80,6 @@ def _change_of(answers: tuple[list[torch.Tensor], Followed], row: int) -> ModelC
     own, followed = answers
     spreads = [max(spread(one[row]), 1e-30) for one in own]
     by_moment = [
-        (float(change(one[row]).mean()) / varies) ** 0.5
-        for one, varies in zip(followed.differences, spreads, strict=True)
+        (float(one[row]) / varies) ** 0.5 for one, varies in zip(followed.by_step, spreads, strict=True)
     ]
-    return model_change(change(followed.end[row]), spreads[-1], by_moment)
+    return model_change(followed.moved[row], spreads[-1], by_moment)

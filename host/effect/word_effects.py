@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ...hrv.effect.effect import Effects, change, effects
+from ...hrv.effect.effect import Effects, effects
 from ...hrv.effect.words import TypedWords, typed_words
 from ...hrv.prompt import WordNotFound, is_all_filler, split_names
 from ...hrv.recording.path import RecordedPath
@@ -128,7 +128,7 @@ class _Asked:
             raise WordNotFound(f"The {question.role} prompt is empty.")
 
     def ask(self, model, progress: Callable[[int, int], None]) -> list[torch.Tensor]:
-        """[the whole text left out, each entry left out or exchanged]: how far the latent moves, (image, channel, …)."""
+        """[the whole text left out, each entry left out or exchanged]: how far each pixel moves, `change` of each image."""
         everything = self.typed.without(range(len(self.typed.places)))
         steps = self.path.chosen(self.question.moments)
         total = len(self.entries) * (1 + len(steps))  # encoded, and asked
@@ -147,7 +147,7 @@ class _Asked:
             )
             changed = [{self.name: conds} for conds in lists]
             known, found = follow(model, changed, steps, self.path, known=known, progress=share)
-            moved += [one.end for one in found]
+            moved += [one.moved for one in found]
         return moved
 
     @property
@@ -157,7 +157,7 @@ class _Asked:
 
     def effects(self, moved: list[torch.Tensor], row: int) -> Effects:
         """Of the image in this row of the run's batch."""
-        whole, *changes = (change(one[row]) for one in moved)
+        whole, *changes = (one[row] for one in moved)
         return effects([name for name, _ in self.entries], torch.stack(changes), whole)
 
     def _with(self, texts: Mapping[str, str]) -> Conds:

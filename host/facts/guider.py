@@ -100,7 +100,7 @@ class Asked:
         self._held = conds_of(guider)
 
     def estimate(self, instead: Mapping[str, str], x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        """What the model makes of x (picture, channel, …), guided, with the list named by each value in place of that named by its key."""
+        """What the model makes of x (image, channel, …), guided, with the list named by each value in place of that named by its key."""
         self._guider.conds = self._held | {role: self._held[name] for role, name in instead.items()}
         return self._guider(x.to(self._noise), sigma.to(self._noise), **self._extra)
 
@@ -116,9 +116,12 @@ class Asked:
 
     @property
     def weight(self) -> float | None:
-        """What guidance multiplies the difference of two positive prompts by, if that is all that it does."""
-        own = self._extra["model_options"]
-        return None if any(own.get(name) for name in options.GUIDANCE_CHANGED) else guidance_of(self._guider)
+        """What guidance multiplies the difference of two positive prompts by, if that is all that it does; None also where there is none,
+        at CFG 1."""
+        if any(self._extra["model_options"].get(name) for name in options.GUIDANCE_CHANGED):
+            return None
+        weight = guidance_of(self._guider)
+        return None if weight == 1 else weight
 
 
 class _InsteadOfSampler:

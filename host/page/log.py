@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from ...hrv.wording import said_in
 from ..facts import running, server
+from ..facts.cancel import CANCELS
 
 EVENT = "hrv_sampling"
+Made = TypeVar("Made")
 PARTS = "hrv_said"
 
 _prompt: str | None = None  # the queued prompt that the warnings in `_said` belong to
@@ -47,6 +50,20 @@ def tell(node: str | None, warnings: Sequence[str]) -> None:
         }
         with contextlib.suppress(Exception):  # the page may be gone; the sampling goes on
             server.send(running_server, EVENT, told)
+
+
+def made_or_warning(make: Callable[[], Made], failed: Callable[[str], str]) -> Made | None:
+    """What `make` gives; None, and a warning in the running node, where it fails: an image is to be made in any case. failed(reason) → the
+    sentence that says so."""
+    try:
+        return make()
+    except CANCELS:
+        raise
+    except Exception as error:
+        sentence = failed(str(error))
+        warn(sentence)
+        tell(node_running(), [sentence])
+        return None
 
 
 def tell_parts(error: Exception) -> None:

@@ -8,7 +8,6 @@ import torch
 
 from ...hrv.prompt import Prompt, split_names
 from ...hrv.wording import said
-from ..facts.cancel import CANCELS
 from ..page import log
 from .clip_trace import untraced
 from .concept_words import encode_each
@@ -19,6 +18,7 @@ NO_CLIP = said(
     "`also_look_for` needs a CLIP to encode its words: connect `clip`, or leave `also_look_for` empty."
 )
 TOO_MANY = "`also_look_for` takes at most {most} words; these are {count}. Look for some of them at a time."
+NOT_ASKED = "The words in `also_look_for` are not looked for: {reason}"
 NOT_READ = "“{word}” in `also_look_for` could not be read as one word or phrase. Type it without brackets, weights and embeddings."
 
 
@@ -59,12 +59,4 @@ def asked_words(clip, text: str) -> AskedWords | None:
 
 def asked_words_or_warning(clip, text: str) -> AskedWords | None:
     """The same where an image is to be made in any case: what cannot be asked for becomes a warning."""
-    try:
-        return asked_words(clip, text)
-    except CANCELS:
-        raise
-    except Exception as error:
-        reason = f"The words in `also_look_for` are not looked for: {error}"
-        log.warn(reason)
-        log.tell(log.node_running(), [reason])
-        return None
+    return log.made_or_warning(lambda: asked_words(clip, text), lambda reason: said(NOT_ASKED, reason=reason))

@@ -39,10 +39,12 @@ class Effects:
     whole: float
 
 
-def carried(deviation: torch.Tensor, difference: torch.Tensor, ratio: float) -> torch.Tensor:
-    """How far two samplings lie apart at the next noise level: Δ + (δ − Δ) · ratio. deviation: δ, at this level; difference: Δ, of what the
-    model makes of both; ratio: the next level as a part of this one, at most 1 (noise that a sampler adds moves both alike)."""
-    return difference + (deviation - difference) * min(ratio, 1.0)
+def carried(
+    deviation: torch.Tensor, difference: torch.Tensor, sigma: float, following: float
+) -> torch.Tensor:
+    """How far two samplings lie apart at the following noise level: Δ + (δ − Δ) · following / sigma. deviation: δ, at this level; difference: Δ,
+    of what the model makes of both. A level that rises changes nothing: noise that a sampler adds moves both alike."""
+    return difference + (deviation - difference) * (following / sigma if following < sigma else 1.0)
 
 
 def change(deviation: torch.Tensor) -> torch.Tensor:

@@ -209,13 +209,12 @@ def _made(match: Match, plan: _Plan, heads: _Heads, *, parts: list[int], before)
 @dataclass(frozen=True)
 class _Plan:
     """For one picture: the conditionings, the names to show (those of the prompt before those that are not in it), a target for these and
-    for every entry of the prompt (the shared scale needs all), the names of those with content, and whether these entries are tags."""
+    for every entry of the prompt (the shared scale needs all), and the names of those with content."""
 
     entries: list[Entry]
     shown: list[str]
     targets: dict[str, Target]
     content: list[str]
-    tags: bool
 
 
 def _plan(match: Match, role: str, names: list[str], unit: str, typed: tuple) -> _Plan:
@@ -235,9 +234,7 @@ def _plan(match: Match, role: str, names: list[str], unit: str, typed: tuple) ->
         )
     for name in () if names else asked:
         targets[name] = asked[name]
-    known = [prompt for prompt in prompts if prompt is not None]
-    tags = unit != "words" and all(prompt.entries(unit) == prompt.tags() for prompt in known)
-    return _Plan(entries, shown, targets, content, tags)
+    return _Plan(entries, shown, targets, content)
 
 
 def _captions(name: str, maps: torch.Tensor, peak: float, source: str, normalize: str) -> list[Caption]:

@@ -6,7 +6,6 @@ later, of a `Lens`, which knows where the recording is without keeping it alive.
 
 from __future__ import annotations
 
-import base64
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ import torch
 from ..draw.overlay import as_rgb
 from ..heads.selection import HeadSelection
 from ..maps.border_peaks import KEPT, Levelling
-from ..maps.gathering import lens_score
 from ..maps.lookup import (
     asked_targets,
     find_in_run,
@@ -32,16 +30,14 @@ from ..maps.refine import REFINE
 from ..maps.word_maps import Target, recorded_heads, word_maps
 from ..prompt import Prompt, WordNotFound, key, split_names
 from ..recording.recording import EVERYTHING, Entry, Match, Recording, Run
-from ..recording.sums import resize_maps
 from ..relevance.best_maps import ALL, BEST, Choice, best_choices, best_maps
 from ..relevance.vectors import PERCENT, HeadRelevance
 from ..wording import quoted, said
 from .heatmap import Heatmaps, Style, heatmaps
+from .lens_maps import PAYLOAD_BYTES, pack, payload_grid
 
 ROLE = "positive"
-PAYLOAD_BYTES = 750_000  # of maps in one payload; base64 makes 1 MB of them
 WORDS_AT_ONCE = 8  # in one answer
-SMALLEST_GRID = 8
 
 LEFT_OUT = "Pinned, but not in the prompt, so left out: {words}."
 LEFT_OUT_OF_SOME = "Pinned, but not in the prompt of every image, so left out: {words}."
@@ -255,24 +251,6 @@ def look(
     )
 
 
-def pack(maps: torch.Tensor, grid: tuple[int, int]) -> dict:
-    """Maps (word, height, width) for the browser: 8 bits from each map's lowest to its highest value.
-
-    maps: base64 of bytes q (word, grid height, grid width), value = low + q / 255 · (high − low); low, high: shares of
-    attention; score: `lens_score`. A grid smaller than the maps' is reached by averaging over area.
-    """
-    small = resize_maps(maps, grid)
-    low, high = small.amin((1, 2), keepdim=True), small.amax((1, 2), keepdim=True)
-    span = high - low
-    steps = torch.where(span > 0, (small - low) / torch.where(span > 0, span, 1.0), 0.0)
-    return {
-        "maps": base64.b64encode((steps * 255).round().to(torch.uint8).numpy().tobytes()).decode("ascii"),
-        "low": _six_digits(low),
-        "high": _six_digits(high),
-        "score": _six_digits(lens_score(maps)),
-    }
-
-
 def _pinned(matches: Sequence[Match], words: str, unit: str, typed: tuple) -> tuple[list[str], list[str]]:
     """The names in a words field that every image's prompt has, and the others."""
     names, missing = split_names(words), []
@@ -352,15 +330,6 @@ def _places(names: Iterable[str], choices: Mapping[str, Choice]) -> list[int]:
     ]
 
 
-def payload_grid(grid: tuple[int, int], words: int) -> tuple[int, int]:
-    """The working grid, made smaller in equal parts where the maps of so many words would not fit one payload."""
-    height, width = grid
-    while words * height * width > PAYLOAD_BYTES and min(height, width) > SMALLEST_GRID:
-        factor = max((PAYLOAD_BYTES / (words * height * width)) ** 0.5, SMALLEST_GRID / min(height, width))
-        height, width = max(1, int(height * factor)), max(1, int(width * factor))
-    return height, width
-
-
 def _entries_of(match: Match) -> list[Entry]:
     """Of the prompt, and of words that are not in it."""
     return [*match.run.of_role(ROLE), *match.run.asked]
@@ -374,8 +343,3 @@ def _nothing_pinned(pictures: list[torch.Tensor]) -> Heatmaps:
     plain = torch.stack([as_rgb(picture) for picture in pictures])
     empty = torch.zeros(plain.shape[:3])
     return Heatmaps(overlay=plain, heat=empty, mask=empty, words=[], summary="", warnings=[])
-
-
-def _six_digits(values: torch.Tensor) -> list[float]:
-    """Six digits of each: bytes saved, nothing lost that 8-bit maps could show."""
-    return [float(f"{value:.6g}") for value in values.flatten().tolist()]

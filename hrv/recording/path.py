@@ -64,6 +64,6 @@ def kept_of(sigmas: Sequence[float], highest: float) -> set[int]:
     models go in a straight line from noise to image (`highest`, where their whole schedule begins, is 1 then): evenly over √t from the first
     to REACH of the way to the finished image, for an image is decided early, and where depends on the scheduler. sigmas: of the evaluations.
     """
-    root = [(1 - sigma if highest <= 1 else 1 / (1 + sigma)) ** 0.5 for sigma in sigmas]
+    root = [max(0.0, 1 - sigma if highest <= 1 else 1 / (1 + sigma)) ** 0.5 for sigma in sigmas]
     wanted = [root[0] + (1 - root[0]) * REACH * number / (KEPT - 1) for number in range(KEPT)]
     return {min(range(len(root)), key=lambda place: abs(root[place] - at)) for at in wanted}

@@ -61,7 +61,7 @@ class HRVModelEffect(Node):
                 io.Conditioning.Input(
                     "other_negative",
                     optional=True,
-                    tooltip="The same for the negative prompt. Without it, only the positive prompt is asked.",
+                    tooltip="The same for the negative prompt. Without it: as in the run.",
                 ),
                 *drawing_inputs(
                     "Where the mask begins, between the smallest (0) and the largest (1) change.",

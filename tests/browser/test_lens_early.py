@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from devtools.server import ROOT
-from hrv_pack.hrv.look.lens import pack
+from hrv_pack.hrv.look.lens_maps import pack
 
 NAMES = ["red", "star", "blue", "fish", "sand"]
 GRID = (8, 8)

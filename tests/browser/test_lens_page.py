@@ -11,7 +11,7 @@ from editor import LENS_OF_PAGE, example
 from PIL import Image
 
 from hrv_pack.hrv.draw.overlay import COLORMAPS, color_table
-from hrv_pack.hrv.look.lens import pack
+from hrv_pack.hrv.look.lens_maps import pack
 from hrv_pack.hrv.maps.bicubic import resize
 
 EXAMPLE = example("look_into_the_image")

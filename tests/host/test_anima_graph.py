@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import comfy.sd
-import models
 import nodes
 import pytest
 import token_rig
@@ -19,17 +17,9 @@ def clip():
     """ComfyUI's text encoder of Anima with its real tokenizers, and a small random Qwen."""
     from comfy.text_encoders import anima
 
-    class Target:
-        params = {}
-        clip = anima.AnimaTEModel
-        tokenizer = anima.AnimaTokenizer
-
-    config = {
-        "hidden_size": token_rig.WIDTH, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 32,
-    }  # fmt: skip
-    made = comfy.sd.CLIP(Target, model_options={"qwen3_06b_model_config": config})
-    models.fill(made.cond_stage_model, 1)
-    return made
+    return token_rig.text_encoder(
+        anima.AnimaTEModel, anima.AnimaTokenizer, {"qwen3_06b_model_config": {"num_hidden_layers": 2}}
+    )
 
 
 @torch.inference_mode()

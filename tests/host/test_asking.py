@@ -59,10 +59,10 @@ def test_the_same_prompt_gives_what_the_sampler_got_and_moves_nothing(kind):
     assert len(own) == len(steps) == 3 and done[-1] == (15, 15)
     for found, sampled in zip(own, expected, strict=True):
         assert torch.allclose(found, sampled, atol=1e-4 * float(sampled.abs().max()))
-    assert not same.end.any() and not unchanged.end.any()
-    assert different.end.shape == path.latent.shape and bool(different.end.any()) and bool(against.end.any())
+    assert not same.moved.any() and not unchanged.moved.any() and not torch.stack(same.by_step).any()
+    assert different.moved.shape == (2, 8, 12) and bool(different.moved.any()) and bool(against.moved.any())
     again, (known,) = follow(model, changed[1:2], steps, path, known=own, progress=nothing)
-    assert torch.equal(known.end, different.end) and again == own
+    assert torch.equal(known.moved, different.moved) and again == own
 
 
 def test_areas_and_combined_prompts_act_as_in_the_sampling():
@@ -73,7 +73,7 @@ def test_areas_and_combined_prompts_act_as_in_the_sampling():
     own, (same,) = follow(model, [{"positive": conds(both)}], steps, path, progress=nothing)
     for found, sampled in zip(own, expected, strict=True):
         assert torch.allclose(found, sampled, atol=1e-4 * float(sampled.abs().max()))
-    assert not same.end.any()
+    assert not same.moved.any()
 
 
 def test_conditionings_are_left_as_they_were_and_many_are_asked_in_turn():

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import comfy.sd
-import models
 import nodes
 import pytest
 import rig
@@ -20,18 +18,10 @@ def clip():
     """ComfyUI's text encoder of Z-Image with its real tokenizer, and a small random Qwen."""
     from comfy.text_encoders import z_image
 
-    class Target:
-        params = {}
-        clip = z_image.ZImageTEModel
-        tokenizer = z_image.ZImageTokenizer
-
-    config = {
-        "hidden_size": token_rig.WIDTH, "num_hidden_layers": 3, "num_attention_heads": 2, "num_key_value_heads": 1,
-        "intermediate_size": 32,
-    }  # fmt: skip
-    made = comfy.sd.CLIP(Target, model_options={"model_name": "qwen3_4b", "qwen3_4b_model_config": config})
-    models.fill(made.cond_stage_model, 1)
-    return made
+    config = {"qwen3_4b_model_config": {"num_hidden_layers": 3}}
+    return token_rig.text_encoder(
+        z_image.ZImageTEModel, z_image.ZImageTokenizer, config, model_name="qwen3_4b"
+    )
 
 
 @torch.inference_mode()

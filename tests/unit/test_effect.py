@@ -28,12 +28,15 @@ def test_carrying_is_eulers_method_on_the_difference_of_two_samplings():
     for sigma, following in itertools.pairwise(sigmas):
         made, made_other = one.tanh() * sigma**0.5, (other - 1).tanh() * sigma**0.5
         difference = ((one + deviation) - 1).tanh() * sigma**0.5 - made
-        deviation = carried(deviation, difference, following / sigma)
+        deviation = carried(deviation, difference, sigma, following)
         one = one + (one - made) / sigma * (following - sigma)
         other = other + (other - made_other) / sigma * (following - sigma)
     assert torch.allclose(deviation, other - one, atol=1e-5) and bool((deviation.abs() > 0.01).all())
     # noise that a sampler adds moves both samplings alike
-    assert torch.equal(carried(deviation, torch.zeros(2), 3.0), deviation)
+    assert torch.equal(carried(deviation, torch.zeros(2), 1.0, 3.0), deviation)
+    assert torch.equal(
+        carried(deviation, torch.ones(2), 0.0, 0.0), deviation
+    )  # noise that is gone: nothing moves any more
 
 
 def test_a_share_is_a_part_of_the_whole_texts_change():

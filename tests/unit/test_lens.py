@@ -12,7 +12,8 @@ from synthetic import LAYOUT, entry, run_of
 
 from hrv_pack.hrv.heads.known_layouts import SDXL
 from hrv_pack.hrv.look.heatmap import Style, heatmaps
-from hrv_pack.hrv.look.lens import Lens, LensGone, look, pack, payload_grid
+from hrv_pack.hrv.look.lens import Lens, LensGone, look
+from hrv_pack.hrv.look.lens_maps import pack, payload_grid
 from hrv_pack.hrv.look.lens_shelf import LensShelf
 from hrv_pack.hrv.maps.gathering import lens_score
 from hrv_pack.hrv.maps.word_maps import Target, word_maps
