@@ -6,7 +6,7 @@ import pytest
 import rig
 import token_rig
 import torch
-from effect_rig import CFG, guided, moved, size
+from effect_rig import CFG, guided, moved, size, text
 from test_ways_models import other  # noqa: F401
 
 from hrv_pack.host.effect.word_effects import Question, word_effects
@@ -44,23 +44,24 @@ def test_words_of_models_that_are_no_unets(other, caplog):  # noqa: F811
     assert len(recording.runs) == 1
 
 
-@pytest.mark.parametrize("family", ["Z-Image", "Qwen-Image", "Lumina 2", "Wan"])
-def test_effects_on_transformers_are_those_of_the_plainest_computation(family):
-    if family not in token_rig.known():
+TRANSFORMERS = ("Flux", "Stable Diffusion 3", "Z-Image", "Qwen-Image", "Lumina 2", "Wan")
+
+
+@pytest.mark.parametrize("family", ["sd1", *TRANSFORMERS])
+def test_effects_are_those_of_the_plainest_computation(family):
+    if family in TRANSFORMERS and family not in token_rig.known():
         pytest.skip(f"this ComfyUI has no {family}")
-    model, latent = token_rig.tiny(family), token_rig.empty(family)
+    own = token_rig if family in TRANSFORMERS else rig
+    model, latent = own.tiny(family), own.empty(family) if own is token_rig else rig.empty()
     recorded, clip, recording = attach(model, rig.clip("sd1"), RecordOptions())
-    positive, negative, without = (
-        rig.encode(clip, text) for text in ("a red star, sand", "", "a star, sand")
-    )
+    positive, negative, without = (text(clip, words) for words in ("a red star, sand", "", "a star, sand"))
     plain = rig.sample(model, positive, negative, latent, steps=4, cfg=CFG)
     drawn = rig.sample(recorded, positive, negative, latent, steps=4, cfg=CFG)
     assert torch.equal(plain, drawn) and plain.isfinite().all()
     found = word_effects(recorded, clip, recording, drawn, Question(words="red"), progress=nothing).effects[0]
     steps = recording.runs[0].path.chosen(3)
     before, after, nothing_left = (
-        functools.partial(guided, model, given, negative)
-        for given in (positive, without, rig.encode(clip, ""))
+        functools.partial(guided, model, given, negative) for given in (positive, without, text(clip, ""))
     )
     share = size(moved(steps, before, after)) / size(moved(steps, before, nothing_left))
     assert float(found.shares[0]) == pytest.approx(share, rel=1e-3)
