@@ -159,16 +159,21 @@ def existing_image(name: str) -> None:
         pixels="decode.IMAGE",
         vae="loader.vae",
     )
-    graph.add("xray", "HRVRecordImage", (1130, 640), (300, 150), [5, 0, "fixed"],
-              model="loader.model", positive="positive.CONDITIONING", latent="encode.LATENT")  # fmt: skip
-    graph.heatmap("heatmap", (1480, 160), "star, fish", attention="xray.attention", latent="xray.latent")
+    graph.add("xray", "HRVRecordImage", (1130, 640), (300, 230), [5, 0, "fixed", "house"],
+              model="loader.model", positive="positive.CONDITIONING", latent="encode.LATENT", clip="loader.clip")  # fmt: skip
+    graph.heatmap(
+        "heatmap", (1480, 160), "star, fish, house", attention="xray.attention", latent="xray.latent"
+    )
+    graph.nodes["heatmap"]["size"] = [540, 820]  # three tiles beside each other
     note = (
         "**What does this model see in my image?** X-Ray an Image needs no sampling: it noises an encoded image a little and runs the "
         "model once at five noise levels. Attention Heatmap then shows where it sees each word of the prompt.\n\n"
         "Here the image is one that the upper row made. Put a Load Image node in its place, and describe that image in the prompt. Record "
-        "Attention is only needed for its `clip`, so that the words are known."
+        "Attention is only needed for its `clip`, so that the words are known.\n\n"
+        "`also_look_for` asks for *house* as well, which is not in the prompt. Take that heatmap as a guess: on the demo model it lies on the left thing, "
+        "whatever you ask for."
     )
-    graph.save(name, note)
+    graph.save(name, note, size=(690, 250))
 
 
 def two_recordings(name: str) -> None:

@@ -2,12 +2,14 @@
 
     .host/venv/bin/python tools/make_reading_pictures.py [NAME …]    auto_heads, select_heads, filter_heads, compare_concepts,
                                                                     mask_iou, prompt_report, refine, border_peaks,
-                                                                    compare_recordings, xray
+                                                                    compare_recordings, xray, also_look_for
 
 The same graphs as in the example workflows on masks, X-ray, report and choosing heads, through the pack's own nodes. Wants a host that dev.py made.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -160,7 +162,32 @@ def compare_recordings(reader: Reader) -> None:
 
 def xray(reader: Reader) -> None:
     """A rendered image, which the model did not make."""
+    found = _xray(reader, described=2)
+    save("xray", row([found.image, *found.overlays], ["an image", *(f"“{word}”" for word in found.words)]))
+
+
+def also_look_for(reader: Reader) -> None:
+    """The same with a prompt that names the left thing alone; the right one's noun is asked for."""
+    found = _xray(reader, described=1)
+    one, other = found.words
+    save(
+        "also_look_for",
+        row([found.image, *found.overlays], ["an image", f"“{one}”", f"“{other}”, not in the prompt"]),
+    )
+
+
+class _Xray(NamedTuple):
+    image: torch.Tensor
+    words: list[str]
+    overlays: torch.Tensor
+
+
+def _xray(reader: Reader, described: int) -> _Xray:
+    """A rendered image of two things, of which so many are in its description; the others are looked for as well."""
+    from dataclasses import replace
+
     from hrv_pack.host.effect.image_record import record_image
+    from hrv_pack.host.text.asked_words import asked_words
     from hrv_pack.hrv.look.heatmap import Style, heatmaps
     from hrv_pack.tools.train_demo.draw import render
     from hrv_pack.tools.train_demo.world import full_caption, sample_scene
@@ -169,13 +196,15 @@ def xray(reader: Reader) -> None:
     scene = next(scene for scene in iter(lambda: sample_scene(rng), None) if len(scene.things) == 2)
     picture, _ = render(scene)
     image = torch.from_numpy(picture)[None].float() / 255
-    (positive,) = reader.encode(full_caption(scene))
-    latent = reader.of_picture(picture)
-    attention = record_image(reader.model, positive, latent, 5, 0, lambda *_: None)
     words = [thing.kind for thing in scene.things]
-    style = Style(caption=False)
-    found = heatmaps(attention, latent["samples"], ", ".join(words), image=image, style=style)
-    save("xray", row([image, *found.overlay[:, None]], ["an image", *(f"“{word}”" for word in words)]))
+    (positive,) = reader.encode(full_caption(replace(scene, things=scene.things[:described])))
+    latent = reader.of_picture(picture)
+    asked = asked_words(reader.clip, ", ".join(words[described:]))
+    attention = record_image(
+        reader.model, positive, latent, moments=5, seed=0, asked=asked, progress=lambda *_: None
+    )
+    found = heatmaps(attention, latent["samples"], ", ".join(words), image=image, style=Style(caption=False))
+    return _Xray(image, words, found.overlay[:, None])
 
 
 def prompt_report(reader: Reader) -> None:
@@ -198,6 +227,7 @@ PICTURES = {
         border_peaks,
         compare_recordings,
         xray,
+        also_look_for,
     )
 }
 

@@ -66,7 +66,7 @@ SOCKETS = {
     ),
     "VAEEncode": ("pixels:IMAGE vae:VAE", "LATENT:LATENT"),
     "HRVRecordImage": (
-        "model:MODEL positive:CONDITIONING latent:LATENT",
+        "model:MODEL positive:CONDITIONING latent:LATENT clip:CLIP",
         "attention:HRV_ATTENTION latent:LATENT",
     ),
     "HRVHeadSweep": ("vectors:HRV_VECTORS", "heads:HRV_HEADS count:INT order:STRING"),
