@@ -15,8 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from ...hrv.heads.layout import Block, Layout
 from ...hrv.prompt import Prompt
 from ...hrv.wording import said
@@ -183,21 +181,13 @@ def network_of_model(model) -> Any:
     return getattr(model, UNET)
 
 
-RECORDING = 1.0
-"""What recording a layer takes, as a part of what its attention takes: 0.87 on a CPU at Flux's shape (4096 + 512 tokens, 24 × 128), rounded up."""
+def attention_share(network, tokens: int) -> float:
+    """What joint attention takes, as a part of what the network takes. tokens: of its sequence.
 
-
-def recording_cost(network, tokens: int) -> float:
-    """What recording joint attention takes, as a part of what the network takes. tokens: of its sequence.
-
-    A token is multiplied with every weight once, and in each layer with every token twice.
+    Of a layer: a token is multiplied with about 12 · width² weights (4 of attention, 8 of what follows it), and twice with every token.
     """
-    family = family_of(network)
-    if family is None:
-        return 0.0
-    weights = sum(parameter.numel() for parameter in network.parameters())
-    attended = 2 * tokens * len(family.layout(network).blocks) * operator.attrgetter(family.width)(network)
-    return RECORDING * attended / (weights + attended)
+    width = operator.attrgetter(family_of(network).width)(network)
+    return tokens / (6 * width + tokens)
 
 
 def is_family(patcher) -> bool:
@@ -224,32 +214,3 @@ def followed_layout_of(patcher, done: str) -> Layout:
                 supported=f"{SUPPORTED}; {names}",
             )
         ) from None
-
-
-ATTENTION_GIVEN = ("q", "k", "v", "heads", "mask", "attn_precision", "skip_reshape")
-"""What ComfyUI's attention functions, and with them an override, are called with, by place or by name; then names only."""
-
-
-def attention_given(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Name → what an attention function was called with; q, k and v as (row, head, token, d). Keys may have fewer heads."""
-    given = {**dict(zip(ATTENTION_GIVEN, args, strict=False)), **kwargs}
-    if not given.get("skip_reshape"):
-        width = (
-            given["q"].shape[-1] // given["heads"]
-        )  # (row, token, heads · d), or of v (row, token, head, d)
-        for name in ("q", "k", "v"):
-            given[name] = given[name].flatten(2).unflatten(-1, (-1, width)).transpose(1, 2)
-    return given
-
-
-def attend(
-    attention, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, given: Mapping[str, Any]
-) -> torch.Tensor:
-    """What an attention function of ComfyUI gives for (row, head, token, d) of its own; as many heads in k and v as in q. given: what else
-    a layer called it with; the form of what it gives is the layer's."""
-    return attention(q, k, v, **{**given, "skip_reshape": True})
-
-
-def of_tokens(output: torch.Tensor, given: Mapping[str, Any]) -> torch.Tensor:
-    """A view of what an attention function gave with its rows and tokens in front. given: what it was called with."""
-    return output.transpose(1, 2) if given.get("skip_output_reshape") else output

@@ -83,3 +83,8 @@ def input_scale(sampling, sigma: torch.Tensor) -> torch.Tensor:
 def latent_out(patcher, latent: torch.Tensor) -> torch.Tensor:
     """A latent in the model's own scale, as sampler nodes hand it on."""
     return patcher.model.process_latent_out(latent)
+
+
+def device_of(patcher) -> torch.device:
+    """Where a model is sampled."""
+    return torch.device(patcher.load_device)

@@ -19,8 +19,7 @@ from ...hrv.recording.sums import Accumulator, place_crop
 from ...hrv.relevance.votes import VoteCounter
 from ...hrv.wording import said
 from ..facts.cancel import CANCELS
-from ..facts.conditionings import embedded_length_of, is_limited
-from ..facts.families import family_of, followed_layout_of, network_sampled, recording_cost
+from ..facts.conditionings import is_limited
 from ..facts.guider import NEGATIVE, guidance_of, patcher_of
 from ..facts.layers import layout_of_model
 from ..facts.rows import POSITIVE, Chunk, Conditionings, Owner
@@ -28,24 +27,16 @@ from ..facts.sampler_call import SamplerCall
 from .base.calls import Evaluation, UnetCall
 from .base.errors import cause_of
 from .base.following_layers import FollowingLayers
-from .base.following_tokens import FollowingTokens, TokenCall
+from .base.following_tokens import TokenCall
 from .base.layer_entries import LayerCall
 from .path_notes import PathNotes, noting
 from .recorded_rows import Entries, Row
 from .recorded_schedule import RecordedSchedule
 from .steered_sampling import recorded_factors
 
-VIDEO = said(
-    "This is a video: each map is the mean over its frames, so a thing that moves is spread along its way."
-)
-NO_VOTES = said(
-    "Votes for head relevance were not counted: they need a model that encodes each word of a concept on its own and reads it through "
-    "cross-attention, as SD and SDXL do. The image and the recording are not affected."
-)
-
 
 @dataclass
-class _Recorded:
+class Recorded:
     """What is recorded from one call of the UNet. batch: its rows; latent: (height, width) of the whole."""
 
     rows: list[Row]
@@ -208,7 +199,7 @@ class Capture(FollowingLayers):
         rows = [row for row in found if row is not None]
         if not rows:
             return call.options
-        call.noted = _Recorded(rows, self._time_bin, call.x.shape[0], self.latent)
+        call.noted = Recorded(rows, self._time_bin, call.x.shape[0], self.latent)
         return self.with_entries(call, functools.partial(self._record, call.noted))
 
     def after_call(self, call: UnetCall, output: torch.Tensor) -> None:
@@ -255,7 +246,7 @@ class Capture(FollowingLayers):
 
     # -- layers -----------------------------------------------------------------------------------------------
 
-    def _record(self, recorded: _Recorded, at: LayerCall | TokenCall) -> None:
+    def _record(self, recorded: Recorded, at: LayerCall | TokenCall) -> None:
         """Records what a layer does in one call."""
         if self.failed:
             return
@@ -274,7 +265,7 @@ class Capture(FollowingLayers):
             with self.lock:
                 self._add(recorded, row, at)
 
-    def _leave_out(self, recorded: _Recorded, row: Row, at: LayerCall | TokenCall) -> None:
+    def _leave_out(self, recorded: Recorded, row: Row, at: LayerCall | TokenCall) -> None:
         grid = at.grid
         self.tell_of_layer(
             at.layer,
@@ -283,7 +274,7 @@ class Capture(FollowingLayers):
         )
         self._sums.drop(row.entry, at.layer.number)
 
-    def _add(self, recorded: _Recorded, row: Row, at: LayerCall | TokenCall) -> None:
+    def _add(self, recorded: Recorded, row: Row, at: LayerCall | TokenCall) -> None:
         """Adds P of one layer to the sums: straight away where it is kept as it comes. Counts it."""
         entry, number, time_bin = row.entry, at.layer.number, recorded.time_bin
         heads, grid = self.layout.blocks[number].heads, at.grid
@@ -318,31 +309,3 @@ class Capture(FollowingLayers):
         if at.is_shared:
             self._sums.flush()
         return True
-
-
-class TokenCapture(FollowingTokens, Capture):
-    """Follows one sampling of a transformer."""
-
-    counts_votes = False
-
-    def open(self, guider) -> None:
-        super().open(guider)
-        if self.options.votes is not None:
-            self.warn(NO_VOTES, cause="votes")
-
-    def _add(self, recorded: _Recorded, row: Row, at: TokenCall) -> None:
-        super()._add(recorded, row, at)
-        if at.segments.frames > 1:
-            self.warn(VIDEO, cause="video")
-
-    def layout_now(self, patcher) -> Layout:
-        self._entries.family = family_of(network_sampled(patcher))
-        return followed_layout_of(patcher, self.done)
-
-    def cost(self, guider) -> float:
-        network = network_sampled(patcher_of(guider))
-        lengths = [embedded_length_of(owner.cond) for owner in self.conditionings if owner.role == POSITIVE]
-        family = family_of(network)
-        if family is None or not family.joint or not lengths or len(self._size) != 2:
-            return 0.0
-        return recording_cost(network, family.segments(network, self._size, max(lengths), {}).keys)

@@ -24,8 +24,9 @@ from .asking_capture import AskingCapture
 from .base.errors import cause_of
 from .base.preamble import clones_with_layout
 from .base.wrapping import Wrapping
-from .capture import Capture, TokenCapture
+from .capture import Capture
 from .path_recorder import PathRecorder
+from .token_capture import TokenCapture
 
 
 class VoteKeeper(Protocol):

@@ -117,6 +117,11 @@ def family_name_of(comfy):
     assert [patcher.family_name_of(rig.tiny(kind)) for kind in ("sd1", "sdxl")] == ["SD15", "SDXL"]
 
 
+@fact("patcher.device_of")
+def device_of(comfy):
+    assert patcher.device_of(rig.tiny("sd1")) == torch.device(rig.tiny("sd1").load_device)
+
+
 @fact("patcher.latent_out")
 def latent_out(comfy):
     latent = torch.ones(1, 4, 2, 2)

@@ -6,13 +6,13 @@ import functools
 import importlib
 import inspect
 
-import comfy.ldm.modules.attention as attention
+import comfy.ldm.modules.attention as host_attention
 import token_rig
 import torch
 from comfy import model_base
 from fact_checks import fact
 
-from hrv_pack.host.facts import families, options, wrappers
+from hrv_pack.host.facts import attention, families, options, wrappers
 from hrv_pack.host.facts.wrappers import APPLY_MODEL
 
 FAMILY = "Flux Kontext"
@@ -59,29 +59,50 @@ def families_there(comfy):
         assert [(block.part, block.heads) for block in layout.blocks] == list(token_rig.SHAPES[name].layers)
 
 
-@fact("families.ATTENTION_GIVEN")
+@fact("attention.ATTENTION_GIVEN")
 def attention_given(comfy):
-    names = tuple(inspect.signature(attention.attention_pytorch).parameters)
-    assert names[: len(families.ATTENTION_GIVEN)] == families.ATTENTION_GIVEN
+    names = tuple(inspect.signature(host_attention.attention_pytorch).parameters)
+    assert names[: len(attention.ATTENTION_GIVEN)] == attention.ATTENTION_GIVEN
 
 
-@fact("families.attend")
+@fact("attention.attend")
 def attend(comfy):
     """It takes heads that stand apart, and gives them in the form that was asked for."""
     q, k, v = (torch.randn(2, 3, tokens, 8) for tokens in (5, 7, 7))
     expected = (q @ k.mT / 8**0.5).softmax(-1) @ v
     for given in ({"heads": 3, "mask": None}, {"heads": 3, "skip_output_reshape": True}):
-        found = families.attend(attention.attention_pytorch, q, k, v, given)
-        found = families.of_tokens(found, given).flatten(2)
+        found = attention.attend(host_attention.attention_pytorch, q, k, v, given)
+        found = attention.of_tokens(found, given).flatten(2)
         assert torch.allclose(found, expected.transpose(1, 2).flatten(2), atol=1e-5)
 
 
-@fact("families.of_tokens")
+@fact("attention.of_tokens")
 def of_tokens(comfy):
     q = torch.randn(2, 3, 5, 8)
-    apart = attention.attention_pytorch(q, q, q, 3, skip_reshape=True, skip_output_reshape=True)
-    together = attention.attention_pytorch(q, q, q, 3, skip_reshape=True)
-    assert torch.equal(families.of_tokens(apart, {"skip_output_reshape": True}).flatten(2), together)
+    apart = host_attention.attention_pytorch(q, q, q, 3, skip_reshape=True, skip_output_reshape=True)
+    together = host_attention.attention_pytorch(q, q, q, 3, skip_reshape=True)
+    assert torch.equal(attention.of_tokens(apart, {"skip_output_reshape": True}).flatten(2), together)
+
+
+@fact("attention.calls_fused_kernel")
+def calls_fused_kernel(comfy):
+    """An override is given the function itself, without what looks for overrides."""
+    found, q = [], torch.randn(1, 2, 5, 8)
+
+    def override(function, *args, **kwargs):
+        found.append(attention.calls_fused_kernel(function))
+        return function(*args, **kwargs)
+
+    given = {options.OPTIMIZED_ATTENTION_OVERRIDE: override}
+    for function in (host_attention.attention_pytorch, host_attention.attention_sub_quad):
+        function(q, q, q, 2, skip_reshape=True, transformer_options=given)
+    assert found == [True, False] and attention.calls_fused_kernel(host_attention.attention_pytorch)
+
+
+@fact("attention.attention_chosen")
+def attention_chosen(comfy):
+    chosen = attention.attention_chosen()
+    assert chosen.__name__.startswith("attention_") and chosen is host_attention.optimized_attention
 
 
 @fact("families.REFERENCES")

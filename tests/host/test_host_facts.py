@@ -21,7 +21,7 @@ WITHOUT_MODULE = ("api", "page")
 OURS = {
     "paths.KIND", "paths.DATA", "paths.DEMO_LORAS", "paths.SHIPPED_VECTORS", "paths.SHIPPED_CONCEPTS", "paths.own_folder",
     "paths.concept_folders", "paths.FreeName", "patcher.NONE",
-    "guider.Asked", "guider.Guidance",
+    "guider.Asked", "guider.Guidance", "attention.attention_given",
 }  # fmt: skip
 # modules that put facts to use: of these only what has a row
 LOGIC = {"families", "layers", "rows", "sampler_call", "weights_identity"}

@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hrv_pack.hrv.recording import joint
 from hrv_pack.hrv.recording.joint import JointAttention
+from hrv_pack.hrv.recording.log_sums import LogSums
 
 
 def plain(q, k, image, text, length, columns, mask=None, scale=None):
@@ -59,6 +62,38 @@ def test_the_way_of_other_devices_is_the_same(monkeypatch):
     here = attention.probabilities(slice(0, 1), range(10), 10)
     monkeypatch.setattr(joint, "may_look", lambda device: False)
     assert torch.allclose(attention.probabilities(slice(0, 1), range(10), 10), here, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1.0, 12.0, 60.0])
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("mask", [None, drawn(2, 40, 40, seed=2), drawn(2, 1, 1, 40, seed=2) > -1.5])
+def test_sums_that_the_kernel_tells(mask, kind, size):
+    """size: of the numbers. In half precision its sums are only as good as that."""
+    q, k = drawn(2, 6, 40, 8, size=size).to(kind), drawn(2, 6, 40, 8, seed=1).to(kind)
+    image, text, rows = slice(13, 37), slice(3, 13), slice(0, 2)
+    given = mask if mask is None or mask.ndim == 4 else mask[:, None]
+    given = given if given is None or given.dtype == torch.bool else given.to(kind)
+    told = LogSums()
+    with torch.inference_mode():
+        expected = F.scaled_dot_product_attention(q, k, k, attn_mask=given)
+        with told:
+            assert torch.equal(F.scaled_dot_product_attention(q, k, k, attn_mask=given), expected)
+        found = JointAttention(q, k, image, text, given, log_sums=told.found).probabilities(rows, [1, 4], 5)
+    tolerance = {torch.float32: 1e-5 * size**0.5, torch.bfloat16: 5e-3}[kind]
+    assert torch.allclose(found.double(), plain(q, k, image, text, 5, [1, 4], given), atol=tolerance)
+
+
+def test_sums_are_not_told():
+    """By the way without a kernel of its own, nor of two attentions."""
+    q, told = drawn(1, 2, 6, 8), LogSums()
+    with told, sdpa_kernel(SDPBackend.MATH):
+        F.scaled_dot_product_attention(q, q, q)
+    assert told.found is None
+    with told:
+        F.scaled_dot_product_attention(q, q, q)
+        assert told.found is not None
+        F.scaled_dot_product_attention(q, q, q)
+    assert told.found is None
 
 
 def test_flux_at_1024():

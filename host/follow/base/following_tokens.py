@@ -7,18 +7,21 @@ than the family's (refiners, the image alone) passes by.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from ....hrv.heads.layout import Block
 from ....hrv.recording.joint import JointAttention, part_of_mask
 from ....hrv.recording.kernel import Form, Piece
+from ....hrv.recording.log_sums import LogSums
 from ....hrv.steer.factors import added_values
 from ....hrv.wording import said
-from ...facts.families import Family, Segments, attend, attention_given, family_of, of_tokens
+from ...facts.attention import attend, attention_given, calls_fused_kernel, of_tokens
+from ...facts.families import Family, Segments, family_of
 from ...facts.options import OPTIMIZED_ATTENTION_OVERRIDE, TRANSFORMER_OPTIONS
 from .calls import ModelCall
 from .following import Following
@@ -52,6 +55,7 @@ class TokenCall:
 
     q: (row, head, query, d); k, v: (row, head, key, d), keys of grouped queries as they come; given: what else attention is called with.
     added: (rows, values as (row, head, key, d)): what the image's queries of these rows read from such values is added to what they get.
+    log_sums: what the kernel told of its sums, (row, head, query).
     """
 
     layer: TokenLayer
@@ -64,6 +68,7 @@ class TokenCall:
     is_shared: bool = False
     """Whether another pack gets the same queries and keys next, and might change them."""
     added: list[tuple[slice, torch.Tensor]] = field(default_factory=list)
+    log_sums: torch.Tensor | None = None
 
     @property
     def own_columns(self) -> int:
@@ -98,6 +103,7 @@ class TokenCall:
             mask=self.given.get("mask"),
             scale=self.given.get("scale"),
             mass=place.is_joint,
+            log_sums=self.log_sums,
         )
         if place.frames == 1:
             return attention.probabilities(rows, columns, length, into=into)
@@ -158,6 +164,8 @@ class TokenCall:
 class FollowingTokens(FollowingLayers):
     """Follows the layers of a transformer in one sampling."""
 
+    reads_probabilities: ClassVar[bool] = False
+    """Whether it needs P, which costs less once the attention has been computed."""
     in_unet = Following.in_unet
     in_model = FollowingLayers.follow
 
@@ -192,7 +200,7 @@ class FollowingTokens(FollowingLayers):
 
         def override(attention, *args, **kwargs):
             nonlocal taken, seen
-            call = None
+            call = sums = None
             with self.guarded("in an attention layer"):
                 now = kwargs.get(TRANSFORMER_OPTIONS) or options
                 given = attention_given(args, kwargs)
@@ -208,8 +216,18 @@ class FollowingTokens(FollowingLayers):
                         call = TokenCall(
                             layer, q, k, v, given=given, segments=segments, extra_options=now, is_shared=earlier is not None
                         )  # fmt: skip
-                        change(call)
-            output = attention(*args, **kwargs) if earlier is None else earlier(attention, *args, **kwargs)
+                        if self.reads_probabilities and may_tell_sums(attention, q.device, earlier):
+                            sums = LogSums()
+                        else:
+                            change(call)
+            with sums or contextlib.nullcontext():
+                output = (
+                    attention(*args, **kwargs) if earlier is None else earlier(attention, *args, **kwargs)
+                )
+            if sums is not None:
+                with self.guarded("in an attention layer"):
+                    call.log_sums = sums.found
+                    change(call)
             if call is not None and call.added:
                 with self.guarded("in an attention layer"):
                     output = call.add_to(output, attention)
@@ -222,6 +240,11 @@ class FollowingTokens(FollowingLayers):
 def _is_of(given: Given, segments: Segments) -> bool:
     """Whether attention is called with the image's and the text's tokens."""
     return given["q"].shape[2] == segments.queries and given["k"].shape[2] == segments.keys
+
+
+def may_tell_sums(attention, device: torch.device, override=None) -> bool:
+    """Whether attention tells what it has summed up, and leaves queries and keys as they are. override: what replaces it."""
+    return device.type == "cpu" and calls_fused_kernel(attention) and not _is_foreign(override)
 
 
 def _is_foreign(override) -> bool:

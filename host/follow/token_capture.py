@@ -1,0 +1,65 @@
+"""The recording of one sampling of a transformer while it runs."""
+
+from __future__ import annotations
+
+from ...hrv.heads.layout import Layout
+from ...hrv.wording import said
+from ..facts.attention import attention_chosen
+from ..facts.conditionings import embedded_length_of
+from ..facts.families import Segments, attention_share, family_of, followed_layout_of, network_sampled
+from ..facts.guider import options_of, patcher_of
+from ..facts.options import OPTIMIZED_ATTENTION_OVERRIDE, TRANSFORMER_OPTIONS
+from ..facts.patcher import device_of
+from ..facts.rows import POSITIVE
+from .base.following_tokens import FollowingTokens, TokenCall, may_tell_sums
+from .capture import Capture, Recorded
+from .recorded_rows import Row
+
+VIDEO = said(
+    "This is a video: each map is the mean over its frames, so a thing that moves is spread along its way."
+)
+NO_VOTES = said(
+    "Votes for head relevance were not counted: they need a model that encodes each word of a concept on its own and reads it through "
+    "cross-attention, as SD and SDXL do. The image and the recording are not affected."
+)
+RECORDING = 1.0
+"""What recording a layer takes, as a part of what its attention takes: 0.87 on a CPU at Flux's shape (4096 + 512 tokens, 24 × 128), rounded
+up. Where the kernel tells its sums, only the text's keys are multiplied."""
+
+
+def recording_cost(network, place: Segments, is_told: bool) -> float:
+    """What recording an evaluation takes, as a part of what the evaluation takes. is_told: whether the kernel tells its sums."""
+    multiplied = (place.text.stop - place.text.start) / place.keys if is_told else 1.0
+    return RECORDING * multiplied * attention_share(network, place.keys)
+
+
+class TokenCapture(FollowingTokens, Capture):
+    """Follows one sampling of a transformer."""
+
+    counts_votes = False
+    reads_probabilities = True
+
+    def open(self, guider) -> None:
+        super().open(guider)
+        if self.options.votes is not None:
+            self.warn(NO_VOTES, cause="votes")
+
+    def _add(self, recorded: Recorded, row: Row, at: TokenCall) -> None:
+        super()._add(recorded, row, at)
+        if at.segments.frames > 1:
+            self.warn(VIDEO, cause="video")
+
+    def layout_now(self, patcher) -> Layout:
+        self._entries.family = family_of(network_sampled(patcher))
+        return followed_layout_of(patcher, self.done)
+
+    def cost(self, guider) -> float:
+        network = network_sampled(patcher_of(guider))
+        lengths = [embedded_length_of(owner.cond) for owner in self.conditionings if owner.role == POSITIVE]
+        family = family_of(network)
+        if family is None or not family.joint or not lengths or len(self._size) != 2:
+            return 0.0
+        place = family.segments(network, self._size, max(lengths), {})
+        override = options_of(guider).get(TRANSFORMER_OPTIONS, {}).get(OPTIMIZED_ATTENTION_OVERRIDE)
+        is_told = may_tell_sums(attention_chosen(), device_of(patcher_of(guider)), override)
+        return recording_cost(network, place, is_told)
