@@ -111,10 +111,10 @@ def _recorded_part(side: int, text: int, is_told: bool) -> float:
 
     from hrv_pack.host.facts.families import family_of
     from hrv_pack.host.follow.recorded_schedule import AFFORDED
-    from hrv_pack.host.follow.token_capture import recording_cost
+    from hrv_pack.host.follow.token_capture import MOST, recording_cost
 
     config = {name: value for name, value in gpu.FLUX.items() if name != "image_model"}
     network = Flux(**config, dtype=torch.float32, device="meta", operations=comfy.ops.disable_weight_init)
     place = family_of(network).segments(network, (2 * side, 2 * side), text, {})
     affordable = AFFORDED / recording_cost(network, place, is_told)
-    return max(1, int(STEPS * min(1.0, affordable))) / STEPS
+    return max(1, int(STEPS * min(MOST, affordable))) / STEPS

@@ -113,7 +113,7 @@ class Album:
     def __init__(self, checkpoint: Path, seed: int, as_tags: bool = False):
         digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12]
         self.checkpoint, self.seed, self.as_tags = checkpoint, seed, as_tags
-        self.folder = Path("/tmp/hrv_report_pictures") / f"{digest}_{seed}{'_tags' if as_tags else ''}"
+        self.folder = Path("/tmp/hrv_report_pictures") / f"{digest}_{seed}_bins{'_tags' if as_tags else ''}"
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, number: int):
@@ -146,6 +146,7 @@ class Album:
         tensors |= {"latent": made["samples"].contiguous()}
         facts = {"case": json.dumps(dataclasses.asdict(case)), "counts": json.dumps(entry.counts)}
         facts |= {"columns": json.dumps(entry.columns), "layout": recording.layout.to_json()}
+        facts |= {"bins": json.dumps(entry.bins)}
         partial = path.with_suffix(".partial")
         save_file(tensors, partial, facts)
         partial.replace(path)
@@ -157,6 +158,7 @@ def _read(path: Path):
     from hrv_pack.host.text.clip_trace import tokenize_text
     from hrv_pack.hrv.heads.layout import Layout
     from hrv_pack.hrv.recording.recording import Entry, Recording, Run
+    from hrv_pack.hrv.recording.schedule import Bin
     from hrv_pack.hrv.runs.latents import traces_of
 
     with safe_open(path, framework="pt") as file:
@@ -168,7 +170,9 @@ def _read(path: Path):
     prompt = tokenize_text(case.prompt)
     maps = {int(name.split(".")[1]): t for name, t in tensors.items() if name.startswith("maps.")}
     counts = json.loads(facts["counts"])
-    entry = Entry("positive", 0, prompt, prompt.length, tuple(json.loads(facts["columns"])), counts, 1, maps)
+    bins = tuple(Bin(*one) for one in json.loads(facts["bins"]))
+    columns = tuple(json.loads(facts["columns"]))
+    entry = Entry("positive", 0, prompt, prompt.length, columns, counts, 1, maps, bins=bins)
     run = Run(Layout.from_json(facts["layout"]), [entry], traces_of(tensors["latent"]))
     recording = Recording(run.layout, 2**40)
     recording.add(run)

@@ -1,6 +1,7 @@
 """Heads of a concept, and what counts among them: all alike, those that gather, or as Select Heads for a Word weights them.
 
     python3 dev.py bench --suite truth_concepts --scenes 30          writes docs/results.md
+    python3 dev.py bench --suite truth_concepts --part votes         votes counted in other ways
 
 The scenes are those of the suite truth, part iou.
 """
@@ -21,17 +22,27 @@ def main(arguments: list[str]) -> None:
     import truth_scenes
 
     studio, relevance = truth_scenes.Studio(options.checkpoint), suite.relevance(options.vectors)
+    if options.part == "votes":
+        import truth_votes
+
+        rows = truth_votes.measure(studio, options.scenes, options.pictures, SEED, suite.counter)
+        suite.publish("votes", truth_votes.markdown(rows, options.scenes), options)
+        return
     results = measure(studio, options.scenes, SEED, relevance, suite.counter("scenes", options.scenes))
     suite.publish("concepts", markdown(results, options.scenes), options)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = suite.parser("truth_concepts", __doc__)
+    parser.add_argument("--part", choices=("heads", "votes"), default="heads")
     parser.add_argument("--scenes", type=int, default=30, help="new rendered scenes")
+    parser.add_argument("--pictures", type=int, default=40, help="of each sort, for --part votes")
     return suite.parse(parser, arguments, scenes=2)
 
 
-def measure(studio, count: int, seed: int, relevance: dict, progress: Callable[[int], None]):
+def measure(
+    studio, count: int, seed: int, relevance: dict, progress: Callable[[int], None], orders=("most", "least")
+):
     """relevance: vectors by method. Rows have the same number of heads, DAAM all."""
     import torch
     import truth_scenes
@@ -40,12 +51,12 @@ def measure(studio, count: int, seed: int, relevance: dict, progress: Callable[[
     results, generator = Results(), torch.Generator().manual_seed(seed)
     for number, scene in enumerate(truth_scenes.scenes(count, seed)):
         for seen in studio.redraw(scene, seed + number):
-            _one(results, seen, relevance, generator)
+            _one(results, seen, relevance, generator, orders)
         progress(number + 1)
     return results
 
 
-def _one(results, seen, relevance: dict, generator) -> None:
+def _one(results, seen, relevance: dict, generator, orders) -> None:
     import torch
     import truth_scenes
     from studio import target_of
@@ -67,7 +78,7 @@ def _one(results, seen, relevance: dict, generator) -> None:
 
     results.add(NAMES["daam"], iou(torch.ones(total), whole))
     for method, vectors in relevance.items():
-        for order in ("most", "least"):
+        for order in orders:
             chosen = vectors.select(CONCEPT, PERCENT, f"{order} relevant").weights
             row = f"{order} relevant by {method}"
             results.add(f"{row}, equal", iou(chosen, whole))

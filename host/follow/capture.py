@@ -31,7 +31,7 @@ from .base.following_tokens import TokenCall
 from .base.layer_entries import LayerCall
 from .path_notes import PathNotes, noting
 from .recorded_rows import Entries, Row
-from .recorded_schedule import RecordedSchedule
+from .recorded_schedule import FREE, Effort, RecordedSchedule
 from .steered_sampling import recorded_factors
 
 
@@ -97,9 +97,9 @@ class Capture(FollowingLayers):
         """The layers of the model that is about to be sampled."""
         return layout_of_model(patcher)
 
-    def cost(self, guider) -> float:
-        """What recording an evaluation takes, as a part of what the evaluation takes; 0 where that is little."""
-        return 0.0
+    def effort(self, guider) -> Effort:
+        """What recording takes, and what of it is worth it."""
+        return FREE
 
     def free(self) -> None:
         self._sums.free()
@@ -130,7 +130,7 @@ class Capture(FollowingLayers):
             self._parts,
             every=self.options.every,
             sigmas=self._sigmas,
-            cost=self.cost(guider),
+            effort=self.effort(guider),
         )
         if self.options.votes is not None and self.counts_votes:
             with self._voting():

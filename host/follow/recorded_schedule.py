@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ...hrv.recording.schedule import Schedule
 from ..facts.patcher import sigma_at
@@ -13,16 +14,26 @@ AFFORDED = 0.05
 """How much of the time of a sampling recording may take where the artist did not say how often to record."""
 
 
+class Effort(NamedTuple):
+    """cost: what recording an evaluation takes, as a part of what the evaluation takes. most: the part of a sampling's evaluations, the
+    last ones, that is worth recording."""
+
+    cost: float = 0.0
+    most: float = 1.0
+
+
+FREE = Effort()
+
+
 class RecordedSchedule:
     """The evaluations of one sampling that are recorded, in the bins of a schedule.
 
-    every: every n-th of them; 0: as many as can be afforded. sigmas: the sampler's schedule, descending, the last one where it ends.
-    cost: what recording an evaluation takes, as a part of what the evaluation takes. Where not all can be afforded the later ones are
-    taken, in which maps are best; with several parts, every n-th.
+    every: every n-th of them; 0: as many of the last ones as are worth it and can be afforded, or with several parts every n-th, so that
+    they can be afforded. sigmas: the sampler's schedule, descending, the last one where it ends.
     """
 
     def __init__(
-        self, patcher, plan: Schedule, *, every: int = 0, sigmas: Sequence[float] = (), cost: float = 0.0
+        self, patcher, plan: Schedule, *, every: int = 0, sigmas: Sequence[float] = (), effort: Effort = FREE
     ):
         first, *between, last = plan.edges
         # what a sampler evaluates beyond the model's own noise levels belongs to the whole schedule too
@@ -30,18 +41,19 @@ class RecordedSchedule:
         self._lowest = -math.inf if last >= 1 else sigma_at(patcher, last)
         self._between = [sigma_at(patcher, edge) for edge in between]  # descending
         planned = [sigma for sigma in sigmas[:-1] if self._bin(sigma) is not None]
-        self._every, self._affordable = every or 1, math.inf
-        if every == 0 and cost > AFFORDED and planned:
-            if plan.parts > 1:
-                self._every = math.ceil(cost / AFFORDED)
-            else:
-                self._affordable = planned[-max(1, int(len(planned) * AFFORDED / cost))]
+        self._every, self._from = every or 1, math.inf
+        spared = max(1.0, effort.cost / AFFORDED)
+        part = min(effort.most, 1 / spared)
+        if every == 0 and plan.parts > 1:
+            self._every = math.ceil(spared)
+        elif every == 0 and planned and part < 1:
+            self._from = planned[-max(1, int(len(planned) * part))]
         self._left = len(planned)  # planned evaluations that are still to come
 
     def bin_of(self, evaluation: Evaluation) -> int | None:
         """None for an evaluation that is not recorded. Waits for a GPU, once for each evaluation."""
         sigma = evaluation.sigma
-        found = None if sigma > self._affordable * (1 + 1e-6) else self._bin(sigma)
+        found = None if sigma > self._from * (1 + 1e-6) else self._bin(sigma)
         if found is None:
             return None
         self._left -= 1

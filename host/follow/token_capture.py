@@ -14,6 +14,7 @@ from ..facts.rows import POSITIVE
 from .base.following_tokens import FollowingTokens, TokenCall, may_tell_sums
 from .capture import Capture, Recorded
 from .recorded_rows import Row
+from .recorded_schedule import FREE, Effort
 
 VIDEO = said(
     "This is a video: each map is the mean over its frames, so a thing that moves is spread along its way."
@@ -25,6 +26,9 @@ NO_VOTES = said(
 RECORDING = 1.0
 """What recording a layer takes, as a part of what its attention takes: 0.87 on a CPU at Flux's shape (4096 + 512 tokens, 24 × 128), rounded
 up. Where the kernel tells its sums, only the text's keys are multiplied."""
+
+MOST = 0.1
+"""Of the evaluations: the last ones, in which joint attention shows things best (docs/results.md)."""
 
 
 def recording_cost(network, place: Segments, is_told: bool) -> float:
@@ -53,13 +57,13 @@ class TokenCapture(FollowingTokens, Capture):
         self._entries.family = family_of(network_sampled(patcher))
         return followed_layout_of(patcher, self.done)
 
-    def cost(self, guider) -> float:
+    def effort(self, guider) -> Effort:
         network = network_sampled(patcher_of(guider))
         lengths = [embedded_length_of(owner.cond) for owner in self.conditionings if owner.role == POSITIVE]
         family = family_of(network)
         if family is None or not family.joint or not lengths or len(self._size) != 2:
-            return 0.0
+            return FREE
         place = family.segments(network, self._size, max(lengths), {})
         override = options_of(guider).get(TRANSFORMER_OPTIONS, {}).get(OPTIMIZED_ATTENTION_OVERRIDE)
         is_told = may_tell_sums(attention_chosen(), device_of(patcher_of(guider)), override)
-        return recording_cost(network, place, is_told)
+        return Effort(recording_cost(network, place, is_told), MOST)

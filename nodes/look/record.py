@@ -81,8 +81,8 @@ class HRVRecordAttention(Node):
                     optional=True,
                     advanced=True,
                     tooltip=(
-                        "Record only every n-th evaluation of the model. 0: all of them; with Flux, Z-Image and the like only as many of the "
-                        "last ones as take about 5 % of the time."
+                        "Record only every n-th evaluation of the model. 0: all of them; with Flux, Z-Image and the like only the last "
+                        "tenth, which shows things best."
                     ),
                 ),
                 also_look_for_input(),
