@@ -93,15 +93,23 @@ def counter(what: str, total: int):
 
 
 def publish(
-    block: str, text: str, options: argparse.Namespace, document: Path = RESULTS, more: str = "."
+    block: str,
+    text: str,
+    options: argparse.Namespace,
+    document: Path = RESULTS,
+    *,
+    more: str = ".",
+    drawn_by: tuple[str, Path] | None = None,
 ) -> None:
-    """Prints figures and, unless told not to, writes them between their marks, with the command. more: ends the first line."""
+    """Prints figures and, unless told not to, writes them between their marks, with the command. more: ends the first line; drawn_by: what
+    the model is called, and its file, where it is not the demo model."""
     print(f"\n{text}\n", flush=True)
     if options.no_write:
         return
     from safetensors import safe_open
 
-    with safe_open(options.checkpoint, framework="pt") as file:
+    name, checkpoint = drawn_by or ("demo model", options.checkpoint)
+    with safe_open(checkpoint, framework="pt") as file:
         steps = (file.metadata() or {}).get("training_steps", "an unknown number of")
-    head = f"`{options.command}`, on the demo model after {steps} training steps{more}"
+    head = f"`{options.command}`, on the {name} after {steps} training steps{more}"
     bench.write_block(document, block, f"{head}\n\n{text}")

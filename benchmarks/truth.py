@@ -52,7 +52,8 @@ def main(arguments: list[str]) -> None:
         transformer = truth_scenes.Studio(parts=demo_checkpoint.load_transformer(), every=options.every)
         progress = suite.counter("scenes", options.scenes)
         results = truth_maps.measure(transformer, options.scenes, options.seed, progress)
-        suite.publish("dit", truth_maps.markdown(results, options.scenes), options)
+        made_by = "demo transformer", demo_checkpoint.TRANSFORMER
+        suite.publish("dit", truth_maps.markdown(results, options.scenes), options, drawn_by=made_by)
     if "peaks" in options.parts:
         progress = suite.counter("scenes", options.scenes)
         results = truth_peaks.measure(studio, options.scenes, options.seed, progress)
