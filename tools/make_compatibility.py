@@ -30,13 +30,13 @@ PASSED, FAILED, MISSING, NOT_RUN = "✓", "✗", "–", " "
 BEGIN, END = "<!-- written by tools/make_compatibility.py from test reports -->", "<!-- end -->"
 TEXT = """# Compatibility
 
-Which ComfyUI releases the pack was tried on, and what other packs, graphs and options do to it. Every line is a test: it makes a
-picture without the pack and with it, and the two are the same bit for bit; then it compares the recorded maps with the attention
-that the model really computed, or reads the one warning that says why there are none. Tests of other packs' ways use small
+Which ComfyUI releases the pack was tested on, and how it gets along with other packs, workflows and options. Every line is a test: it
+makes an image with and without the pack and checks that the two are identical, bit for bit. Then it compares the recorded maps with the
+attention that the model really computed, or reads the one warning that says why there are none. Tests for other packs use small
 stand-ins (`tests/host/stand_ins.py`) that do to the model what those packs do.
 
-The counts are of the tests that were run there when this page was written: all of them, or those that touch ComfyUI's
-internals. Run again with `python3 tools/make_compatibility.py --run`; a single release with `python3 dev.py test --comfyui VERSION`.
+The counts are for the tests that were run on each release when this page was written: all of them, or those that touch ComfyUI's
+internals. To run them again, use `python3 tools/make_compatibility.py --run`; for a single release, `python3 dev.py test --comfyui VERSION`.
 
 """
 
@@ -109,7 +109,7 @@ def tables(releases: dict[str, Release], ways: dict[str, Way]) -> str:
     shown = [version for version in RELEASES if version in releases]
     lines += [
         "", "## Other packs, graphs and options", "",
-        f"{PASSED} as the second column says and the picture is the one without us · {FAILED} not so · {MISSING} that release does not "
+        f"{PASSED} as the second column says, and the image is the one without the pack · {FAILED} not so · {MISSING} that release does not "
         "have it, or takes it only with a GPU, which these tests had not · empty: not run there.", "",
         f"| what | maps | {' | '.join(shown)} | test |", f"|---|---|{'---|' * len(shown)}---|",
     ]  # fmt: skip

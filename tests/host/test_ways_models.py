@@ -129,7 +129,7 @@ def other(request):
 
 
 @pytest.mark.parametrize(
-    "other", [pytest.param(name, marks=way(name, maps="a sentence, and the picture")) for name in OTHERS],
+    "other", [pytest.param(name, marks=way(name, maps="a sentence, and the image")) for name in OTHERS],
     ids=list(OTHERS), indirect=True,
 )  # fmt: skip
 def test_other_models(comfy, other, caplog):
@@ -144,7 +144,7 @@ def test_other_models(comfy, other, caplog):
         comfy.run_node("HRVHeatmap", attention=recording, latent={"samples": plain})
 
 
-@way("Attend and Excite and Edit Prompt on Flux", maps="a sentence, and the picture")
+@way("Attend and Excite and Edit Prompt on Flux", maps="a sentence, and the image")
 @pytest.mark.parametrize("other", ["Flux"], indirect=True)
 def test_nodes_that_need_a_unet_leave_other_models_alone(comfy, other, caplog):
     """Exciting and editing: a sentence, and the picture as without them."""

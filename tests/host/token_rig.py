@@ -14,6 +14,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import SimpleNamespace
 from unittest import mock
 
 import comfy.ldm.modules.attention as attention
@@ -29,6 +30,8 @@ from token_shapes import ADAPTER, SHAPES, WIDTH, Place
 from hrv_pack.host.follow.recorder import RecordOptions, attach
 from hrv_pack.hrv.prompt import PAD, TEXT
 from hrv_pack.hrv.prompt.pieces import prompt_of
+
+VISION_WIDTH = 1280  # of what CLIP Vision gives
 
 
 def known() -> list[str]:
@@ -79,6 +82,9 @@ def prompt(family: str, tokens: int = 9, seed: int = 0) -> list:
             values[name] = [torch.randn(1, 16, *value, generator=generator)]
         elif name == "attention_mask":
             values[name] = (torch.arange(tokens)[None] >= value).long()
+        elif name == "clip_vision_output":
+            seen = torch.randn(1, value, VISION_WIDTH, generator=generator)
+            values[name] = SimpleNamespace(penultimate_hidden_states=seen)
         elif name == "t5xxl_ids":
             values[name] = torch.randint(0, 32128, (tokens,), generator=generator, dtype=torch.int)
         elif name == "t5xxl_weights":

@@ -140,6 +140,10 @@ SHAPES = {
         fills_behind=True, values=(("t5xxl_ids", None), ("t5xxl_weights", None)),
     ),
     "Wan": Shape(WAN, "WAN21_T2V", "WAN21", (("cross", 2),) * 3, frames=True, joint=False),
+    "Wan, from an image": Shape(
+        {**WAN, "model_type": "i2v", "in_dim": 36}, "WAN21_I2V", "WAN21", (("cross", 2),) * 3, frames=True, joint=False,
+        values=(("clip_vision_output", 5),),
+    ),
     "Krea 2": Shape(KREA, "Krea2", "Krea2", (("single", 4),) * 3, frames=True),
     "Stable Diffusion 3": Shape(SD3, "SD3", "SD3", (("double", 2),) * 3, values=(("pooled_output", 24),)),
 }  # fmt: skip
