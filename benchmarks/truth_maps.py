@@ -36,10 +36,10 @@ class Results:
 
 
 def measure(studio, count: int, seed: int, progress: Callable[[int], None]) -> Results:
+    """Of a transformer also as shares of the text, and of each layer alone."""
     from hrv_pack.tools.train_demo.draw import render
     from hrv_pack.tools.train_demo.world import PLACES, full_caption
 
-    """Of a transformer also as shares of the text, and of each layer alone."""
     results, rng = Results(), np.random.default_rng(seed + 1)
     for number, scene in enumerate(truth_scenes.scenes(count, seed)):
         picture, masks = render(scene)

@@ -23,18 +23,18 @@ NO_VOTES = said(
     "Votes for head relevance were not counted: they need a model that encodes each word of a concept on its own and reads it through "
     "cross-attention, as SD and SDXL do. The image and the recording are not affected."
 )
-RECORDING = 1.0
-"""What recording a layer takes, as a part of what its attention takes: 0.87 on a CPU at Flux's shape (4096 + 512 tokens, 24 × 128), rounded
-up. Where the kernel tells its sums, only the text's keys are multiplied."""
-
 MOST = 0.1
 """Of the evaluations: the last ones, in which joint attention shows things best (docs/results.md)."""
 
 
 def recording_cost(network, place: Segments, is_told: bool) -> float:
-    """What recording an evaluation takes, as a part of what the evaluation takes. is_told: whether the kernel tells its sums."""
-    multiplied = (place.text.stop - place.text.start) / place.keys if is_told else 1.0
-    return RECORDING * multiplied * attention_share(network, place.keys)
+    """What recording an evaluation takes, as a part of what the evaluation takes. is_told: whether the kernel tells its sums.
+
+    Recording a layer takes as long as its attention (0.87 of it on a CPU at Flux's shape, rounded up), or where the kernel tells its sums,
+    that times the text's part of the keys.
+    """
+    text = place.text.stop - place.text.start
+    return attention_share(network, place.keys) * (text / place.keys if is_told else 1.0)
 
 
 class TokenCapture(FollowingTokens, Capture):
