@@ -193,6 +193,21 @@ class Editor:
         """Evaluates `script` with `lens`, the view of the first lens on the page."""
         return self.page.evaluate(f"() => {{ {LENS_OF_PAGE} return {script}; }}")
 
+    def letters(self, view: str) -> list[tuple[str, float]]:
+        """[text, height of its type on the screen] of all that a view shows."""
+        return self.page.locator(view).evaluate(
+            """(view) => {
+                const zoom = view.getBoundingClientRect().width / view.offsetWidth;
+                const walk = document.createTreeWalker(view, NodeFilter.SHOW_TEXT);
+                const found = [];
+                while (walk.nextNode()) {
+                    const of = walk.currentNode.parentElement;
+                    if (of.offsetParent) found.push([walk.currentNode.data, parseFloat(getComputedStyle(of).fontSize) * zoom]);
+                }
+                return found;
+            }"""
+        )
+
     def cpu_time(self, script: str) -> float:
         """Seconds of the processor that the page's main thread takes for `script`; other programs do not count."""
         session = self.page.context.new_cdp_session(self.page)

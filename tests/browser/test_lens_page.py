@@ -47,6 +47,7 @@ def test_pointing_pinning_undo_saving_and_copying(lens):
     lens.chip("fish").hover()
     lens.page.wait_for_timeout(300)
     assert "“fish” gets up to" in lens.lens("lens.status.textContent")
+    assert all(size >= 11 for _, size in lens.letters(".hrv-lens"))
     move_over_picture(lens, 0.3, 0.6)
     shares = lens.lens("lens.shares(lens.point)")
     leading = names[shares.index(max(shares))]

@@ -38,32 +38,16 @@ def test_a_remedy_changes_the_text(bare_page, text, kind, words, weight, wanted)
     assert bare_page.evaluate(REMEDIED, [text, kind, words, weight]) == wanted
 
 
-def letters(editor) -> list[tuple[str, float]]:
-    """[text, height of its type on the screen] of all that the report shows."""
-    return editor.page.locator(".hrv-report").evaluate(
-        """(report) => {
-            const zoom = report.getBoundingClientRect().width / report.offsetWidth;
-            const walk = document.createTreeWalker(report, NodeFilter.SHOW_TEXT);
-            const found = [];
-            while (walk.nextNode()) {
-                const of = walk.currentNode.parentElement;
-                if (of.offsetParent) found.push([walk.currentNode.data, parseFloat(getComputedStyle(of).fontSize) * zoom]);
-            }
-            return found;
-        }"""
-    )
-
-
 def test_findings_are_read_and_put_right_in_the_node(editor):
     editor.load(example("why_did_my_prompt_go_wrong", steps=12))
     assert editor.run()["status"]["status_str"] == "success"
     editor.page.wait_for_selector(".hrv-report-finding")
     editor.centre(REPORT)
-    assert all(size >= 11 for _, size in letters(editor))
+    assert all(size >= 11 for _, size in editor.letters(".hrv-report"))
     (headline,) = editor.page.locator(".hrv-report-headline").all_text_contents()
     assert headline == "“fish” may be missing."
     editor.centre(REPORT, 0.7)
-    sizes = dict(letters(editor))
+    sizes = dict(editor.letters(".hrv-report"))
     assert sizes[headline] >= 11, "the finding can be read at 70 % too"
     editor.centre(REPORT)
     image = editor.page.locator(".hrv-report-finding img")
