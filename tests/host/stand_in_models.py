@@ -72,6 +72,20 @@ def control_net(config: dict):
     return comfy.controlnet.ControlNet(net.eval(), load_device=torch.device("cpu"))
 
 
+def flux_control_net(config: dict):
+    """A ControlNet of this Flux's shape."""
+    import comfy.controlnet
+    import comfy.ops
+    from comfy.ldm.flux.controlnet import ControlNetFlux
+
+    net = ControlNetFlux(
+        **config, operations=comfy.ops.disable_weight_init, dtype=torch.float32, device=torch.device("cpu")
+    )
+    models.fill(net, 3)
+    device = torch.device("cpu")
+    return comfy.controlnet.ControlNet(net.eval(), load_device=device, extra_conds=["y", "guidance"])
+
+
 def t2i_adapter(config: dict):
     """A light T2I-adapter of this UNet's shape."""
     import comfy.controlnet

@@ -10,6 +10,7 @@ import nodes
 import pytest
 import token_rig
 import torch
+from stand_in_models import flux_control_net
 from token_rig import SHAPES, draw, empty, prompt, studio, watch, witness
 
 from hrv_pack.host.facts import families
@@ -300,6 +301,47 @@ def test_an_area_is_put_back_where_it_lies():
     inside = area.maps[0][0, 0, :, -1]
     assert bool((inside[:, 1:4, 3:7] > 0).all())
     assert float(inside.sum()) == pytest.approx(float(inside[:, 1:4, 3:7].sum()))
+
+
+SAMPLERS = ("dpmpp_2m", "heun", "euler_ancestral", "uni_pc")
+WAYS = (*SAMPLERS, "part of the noise", "inpainting", "ControlNet")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.way(f"Flux: {name}")) for name in WAYS]
+)
+def test_ways_of_sampling(name):
+    """The image is the same, and the maps of all evaluations are what their attention computed."""
+    family, positive, negative = "Flux", prompt("Flux"), prompt("Flux", seed=1)
+    found, latent, more = studio(family), empty(family), {"steps": 3}
+    if name in SAMPLERS:
+        more["sampler"] = name
+    elif name == "part of the noise":
+        more["denoise"] = 0.5
+        latent["samples"] = torch.randn(latent["samples"].shape, generator=torch.Generator().manual_seed(3))
+    elif name == "inpainting":
+        latent["noise_mask"] = torch.zeros(1, 1, 10, 14)
+        latent["noise_mask"][..., 3:8, 2:9] = 1
+    else:
+        image = torch.rand(1, 80, 112, 3, generator=torch.Generator().manual_seed(4))
+        control = flux_control_net(token_rig.SHAPES[family].config)
+        plain = draw(found.model, positive, negative, latent, **more)
+        positive, negative = nodes.ControlNetApplyAdvanced().apply_controlnet(
+            positive, negative, control, image, 0.8, 0.0, 1.0
+        )
+        assert not torch.equal(plain, draw(found.model, positive, negative, latent, **more))
+    with watch(found.recorded) as (watched, calls):
+        samples = draw(watched, positive, negative, latent, **more)
+    assert torch.equal(samples, draw(found.model, positive, negative, latent, **more))
+    (entry,) = found.run.entries
+    place, layers = SHAPES[family].place(9, 10, 14), len(SHAPES[family].layers)
+    own = [call for call in calls if 0 in call.chunks and place.has(call)]
+    assert entry.count() * layers == len(own) and entry.count() >= 3
+    first = own[0].chunks.index(0)
+    kept = [*entry.columns, entry.length]
+    for number, expected in enumerate(witness(own, place, slice(first, first + 1), layers)):
+        maps = entry.maps[number].double().sum(1)
+        assert torch.allclose(maps, expected[:, :, kept], rtol=HALF, atol=1e-7)
 
 
 def test_the_memory_limit_holds_and_is_said():
