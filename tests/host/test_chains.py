@@ -117,7 +117,8 @@ def test_split_sigmas(studio):
 
 
 @pytest.mark.skipif(
-    not hasattr(comfy.model_management, "intermediate_dtype"), reason="this ComfyUI has no such option"
+    not hasattr(comfy.model_management, "intermediate_dtype"),
+    reason="this ComfyUI has no --fp16-intermediates",
 )
 def test_latents_in_half_precision(studio, monkeypatch):
     """--fp16-intermediates rounds what KSamplerAdvanced hands on, and leaves what SamplerCustomAdvanced does."""
