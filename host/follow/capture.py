@@ -132,6 +132,7 @@ class Capture(FollowingLayers):
             sigmas=self._sigmas,
             effort=self.effort(guider),
         )
+        self.run.is_of_end = self._schedule.is_of_end
         if self.options.votes is not None and self.counts_votes:
             with self._voting():
                 self._votes = self.options.votes.begin(guider)

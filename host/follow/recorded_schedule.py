@@ -50,6 +50,11 @@ class RecordedSchedule:
             self._from = planned[-max(1, int(len(planned) * part))]
         self._left = len(planned)  # planned evaluations that are still to come
 
+    @property
+    def is_of_end(self) -> bool:
+        """Whether only the last evaluations are recorded."""
+        return self._from < math.inf
+
     def bin_of(self, evaluation: Evaluation) -> int | None:
         """None for an evaluation that is not recorded. Waits for a GPU, once for each evaluation."""
         sigma = evaluation.sigma

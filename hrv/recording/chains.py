@@ -70,7 +70,7 @@ def join(run: Run, begun: Beginning) -> bool:
     """Adds what an earlier run recorded to the run that went on with it; returns whether it did, else warns.
 
     The maps of a conditioning that both have (same role, same tokens) are added, on the smaller grid where they differ, and so are
-    the evaluations; other conditionings stand beside each other. The earlier run stays as it is.
+    the evaluations; of a run of the end its own are enough. Other conditionings stand beside each other. The earlier run stays as it is.
     """
     earlier, missing = begun.earlier, begun.missing
     if earlier is not None and earlier.layout != run.layout:
@@ -85,7 +85,7 @@ def join(run: Run, begun: Beginning) -> bool:
         same = next((one for one in before if _is_same(one, entry)), None)
         if same is not None:
             before = [one for one in before if one is not same]
-            entry = _sum(same, entry)
+            entry = entry if run.is_of_end else _sum(same, entry)
         joined.append(entry)
     for entry in before:
         taken = [other.index for other in joined if other.role == entry.role]

@@ -123,7 +123,8 @@ class Run:
     """One sampling: the conditionings it evaluated, and what the latents it left are known by.
 
     Once it is kept, entries and their maps are never changed, but replaced: who reads some goes on reading the same.
-    absent: role → why nothing of it was recorded, in a sentence; path: the latents of a few evaluations; not kept in files.
+    absent: role → why nothing of it was recorded, in a sentence; path: the latents of a few evaluations; not kept in files. is_of_end:
+    whether only the last evaluations were recorded, because they show things best.
     """
 
     layout: Layout
@@ -132,6 +133,7 @@ class Run:
     warnings: list[str] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
     path: RecordedPath | None = None
+    is_of_end: bool = False
 
     @property
     def fingerprints(self) -> list[str]:

@@ -192,6 +192,23 @@ def test_automatic_takes_the_later_evaluations_and_says_how_many():
     assert min(parts.run.entries[0].counts) > 0 and parts.run.entries[0].count() < 30
 
 
+@pytest.mark.parametrize(("every", "recorded"), [(0, 1), (1, 6)])
+def test_two_halves_of_one_image(every, recorded):
+    """Of the first half nothing is needed where the end shows things best."""
+    found, given, latent = studio("Flux", every=every), prompt("Flux"), empty("Flux")
+    for start, end in ((0, 3), (3, 6)):
+        part = {
+            "start_step": start,
+            "last_step": end,
+            "disable_noise": start > 0,
+            "force_full_denoise": end == 6,
+        }
+        latent = {"samples": draw(found.recorded, given, given, latent, steps=6, cfg=1.0, **part)}
+    (match,) = found.recording.match(latent["samples"])
+    (entry,) = match.run.entries
+    assert match.exact and entry.count() == recorded and not match.run.warnings
+
+
 def test_what_recording_a_large_flux_costs(monkeypatch):
     """Of Flux at 1024²: width 3072, 4096 + 512 tokens. `bench --only joint` has what it really takes."""
     monkeypatch.setattr(families, "family_of", lambda network: Family("", "", (), width="width"))
