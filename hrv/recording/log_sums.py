@@ -8,7 +8,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 _ATTENTION = torch.ops.aten.scaled_dot_product_attention.default
-_FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
+# PyTorch before 2.2 has no such kernel
+_FUSED = getattr(
+    getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None), "default", None
+)
 
 
 class LogSums(TorchDispatchMode, AbstractContextManager):
