@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -14,7 +12,7 @@ _FUSED = getattr(
 )
 
 
-class LogSums(TorchDispatchMode, AbstractContextManager):
+class LogSums(TorchDispatchMode):
     """While it is entered, keeps log Σ_j exp(logits) of the one attention that PyTorch's fused kernel computes on a CPU. Nothing that is
     computed changes.
 
