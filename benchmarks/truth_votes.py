@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import bench
 import torch
+from truth import SENSES_REPORT_SEED
 from truth_concepts import CONCEPT
 
 PROMPTS, STEPS, DRAWS, SEED = 80, 10, 4, 1
@@ -133,7 +134,7 @@ def measure(studio, scenes: int, pictures: int, seed: int, counter: Callable) ->
             studio,
             sort,
             pictures,
-            truth_ambiguity_seed(),
+            SENSES_REPORT_SEED,
             counter(f"pictures, {sort}", pictures),
         )
     ]
@@ -150,12 +151,6 @@ def measure(studio, scenes: int, pictures: int, seed: int, counter: Callable) ->
             ]
         )
     return [*rows, [f"{len(told)} images"]]
-
-
-def truth_ambiguity_seed() -> int:
-    from truth import SENSES_REPORT_SEED
-
-    return SENSES_REPORT_SEED
 
 
 def markdown(rows: list[list[str]], scenes: int) -> str:

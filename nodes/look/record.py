@@ -82,7 +82,7 @@ class HRVRecordAttention(Node):
                     advanced=True,
                     tooltip=(
                         "Record only every n-th evaluation of the model. 0: all of them; with Flux, Z-Image and the like only the last "
-                        "tenth, which shows things best."
+                        "tenth, which shows things best, or with time_bins some of each part."
                     ),
                 ),
                 also_look_for_input(),

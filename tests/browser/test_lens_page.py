@@ -47,7 +47,9 @@ def test_pointing_pinning_undo_saving_and_copying(lens):
     lens.chip("fish").hover()
     lens.page.wait_for_timeout(300)
     assert "“fish” gets up to" in lens.lens("lens.status.textContent")
-    assert all(size >= 11 for _, size in lens.letters(".hrv-lens"))
+    for zoom in (0.7, 1.0):
+        lens.centre(LENS, zoom)
+        assert all(size >= 11 * zoom for _, size in lens.letters(".hrv-lens"))
     move_over_picture(lens, 0.3, 0.6)
     shares = lens.lens("lens.shares(lens.point)")
     leading = names[shares.index(max(shares))]
@@ -308,3 +310,31 @@ def test_wheel_and_middle_button_move_the_graph(lens):
     lens.page.mouse.up(button="middle")
     moved = lens.nodes(view)
     assert moved[0] == zoomed[0] and moved[1:] != zoomed[1:]
+
+
+@pytest.mark.one_page
+def test_a_finger_points_and_pins(lens):
+    session = lens.page.context.new_cdp_session(lens.page)
+    session.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        touched = [{"x": x, "y": y} for x, y in points]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touched})
+        lens.page.wait_for_timeout(300)
+
+    def middle(place) -> tuple[float, float]:
+        box = place.bounding_box()
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    touch("touchStart", middle(lens.chip("fish")))
+    touch("touchEnd")
+    assert lens.widget(LENS, "words") == "fish"
+    x, y = middle(lens.page.locator(".hrv-canvas"))
+    touch("touchStart", (x - 40, y))
+    touch("touchMove", (x + 40, y))
+    shares, names = lens.lens("lens.shares(lens.point)"), lens.lens("lens.frame.names")
+    leading = names[shares.index(max(shares))]
+    assert lens.page.locator(".hrv-rank li").first.inner_text().startswith(leading)
+    touch("touchEnd")
+    session.send("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    session.detach()

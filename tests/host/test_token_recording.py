@@ -1,10 +1,7 @@
 """Recording transformers: of each family the maps are what its attention computed, and the image is the same."""
 
 import json
-import sys
-from types import SimpleNamespace
 
-import comfy.ldm.modules.attention as attention
 import comfy.model_management
 import nodes
 import pytest
@@ -13,11 +10,7 @@ import torch
 from stand_in_models import flux_control_net
 from token_rig import SHAPES, draw, empty, prompt, studio, watch, witness
 
-from hrv_pack.host.facts import families
-from hrv_pack.host.facts.families import Family
 from hrv_pack.host.follow.base import following_tokens
-from hrv_pack.host.follow.recorded_schedule import Effort, RecordedSchedule
-from hrv_pack.hrv.recording.schedule import Bin, Schedule
 
 BACKENDS = ("attention_sub_quad", "attention_pytorch", "attention_split")
 HALF = 2e-3  # a value in half precision, as a share of itself
@@ -57,19 +50,10 @@ def test_maps_are_the_attention(family):
     assert "optimized_attention_override" not in found.recorded.model_options["transformer_options"]
 
 
-def choose(backend: str, monkeypatch) -> None:
-    """What ComfyUI's networks attend with, as an option of its command line chooses it."""
-    chosen = getattr(attention, backend)
-    for module in list(sys.modules.values()):
-        for name in ("optimized_attention", "optimized_attention_masked"):
-            if getattr(module, "__name__", "").startswith("comfy.ldm") and hasattr(module, name):
-                monkeypatch.setattr(module, name, chosen)
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_sums_that_pytorch_attention_tells(family, monkeypatch):
     """Then recording multiplies the text's keys alone; the maps are what the attention computed all the same."""
-    choose("attention_pytorch", monkeypatch)
+    token_rig.choose("attention_pytorch", monkeypatch)
     told = []
 
     class Noted(following_tokens.LogSums):
@@ -96,7 +80,7 @@ def test_sums_that_pytorch_attention_tells(family, monkeypatch):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_image_is_the_same_with_every_backend(family, backend, monkeypatch):
-    choose(backend, monkeypatch)
+    token_rig.choose(backend, monkeypatch)
     found = studio(family)
     positive, negative, latent = prompt(family), prompt(family, seed=1), empty(family)
     plain = draw(found.model, positive, negative, latent, steps=1)
@@ -146,84 +130,6 @@ def test_a_video(comfy, tmp_path, monkeypatch):
     assert torch.equal(
         comfy.run_node("HRVHeatmap", **asked, words="star", image=torch.rand(5, 80, 112, 3))[1], heat
     )
-
-
-class Asked:
-    """An evaluation at a noise level."""
-
-    def __init__(self, sigma: float):
-        self.sigma = sigma
-
-
-@pytest.mark.parametrize(
-    ("every", "effort", "expected"),
-    [
-        (0, Effort(0.04), [1, 2, 3, 4, 5, 6, 7, 8]),
-        (0, Effort(0.10), [5, 6, 7, 8]),
-        (0, Effort(0.21), [8]),
-        (0, Effort(9.0), [8]),
-        (0, Effort(0.04, most=0.25), [7, 8]),
-        (0, Effort(0.10, most=0.25), [7, 8]),
-        (0, Effort(0.04, most=0.1), [8]),
-        (1, Effort(9.0, most=0.25), [1, 2, 3, 4, 5, 6, 7, 8]),
-        (3, Effort(), [2, 5, 8]),
-        (100, Effort(), [8]),
-    ],
-)
-def test_which_evaluations_are_recorded(every, effort, expected):
-    sigmas = [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0]
-    whole = Schedule((0.0, 1.0), (Bin(0),))
-    schedule = RecordedSchedule(None, whole, every=every, sigmas=sigmas, effort=effort)
-    taken = [
-        number for number, sigma in enumerate(sigmas[:-1], 1) if schedule.bin_of(Asked(sigma)) is not None
-    ]
-    assert taken == expected
-
-
-def test_automatic_takes_the_later_evaluations_and_says_how_many():
-    """A small Flux spends most of its time on attention, so recording all of it would cost too much."""
-    found = studio("Flux", every=0)
-    positive, negative, latent = prompt("Flux"), prompt("Flux", seed=1), empty("Flux")
-    plain = draw(found.model, positive, negative, latent, steps=6)
-    assert torch.equal(plain, draw(found.recorded, positive, negative, latent, steps=6))
-    assert found.run.entries[0].count() == 1 and not found.run.warnings
-    parts = studio("Flux", every=0, time_bins=2)
-    draw(parts.recorded, positive, negative, latent, steps=30)
-    assert min(parts.run.entries[0].counts) > 0 and parts.run.entries[0].count() < 30
-
-
-@pytest.mark.parametrize(("every", "recorded"), [(0, 1), (1, 6)])
-def test_two_halves_of_one_image(every, recorded):
-    """Of the first half nothing is needed where the end shows things best."""
-    found, given, latent = studio("Flux", every=every), prompt("Flux"), empty("Flux")
-    for start, end in ((0, 3), (3, 6)):
-        part = {
-            "start_step": start,
-            "last_step": end,
-            "disable_noise": start > 0,
-            "force_full_denoise": end == 6,
-        }
-        latent = {"samples": draw(found.recorded, given, given, latent, steps=6, cfg=1.0, **part)}
-    (match,) = found.recording.match(latent["samples"])
-    (entry,) = match.run.entries
-    assert match.exact and entry.count() == recorded and not match.run.warnings
-
-
-def test_what_recording_a_large_flux_costs(monkeypatch):
-    """Of Flux at 1024²: width 3072, 4096 + 512 tokens. `bench --only joint` has what it really takes."""
-    monkeypatch.setattr(families, "family_of", lambda network: Family("", "", (), width="width"))
-    assert families.attention_share(SimpleNamespace(width=3072), 4608) == pytest.approx(0.2)
-
-
-@pytest.mark.parametrize(("backend", "recorded"), [("attention_sub_quad", 10), ("attention_pytorch", 30)])
-def test_a_timeline_takes_what_can_be_afforded(backend, recorded, monkeypatch):
-    """A text that is short beside the image costs little where the kernel tells its sums."""
-    choose(backend, monkeypatch)
-    found, latent = studio("Flux", every=0, time_bins=2), empty("Flux", height=64, width=64)
-    given = prompt("Flux", 9)
-    draw(found.recorded, given, given, latent, steps=30, cfg=1.0)
-    (entry,) = found.run.entries
-    assert min(entry.counts) > 0 and (entry.count() == 30 if recorded == 30 else entry.count() <= recorded)
 
 
 @pytest.mark.usefixtures("plain_way")

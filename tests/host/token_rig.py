@@ -204,6 +204,15 @@ class Heard(Call):
     plain: torch.Tensor
 
 
+def choose(backend: str, monkeypatch) -> None:
+    """What ComfyUI's networks attend with, as an option of its command line chooses it."""
+    chosen = getattr(attention, backend)
+    for module in list(sys.modules.values()):
+        for name in ("optimized_attention", "optimized_attention_masked"):
+            if getattr(module, "__name__", "").startswith("comfy.ldm") and hasattr(module, name):
+                monkeypatch.setattr(module, name, chosen)
+
+
 @contextlib.contextmanager
 def heard() -> Iterator[list[Heard]]:
     """Every attention of ComfyUI's networks, and what came out of it in the end."""
