@@ -18,6 +18,7 @@ import bench
 COLOURS = ("red", "blue", "green", "golden", "silver", "old", "big", "long", "dark", "bright")
 THINGS = ("dress", "hat", "bridge", "river", "cloud", "flower", "window", "lantern", "boots", "umbrella",
           "castle", "garden", "mountain", "bird", "horse")  # fmt: skip
+PLACES = ("river", "garden", "mountain")
 TARGETS = {512: 5.0, 1024: 15.0}  # seconds on two cores
 BESIDE = 0.3  # GiB beside the outputs
 SETS = 4  # of maps for each shape of layer, in turn: more than fits the processor's cache, less than a whole recording
@@ -52,7 +53,8 @@ def tags() -> str:
 
 
 def recording_of(text: str, side: int):
-    """(latent, recording): SDXL's layers, the sums of five evaluations made up, peaked as real ones are."""
+    """(latent, recording): SDXL's layers, the sums of three early and two late evaluations made up, peaked as real ones are: words for
+    things in the middle of the image, words for places around it."""
     import recordings
     import synthetic
     import torch
@@ -60,18 +62,25 @@ def recording_of(text: str, side: int):
     from hrv_pack.host.text.clip_trace import tokenize_text
     from hrv_pack.hrv.heads.known_layouts import SDXL
     from hrv_pack.hrv.recording.recording import Entry, Recording
+    from hrv_pack.hrv.recording.schedule import Bin
 
     prompt, made, generator = tokenize_text(text), {}, torch.Generator().manual_seed(0)
     columns = tuple(prompt.recorded_columns)
+    of_places = {column for tag in prompt.entries() if tag.text.endswith(PLACES) for column in tag.columns}
+    is_place = torch.tensor([column in of_places for column in columns]).view(-1, 1, 1)
+    counts = torch.tensor([3.0, 2.0]).view(1, 2, 1, 1, 1, 1)
 
     def maps(number: int) -> torch.Tensor:
         heads, grid = SDXL.blocks[number].heads, recordings.grid_of(SDXL.blocks[number], side)
         key = heads, grid, number % SETS
         if key not in made:
-            made[key] = (torch.rand(1, 1, heads, len(columns), *grid, generator=generator) ** 8 * 5).half()
+            noise = torch.rand(1, 2, heads, len(columns), *grid, generator=generator) ** 8 * counts
+            across = torch.linspace(-1, 1, grid[0])
+            middle = torch.exp(-4 * (across[:, None] ** 2 + across**2))
+            made[key] = noise.mul_(torch.where(is_place, 0.7 - 0.4 * middle, 0.1 + middle)).half()
         return made[key]
 
-    entry = Entry("positive", 0, prompt, prompt.length, columns, [5], 1)
+    entry = Entry("positive", 0, prompt, prompt.length, columns, [3, 2], 1, bins=(Bin(0), Bin(0, late=True)))
     entry.maps.update({number: maps(number) for number in range(len(SDXL.blocks))})
     latent = torch.zeros(1, 4, side // 8, side // 8)
     recording = Recording(SDXL, 16 * 2**30)

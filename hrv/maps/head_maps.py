@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from ..recording.recording import TEXT, Match, NoRecording
+from ..recording.recording import Entry, Match, NoRecording
 from ..recording.schedule import Part
-from ..recording.sums import resize_maps
-from .bicubic import resize
-from .word_maps import ColumnNotRecorded, Target
+from ..resizing import resize_maps
+from .sums_of_heads import positions_of, sums_of_heads
+from .word_maps import WORKSPACE, Target, enlarge
 
 
 @dataclass(frozen=True)
@@ -23,17 +25,14 @@ class HeadMaps:
 
 
 def head_maps(
-    match: Match, target: Target, longest_side: int | None = None, time_bin: Part = None
+    match: Match, target: Target, grid: tuple[int, int] | None = None, time_bin: Part = None
 ) -> HeadMaps:
     """Mean over the word's tokens of M_{n,j} for every head n (docs/formulas.md, "Head map").
 
-    On the working grid; with longest_side, on one whose longer side is at most that, to which maps on larger grids are
-    averaged down. time_bin: a part of the schedule. A head counts as recorded if it was in every conditioning that has the word. On the working grid, the mean
+    grid: (height, width) to put them on, the working grid if it is None; maps on larger grids are averaged down to it. time_bin: a part of the schedule. A head counts as recorded if it was in every conditioning that has the word. On the working grid, the mean
     over all heads is the word's DAAM map. Raises ColumnNotRecorded and NoRecording.
     """
-    layout, grid = match.run.layout, match.run.grid
-    if longest_side is not None and max(grid) > longest_side:
-        grid = tuple(max(1, round(side * longest_side / max(grid))) for side in grid)
+    layout, grid = match.run.layout, grid or match.run.grid
     total = torch.zeros(layout.heads, *grid)
     recorded = torch.ones(layout.heads, dtype=torch.bool)
     tokens = sum(len(columns) for _, columns in target.places)
@@ -45,29 +44,47 @@ def head_maps(
                 f"Image {match.element + 1} was asked for, but this recording of the {entry.role} prompt "
                 f"holds only {entry.batch}."
             )
-        missing = [column for column in columns if column not in entry.columns]
-        if missing:
-            raise ColumnNotRecorded(f"Token {missing[0]} of the {entry.role} prompt was not recorded.")
-        there, bins = set(entry.blocks(time_bin)), entry.places(time_bin)
+        positions = positions_of(entry, columns)
+        there = set(entry.blocks(time_bin))
         for number in range(len(layout.blocks)):
-            span = layout.span(number)
             if number not in there:
-                recorded[span] = False
-                continue
-            for column in columns:
-                # (bin, head, h, w), summed over the bins of the asked part
-                sums = entry.maps[number][match.element, bins, :, entry.columns.index(column)]
-                own = sums.sum(0, dtype=torch.float32) if len(sums) > 1 else sums[0].float()
-                if match.share == TEXT and entry.has_mass:
-                    mass = entry.text_mass(number, match.element, slice(None), time_bin)
-                    own = own * entry.count(time_bin, number) / mass
-                larger = own.shape[-2] >= grid[0] and own.shape[-1] >= grid[1]
-                own = resize_maps(own, grid) if larger else resize(own, grid).clamp(min=0)
-                total[span].add_(own, alpha=1 / (tokens * entry.count(time_bin, number)))
-    total[~recorded] = 0
+                recorded[layout.span(number)] = False
+        for blocks in _together(entry, sorted(there), len(columns), grid):
+            pieces = [(number, range(layout.blocks[number].heads)) for number in blocks]
+            sums = sums_of_heads(
+                entry, pieces, match.element, positions, time_bin=time_bin, share=match.share
+            )
+            larger = sums.shape[-2] >= grid[0] and sums.shape[-1] >= grid[1]
+            maps = resize_maps(sums, grid) if larger else enlarge(sums, grid).view(*sums.shape[:2], *grid)
+            of_blocks = maps.sum(1).split([len(heads) for _, heads in pieces])
+            for number, own in zip(blocks, of_blocks, strict=True):
+                total[layout.span(number)].add_(own, alpha=1 / (tokens * entry.count(time_bin, number)))
+    if not recorded.all():
+        total[~recorded] = 0
     if not recorded.any():
         raise NoRecording("No head was recorded in all the prompts that contain this word.")
     return HeadMaps(total, recorded)
+
+
+def _together(
+    entry: Entry, numbers: Sequence[int], columns: int, grid: tuple[int, int]
+) -> Iterator[list[int]]:
+    """Layers of one size, as many at a time as fit the workspace."""
+    by_size: dict[tuple[int, ...], list[int]] = {}
+    for number in numbers:
+        by_size.setdefault(tuple(entry.maps[number].shape[-2:]), []).append(number)
+    for size, blocks in by_size.items():
+        most = WORKSPACE // (columns * max(math.prod(size), math.prod(grid)))  # heads
+        some: list[int] = []
+        heads = 0
+        for number in blocks:
+            own = entry.maps[number].shape[2]
+            if some and heads + own > most:
+                yield some
+                some, heads = [], 0
+            some.append(number)
+            heads += own
+        yield some
 
 
 def head_spreads(match: Match, target: Target) -> torch.Tensor:

@@ -16,19 +16,16 @@ import torch
 
 from ..heads.layout import Layout
 from ..heads.selection import HeadSelection
-from ..recording.recording import EVERYTHING, TEXT, TINY, Entry, Match, NoRecording
+from ..recording.recording import EVERYTHING, TINY, Entry, Match, NoRecording
 from ..recording.schedule import LATE, Part
 from .bicubic import bicubic_matrix
+from .sums_of_heads import positions_of, sums_of_heads
 
 FLAT = 1e-5  # a map is flat if it varies by no more than this share of its maximum
 WORKSPACE = 160 * 64 * 64  # values enlarged at a time: 2.5 MB, so that they stay in the processor's cache
 COLUMNS_AT_ONCE = (
     32  # more columns of fewer heads at a time took twice as long: what is read lies further apart
 )
-
-
-class ColumnNotRecorded(ValueError):
-    """A token was asked for whose attention was not kept."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ def column_maps(
     element: row of the batch. Blocks without a chosen head are not touched, so the cost follows the number of
     chosen heads. Returns float32 (column, height, width) on `grid`.
     """
-    positions = _positions(entry, columns)
+    positions = positions_of(entry, columns)
     if not entry.blocks(time_bin):
         raise NoRecording(
             "This part of the schedule has no evaluations in the recording. Choose another part."
@@ -120,8 +117,8 @@ def column_maps(
     balanced = heads is not None and heads.balanced
     for job in jobs:
         for part, pieces, weights, shares in job.batches(len(columns), grid):
-            sums = _gather(entry, pieces, element, positions[part], time_bin=time_bin, share=share)
-            maps = _enlarge(sums, grid)  # S · M
+            sums = sums_of_heads(entry, pieces, element, positions[part], time_bin=time_bin, share=share)
+            maps = enlarge(sums, grid)  # S · M
             if balanced:
                 weights = weights[:, None] * balance(ranges(maps) * shares[:, None])  # (head, column)
                 total[part] += torch.einsum("nc,ncx->cx", weights * shares[:, None], maps)
@@ -193,57 +190,7 @@ def _jobs(entry: Entry, layout: Layout, heads: HeadSelection | None, time_bin: P
     return [_Job(blocks, torch.cat(kept), torch.cat(shares)) for blocks, kept, shares in by_size.values()]
 
 
-def _positions(entry: Entry, columns: Sequence[int]) -> list[int]:
-    place = {column: position for position, column in enumerate(entry.columns)}
-    missing = [column for column in columns if column not in place]
-    if missing:
-        raise ColumnNotRecorded(
-            f"Token {missing[0]} of the {entry.role} prompt was not recorded: only {len(entry.columns)} of "
-            f"its {entry.length} tokens were kept. If the words come from prompt_text, check that the text "
-            "is the one that was encoded."
-        )
-    return [place[column] for column in columns]
-
-
-def _gather(
-    entry: Entry,
-    pieces: Sequence[tuple[int, Sequence[int]]],
-    element: int,
-    positions: Sequence[int],
-    *,
-    time_bin: Part,
-    share: str,
-) -> torch.Tensor:
-    """The sums of these heads of several blocks of one size: float32 (head, column, h, w); as shares of the text, times S."""
-    heads = sum(len(chosen) for _, chosen in pieces)
-    sums = torch.empty(heads, len(positions), *entry.maps[pieces[0][0]].shape[-2:])
-    columns = list(_neighbours(positions))
-    first = 0
-    for block, chosen in pieces:
-        stored = entry.maps[block][element, entry.places(time_bin)]  # (bin, head, column, h, w)
-        for heads_to, heads_from in _neighbours(chosen):
-            to = sums[first + heads_to.start : first + heads_to.stop]
-            for columns_to, columns_from in columns:
-                part = stored[:, heads_from, columns_from]
-                to[:, columns_to] = part[0] if len(part) == 1 else part.sum(0, dtype=torch.float32)
-            if share == TEXT and entry.has_mass:
-                mass = entry.text_mass(block, element, heads_from, time_bin)
-                to *= (entry.count(time_bin, block) / mass)[:, None]
-        first += len(chosen)
-    return sums
-
-
-def _neighbours(indices: Sequence[int]) -> Iterator[tuple[slice, slice]]:
-    """Runs of indices that follow each other: (where they stand in the list, what they are). Copying such runs one by one
-    takes a third of the time of picking single indices."""
-    start = 0
-    for stop in range(1, len(indices) + 1):
-        if stop == len(indices) or indices[stop] != indices[stop - 1] + 1:
-            yield slice(start, stop), slice(indices[start], indices[stop - 1] + 1)
-            start = stop
-
-
-def _enlarge(sums: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+def enlarge(sums: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     """max(0, bicubic(sums)) on the grid: (head, column, h, w) → (head, column, height · width)."""
     heads, columns, height, width = sums.shape
     if (height, width) != tuple(grid):

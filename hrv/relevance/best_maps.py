@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -23,7 +24,7 @@ from ..recording.schedule import LATE
 from ..threads import share_out
 from ..wording import counted
 from .head_scores import LOWEST, agreement
-from .heads_for_word import SHARPNESS, compared_maps, opinions
+from .heads_for_word import SHARPNESS, compared_grid, compared_maps, opinions
 from .vectors import PERCENT, heads_of_percent
 
 BEST, ALL = "best heads for each word", "all heads (DAAM)"
@@ -31,6 +32,7 @@ MAPS = (BEST, ALL)
 NEGLIGIBLE = 0.01  # of what the strongest head adds to a map: weaker ones are left out, which is quicker and hardly changes it
 DIM = 1e-6  # share of attention below which differences of its logarithm mean nothing
 FEWEST = 2  # words, among which one can be compared with the others
+SUMS = 4  # in which the maps of many words are added up, each as large as a map of every head
 LIFT, GATHERS, AWAY = (
     0.85,
     0.9,
@@ -43,13 +45,15 @@ class Choice:
     """What one word is shown with. heads, whole: its heads over the late evaluations and over the whole run, None where every head looks
     everywhere alike; low, high: the smallest and largest
     value of the mean of all heads, in shares of attention; place: for a word that names a place, its map relative to the other words,
-    from 0 to 1, (height, width) of the compared grid."""
+    from 0 to 1, (height, width) of the compared grid; map: of any other word, its map from 0 to 1 where that grid is the working grid,
+    as it was seen when the heads were chosen."""
 
     heads: HeadSelection | None
     whole: HeadSelection | None
     low: float
     high: float
     place: torch.Tensor | None = None
+    map: torch.Tensor | None = None
 
 
 AS_THEY_ARE = Levelling(KEPT)
@@ -65,23 +69,26 @@ def best_choices(
     """The choice for each word. among: those of them that have content, which words for places are told by; before(number) is called
     before each word and may raise to stop; level: for lone border peaks. Raises as `head_maps` does."""
     names = list(targets)
-    shapes: dict[str, _Shape] = {}
+    shapes = _Shapes.empty(len(names), match.run.layout.heads, compared_grid(match))
 
-    def look(name: str) -> None:
-        shapes[name] = _shape_of(match, name, targets[name], level)
+    def look(row: int) -> None:
+        _look(match, names[row], targets[names[row]], level, shapes.of(row))
 
-    share_out(look, names, before)
-    places = _places(match, targets, {name: shapes[name] for name in names if name in among}, before)
-    layout = match.run.layout
+    share_out(look, range(len(names)), before)
+    rows = [row for row, name in enumerate(names) if name in among]
+    places = _places(match, [targets[names[row]] for row in rows], shapes.of(rows), before)
+    found = dict(zip(rows, places, strict=True))
+    layout, same_grid = match.run.layout, shapes.map.shape[1:] == match.run.grid
     return {
         name: Choice(
-            HeadSelection(layout, shape.late, late=True) if shape.late.any() else None,
-            HeadSelection(layout, shape.weights) if shape.weights.any() else None,
-            low=shape.low,
-            high=shape.high,
-            place=places.get(name),
+            HeadSelection(layout, late, late=True) if late.any() else None,
+            HeadSelection(layout, whole) if whole.any() else None,
+            low=float(shapes.low[row]),
+            high=float(shapes.high[row]),
+            place=found.get(row),
+            map=shapes.map[row] if same_grid else None,
         )
-        for name, shape in ((name, shapes[name]) for name in names)
+        for row, (name, late, whole) in enumerate(zip(names, shapes.late, shapes.whole, strict=True))
     }
 
 
@@ -106,6 +113,8 @@ def best_maps(
             maps[:, row] = _between(level([name], made)[:, 0], choice)
         elif choice.place is not None:
             maps[:, row] = _between(level([name], resize(choice.place[None], grid)), choice)
+        elif choice.map is not None:
+            maps[:, row] = _between(choice.map, choice)
         else:
             late, whole = (
                 level([name], word_maps(match, [target], heads)) for heads in (choice.heads, choice.whole)
@@ -138,39 +147,45 @@ def _from_0_to_1(maps: torch.Tensor) -> torch.Tensor:
     return (maps - low) / (high - low) if high > low else torch.full_like(maps, 0.5)
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """A word on the compared grid. late, weights: of its heads over the late evaluations and over the whole run, (head,); map: of these,
-    0 to 1; everyone: the mean of all heads over the whole run; low, high: of the mean of all heads over the late evaluations."""
+class _Shapes(NamedTuple):
+    """Words on the compared grid. late, whole: the weights of their heads over the late evaluations and over the whole run, (word, head);
+    map: of these, from 0 to 1, and everyone: of all heads over the whole run, (word, height, width); low, high: the smallest and largest
+    value of all heads over the late evaluations, (word,).
+
+    Made at once for all words: threads that each left small pieces between what they need for a while would make the process grow by
+    hundreds of megabytes."""
 
     late: torch.Tensor
-    weights: torch.Tensor
+    whole: torch.Tensor
     map: torch.Tensor
     everyone: torch.Tensor
-    low: float
-    high: float
+    low: torch.Tensor
+    high: torch.Tensor
+
+    @classmethod
+    def empty(cls, words: int, heads: int, grid: tuple[int, int]) -> _Shapes:
+        shapes = [(words, heads)] * 2 + [(words, *grid)] * 2 + [(words,)] * 2
+        return cls(*map(torch.empty, shapes))
+
+    def of(self, rows: int | list[int]) -> _Shapes:
+        """Of one word, to write to; or of some words."""
+        return _Shapes(*(one[rows] for one in self))
 
 
-def _shape_of(match: Match, name: str, target: Target, level: Levelling) -> _Shape:
-    late, whole = compared_maps(match, target, LATE), compared_maps(match, target)
-    of_late, of_whole = _weights(late), _weights(whole)
-    everyone, ever = (
-        level([name], found.maps.sum(0, keepdim=True) / max(1, int(found.recorded.sum())))[0]
-        for found in (late, whole)
-    )
-    return _Shape(
-        of_late,
-        of_whole,
-        _both(*(level([name], _mean(*own)[None])[0] for own in ((of_late, late), (of_whole, whole)))),
-        everyone=ever,
-        low=float(everyone.min()),
-        high=float(everyone.max()),
-    )
-
-
-def _mean(weights: torch.Tensor, found: HeadMaps) -> torch.Tensor:
-    """Up to a factor: (height, width)."""
-    return (weights @ found.maps.flatten(1)).view(found.maps.shape[1:])
+def _look(match: Match, name: str, target: Target, level: Levelling, to: _Shapes) -> None:
+    """Finds what is known of one word."""
+    maps = []
+    for part, weights in ((LATE, to.late), (None, to.whole)):
+        found = compared_maps(match, target, part)
+        weights.copy_(_weights(found))
+        own = (weights @ found.maps.flatten(1)).view(to.map.shape)
+        maps.append(level([name], own[None])[0])
+        to.everyone.copy_(found.maps.sum(0)).div_(max(1, int(found.recorded.sum())))
+        to.everyone.copy_(level([name], to.everyone[None])[0])
+        if part == LATE:
+            to.low.copy_(to.everyone.min())
+            to.high.copy_(to.everyone.max())
+    to.map.copy_(_both(*maps))
 
 
 def _weights(found: HeadMaps) -> torch.Tensor:
@@ -180,35 +195,45 @@ def _weights(found: HeadMaps) -> torch.Tensor:
 
 
 def _places(
-    match: Match, targets: Mapping[str, Target], shapes: Mapping[str, _Shape], before: Callable[[int], None]
-) -> dict[str, torch.Tensor]:
+    match: Match, targets: Sequence[Target], shapes: _Shapes, before: Callable[[int], None]
+) -> list[torch.Tensor | None]:
     """The relative maps, from 0 to 1, of the words that name a place: they gather less than the other words, hardly rise where the
-    things are, and relative to the other words they lie elsewhere."""
-    if len(shapes) < FEWEST:
-        return {}
-    things = torch.stack([shape.map for shape in shapes.values()]).mean(0)
+    things are, and relative to the other words they lie elsewhere. None for other words."""
+    found: list[torch.Tensor | None] = [None] * len(targets)
+    if len(targets) < FEWEST:
+        return found
+    things, whole = shapes.map.mean(0), shapes.everyone
     if not things.max() > things.min():
-        return {}
-    whole = torch.stack([shape.everyone for shape in shapes.values()])
+        return found
     gathers = gathering(*strength_and_mean(whole))
     lift = (whole * things).sum((1, 2)) / things.sum() / whole.mean((1, 2)).clamp(min=DIM)
     suspects = (lift < LIFT * lift.quantile(0.5)) & (gathers < GATHERS * gathers.quantile(0.5))
-    names = [name for name, suspect in zip(shapes, suspects.tolist(), strict=True) if suspect]
-    if not names:
-        return {}
-    logarithms: list[torch.Tensor] = []
-    for number, name in enumerate(shapes):
-        before(number)
-        of_word = compared_maps(match, targets[name]).maps.clamp_(min=DIM).log_()
-        logarithms = [logarithms[0].add_(of_word) if logarithms else of_word]
-    usual = logarithms[0] / len(shapes)
-    found = {}
-    for name in names:
-        relative = compared_maps(match, targets[name]).maps.clamp_(min=DIM).log_() - usual
-        shown = _agreed(relative - relative.amin((1, 2), keepdim=True))
+    if not suspects.any():
+        return found
+    usual = _usual(match, targets, before)
+    for row in suspects.nonzero().flatten().tolist():
+        relative = _logarithm(match, targets[row]).sub_(usual)
+        shown = _agreed(relative.sub_(relative.amin((1, 2), keepdim=True)))
         if shown is not None and float(agreement(shown[None], things)) < AWAY:
-            found[name] = shown
+            found[row] = shown
     return found
+
+
+def _logarithm(match: Match, target: Target) -> torch.Tensor:
+    return compared_maps(match, target).maps.clamp_(min=DIM).log_()
+
+
+def _usual(match: Match, targets: Sequence[Target], before: Callable[[int], None]) -> torch.Tensor:
+    """The mean over words of the logarithm of every head's map: (head, height, width). The words are added up in a few sums, always the
+    same ones, so that threads can share the work and the last digits do not depend on how many there are."""
+    sums = torch.zeros(min(SUMS, len(targets)), match.run.layout.heads, *compared_grid(match))
+
+    def add(number: int) -> None:
+        for target in targets[number :: len(sums)]:
+            sums[number].add_(_logarithm(match, target))
+
+    share_out(add, range(len(sums)), before)
+    return sums.sum(0).div_(len(targets))
 
 
 def _agreed(maps: torch.Tensor) -> torch.Tensor | None:

@@ -120,7 +120,14 @@ def choose_heads(
 
 def compared_maps(match: Match, target: Target, time_bin: Part = None) -> HeadMaps:
     """The maps of all heads on the grid on which they are compared."""
-    return head_maps(match, target, COMPARED_SIDE, time_bin)
+    return head_maps(match, target, compared_grid(match), time_bin)
+
+
+def compared_grid(match: Match) -> tuple[int, int]:
+    """(height, width) of the grid on which heads are compared: the working grid, made smaller if it has too many pixels a side."""
+    height, width = match.run.grid
+    smaller = min(1.0, COMPARED_SIDE / max(height, width))
+    return max(1, round(height * smaller)), max(1, round(width * smaller))
 
 
 def scores_of_heads(found: HeadMaps) -> torch.Tensor:

@@ -9,7 +9,8 @@ from synthetic import GRIDS, LAYOUT, entry, match, plain_map
 
 from hrv_pack.hrv.heads.layout import Block, Layout
 from hrv_pack.hrv.maps.head_maps import head_maps
-from hrv_pack.hrv.maps.word_maps import ColumnNotRecorded, Target, word_maps
+from hrv_pack.hrv.maps.sums_of_heads import ColumnNotRecorded
+from hrv_pack.hrv.maps.word_maps import Target, word_maps
 from hrv_pack.hrv.prompt import WordNotFound
 from hrv_pack.hrv.recording.recording import Entry, Match, NoRecording, Run
 from hrv_pack.hrv.relevance import head_scores

@@ -1,6 +1,7 @@
 """Maps from the best heads for each word, against the formulas written out, and what they promise."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -151,6 +152,15 @@ def test_what_only_the_late_evaluations_show_is_not_the_word():
     )[0]
     plain_late = (late - late.min()) / (late.max() - late.min())
     assert heat[other > 0].mean() < 0.7 * plain_late[other > 0].mean()
+
+
+def test_a_map_that_was_seen_when_the_heads_were_chosen_is_the_one_they_give():
+    """Where heads are compared on the working grid, nothing is computed twice."""
+    m, targets, choices, maps = shown(scene())
+    again = {name: replace(choice, map=None) for name, choice in choices.items()}
+    assert all(choice.map is not None for choice in choices.values())
+    for name, one in zip(targets, best_maps(m, targets, again)[0], strict=True):
+        assert torch.allclose(one, maps[name], atol=1e-6)
 
 
 def test_one_word_alone_and_a_word_that_is_everywhere_alike():

@@ -13,7 +13,8 @@ from hrv_pack.hrv.heads.selection import HeadSelection
 from hrv_pack.hrv.maps.bicubic import bicubic_matrix, resize
 from hrv_pack.hrv.maps.mask import threshold_mask
 from hrv_pack.hrv.maps.normalize import normalize_maps
-from hrv_pack.hrv.maps.word_maps import ColumnNotRecorded, Target, column_maps, recorded_heads, word_maps
+from hrv_pack.hrv.maps.sums_of_heads import ColumnNotRecorded
+from hrv_pack.hrv.maps.word_maps import Target, column_maps, recorded_heads, word_maps
 from hrv_pack.hrv.recording.recording import NoRecording
 
 PROMPT = prompt("a cow|boy hat and a cat")
