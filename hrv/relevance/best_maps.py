@@ -20,7 +20,7 @@ from ..maps.head_maps import HeadMaps
 from ..maps.timeline import timeline_maps
 from ..maps.word_maps import Target, balance, ranges, word_maps
 from ..recording.recording import Match
-from ..recording.schedule import LATE
+from ..recording.schedule import LATE, Part
 from ..threads import share_out
 from ..wording import counted
 from .head_scores import LOWEST, agreement
@@ -175,7 +175,8 @@ class _Shapes(NamedTuple):
 def _look(match: Match, name: str, target: Target, level: Levelling, to: _Shapes) -> None:
     """Finds what is known of one word."""
     maps = []
-    for part, weights in ((LATE, to.late), (None, to.whole)):
+    parts: tuple[tuple[Part, torch.Tensor], ...] = ((LATE, to.late), (None, to.whole))
+    for part, weights in parts:
         found = compared_maps(match, target, part)
         weights.copy_(_weights(found))
         own = (weights @ found.maps.flatten(1)).view(to.map.shape)
