@@ -18,6 +18,32 @@ def resize(maps: torch.Tensor, size: Sequence[int], out: torch.Tensor | None = N
     return torch.bmm(rows.expand(len(maps), *rows.shape), maps @ columns.T, out=out)
 
 
+def moved(maps: torch.Tensor, cells: tuple[float, float]) -> torch.Tensor:
+    """Maps (word, height, width) moved up and left by a part of a cell, (rows, columns), each from 0 to 1; the border is repeated."""
+    if not any(cells):
+        return maps
+    rows, columns = (moving_matrix(side, by) for side, by in zip(maps.shape[-2:], cells, strict=True))
+    return rows @ maps @ columns.T
+
+
+@lru_cache(maxsize=64)
+def moving_matrix(side: int, cells: float) -> torch.Tensor:
+    """The move of one axis as a matrix (side, side): cubic convolution with a = −½ (Keys 1981), which leaves a slope a slope, where that of
+    `F.interpolate` (a = −¾) would move it too far."""
+    t = cells
+    weights = (
+        (-t + 2 * t**2 - t**3) / 2,
+        (2 - 5 * t**2 + 3 * t**3) / 2,
+        (t + 4 * t**2 - 3 * t**3) / 2,
+        (t**3 - t**2) / 2,
+    )
+    matrix = torch.zeros(side, side)
+    for row in range(side):
+        for place, weight in enumerate(weights, row - 1):
+            matrix[row, min(max(place, 0), side - 1)] += weight
+    return matrix
+
+
 @lru_cache(maxsize=64)
 def bicubic_matrix(source: int, target: int) -> torch.Tensor:
     """Bicubic interpolation of one axis as a matrix (target, source), taken from `F.interpolate` itself.

@@ -12,14 +12,15 @@ from typing import NamedTuple
 
 import torch
 
+from ..heads.layout import Layout
 from ..heads.selection import HeadSelection
-from ..maps.bicubic import resize
+from ..maps.bicubic import moved, resize
 from ..maps.border_peaks import KEPT, Levelling
 from ..maps.gathering import gathering, strength_and_mean
 from ..maps.head_maps import HeadMaps
 from ..maps.timeline import timeline_maps
 from ..maps.word_maps import Target, balance, ranges, word_maps
-from ..recording.recording import Match
+from ..recording.recording import Match, Run
 from ..recording.schedule import LATE, Part
 from ..threads import share_out
 from ..wording import counted
@@ -29,10 +30,14 @@ from .vectors import PERCENT, heads_of_percent
 
 BEST, ALL = "best heads for each word", "all heads (DAAM)"
 MAPS = (BEST, ALL)
+LATE_DEPTH, WHOLE_DEPTH = 8, 1
+"""The power of a layer's depth in its weight late, and of its distance from the end over the whole run."""
+LATE_POWER, WHOLE_POWER = 0.5, 0.56  # of both maps in their product
+AHEAD = 0.25  # latent pixels by which the maps of a UNet lie too far right and down (docs/formulas.md, "Where a cell lies")
 NEGLIGIBLE = 0.01  # of what the strongest head adds to a map: weaker ones are left out, which is quicker and hardly changes it
 DIM = 1e-6  # share of attention below which differences of its logarithm mean nothing
 FEWEST = 2  # words, among which one can be compared with the others
-SUMS = 4  # in which the maps of many words are added up, each as large as a map of every head
+COMPARED = 32  # words with which one is compared, at most: more hardly change their mean
 LIFT, GATHERS, AWAY = (
     0.85,
     0.9,
@@ -69,10 +74,11 @@ def best_choices(
     """The choice for each word. among: those of them that have content, which words for places are told by; before(number) is called
     before each word and may raise to stop; level: for lone border peaks. Raises as `head_maps` does."""
     names = list(targets)
+    depth = _by_depth(match.run.layout)
     shapes = _Shapes.empty(len(names), match.run.layout.heads, compared_grid(match))
 
     def look(row: int) -> None:
-        _look(match, names[row], targets[names[row]], level, shapes.of(row))
+        _look(match, names[row], targets[names[row]], shapes.of(row), depth=depth, level=level)
 
     share_out(look, range(len(names)), before)
     rows = [row for row, name in enumerate(names) if name in among]
@@ -102,25 +108,38 @@ def best_maps(
     """(1, target, height, width) on the working grid, in shares of attention: where a word is, as its heads show it; how strong, from
     the lowest to the highest value of all heads. parts: of the schedule, for (part, target, height, width); words for places are
     then shown as others. level: for lone border peaks, as the choices were made with."""
-    grid = match.run.grid
+    grid, cells = match.run.grid, cells_ahead(match.run)
     maps = torch.empty(max(1, len(parts)), len(targets), *grid)
     for row, (name, target) in enumerate(targets.items()):
         choice = choices[name]
         if choice.heads is None or choice.whole is None:
             maps[:, row] = (choice.low + choice.high) / 2
-        elif parts:
-            made = timeline_maps(match, [target], parts, choice.heads)
-            maps[:, row] = _between(level([name], made)[:, 0], choice)
-        elif choice.place is not None:
-            maps[:, row] = _between(level([name], resize(choice.place[None], grid)), choice)
-        elif choice.map is not None:
-            maps[:, row] = _between(choice.map, choice)
         else:
-            late, whole = (
-                level([name], word_maps(match, [target], heads)) for heads in (choice.heads, choice.whole)
-            )
-            maps[:, row] = _between(_both(late, whole), choice)
+            if parts:
+                found = level([name], timeline_maps(match, [target], parts, choice.whole))[:, 0]
+            elif choice.place is not None:
+                found = level([name], resize(choice.place[None], grid))
+            elif choice.map is not None:
+                found = choice.map[None]
+            else:
+                late, whole = (
+                    level([name], word_maps(match, [target], heads)) for heads in (choice.heads, choice.whole)
+                )
+                found = _both(late, whole)
+            maps[:, row] = _between(moved(found, cells), choice)
     return maps
+
+
+def cells_ahead(run: Run) -> tuple[float, float]:
+    """By how many cells of the working grid a run's maps lie too far down and right: (rows, columns)."""
+    size = run.traces.size
+    if size is None or run.layout is None or not run.layout.is_unet:
+        return 0.0, 0.0
+    rows, columns = (
+        AHEAD * of_grid / of_latent if of_grid < of_latent else 0.0
+        for of_grid, of_latent in zip(run.grid, size, strict=True)
+    )
+    return rows, columns
 
 
 def choice_text(choice: Choice, timeline: bool = False) -> str:
@@ -129,7 +148,8 @@ def choice_text(choice: Choice, timeline: bool = False) -> str:
         return "all heads, which look everywhere alike"
     if choice.place is not None and not timeline:
         return "a place: compared with the other words"
-    return f"best {counted(int((choice.heads.weights > 0).sum()), 'head')} for this word"
+    heads = choice.whole if timeline and choice.whole is not None else choice.heads
+    return f"best {counted(int((heads.weights > 0).sum()), 'head')} for this word"
 
 
 def _between(maps: torch.Tensor, choice: Choice) -> torch.Tensor:
@@ -139,7 +159,7 @@ def _between(maps: torch.Tensor, choice: Choice) -> torch.Tensor:
 
 def _both(late: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
     """Where both maps show a word, from 0 to 1: the late evaluations are sharper, the whole run keeps two things apart."""
-    return (_from_0_to_1(late) * _from_0_to_1(whole)).sqrt()
+    return _from_0_to_1(late) ** LATE_POWER * _from_0_to_1(whole) ** WHOLE_POWER
 
 
 def _from_0_to_1(maps: torch.Tensor) -> torch.Tensor:
@@ -172,13 +192,29 @@ class _Shapes(NamedTuple):
         return _Shapes(*(one[rows] for one in self))
 
 
-def _look(match: Match, name: str, target: Target, level: Levelling, to: _Shapes) -> None:
+def _by_depth(layout: Layout) -> tuple[torch.Tensor, torch.Tensor]:
+    """What each head counts for its layer alone, in the late evaluations and over the whole run: float32 (head,). The last layers draw
+    edges; the earlier ones keep things apart."""
+    depth = (torch.arange(len(layout.blocks)) + 0.5) / len(layout.blocks)
+    of_head = depth.repeat_interleave(torch.tensor([block.heads for block in layout.blocks]))
+    return of_head**LATE_DEPTH, (1 - of_head) ** WHOLE_DEPTH
+
+
+def _look(
+    match: Match,
+    name: str,
+    target: Target,
+    to: _Shapes,
+    *,
+    depth: tuple[torch.Tensor, torch.Tensor],
+    level: Levelling,
+) -> None:
     """Finds what is known of one word."""
     maps = []
-    parts: tuple[tuple[Part, torch.Tensor], ...] = ((LATE, to.late), (None, to.whole))
-    for part, weights in parts:
+    parts: tuple[Part, ...] = (LATE, None)
+    for part, of_layers, weights in zip(parts, depth, (to.late, to.whole), strict=True):
         found = compared_maps(match, target, part)
-        weights.copy_(_weights(found))
+        weights.copy_(_weights(found, of_layers))
         own = (weights @ found.maps.flatten(1)).view(to.map.shape)
         maps.append(level([name], own[None])[0])
         to.everyone.copy_(found.maps.sum(0)).div_(max(1, int(found.recorded.sum())))
@@ -189,10 +225,11 @@ def _look(match: Match, name: str, target: Target, level: Levelling, to: _Shapes
     to.map.copy_(_both(*maps))
 
 
-def _weights(found: HeadMaps) -> torch.Tensor:
+def _weights(found: HeadMaps, of_layers: torch.Tensor) -> torch.Tensor:
     made = opinions(found)
-    adds = made.weights * made.range  # to the differences within the word's map
-    return torch.where(adds >= NEGLIGIBLE * adds.max(), made.weights, 0.0)
+    weights = made.weights * of_layers
+    adds = weights * made.range  # to the differences within the word's map
+    return torch.where(adds >= NEGLIGIBLE * adds.max(), weights, 0.0)
 
 
 def _places(
@@ -225,16 +262,14 @@ def _logarithm(match: Match, target: Target) -> torch.Tensor:
 
 
 def _usual(match: Match, targets: Sequence[Target], before: Callable[[int], None]) -> torch.Tensor:
-    """The mean over words of the logarithm of every head's map: (head, height, width). The words are added up in a few sums, always the
-    same ones, so that threads can share the work and the last digits do not depend on how many there are."""
-    sums = torch.zeros(min(SUMS, len(targets)), match.run.layout.heads, *compared_grid(match))
-
-    def add(number: int) -> None:
-        for target in targets[number :: len(sums)]:
-            sums[number].add_(_logarithm(match, target))
-
-    share_out(add, range(len(sums)), before)
-    return sums.sum(0).div_(len(targets))
+    """The mean over words, over COMPARED spread evenly among them if there are more, of the logarithm of every head's map: (head, height,
+    width)."""
+    total = torch.zeros(match.run.layout.heads, *compared_grid(match))
+    count = min(COMPARED, len(targets))
+    for number in range(count):
+        before(number)
+        total += _logarithm(match, targets[number * len(targets) // count])
+    return total.div_(count)
 
 
 def _agreed(maps: torch.Tensor) -> torch.Tensor | None:

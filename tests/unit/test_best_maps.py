@@ -10,12 +10,14 @@ from prompts import prompt
 from synthetic import match
 
 from hrv_pack.hrv.heads.layout import Block, Layout
+from hrv_pack.hrv.maps.bicubic import moved
 from hrv_pack.hrv.maps.lookup import targets_of_unit
 from hrv_pack.hrv.maps.word_maps import word_maps
 from hrv_pack.hrv.recording.recording import Entry
 from hrv_pack.hrv.recording.schedule import LATE, Bin
-from hrv_pack.hrv.relevance.best_maps import best_choices, best_maps
-from hrv_pack.hrv.relevance.heads_for_word import choose_heads
+from hrv_pack.hrv.relevance.best_maps import COMPARED, best_choices, best_maps, cells_ahead
+from hrv_pack.hrv.relevance.heads_for_word import choose_heads, compared_maps, opinions
+from hrv_pack.hrv.relevance.vectors import heads_of_percent
 
 HEADS = 20
 LAYOUT = Layout((Block("input", 1, 0, HEADS),))
@@ -102,15 +104,107 @@ def test_weights_and_maps_are_what_the_formula_says():
     mean = sum(weights) / len(weights)
     assert chosen.heads.weights.tolist() == pytest.approx([w / mean for w in weights], rel=1e-3, abs=1e-6)
     both = torch.ones(GRID)
-    for own in (late, whole):
-        found = sum(w * one for w, one in zip(plain(own), own, strict=True))
-        both *= (found - found.min()) / (found.max() - found.min())
-    both = both.sqrt()
+    for own, power in ((late, 0.5), (whole, 0.56)):
+        weights = plain(own)
+        adds = [w * float(one.max() - one.min()) for w, one in zip(weights, own, strict=True)]
+        counted = [w if add >= 0.01 * max(adds) else 0.0 for w, add in zip(weights, adds, strict=True)]
+        found = sum(w * one for w, one in zip(counted, own, strict=True))
+        both *= ((found - found.min()) / (found.max() - found.min())) ** power
     everyone = late.mean(0)
     low, high = everyone.min(), everyone.max()
     expected = low + (high - low) * (both - both.min()) / (both.max() - both.min())
-    # heads that hardly add anything are left out
-    assert (maps["star"] - expected).abs().max() < 0.05 * (high - low)
+    assert (maps["star"] - expected).abs().max() < 1e-3 * (high - low)
+
+
+def test_late_the_last_layers_count_and_over_the_whole_run_the_first():
+    layout = Layout((Block("input", 1, 0, HEADS), Block("output", 0, 0, HEADS), Block("output", 1, 0, HEADS)))
+    entry = scene()
+    entry.maps |= {1: entry.maps[0] ** 0.9, 2: entry.maps[0] ** 1.1}
+    m = match(entry, layout=layout)
+    target = targets_of_unit([entry], [entry.prompt], "words")["star"]
+    choice = best_choices(m, {"star": target}, [])["star"]
+    depths = [1 / 6, 3 / 6, 5 / 6]
+    for heads, part, counts in (
+        (choice.heads, LATE, [x**8 for x in depths]),
+        (choice.whole, None, [1 - x for x in depths]),
+    ):
+        found = opinions(compared_maps(m, target, part))
+        expected = torch.cat([w * n for w, n in zip(found.weights.split(HEADS), counts, strict=True)])
+        adds = expected * found.range
+        expected[adds < 0.01 * adds.max()] = 0
+        assert torch.allclose(heads.weights, expected)
+        assert (expected.view(3, HEADS).sum(1) > 0).sum() >= 2
+
+
+def test_maps_of_a_unet_are_moved_to_where_its_cells_lie():
+    entry = scene()
+    m, targets, choices, maps = shown(entry)
+    assert cells_ahead(m.run) == (0.0, 0.0)  # how large the latent is, is not known
+    height, width = GRID
+    m.run.traces = replace(m.run.traces, size=(2 * height, 2 * width))
+    assert cells_ahead(m.run) == (0.125, 0.125)
+    for name, one in zip(targets, best_maps(m, targets, choices)[0], strict=True):
+        if choices[name].heads is None:
+            continue  # flat
+        expected = moved(maps[name][None], (0.125, 0.125))[0]
+        expected = (expected - expected.min()) / (expected.max() - expected.min())
+        low, high = choices[name].low, choices[name].high
+        assert torch.allclose(one, low + (high - low) * expected, atol=1e-5)
+    m.run.traces = replace(m.run.traces, size=GRID)  # a grid that was not halved
+    assert cells_ahead(m.run) == (0.0, 0.0)
+    of_transformer = match(entry, layout=Layout((Block("double", 0, 0, HEADS),)))
+    of_transformer.run.traces = replace(m.run.traces, size=(2 * height, 2 * width))
+    assert cells_ahead(of_transformer.run) == (0.0, 0.0)
+
+
+def test_moving_a_map():
+    ramp = torch.arange(12.0).expand(10, 12)
+    by = moved(ramp[None], (0.0, 0.25))[0]
+    assert torch.allclose(by[:, 2:-2], ramp[:, 2:-2] + 0.25, atol=1e-5)
+    assert torch.allclose(moved(ramp.T[None], (0.25, 0.0))[0], by.T)
+    assert torch.allclose(moved(ramp[None], (0.0, 1.0))[0][:, :-1], ramp[:, 1:], atol=1e-5)
+    assert moved(ramp, (0.0, 0.0)) is ramp
+
+
+MANY = "a red star on sand, " + ", ".join(
+    f"{what} {thing}"
+    for what in ("wet", "old", "big")
+    for thing in ("fish", "bird", "cat", "dog", "tree", "hat", "boat")
+)
+
+
+@pytest.mark.parametrize("text", [TEXT, MANY], ids=["few words", "more words than it is compared with"])
+def test_the_map_of_a_place_is_what_the_formula_says(text):
+    star, red, sand = noise(1) + 0.02, noise(2) + 0.02, noise(3) + 0.03
+    star[:, :9] += 0.08 * THING
+    red[:, 3:14] += 0.08 * THING
+    sand += 0.01 * THING
+    others = {
+        word: noise(10 + number) + 0.02 + 0.06 * THING
+        for number, word in enumerate(dict.fromkeys(text.replace(",", "").split()))
+        if word not in ("a", "on")
+    }
+    entry = recorded(others | {"star": star, "red": red, "sand": sand}, text=text)
+    _, targets, choices, _ = shown(entry)
+    content = targets_of_unit([entry], [entry.prompt], "words", fillers=False)
+    names = list(content)
+    assert (len(names) > COMPARED) == (text == MANY)
+
+    def logarithm(name):
+        columns = [entry.columns.index(column) for _, found in content[name].places for column in found]
+        return (entry.maps[0][0, :, :, columns].float().sum(0) / 10).mean(1).clamp(min=1e-6).log()
+
+    count = min(COMPARED, len(names))
+    usual = sum(logarithm(names[number * len(names) // count]) for number in range(count)) / count
+    relative = logarithm("sand") - usual
+    relative -= relative.amin((1, 2), keepdim=True)
+    say = torch.tensor([1 / math.sqrt(float(one.max() - one.min())) for one in relative])
+    reference = sum(w * one for w, one in zip(say, relative, strict=True)).flatten()
+    agrees = [float(torch.corrcoef(torch.stack([one.flatten(), reference]))[0, 1]) for one in relative]
+    best = sorted(range(HEADS), key=lambda head: -agrees[head])[: heads_of_percent(23, HEADS)]
+    found = sum(say[head] * max(0.0, agrees[head]) ** 6 * relative[head] for head in best)
+    expected = (found - found.min()) / (found.max() - found.min())
+    assert (choices["sand"].place - expected).abs().max() < 2e-3
 
 
 def test_a_word_that_all_heads_ignore_stays_dark():
