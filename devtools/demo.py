@@ -31,7 +31,7 @@ def main(command: str, argument: str) -> int:
 
 
 def demo(comfyui: Path, out: Path) -> int:
-    """Run the example workflow on a server of its own and write its pictures into `out`."""
+    """Run the example workflow on a server of its own and write its images into `out`."""
     if not EXAMPLE.exists():
         raise WorkflowError(f"The example workflow is missing: {EXAMPLE}")
     workflow = json.loads(EXAMPLE.read_text(encoding="utf-8"))
@@ -43,7 +43,7 @@ def demo(comfyui: Path, out: Path) -> int:
         result = server.run(prompt, timeout=1800, on_event=Reporter(prompt))
         say(f"Done in {time.monotonic() - started:.0f} s.")
     out.mkdir(parents=True, exist_ok=True)
-    say(f"\nPictures in {out}:")
+    say(f"\nImages in {out}:")
     for name, data in named_pictures(prompt, result.images):
         (out / name).write_bytes(data)
         say(f"  {name}")

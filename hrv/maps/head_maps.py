@@ -29,8 +29,9 @@ def head_maps(
 ) -> HeadMaps:
     """Mean over the word's tokens of M_{n,j} for every head n (docs/formulas.md, "Head map").
 
-    grid: (height, width) to put them on, the working grid if it is None; maps on larger grids are averaged down to it. time_bin: a part of the schedule. A head counts as recorded if it was in every conditioning that has the word. On the working grid, the mean
-    over all heads is the word's DAAM map. Raises ColumnNotRecorded and NoRecording.
+    grid: (height, width) to put them on, the working grid if it is None; maps on larger grids are averaged down to it. time_bin: a part
+    of the schedule. A head counts as recorded if it was in every conditioning that has the word. On the working grid, the mean over all
+    heads is the word's DAAM map. Raises ColumnNotRecorded and NoRecording.
     """
     layout, grid = match.run.layout, grid or match.run.grid
     total = torch.zeros(layout.heads, *grid)

@@ -48,10 +48,9 @@ LIFT, GATHERS, AWAY = (
 @dataclass(frozen=True)
 class Choice:
     """What one word is shown with. heads, whole: its heads over the late evaluations and over the whole run, None where every head looks
-    everywhere alike; low, high: the smallest and largest
-    value of the mean of all heads, in shares of attention; place: for a word that names a place, its map relative to the other words,
-    from 0 to 1, (height, width) of the compared grid; map: of any other word, its map from 0 to 1 where that grid is the working grid,
-    as it was seen when the heads were chosen."""
+    everywhere alike; low, high: the smallest and largest value of the mean of all heads, in shares of attention; place: for a word that
+    names a place, its map relative to the other words, from 0 to 1, (height, width) of the compared grid; map: of any other word, its
+    map from 0 to 1 where that grid is the working grid, as it was seen when the heads were chosen."""
 
     heads: HeadSelection | None
     whole: HeadSelection | None
