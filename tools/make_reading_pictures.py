@@ -47,7 +47,7 @@ class Reader(Painter):
 def beside(name: str, reader: Reader, choices: dict) -> None:
     """The picture, then the word's heat by each choice of heads."""
     overlays = {caption: reader.heat(SCENE, heads)[0] for caption, heads in choices.items()}
-    save(name, row([reader.read(SCENE)[1], *overlays.values()], ["the picture", *overlays]))
+    save(name, row([reader.read(SCENE)[1], *overlays.values()], ["the image", *overlays]))
 
 
 def auto_heads(reader: Reader) -> None:
@@ -92,7 +92,7 @@ def mask_iou(reader: Reader) -> None:
     overlay, _, mask = reader.heat(prompt)
     truth = (1 - image[..., 0] > 0.5).float()
     grey = [one[..., None].expand(-1, -1, -1, 3) for one in (mask, truth)]
-    captions = ["the picture", "heat of “fish”", "its mask", "the true mask"]
+    captions = ["the image", "heat of “fish”", "its mask", "the true mask"]
     save("mask_iou", row([image, overlay, *grey], captions))
 
 
@@ -115,7 +115,7 @@ def refine(reader: Reader) -> None:
         )
         shown += [found.overlay] if len(shown) == 1 else []
         shown.append(found.mask[..., None].expand(-1, -1, -1, 3))
-    save("refine", row(shown, ["the picture", "heat of “fish”", "plain mask", "image edges"]))
+    save("refine", row(shown, ["the image", "heat of “fish”", "plain mask", "image edges"]))
 
 
 def border_peaks(reader: Reader) -> None:
