@@ -27,10 +27,9 @@ def moved(maps: torch.Tensor, cells: tuple[float, float]) -> torch.Tensor:
 
 
 @lru_cache(maxsize=64)
-def moving_matrix(side: int, cells: float) -> torch.Tensor:
-    """The move of one axis as a matrix (side, side): cubic convolution with a = −½ (Keys 1981), which leaves a slope a slope, where that of
+def moving_matrix(side: int, t: float) -> torch.Tensor:
+    """The move of one axis by t cells as a matrix (side, side): cubic convolution with a = −½ (Keys 1981), which leaves a slope a slope, where that of
     `F.interpolate` (a = −¾) would move it too far."""
-    t = cells
     weights = (
         (-t + 2 * t**2 - t**3) / 2,
         (2 - 5 * t**2 + 3 * t**3) / 2,

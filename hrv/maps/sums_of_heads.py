@@ -20,9 +20,8 @@ def positions_of(entry: Entry, columns: Sequence[int]) -> list[int]:
     missing = [column for column in columns if column not in place]
     if missing:
         raise ColumnNotRecorded(
-            f"Token {missing[0]} of the {entry.role} prompt was not recorded: only {len(entry.columns)} of "
-            f"its {entry.length} tokens were kept. If the words come from prompt_text, check that the text "
-            "is the one that was encoded."
+            f"The recording lacks a part of a word that was asked for: token {missing[0]} of the {entry.role} prompt. It keeps "
+            f"{len(entry.columns)} of the prompt's {entry.length} tokens. Sample again through Record Attention, which keeps every word."
         )
     return [place[column] for column in columns]
 

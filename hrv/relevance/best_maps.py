@@ -143,12 +143,13 @@ def cells_ahead(run: Run) -> tuple[float, float]:
 
 def choice_text(choice: Choice, timeline: bool = False) -> str:
     """What one word is shown with, in a few words."""
-    if choice.heads is None:
+    if choice.heads is None or choice.whole is None:
         return "all heads, which look everywhere alike"
     if choice.place is not None and not timeline:
         return "a place: compared with the other words"
-    heads = choice.whole if timeline and choice.whole is not None else choice.heads
-    return f"best {counted(int((heads.weights > 0).sum()), 'head')} for this word"
+    shown_by = [choice.whole] if timeline else [choice.heads, choice.whole]
+    has_say = torch.stack([heads.weights > 0 for heads in shown_by]).any(0)
+    return f"best {counted(int(has_say.sum()), 'head')} for this word"
 
 
 def _between(maps: torch.Tensor, choice: Choice) -> torch.Tensor:

@@ -236,7 +236,7 @@ def test_what_cannot_be_answered_says_why():
         choose_heads([match(e)], "dog", 23.0)
     with pytest.raises(NoRecording, match="CLIP does not come from Record Attention"):
         choose_heads([match(entry(None))], "cat", 23.0)
-    with pytest.raises(ColumnNotRecorded, match="Token 50"):
+    with pytest.raises(ColumnNotRecorded, match="token 50 of"):
         head_maps(match(e), Target(((e, (50,)),)))
     with pytest.raises(NoRecording, match="Image 3"):
         head_maps(match(e, element=2), Target(((e, (1,)),)))

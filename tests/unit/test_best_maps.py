@@ -15,7 +15,7 @@ from hrv_pack.hrv.maps.lookup import targets_of_unit
 from hrv_pack.hrv.maps.word_maps import word_maps
 from hrv_pack.hrv.recording.recording import Entry
 from hrv_pack.hrv.recording.schedule import LATE, Bin
-from hrv_pack.hrv.relevance.best_maps import COMPARED, best_choices, best_maps, cells_ahead
+from hrv_pack.hrv.relevance.best_maps import COMPARED, best_choices, best_maps, cells_ahead, choice_text
 from hrv_pack.hrv.relevance.heads_for_word import choose_heads, compared_maps, opinions
 from hrv_pack.hrv.relevance.vectors import heads_of_percent
 
@@ -134,6 +134,13 @@ def test_late_the_last_layers_count_and_over_the_whole_run_the_first():
         expected[adds < 0.01 * adds.max()] = 0
         assert torch.allclose(heads.weights, expected)
         assert (expected.view(3, HEADS).sum(1) > 0).sum() >= 2
+    both = int(((choice.heads.weights > 0) | (choice.whole.weights > 0)).sum())
+    assert choice_text(choice) == f"best {both} heads for this word"
+    assert (
+        choice_text(choice, timeline=True)
+        == f"best {int((choice.whole.weights > 0).sum())} heads for this word"
+    )
+    assert both > int((choice.heads.weights > 0).sum())
 
 
 def test_maps_of_a_unet_are_moved_to_where_its_cells_lie():
