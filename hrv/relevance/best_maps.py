@@ -30,7 +30,7 @@ from .vectors import PERCENT, heads_of_percent
 
 BEST, ALL = "best heads for each word", "all heads (DAAM)"
 MAPS = (BEST, ALL)
-LATE_DEPTH, WHOLE_DEPTH = 8, 1
+DEPTH_OF_UNET, DEPTH_OF_TRANSFORMER = (8, 1), (2, 4)
 """The power of a layer's depth in its weight late, and of its distance from the end over the whole run."""
 LATE_POWER, WHOLE_POWER = 0.5, 0.56  # of both maps in their product
 AHEAD = 0.25  # latent pixels by which the maps of a UNet lie too far right and down (docs/formulas.md, "Where a cell lies")
@@ -197,7 +197,8 @@ def _by_depth(layout: Layout) -> tuple[torch.Tensor, torch.Tensor]:
     edges; the earlier ones keep things apart."""
     depth = (torch.arange(len(layout.blocks)) + 0.5) / len(layout.blocks)
     of_head = depth.repeat_interleave(torch.tensor([block.heads for block in layout.blocks]))
-    return of_head**LATE_DEPTH, (1 - of_head) ** WHOLE_DEPTH
+    late, whole = DEPTH_OF_UNET if layout.is_unet else DEPTH_OF_TRANSFORMER
+    return of_head**late, (1 - of_head) ** whole
 
 
 def _look(

@@ -116,8 +116,12 @@ def test_weights_and_maps_are_what_the_formula_says():
     assert (maps["star"] - expected).abs().max() < 1e-3 * (high - low)
 
 
-def test_late_the_last_layers_count_and_over_the_whole_run_the_first():
-    layout = Layout((Block("input", 1, 0, HEADS), Block("output", 0, 0, HEADS), Block("output", 1, 0, HEADS)))
+@pytest.mark.parametrize(
+    ("parts", "late", "whole"),
+    [(("input", "middle", "output"), 8, 1), (("double", "single", "single"), 2, 4)],
+)
+def test_late_the_last_layers_count_and_over_the_whole_run_the_first(parts, late, whole):
+    layout = Layout(tuple(Block(part, number, 0, HEADS) for number, part in enumerate(parts)))
     entry = scene()
     entry.maps |= {1: entry.maps[0] ** 0.9, 2: entry.maps[0] ** 1.1}
     m = match(entry, layout=layout)
@@ -125,8 +129,8 @@ def test_late_the_last_layers_count_and_over_the_whole_run_the_first():
     choice = best_choices(m, {"star": target}, [])["star"]
     depths = [1 / 6, 3 / 6, 5 / 6]
     for heads, part, counts in (
-        (choice.heads, LATE, [x**8 for x in depths]),
-        (choice.whole, None, [1 - x for x in depths]),
+        (choice.heads, LATE, [x**late for x in depths]),
+        (choice.whole, None, [(1 - x) ** whole for x in depths]),
     ):
         found = opinions(compared_maps(m, target, part))
         expected = torch.cat([w * n for w, n in zip(found.weights.split(HEADS), counts, strict=True)])
