@@ -15,7 +15,7 @@ from ...hrv.recording import absence, kernel
 from ...hrv.recording.probabilities import sent
 from ...hrv.recording.recording import Run
 from ...hrv.recording.schedule import schedule
-from ...hrv.recording.sums import Accumulator, place_crop
+from ...hrv.recording.sums import Accumulator, Launch, place_crop
 from ...hrv.relevance.votes import VoteCounter
 from ...hrv.wording import said
 from ..facts.cancel import CANCELS
@@ -32,7 +32,7 @@ from .base.layer_entries import LayerCall
 from .path_notes import PathNotes, noting
 from .recorded_rows import Entries, Row
 from .recorded_schedule import FREE, Effort, RecordedSchedule
-from .steered_sampling import recorded_factors
+from .steered_sampling import STEERED_ROWS, recorded_factors
 
 
 @dataclass
@@ -92,6 +92,11 @@ class Capture(FollowingLayers):
                 cause="votes",
             )
             logging.debug("[HRV] voting stopped", exc_info=error)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all that was summed are numbers. Known when it was closed."""
+        return self._sums.is_finite
 
     def layout_now(self, patcher) -> Layout:
         """The layers of the model that is about to be sampled."""
@@ -278,16 +283,19 @@ class Capture(FollowingLayers):
     def _add(self, recorded: Recorded, row: Row, at: LayerCall | TokenCall) -> None:
         """Adds P of one layer to the sums: straight away where it is kept as it comes. Counts it."""
         entry, number, time_bin = row.entry, at.layer.number, recorded.time_bin
-        heads, grid = self.layout.blocks[number].heads, at.grid
-        entry.own_columns = at.own_columns
         counts = entry.layer_counts.setdefault(number, [0] * len(self._parts.bins))
         counts[time_bin] += 1
+        like = self._likeness(recorded, row, at)
+        if like is not None and self._sums.launch_again(entry, number, like, self._operands(row, at)):
+            return
+        heads, grid = self.layout.blocks[number].heads, at.grid
+        entry.own_columns = at.own_columns
         factors = recorded_factors(row.rows, entry.columns, self.layout.span(number), at.extra_options)
         room = None
         if factors is None and row.crop[:2] == recorded.latent:
             shape = (entry.batch, heads, len(entry.columns) + at.own_columns, *grid)
             room = self._sums.room(entry, number, time_bin, shape, at.q.device)
-        if room is not None and self._launched(row, at, room):
+        if room is not None and self._launched(row, at, room, like):
             return
         into = None if room is None else room.view(*room.shape[:3], -1)
         maps = at.probabilities(row.rows, entry.columns, entry.length, into)
@@ -299,14 +307,31 @@ class Capture(FollowingLayers):
         maps = place_crop(maps.unflatten(-1, grid), row.crop, recorded.latent)
         self._sums.add(entry, number, time_bin, maps)
 
-    def _launched(self, row: Row, at: LayerCall | TokenCall, sums: torch.Tensor) -> bool:
+    def _launched(self, row: Row, at: LayerCall | TokenCall, sums: torch.Tensor, like: Any) -> bool:
         """Has P of a layer added to its sums on a graphics card, now or together with later layers; False where that is not to be had."""
         if not kernel.is_usable(at.q):
             return False
-        found = at.piece(row.rows, row.entry.columns, row.entry.length, sums)
+        entry = row.entry
+        found = at.form(row.rows, entry.columns, entry.length, sums)
         if found is None:
             return False
-        self._sums.launch(*found)
+        how = Launch(like, *found, at.q.nbytes + at.k.nbytes)
+        self._sums.launch(entry, at.layer.number, how, self._operands(row, at))
         if at.is_shared:
             self._sums.flush()
         return True
+
+    def _likeness(self, recorded: Recorded, row: Row, at: LayerCall | TokenCall) -> tuple | None:
+        """All that decides how a layer is launched; None where it is to be looked at anew."""
+        if not kernel.is_usable(at.q) or at.is_shared or STEERED_ROWS in at.extra_options:
+            return None
+        like = at.likeness
+        return None if like is None else (recorded.time_bin, row.rows, row.crop, recorded.latent, like)
+
+    def _operands(self, row: Row, at: LayerCall | TokenCall):
+        entry = row.entry
+
+        def plain(sums: torch.Tensor):
+            at.probabilities(row.rows, entry.columns, entry.length, sums.view(*sums.shape[:3], -1))
+
+        return at.q, at.k, plain

@@ -11,7 +11,6 @@ import torch
 
 from ...hrv.recording.chains import NOT_JOINED, beginning, join
 from ...hrv.recording.recording import Recording, Run
-from ...hrv.recording.sums import is_finite
 from ...hrv.relevance.votes import VoteCounter
 from ...hrv.wording import said
 from ..facts.cancel import CANCELS
@@ -85,15 +84,16 @@ def attach(model, clip, options: RecordOptions):
     return made.model, made.clip, recorder.recording
 
 
-def unusable(run: Run, samples) -> str | None:
-    """Why the maps of a finished sampling tell nothing about its images; None when they do. samples: (batch, …)."""
+def unusable(run: Run, samples, is_finite: bool) -> str | None:
+    """Why the maps of a finished sampling tell nothing about its images; None when they do. samples: (batch, …); is_finite: whether all that
+    was summed are numbers."""
     entries = [entry for entry in run.entries if entry.maps]
     if any(entry.batch != samples.shape[0] for entry in entries):
         return said(
             "Another node shows the model only some images of the batch at a time (context windows and the "
             "like), so maps cannot be matched to images. This sampling was not recorded."
         )
-    if not all(is_finite(maps) for entry in entries for maps in entry.maps.values()):
+    if not is_finite:
         return said(
             "The model produced invalid values (NaN) in this sampling, so there is nothing to show, and "
             "its image is probably black. Usual causes are a prompt weight that is not a number, a broken "
@@ -122,7 +122,7 @@ class Recorder(Wrapping):
     def look_back(self, capture: Capture, samples: torch.Tensor, call: SamplerCall) -> None:
         with capture.guarded(capture.at["close"]):
             capture.close()
-            complaint = unusable(capture.run, samples)
+            complaint = unusable(capture.run, samples, capture.is_finite)
             if complaint is not None:
                 capture.end(complaint)
         try:

@@ -27,7 +27,7 @@ class Block:
     transformer: int
     heads: int
 
-    @property
+    @cached_property
     def key(self) -> tuple[str, int, int]:
         """The name ComfyUI gives the layer in `patches_replace["attn2"]`."""
         return (self.part, self.index, self.transformer)

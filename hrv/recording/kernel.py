@@ -55,34 +55,37 @@ class Piece(NamedTuple):
     k: int
     sums: int
     kept: tuple[torch.Tensor, ...]
-    plain: Callable[[], Any]
+    plain: Callable[[torch.Tensor], Any]
 
 
 class Launches:
-    """Layers one after the other, launched together where their form is the same."""
+    """Layers that wait, those of one form being launched together."""
 
     def __init__(self):
-        self._form: Form | None = None
-        self._waiting: list[Piece] = []
+        self._waiting: dict[Form, list[Piece]] = {}
+        self._form: Form | None = None  # of the last one
+        self._last: list[Piece] = []  # those of its form
         self._bytes = 0
 
-    def add(self, form: Form, piece: Piece) -> None:
+    def add(self, form: Form, piece: Piece, nbytes: int) -> None:
         """Adds P = softmax(Q Kᵀ · scale) of a layer to its sums, now or with later layers, at the latest in `flush`. Until then its queries
-        and keys may not be changed."""
-        if form != self._form:
-            self.flush()
-            self._form = form
-        self._waiting.append(piece)
-        self._bytes += sum(tensor.nbytes for tensor in piece.kept[:2])
+        and keys, which take so many bytes, may not be changed."""
+        if form is not self._form:  # looking a form up takes longer than all else
+            self._form, self._last = form, self._waiting.setdefault(form, [])
+        self._last.append(piece)
+        self._bytes += nbytes
         if self._bytes >= WAITING_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Launches what waits."""
-        form, pieces = self._form, self._waiting
+        waiting = self._waiting
         self.clear()
-        if form is None or kernel_source is None:
-            return
+        if kernel_source is not None:
+            for form, pieces in waiting.items():
+                self._launch(form, pieces)
+
+    def _launch(self, form: Form, pieces: list[Piece]) -> None:
         global _works
         try:
             with torch.cuda.device(form.device):
@@ -93,11 +96,11 @@ class Launches:
             _works = False
             logging.info("[HRV] Recording without Triton, which takes longer: %s", error)
             for piece in pieces:
-                piece.plain()
+                piece.plain(piece.kept[-1])
 
     def clear(self) -> None:
         """Lets go of what waits."""
-        self._form, self._waiting, self._bytes = None, [], 0
+        self._waiting, self._form, self._last, self._bytes = {}, None, [], 0
 
 
 _works = kernel_source is not None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import triton
@@ -29,18 +29,25 @@ def launch(form: Form, pieces: Sequence[Piece]) -> None:
         [piece.sums for piece in pieces],
     ]
     table = torch.tensor(addresses, dtype=torch.int64).to(form.device, non_blocking=True)
+    tiles, given = _given(form)
+    grid = (tiles, form.heads, form.rows * len(pieces))
+    _compiled()[grid](table=table, layers=len(pieces), **given)
+
+
+@functools.lru_cache(maxsize=64)
+def _given(form: Form) -> tuple[int, dict[str, Any]]:
+    """How many tiles the queries are, and what the kernel is called with, whichever layers it does."""
     wide = max(16, triton.next_power_of_2(form.width))
     is_large = wide > 128 or (form.dtype == torch.float32 and wide > 64)
     queries = QUERIES // 2 if is_large else QUERIES
-    grid = (triton.cdiv(form.queries, queries), form.heads, form.rows * len(pieces))
     axes = ("row", "head", "token", "channel")
     strides = {
         f"{name}_{axis}": stride
         for name, its in (("q", form.q_strides), ("k", form.k_strides), ("sums", form.sums_strides))
         for axis, stride in zip(axes, its, strict=True)
     }
-    _compiled()[grid](
-        table=table, layers=len(pieces), **strides,
+    return triton.cdiv(form.queries, queries), dict(
+        **strides,
         columns=_columns(form.device, form.columns, form.length), kept=len(form.columns), start=form.start, length=form.length,
         repeats=form.repeats, rows=form.rows, pixels=form.queries, keys=form.keys, group=form.heads // form.key_heads, scale=form.scale,
         TYPE=TYPES[form.dtype], WIDTH=form.width, WIDE=wide, QUERIES=queries, KEYS=KEYS // 2 if is_large else KEYS, COLUMNS=COLUMNS,
@@ -48,9 +55,8 @@ def launch(form: Form, pieces: Sequence[Piece]) -> None:
     )  # fmt: skip
 
 
-@functools.lru_cache(maxsize=64)
 def _columns(device: torch.device, columns: tuple[int, ...], length: int) -> torch.Tensor:
-    """int64 (kept,). Remembered, because sending it to a GPU waits for it."""
+    """int64 (kept,)."""
     if not all(0 <= column < length for column in columns):  # a GPU would stop the whole process
         raise ValueError(f"columns {min(columns)} to {max(columns)} of a conditioning that has {length}")
     return torch.tensor(columns, device=device, dtype=torch.int64)

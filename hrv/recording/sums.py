@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import math
-from typing import cast
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
 
 import torch
 
 from ..resizing import resize_maps
+from .coming_to_rest import Arrival, bring
 from .kernel import Form, Launches, Piece
 from .recording import Entry, Run
 
 AT_REST = torch.float16
 BYTES_AT_REST = 2
 SMALLEST_SIDE = 8
+Operands = tuple[torch.Tensor, torch.Tensor, Callable[[torch.Tensor], Any]]
+"""Queries, keys, and what adds the same to given sums in the plain way."""
+
+
+class Launch(NamedTuple):
+    """How a layer is launched on a graphics card. like: what came and where it is added, all that this depends on; q, k: bytes from where
+    queries and keys begin to the first that counts; nbytes: what they take."""
+
+    like: Any
+    form: Form
+    q: int
+    k: int
+    nbytes: int
 
 
 class Accumulator:
@@ -37,6 +52,8 @@ class Accumulator:
         self._layers: dict[tuple[int, int], _Layer] = {}
         self._filled = 0
         self._launches = Launches()
+        self.is_finite = True
+        """Whether all that came to rest are numbers; known when all is done."""
         self._pooled: set[int] = set()
         self._dropped: set[tuple[int, int]] = set()
 
@@ -48,9 +65,24 @@ class Accumulator:
         sums = self._sums(entry, block, time_bin, (shape, device))
         return sums if sums is not None and sums.shape == shape and sums.device == device else None
 
-    def launch(self, form: Form, piece: Piece) -> None:
+    def launch(self, entry: Entry, block: int, how: Launch, operands: Operands) -> None:
         """Has P added to a layer's room on a graphics card, now or together with later layers; at the latest in `flush`."""
-        self._launches.add(form, piece)
+        layer = self._layers[id(entry), block]
+        layer.launched = how
+        self._launch(layer, operands)
+
+    def launch_again(self, entry: Entry, block: int, like: Any, operands: Operands) -> bool:
+        """Has a layer launched as it was in the evaluation before, if what came is like that and its room is still the same."""
+        layer = self._layers.get((id(entry), block))
+        if layer is None or layer.launched is None or layer.launched.like != like:
+            return False
+        self._launch(layer, operands)
+        return True
+
+    def _launch(self, layer: _Layer, operands: Operands) -> None:
+        how, sums, (q, k, plain) = layer.launched, layer.sums, operands
+        piece = Piece(q.data_ptr() + how.q, k.data_ptr() + how.k, sums.data_ptr(), (q, k, sums), plain)
+        self._launches.add(how.form, piece, how.nbytes)
 
     def flush(self) -> None:
         """Adds what still waits to be added."""
@@ -77,12 +109,19 @@ class Accumulator:
         self._layers.clear()
 
     def finish(self) -> None:
-        """Moves all maps to the CPU in half precision, pixel next to pixel, into their entries. One layer at a time, the smallest
-        first, so that what is at rest already takes hardly more than what was freed."""
+        """Moves all maps to the CPU in half precision, pixel next to pixel, into their entries."""
         self.flush()
-        for key in sorted(self._layers, key=lambda key: self._layers[key].numel):
-            layer = self._layers.pop(key)
-            layer.entry.maps[key[1]] = layer.at_rest()
+        self._rest()
+        totals = [total for layer in self._layers.values() for total in layer.totals]
+        self.is_finite = all(math.isfinite(total) for total in _numbers(totals))
+        for (_, block), layer in self._layers.items():
+            layer.entry.maps[block] = layer.at_rest()
+        self._layers.clear()
+
+    def _rest(self) -> None:
+        """Brings what is being filled to rest, the smallest first, so that what is at rest already takes hardly more than what was freed."""
+        filling = [layer for layer in self._layers.values() if layer.is_filling]
+        bring([layer.rest() for layer in sorted(filling, key=lambda layer: layer.numel)])
 
     def _sums(
         self, entry: Entry, block: int, time_bin: int, form: tuple[tuple[int, ...], torch.device]
@@ -93,8 +132,7 @@ class Accumulator:
             return None
         if time_bin != self._filled:
             self.flush()
-            for layer in self._layers.values():
-                layer.rest()
+            self._rest()
             self._filled = time_bin
         if key not in self._layers:
             self._layers[key] = _Layer(entry, form[0], self.bins)
@@ -134,11 +172,23 @@ class _Layer:
         self.entry, self.shape, self._bins = entry, shape, bins
         self._filling: tuple[int, torch.Tensor] | None = None
         self._resting: torch.Tensor | None = None
+        self._rested: set[int] = set()  # bins
+        self.launched: Launch | None = None  # into the sums that are being filled
+        self.totals: list[torch.Tensor] = []  # of the bins that came to rest
 
     @property
     def grid(self) -> tuple[int, ...]:
         """(height, width)."""
         return self.shape[-2:]
+
+    @property
+    def is_filling(self) -> bool:
+        return self._filling is not None
+
+    @property
+    def sums(self) -> torch.Tensor:
+        """Those that are being filled."""
+        return cast(tuple[int, torch.Tensor], self._filling)[1]
 
     @property
     def numel(self) -> int:
@@ -147,42 +197,44 @@ class _Layer:
 
     def awake(self, time_bin: int, device: torch.device) -> torch.Tensor:
         """The sums of a bin, ready to be added to. Columns lie next to each other in memory, as P is computed."""
-        if self._filling is None or self._filling[0] != time_bin:
-            self.rest()
+        if self._filling is None:
             batch, heads, columns, height, width = self.shape
             sums = torch.zeros((batch, heads, height, width, columns), device=device).movedim(-1, 2)
-            if self._resting is not None:
+            if self._resting is not None and time_bin in self._rested:
                 sums.copy_(self._resting[:, time_bin])
             self._filling = time_bin, sums
         return self._filling[1]
 
-    def rest(self) -> None:
-        """Brings what is being filled to rest."""
-        if self._filling is None:
-            return
-        (time_bin, sums), self._filling = self._filling, None
+    def rest(self) -> Arrival:
+        """What is being filled, to be brought to rest."""
+        time_bin, _ = cast(tuple[int, torch.Tensor], self._filling)
         if self._resting is None:
             batch, *rest = self.shape
             self._resting = torch.empty((batch, self._bins, *rest), dtype=AT_REST)
-            for other in range(self._bins):
-                if other != time_bin:
-                    self._resting[:, other] = 0
-        # made small and straight where it is, so that little has to be sent
-        self._resting[:, time_bin] = sums.to(dtype=AT_REST, memory_format=torch.contiguous_format)
+        self._rested.add(time_bin)
+        return Arrival(self._taken, self._resting[:, time_bin])
+
+    def _taken(self) -> torch.Tensor:
+        """Made small and straight where it is, so that little has to be sent."""
+        sums, self._filling, self.launched = self.sums, None, None
+        self.totals.append(sums.sum())
+        return sums.to(dtype=AT_REST, memory_format=torch.contiguous_format)
 
     def pool(self) -> None:
         """Averages over 2 × 2 pixels."""
         half = tuple(-(-side // 2) for side in self.grid)
-        self.shape = (*self.shape[:3], *half)
+        self.shape, self.launched = (*self.shape[:3], *half), None
         if self._filling is not None:
             self._filling = self._filling[0], resize_maps(self._filling[1], half)
         if self._resting is not None:
-            self._resting = resize_maps(self._resting.float(), half).to(AT_REST)
+            self._resting = resize_maps(self.at_rest().float(), half).to(AT_REST)
 
     def at_rest(self) -> torch.Tensor:
         """(batch, bin, head, column, height, width), half precision, on the CPU; 0 in bins in which nothing was seen."""
-        self.rest()
-        return cast(torch.Tensor, self._resting)
+        resting = cast(torch.Tensor, self._resting)
+        for time_bin in set(range(self._bins)) - self._rested:
+            resting[:, time_bin] = 0
+        return resting
 
 
 def place_crop(maps: torch.Tensor, crop: tuple[int, int, int, int], latent: tuple[int, int]) -> torch.Tensor:
@@ -211,9 +263,9 @@ def place_crop(maps: torch.Tensor, crop: tuple[int, int, int, int], latent: tupl
     return out
 
 
-def is_finite(maps: torch.Tensor) -> bool:
-    """Whether all values are numbers. In half precision infinity and what is no number are the largest bit patterns; looking at those takes a
-    twentieth of the time of `isfinite` on a CPU."""
-    if maps.dtype != torch.float16:
-        return bool(maps.isfinite().all())
-    return maps.numel() == 0 or int((maps.view(torch.int16) & 0x7FFF).amax()) < 0x7C00
+def _numbers(values: list[torch.Tensor]) -> list[float]:
+    """Of single values on any devices; each device is waited for once."""
+    on = {value.device for value in values}
+    return [
+        number for device in on for number in torch.stack([v for v in values if v.device == device]).tolist()
+    ]

@@ -49,7 +49,8 @@ def error(case: str, dtype: torch.dtype) -> float:
             device=q.device, dtype=dtype, rows=2, heads=heads, key_heads=key_heads, queries=pixels, keys=keys, width=width,
             q_strides=q.stride(), k_strides=k.stride(), sums_strides=sums.stride(), scale=width**-0.5, **more,
         )  # fmt: skip
-        launches.add(form, Piece(q.data_ptr(), k.data_ptr(), sums.data_ptr(), (q, k, sums), plain=sys.exit))
+        piece = Piece(q.data_ptr(), k.data_ptr(), sums.data_ptr(), (q, k, sums), plain=sys.exit)
+        launches.add(form, piece, q.nbytes + k.nbytes)
         layers.append((number, sums, expected(q, k, form)))
     assert all(bool((sums == number).all()) for number, sums, _ in layers), (
         "they wait until all can be launched"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hrv_pack.hrv.heads.layout import Block, Layout
 from hrv_pack.hrv.recording import sums as module
 from hrv_pack.hrv.recording.recording import Entry, Run
-from hrv_pack.hrv.recording.sums import SMALLEST_SIDE, Accumulator, is_finite, place_crop, resize_maps
+from hrv_pack.hrv.recording.sums import SMALLEST_SIDE, Accumulator, Launch, place_crop, resize_maps
 
 LAYOUT = Layout(tuple(Block("input", n, 0, 2) for n in range(3)))
 
@@ -70,7 +70,7 @@ def test_a_bin_that_is_done_rests_on_the_cpu_in_half_precision(monkeypatch):
     assert layer._resting is None
     second = add(1, 2)
     assert layer._filling[1].shape == first.shape and layer._resting.dtype == torch.float16
-    assert torch.equal(layer._resting[:, 0], first.half()) and not layer._resting[:, 1].any()
+    assert torch.equal(layer._resting[:, 0], first.half())
     again = add(0, 3)
     assert torch.equal(layer._resting[:, 1], second.half())
     sums.finish()
@@ -214,12 +214,54 @@ def test_a_map_that_does_not_fit_its_area_is_an_error():
         place_crop(torch.zeros(5, 7), (8, 16, 0, 0), (24, 32))
 
 
-@pytest.mark.parametrize(
-    "value", [0.0, -0.0, 65504.0, -65504.0, 6e-8, math.inf, -math.inf, math.nan, -math.nan]
-)
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32], ids=str)
-def test_values_that_are_no_numbers_are_found(value, dtype):
-    maps = torch.rand(2, 1, 3, 2, 4, 4).to(dtype)
-    assert is_finite(maps) and is_finite(maps[:0])
-    maps[1, 0, 2, 1, 3, 0] = value
-    assert is_finite(maps) == math.isfinite(value) == bool(maps.isfinite().all())
+@pytest.mark.parametrize("value", [0.0, 1.0, 6e-8, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("time_bin", [0, 1])
+def test_values_that_are_no_numbers_are_found(value, time_bin):
+    sums, entry = start(bins=2)
+    for number in range(2):
+        one = maps(4, 4, seed=number)
+        one[0, 1, 2, 3, 0] = value if number == time_bin else 0.5
+        sums.add(entry, 0, number, one)
+    sums.finish()
+    assert sums.is_finite == math.isfinite(value)
+
+
+def test_values_of_layers_that_are_left_out_may_be_anything():
+    sums, entry = start(bins=2)
+    for time_bin in range(2):
+        for block in range(2):
+            sums.add(entry, block, time_bin, maps(4, 4) if block else torch.full((1, 2, 3, 4, 4), math.nan))
+    sums.drop(entry, 0)
+    sums.finish()
+    assert sums.is_finite and set(entry.maps) == {1}
+
+
+def test_a_layer_is_launched_again_only_into_the_same_room(monkeypatch):
+    sums, entry = start(bins=2)
+    added = []
+    monkeypatch.setattr(
+        sums._launches, "add", lambda form, piece, nbytes: added.append((form, piece, nbytes))
+    )
+    shape, cpu = (1, 2, 3, 4, 4), torch.device("cpu")
+    q, k = torch.zeros(10), torch.zeros(10)
+    operands = (q[2:], k[4:], print)
+    assert not sums.launch_again(entry, 0, "like", operands)
+    room = sums.room(entry, 0, 0, shape, cpu)
+    sums.launch(entry, 0, Launch("like", "form", 8, 4, 100), operands)
+    assert sums.launch_again(entry, 0, "like", operands) and not sums.launch_again(
+        entry, 0, "unlike", operands
+    )
+    first, again = added
+    assert first == again and first[0] == "form" and first[2] == 100
+    piece = first[1]
+    assert piece[:3] == (q.data_ptr() + 16, k.data_ptr() + 20, room.data_ptr())
+    assert not sums.launch_again(entry, 1, "like", operands)
+    sums.room(entry, 1, 1, shape, cpu)  # another bin begins: what was filled rests
+    assert not sums.launch_again(entry, 0, "like", operands)
+    sums.room(entry, 0, 1, shape, cpu)
+    assert not sums.launch_again(entry, 0, "like", operands)
+    sums.launch(entry, 0, Launch("like", "form", 8, 4, 100), operands)
+    sums.memory_limit = 300  # less than all takes, so that maps are made smaller
+    monkeypatch.setattr(module, "SMALLEST_SIDE", 1)
+    sums.room(entry, 2, 1, shape, cpu)
+    assert not sums.launch_again(entry, 0, "like", operands)

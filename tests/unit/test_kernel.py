@@ -33,7 +33,7 @@ def test_several_layers_at_once():
     assert len(errors) == 6 and max(errors.values()) < 1e-5, errors
 
 
-def test_another_form_launches_what_waits(monkeypatch):
+def test_layers_of_several_forms_wait_side_by_side(monkeypatch):
     launched = []
     monkeypatch.setattr(
         kernel.kernel_source, "launch", lambda form, pieces: launched.append((form.queries, len(pieces)))
@@ -45,11 +45,11 @@ def test_another_form_launches_what_waits(monkeypatch):
         form = Form(
             small.device, small.dtype, 1, 1, 1, queries, 7, 8, (1,) * 4, (1,) * 4, (1,) * 4, 1.0, (0,), 7
         )
-        launches.add(form, Piece(0, 0, 0, (small, small, small), plain=pytest.fail))
+        launches.add(form, Piece(0, 0, 0, (small, small, small), plain=pytest.fail), 8)
     launches.flush()
-    assert launched == [(64, 2), (16, 1), (64, 1)]
+    assert launched == [(64, 3), (16, 1)]
     launches.flush()
-    assert len(launched) == 3
+    assert len(launched) == 2
 
 
 def test_much_that_waits_is_launched(monkeypatch):
@@ -60,7 +60,7 @@ def test_much_that_waits_is_launched(monkeypatch):
     held = torch.zeros(10)
     launches = Launches()
     for _ in range(5):
-        launches.add(FORM, Piece(0, 0, 0, (held, held, held), plain=pytest.fail))
+        launches.add(FORM, Piece(0, 0, 0, (held, held, held), plain=pytest.fail), 80)
     assert launched == [2, 2]
 
 
@@ -71,8 +71,8 @@ def test_without_a_compiler_the_plain_way_is_taken_from_then_on(monkeypatch):
     monkeypatch.setattr(kernel.kernel_source, "launch", broken)
     monkeypatch.setattr(kernel, "_works", True)
     monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
-    held, done = torch.zeros(1), []
+    held, sums, done = torch.zeros(1), torch.zeros(1), []
     launches = Launches()
-    launches.add(FORM, Piece(0, 0, 0, (held, held, held), plain=lambda: done.append("plain")))
+    launches.add(FORM, Piece(0, 0, 0, (held, held, sums), plain=done.append), 8)
     launches.flush()
-    assert done == ["plain"] and not kernel._works
+    assert done[0] is sums and not kernel._works

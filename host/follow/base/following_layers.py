@@ -9,6 +9,7 @@ import torch
 
 from ....hrv.heads.layout import Layout
 from ....hrv.wording import said
+from ...facts.cancel import CANCELS
 from ...facts.guider import patcher_of
 from ...facts.layers import is_compiled, transformers
 from ...facts.network import without_compiled_code
@@ -109,26 +110,30 @@ class FollowingLayers(FollowingPrompts):
         self.awaited.update(wanted)
 
         def entry_for(layer: Layer) -> Attention | None:
-            known = layer.number in wanted and self.layout.blocks[layer.number] == layer.block
-            return self.entry(layer, change) if known and not layer.is_foreign else None
+            return self.entry(layer, change) if layer.number in wanted and not layer.is_foreign else None
 
         return with_entries(self._transformers(call.unet), self.layout, call.options, ATTN2, entry_for)
 
     def _transformers(self, unet) -> list:
-        """Looked up once in a sampling: walking through the network takes longer than all that is done with it."""
+        """Those that are what the layout says. Looked up once in a sampling: walking through the network takes longer than all that is done
+        with it."""
         if self._walked is None or self._walked[0] is not unet:
-            self._walked = unet, list(transformers(unet))
+            known = set(self.layout.blocks)
+            self._walked = unet, [found for found in transformers(unet) if found[0] in known]
         return self._walked[1]
 
     def entry(self, layer: Layer, change: Change) -> Attention:
         """An entry in which `change` is called, guarded, and then what the layer would have done."""
-        at = f"at layer {layer.block}"
 
         def entry(q, k, v, extra_options):
             self.reached.add(layer.number)
             call = LayerCall(layer, q, k, v, extra_options)
-            with self.guarded(at):
+            try:  # as `guarded` does, which takes longer
                 change(call)
+            except CANCELS:
+                raise
+            except Exception as error:
+                self.abandon(f"at layer {layer.block}", error)
             return call.attend()
 
         return entry

@@ -16,7 +16,7 @@ import torch
 
 from ....hrv.heads.layout import Block
 from ....hrv.recording.joint import JointAttention, part_of_mask
-from ....hrv.recording.kernel import Form, Piece
+from ....hrv.recording.kernel import Form
 from ....hrv.recording.log_sums import LogSums
 from ....hrv.steer.factors import added_values
 from ....hrv.wording import said
@@ -137,11 +137,19 @@ class TokenCall:
             of_tokens(output, self.given)[rows, image] += of_tokens(more, self.given)
         return output
 
-    def piece(
+    @property
+    def likeness(self) -> tuple | None:
+        """What `form` depends on beside its arguments; None where that is not easily said."""
+        q, k, given = self.q, self.k, self.given
+        if given.get("mask") is not None:
+            return None
+        return q.shape, q.stride(), k.shape, k.stride(), q.dtype, q.device, given.get("scale"), self.segments
+
+    def form(
         self, rows: slice, columns: tuple[int, ...], length: int, sums: torch.Tensor
-    ) -> tuple[Form, Piece] | None:
-        """The same as `probabilities` for a launch together with other layers; None where it cannot be launched. sums: float32 (row, head,
-        column + own, height, width)."""
+    ) -> tuple[Form, int, int] | None:
+        """The same as `probabilities` for a launch together with other layers: its form, and how many bytes after those of the first row the
+        image's queries and the keys begin; None where it cannot be launched. sums: float32 (row, head, column + own, height, width)."""
         q, k, place, size = self.q, self.k, self.segments, self.q.element_size()
         repeats, rest = divmod(self.keys, length)
         sums_row, sums_head, sums_column, sums_line, sums_token = sums.stride()
@@ -155,10 +163,8 @@ class TokenCall:
             sums_strides=(sums_row, sums_head, sums_token, sums_column), scale=self.given.get("scale") or width**-0.5,
             columns=columns, length=length, start=place.text.start, repeats=repeats, mass=place.is_joint,
         )  # fmt: skip
-        first = q.data_ptr() + (rows.start * q.stride(0) + image.start * q.stride(2)) * size
-        keys = k.data_ptr() + rows.start * k.stride(0) * size
-        plain = lambda: self.probabilities(rows, columns, length, sums.view(*sums.shape[:3], -1))  # noqa: E731
-        return form, Piece(first, keys, sums.data_ptr(), (q, k, sums), plain)
+        first = rows.start * q.stride(0) + image.start * q.stride(2)
+        return form, first * size, rows.start * k.stride(0) * size
 
 
 class FollowingTokens(FollowingLayers):

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import torch
 
 from ....hrv.heads.layout import Block, Layout
-from ....hrv.recording.kernel import Form, Piece
+from ....hrv.recording.kernel import Form
 from ....hrv.recording.probabilities import column_probabilities
 from ....hrv.steer.factors import scale_values
 from ...facts.network import CrossAttention, attention_in_layer, has_foreign_forward, has_no_self_attention
@@ -32,7 +32,7 @@ Attention = Callable[..., torch.Tensor]
 """(q, k, v, extra_options) → what the layer gives, each (row, pixel or token, heads · d)."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)  # made for every layer of every call
 class Layer:
     """An attention layer in one call of the UNet. number: in the layout; block: what it is made of now; options: the call's
     transformer_options, without entries of this kind."""
@@ -49,7 +49,7 @@ class Layer:
         return self.occupant is None and has_foreign_forward(self.module)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class LayerCall:
     """One call of a layer, which a follower may read and change.
 
@@ -105,11 +105,17 @@ class LayerCall:
         """Whether another pack gets the same queries and keys next, and might change them."""
         return self.layer.occupant is not None
 
-    def piece(
+    @property
+    def likeness(self) -> tuple:
+        """What `form` depends on beside its arguments."""
+        q, k = self.q, self.k
+        return q.shape, q.stride(), k.shape, k.stride(), q.dtype, q.device, self.grid
+
+    def form(
         self, rows: slice, columns: tuple[int, ...], length: int, sums: torch.Tensor
-    ) -> tuple[Form, Piece] | None:
-        """The same as `probabilities` for a launch together with other layers; None where it cannot be launched. sums: float32 (row, head,
-        column, height, width)."""
+    ) -> tuple[Form, int, int] | None:
+        """The same as `probabilities` for a launch together with other layers: its form, and how many bytes after those of the first row the
+        queries and keys begin; None where it cannot be launched. sums: float32 (row, head, column, height, width)."""
         q, k = self.q, self.k
         form = _form(
             (q.shape, q.stride(), k.shape, k.stride(), q.dtype, q.device), (sums.shape, sums.stride()),
@@ -117,13 +123,8 @@ class LayerCall:
         )  # fmt: skip
         if form is None:
             return None
-        first, size = rows.start, q.element_size()
-        places = (
-            q.data_ptr() + first * form.q_strides[0] * size,
-            k.data_ptr() + first * form.k_strides[0] * size,
-        )
-        plain = lambda: self.probabilities(rows, columns, length, sums.view(*sums.shape[:3], -1))  # noqa: E731
-        return form, Piece(*places, sums.data_ptr(), (q, k, sums), plain)
+        first = rows.start * q.element_size()
+        return form, first * form.q_strides[0], first * form.k_strides[0]
 
     def attend(self) -> torch.Tensor:
         """What the layer would give without our entry."""
