@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 
@@ -15,7 +15,7 @@ from ...hrv.recording import absence, kernel
 from ...hrv.recording.probabilities import sent
 from ...hrv.recording.recording import Run
 from ...hrv.recording.schedule import schedule
-from ...hrv.recording.sums import Accumulator, Launch, place_crop
+from ...hrv.recording.sums import Accumulator, place_crop
 from ...hrv.relevance.votes import VoteCounter
 from ...hrv.wording import said
 from ..facts.cancel import CANCELS
@@ -31,18 +31,45 @@ from .base.following_tokens import TokenCall
 from .base.layer_entries import LayerCall
 from .path_notes import PathNotes, noting
 from .recorded_rows import Entries, Row
-from .recorded_schedule import FREE, Effort, RecordedSchedule
+from .recorded_schedule import FREE, Effort, Moment, RecordedSchedule
 from .steered_sampling import STEERED_ROWS, recorded_factors
+
+HELD_BYTES = 48 * 2**20
+"""What layers may hold until they are recorded together."""
 
 
 @dataclass
 class Recorded:
-    """What is recorded from one call of the UNet. batch: its rows; latent: (height, width) of the whole."""
+    """What is recorded from one call of the UNet. batch: its rows; latent: (height, width) of the whole; held: layers that came by and
+    are not recorded yet, of so many bytes."""
 
     rows: list[Row]
-    time_bin: int
+    moment: Moment
     batch: int
     latent: tuple[int, int]
+    held: list[LayerCall | TokenCall] = field(default_factory=list)
+    held_bytes: int = 0
+
+    @property
+    def time_bin(self) -> int:
+        return cast(int, self.moment.bin)
+
+
+class Repeat(NamedTuple):
+    """How a layer was launched on a graphics card, for when it comes so again. like: what came; launches: for each row what is launched, how
+    many bytes after the first the queries and the keys begin that count, the sums, and the count of evaluations of each bin."""
+
+    like: Any
+    launches: list[Launch]
+
+
+class Launch(NamedTuple):
+    form: kernel.Form
+    q: int
+    k: int
+    sums: torch.Tensor
+    row: Row
+    counts: list[int]
 
 
 class Capture(FollowingLayers):
@@ -64,8 +91,10 @@ class Capture(FollowingLayers):
         self._sums = Accumulator(run, len(self._parts.bins), options.memory_limit)
         self.path = PathNotes()
         self._schedule: RecordedSchedule | None = None
-        self._time_bin: int | None = 0
+        self._moment: Moment | None = None
         self._seen: set[Any] = set()
+        self._repeats: dict[Any, dict[int, Repeat]] = {}
+        self._rooms = 0  # the generation that they are of
         self._votes: VoteCounter | None = None
         self._evaluation = self._inside = self._calls = 0
         self._evaluated: set[str] = set()  # roles
@@ -107,6 +136,7 @@ class Capture(FollowingLayers):
         return FREE
 
     def free(self) -> None:
+        self._repeats.clear()
         self._sums.free()
         for entry in self.run.entries:
             entry.maps.clear()
@@ -144,6 +174,7 @@ class Capture(FollowingLayers):
 
     def close(self) -> None:
         """Brings the maps to rest on the CPU, and says what was not recorded."""
+        self._repeats.clear()
         if not self.failed:
             self._sums.finish()
         self._entries.close(self.conditionings or ())
@@ -194,24 +225,25 @@ class Capture(FollowingLayers):
         self.path.note(evaluation)
         self._seen = set()
         self._evaluation += 1
-        self._time_bin = self._schedule.bin_of(evaluation)
-        self._inside += self._time_bin is not None
+        self._moment = self._schedule.moment_of(evaluation)
+        self._inside += self._moment.is_recorded
 
     def options_for(self, call: UnetCall) -> dict[str, Any]:
-        if self._time_bin is None or self.latent is None:
+        moment = self._moment
+        if moment is None or not moment.is_recorded or self.latent is None:
             return call.options
         self._calls += 1
         found = [self._row(call, chunk, owner) for chunk, owner in self.owned(call.x, call.options)]
         rows = [row for row in found if row is not None]
         if not rows:
             return call.options
-        call.noted = Recorded(rows, self._time_bin, call.x.shape[0], self.latent)
-        return self.with_entries(call, functools.partial(self._record, call.noted))
+        call.noted = Recorded(rows, moment, call.x.shape[0], self.latent)
+        return self.with_entries(call, functools.partial(self._come_by, call.noted))
 
     def after_call(self, call: UnetCall, output: torch.Tensor) -> None:
         """Counts the evaluation, once all layers have run."""
+        self._record_held(call.noted)
         with self.lock:
-            self._sums.flush()
             for row in call.noted.rows:
                 row.entry.counts[call.noted.time_bin] += 1
 
@@ -252,11 +284,66 @@ class Capture(FollowingLayers):
 
     # -- layers -----------------------------------------------------------------------------------------------
 
+    def _come_by(self, recorded: Recorded, at: LayerCall | TokenCall) -> None:
+        """A layer comes by in one call. On a graphics card it is held until there are several: what is done with one alone, between all that the
+        model does, takes several times as long."""
+        if at.is_shared or not kernel.is_usable(at.q):
+            self._record(recorded, at)
+            return
+        recorded.held.append(at)
+        recorded.held_bytes += at.nbytes
+        if recorded.held_bytes >= HELD_BYTES:
+            self._record_held(recorded)
+
+    def _record_held(self, recorded: Recorded) -> None:
+        """Records what is held."""
+        held, recorded.held, recorded.held_bytes = recorded.held, [], 0
+        if not held:
+            return
+        with self.lock:
+            repeats = self._repeats_of(recorded, held[0])
+            for at in held:
+                if not self._repeated(repeats.get(at.layer.number), recorded.time_bin, at):
+                    with self.guarded(f"at layer {at.layer.block}"):
+                        self._record(recorded, at)
+                    repeats = self._repeats_of(recorded, at)
+            self._sums.flush()
+
+    def _repeats_of(self, recorded: Recorded, at: LayerCall | TokenCall) -> dict[int, Repeat]:
+        """By number of the layer, in calls like this one; empty where each is to be looked at."""
+        if self._rooms != self._sums.generation:
+            self._rooms = self._sums.generation
+            self._repeats.clear()
+        if self._votes is not None or STEERED_ROWS in at.extra_options:
+            return {}
+        rows = tuple(
+            (id(row.entry), row.rows.start, row.rows.stop, row.crop, row.keys) for row in recorded.rows
+        )
+        return self._repeats.setdefault((recorded.time_bin, recorded.batch, recorded.latent, rows), {})
+
+    def _repeated(self, repeat: Repeat | None, time_bin: int, at: LayerCall | TokenCall) -> bool:
+        """Launches a layer as it was in the evaluation before, if it is so again."""
+        if repeat is None or repeat.like != at.likeness:
+            return False
+        q, k = at.q.data_ptr(), at.k.data_ptr()
+        for launch in repeat.launches:
+            self._launch(launch, at, q, k)
+            launch.counts[time_bin] += 1
+        return True
+
+    def _launch(self, launch: Launch, at: LayerCall | TokenCall, q: int, k: int) -> None:
+        sums = launch.sums
+        plain = functools.partial(_plainly, launch.row, at, sums)
+        self._sums.launch(
+            launch.form,
+            kernel.Piece(q + launch.q, k + launch.k, sums.data_ptr(), (at, sums), plain),
+        )
+
     def _record(self, recorded: Recorded, at: LayerCall | TokenCall) -> None:
         """Records what a layer does in one call."""
         if self.failed:
             return
-        fits = at.fits(recorded.batch)
+        fits, launches = at.fits(recorded.batch), []
         for row in recorded.rows:
             with self.lock:
                 if not (fits and self._entries.fits(row, at.keys)):
@@ -269,7 +356,11 @@ class Capture(FollowingLayers):
             if not self.options.keep_maps:
                 continue
             with self.lock:
-                self._add(recorded, row, at)
+                launches.append(self._add(recorded, row, at))
+        like = at.likeness if len(launches) == len(recorded.rows) and None not in launches else None
+        if like is not None:
+            with self.lock:
+                self._repeats_of(recorded, at)[at.layer.number] = Repeat(like, launches)
 
     def _leave_out(self, recorded: Recorded, row: Row, at: LayerCall | TokenCall) -> None:
         grid = at.grid
@@ -280,58 +371,46 @@ class Capture(FollowingLayers):
         )
         self._sums.drop(row.entry, at.layer.number)
 
-    def _add(self, recorded: Recorded, row: Row, at: LayerCall | TokenCall) -> None:
-        """Adds P of one layer to the sums: straight away where it is kept as it comes. Counts it."""
+    def _add(self, recorded: Recorded, row: Row, at: LayerCall | TokenCall) -> Launch | None:
+        """Adds P of one layer to the sums: straight away where it is kept as it comes. Counts it. Returns how it was launched, if it was so
+        and may be so again."""
         entry, number, time_bin = row.entry, at.layer.number, recorded.time_bin
-        counts = entry.layer_counts.setdefault(number, [0] * len(self._parts.bins))
-        counts[time_bin] += 1
-        like = self._likeness(recorded, row, at)
-        if like is not None and self._sums.launch_again(entry, number, like, self._operands(row, at)):
-            return
         heads, grid = self.layout.blocks[number].heads, at.grid
         entry.own_columns = at.own_columns
+        counts = entry.layer_counts.setdefault(number, [0] * len(self._parts.bins))
+        counts[time_bin] += 1
         factors = recorded_factors(row.rows, entry.columns, self.layout.span(number), at.extra_options)
         room = None
         if factors is None and row.crop[:2] == recorded.latent:
             shape = (entry.batch, heads, len(entry.columns) + at.own_columns, *grid)
             room = self._sums.room(entry, number, time_bin, shape, at.q.device)
-        if room is not None and self._launched(row, at, room, like):
-            return
+        form = None if room is None else self._form(row, at, room)
+        if form is not None:
+            launch = Launch(*form, room, row, counts)
+            self._launch(launch, at, at.q.data_ptr(), at.k.data_ptr())
+            if at.is_shared:
+                self._sums.flush()
+            return launch
         into = None if room is None else room.view(*room.shape[:3], -1)
         maps = at.probabilities(row.rows, entry.columns, entry.length, into)
         if room is not None:
-            return
+            return None
         if factors is not None:
             own = torch.ones(at.own_columns, factors.shape[1])
             maps = maps * sent(torch.cat([factors, own]), maps.device).T[None, :, :, None]
         maps = place_crop(maps.unflatten(-1, grid), row.crop, recorded.latent)
         self._sums.add(entry, number, time_bin, maps)
+        return None
 
-    def _launched(self, row: Row, at: LayerCall | TokenCall, sums: torch.Tensor, like: Any) -> bool:
-        """Has P of a layer added to its sums on a graphics card, now or together with later layers; False where that is not to be had."""
-        if not kernel.is_usable(at.q):
-            return False
-        entry = row.entry
-        found = at.form(row.rows, entry.columns, entry.length, sums)
-        if found is None:
-            return False
-        how = Launch(like, *found, at.q.nbytes + at.k.nbytes)
-        self._sums.launch(entry, at.layer.number, how, self._operands(row, at))
-        if at.is_shared:
-            self._sums.flush()
-        return True
+    def _form(
+        self, row: Row, at: LayerCall | TokenCall, sums: torch.Tensor
+    ) -> tuple[kernel.Form, int, int] | None:
+        """How P of a layer is added to its sums on a graphics card; None where that is not to be had."""
+        return (
+            at.form(row.rows, row.entry.columns, row.entry.length, sums) if kernel.is_usable(at.q) else None
+        )
 
-    def _likeness(self, recorded: Recorded, row: Row, at: LayerCall | TokenCall) -> tuple | None:
-        """All that decides how a layer is launched; None where it is to be looked at anew."""
-        if not kernel.is_usable(at.q) or at.is_shared or STEERED_ROWS in at.extra_options:
-            return None
-        like = at.likeness
-        return None if like is None else (recorded.time_bin, row.rows, row.crop, recorded.latent, like)
 
-    def _operands(self, row: Row, at: LayerCall | TokenCall):
-        entry = row.entry
-
-        def plain(sums: torch.Tensor):
-            at.probabilities(row.rows, entry.columns, entry.length, sums.view(*sums.shape[:3], -1))
-
-        return at.q, at.k, plain
+def _plainly(row: Row, at: LayerCall | TokenCall, sums: torch.Tensor) -> None:
+    """Adds P of a layer to its sums without the kernel."""
+    at.probabilities(row.rows, row.entry.columns, row.entry.length, sums.view(*sums.shape[:3], -1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -55,9 +56,19 @@ class RecordedSchedule:
         """Whether only the last evaluations are recorded."""
         return self._from < math.inf
 
-    def bin_of(self, evaluation: Evaluation) -> int | None:
-        """None for an evaluation that is not recorded. Waits for a GPU, once for each evaluation."""
-        sigma = evaluation.sigma
+    def moment_of(self, evaluation: Evaluation) -> Moment:
+        """When an evaluation is. Waits for a GPU where some are not recorded."""
+        if self.takes_all:
+            evaluation.send_sigma()
+        return Moment(self, evaluation)
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether every evaluation is recorded, whatever its sigma."""
+        return self._every == 1 and self._from == self._highest == math.inf and self._lowest == -math.inf
+
+    def bin_of(self, sigma: float) -> int | None:
+        """None for an evaluation that is not recorded. To be asked once for each."""
         found = None if sigma > self._from * (1 + 1e-6) else self._bin(sigma)
         if found is None:
             return None
@@ -68,3 +79,19 @@ class RecordedSchedule:
         if sigma > self._highest or sigma < self._lowest:
             return None
         return sum(sigma < edge for edge in self._between)
+
+
+class Moment:
+    """When in a schedule an evaluation is. Where all are recorded, a GPU is not waited for before its bin is asked for."""
+
+    def __init__(self, schedule: RecordedSchedule, evaluation: Evaluation):
+        self._schedule, self._evaluation = schedule, evaluation
+
+    @property
+    def is_recorded(self) -> bool:
+        return self._schedule.takes_all or self.bin is not None
+
+    @functools.cached_property
+    def bin(self) -> int | None:
+        """None for an evaluation that is not recorded."""
+        return self._schedule.bin_of(self._evaluation.sigma)

@@ -12,7 +12,7 @@ from ..facts.options import OPTIMIZED_ATTENTION_OVERRIDE, TRANSFORMER_OPTIONS
 from ..facts.patcher import device_of
 from ..facts.rows import POSITIVE
 from .base.following_tokens import FollowingTokens, TokenCall, may_tell_sums
-from .capture import Capture, Recorded
+from .capture import Capture, Launch, Recorded
 from .recorded_rows import Row
 from .recorded_schedule import FREE, Effort
 
@@ -48,10 +48,10 @@ class TokenCapture(FollowingTokens, Capture):
         if self.options.votes is not None:
             self.warn(NO_VOTES, cause="votes")
 
-    def _add(self, recorded: Recorded, row: Row, at: TokenCall) -> None:
-        super()._add(recorded, row, at)
+    def _add(self, recorded: Recorded, row: Row, at: TokenCall) -> Launch | None:
         if at.segments.frames > 1:
             self.warn(VIDEO, cause="video")
+        return super()._add(recorded, row, at)
 
     def layout_now(self, patcher) -> Layout:
         self._entries.family = family_of(network_sampled(patcher))

@@ -13,8 +13,6 @@ try:
 except ImportError:  # Triton comes with PyTorch on Linux only
     kernel_source = None
 
-WAITING_BYTES = 48 * 2**20
-"""Queries and keys that are kept until their launch."""
 TYPES = (torch.float32, torch.float16, torch.bfloat16)
 Strides = tuple[int, int, int, int]
 """Of row, head, token and channel."""
@@ -48,14 +46,14 @@ class Form(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A layer that waits for its launch. q, k, sums: addresses of what stands first; kept: the tensors that they lie in; plain: adds the same
-    to the sums in the plain way."""
+    """A layer that waits for its launch. q, k, sums: addresses of what stands first; kept: what holds the memory that they lie in; plain: adds
+    the same to the sums in the plain way."""
 
     q: int
     k: int
     sums: int
-    kept: tuple[torch.Tensor, ...]
-    plain: Callable[[torch.Tensor], Any]
+    kept: tuple[Any, ...]
+    plain: Callable[[], Any]
 
 
 class Launches:
@@ -65,17 +63,12 @@ class Launches:
         self._waiting: dict[Form, list[Piece]] = {}
         self._form: Form | None = None  # of the last one
         self._last: list[Piece] = []  # those of its form
-        self._bytes = 0
 
-    def add(self, form: Form, piece: Piece, nbytes: int) -> None:
-        """Adds P = softmax(Q Kᵀ · scale) of a layer to its sums, now or with later layers, at the latest in `flush`. Until then its queries
-        and keys, which take so many bytes, may not be changed."""
+    def add(self, form: Form, piece: Piece) -> None:
+        """Has P = softmax(Q Kᵀ · scale) of a layer added to its sums in `flush`. Until then its queries and keys may not be changed."""
         if form is not self._form:  # looking a form up takes longer than all else
             self._form, self._last = form, self._waiting.setdefault(form, [])
         self._last.append(piece)
-        self._bytes += nbytes
-        if self._bytes >= WAITING_BYTES:
-            self.flush()
 
     def flush(self) -> None:
         """Launches what waits."""
@@ -96,11 +89,11 @@ class Launches:
             _works = False
             logging.info("[HRV] Recording without Triton, which takes longer: %s", error)
             for piece in pieces:
-                piece.plain(piece.kept[-1])
+                piece.plain()
 
     def clear(self) -> None:
         """Lets go of what waits."""
-        self._waiting, self._form, self._last, self._bytes = {}, None, [], 0
+        self._waiting, self._form, self._last = {}, None, []
 
 
 _works = kernel_source is not None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import cast
 
 import torch
 
@@ -16,19 +15,6 @@ from .recording import Entry, Run
 AT_REST = torch.float16
 BYTES_AT_REST = 2
 SMALLEST_SIDE = 8
-Operands = tuple[torch.Tensor, torch.Tensor, Callable[[torch.Tensor], Any]]
-"""Queries, keys, and what adds the same to given sums in the plain way."""
-
-
-class Launch(NamedTuple):
-    """How a layer is launched on a graphics card. like: what came and where it is added, all that this depends on; q, k: bytes from where
-    queries and keys begin to the first that counts; nbytes: what they take."""
-
-    like: Any
-    form: Form
-    q: int
-    k: int
-    nbytes: int
 
 
 class Accumulator:
@@ -52,6 +38,8 @@ class Accumulator:
         self._layers: dict[tuple[int, int], _Layer] = {}
         self._filled = 0
         self._launches = Launches()
+        self.generation = 0
+        """Another number means that rooms which were given before may be gone."""
         self.is_finite = True
         """Whether all that came to rest are numbers; known when all is done."""
         self._pooled: set[int] = set()
@@ -65,24 +53,9 @@ class Accumulator:
         sums = self._sums(entry, block, time_bin, (shape, device))
         return sums if sums is not None and sums.shape == shape and sums.device == device else None
 
-    def launch(self, entry: Entry, block: int, how: Launch, operands: Operands) -> None:
-        """Has P added to a layer's room on a graphics card, now or together with later layers; at the latest in `flush`."""
-        layer = self._layers[id(entry), block]
-        layer.launched = how
-        self._launch(layer, operands)
-
-    def launch_again(self, entry: Entry, block: int, like: Any, operands: Operands) -> bool:
-        """Has a layer launched as it was in the evaluation before, if what came is like that and its room is still the same."""
-        layer = self._layers.get((id(entry), block))
-        if layer is None or layer.launched is None or layer.launched.like != like:
-            return False
-        self._launch(layer, operands)
-        return True
-
-    def _launch(self, layer: _Layer, operands: Operands) -> None:
-        how, sums, (q, k, plain) = layer.launched, layer.sums, operands
-        piece = Piece(q.data_ptr() + how.q, k.data_ptr() + how.k, sums.data_ptr(), (q, k, sums), plain)
-        self._launches.add(how.form, piece, how.nbytes)
+    def launch(self, form: Form, piece: Piece) -> None:
+        """Has P added to a layer's room on a graphics card in the next `flush`."""
+        self._launches.add(form, piece)
 
     def flush(self) -> None:
         """Adds what still waits to be added."""
@@ -100,11 +73,13 @@ class Accumulator:
     def drop(self, entry: Entry, block: int) -> None:
         """Leaves a layer out of this run, what was summed so far included."""
         self.flush()
+        self.generation += 1
         self._dropped.add((id(entry), block))
         self._layers.pop((id(entry), block), None)
 
     def free(self) -> None:
         """Lets go of all sums."""
+        self.generation += 1
         self._launches.clear()
         self._layers.clear()
 
@@ -120,6 +95,7 @@ class Accumulator:
 
     def _rest(self) -> None:
         """Brings what is being filled to rest, the smallest first, so that what is at rest already takes hardly more than what was freed."""
+        self.generation += 1
         filling = [layer for layer in self._layers.values() if layer.is_filling]
         bring([layer.rest() for layer in sorted(filling, key=lambda layer: layer.numel)])
 
@@ -150,6 +126,7 @@ class Accumulator:
             if not kept:
                 return
             self.flush()  # what waits would be added to sums that are no longer there
+            self.generation += 1
             largest = max(math.prod(layer.grid) for layer in kept.values())
             for (_, block), layer in kept.items():
                 if math.prod(layer.grid) == largest:
@@ -173,7 +150,6 @@ class _Layer:
         self._filling: tuple[int, torch.Tensor] | None = None
         self._resting: torch.Tensor | None = None
         self._rested: set[int] = set()  # bins
-        self.launched: Launch | None = None  # into the sums that are being filled
         self.totals: list[torch.Tensor] = []  # of the bins that came to rest
 
     @property
@@ -184,11 +160,6 @@ class _Layer:
     @property
     def is_filling(self) -> bool:
         return self._filling is not None
-
-    @property
-    def sums(self) -> torch.Tensor:
-        """Those that are being filled."""
-        return cast(tuple[int, torch.Tensor], self._filling)[1]
 
     @property
     def numel(self) -> int:
@@ -216,14 +187,14 @@ class _Layer:
 
     def _taken(self) -> torch.Tensor:
         """Made small and straight where it is, so that little has to be sent."""
-        sums, self._filling, self.launched = self.sums, None, None
+        (_, sums), self._filling = cast(tuple[int, torch.Tensor], self._filling), None
         self.totals.append(sums.sum())
         return sums.to(dtype=AT_REST, memory_format=torch.contiguous_format)
 
     def pool(self) -> None:
         """Averages over 2 × 2 pixels."""
         half = tuple(-(-side // 2) for side in self.grid)
-        self.shape, self.launched = (*self.shape[:3], *half), None
+        self.shape = (*self.shape[:3], *half)
         if self._filling is not None:
             self._filling = self._filling[0], resize_maps(self._filling[1], half)
         if self._resting is not None:

@@ -39,9 +39,7 @@ def test_which_evaluations_are_recorded(every, effort, expected):
     sigmas = [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0]
     whole = Schedule((0.0, 1.0), (Bin(0),))
     schedule = RecordedSchedule(None, whole, every=every, sigmas=sigmas, effort=effort)
-    taken = [
-        number for number, sigma in enumerate(sigmas[:-1], 1) if schedule.bin_of(Asked(sigma)) is not None
-    ]
+    taken = [number for number, sigma in enumerate(sigmas[:-1], 1) if schedule.bin_of(sigma) is not None]
     assert taken == expected
 
 

@@ -50,7 +50,7 @@ def error(case: str, dtype: torch.dtype) -> float:
             q_strides=q.stride(), k_strides=k.stride(), sums_strides=sums.stride(), scale=width**-0.5, **more,
         )  # fmt: skip
         piece = Piece(q.data_ptr(), k.data_ptr(), sums.data_ptr(), (q, k, sums), plain=sys.exit)
-        launches.add(form, piece, q.nbytes + k.nbytes)
+        launches.add(form, piece)
         layers.append((number, sums, expected(q, k, form)))
     assert all(bool((sums == number).all()) for number, sums, _ in layers), (
         "they wait until all can be launched"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hrv_pack.hrv.heads.layout import Block, Layout
 from hrv_pack.hrv.recording import sums as module
 from hrv_pack.hrv.recording.recording import Entry, Run
-from hrv_pack.hrv.recording.sums import SMALLEST_SIDE, Accumulator, Launch, place_crop, resize_maps
+from hrv_pack.hrv.recording.sums import SMALLEST_SIDE, Accumulator, place_crop, resize_maps
 
 LAYOUT = Layout(tuple(Block("input", n, 0, 2) for n in range(3)))
 
@@ -236,32 +236,27 @@ def test_values_of_layers_that_are_left_out_may_be_anything():
     assert sums.is_finite and set(entry.maps) == {1}
 
 
-def test_a_layer_is_launched_again_only_into_the_same_room(monkeypatch):
+def test_another_generation_where_rooms_are_gone(monkeypatch):
     sums, entry = start(bins=2)
-    added = []
-    monkeypatch.setattr(
-        sums._launches, "add", lambda form, piece, nbytes: added.append((form, piece, nbytes))
-    )
-    shape, cpu = (1, 2, 3, 4, 4), torch.device("cpu")
-    q, k = torch.zeros(10), torch.zeros(10)
-    operands = (q[2:], k[4:], print)
-    assert not sums.launch_again(entry, 0, "like", operands)
+    shape, cpu, seen = (1, 2, 3, 4, 4), torch.device("cpu"), []
+
+    def changes() -> bool:
+        """Whether rooms that were given may be gone since the last call."""
+        seen.append(sums.generation)
+        return len(seen) > 1 and seen[-1] != seen[-2]
+
+    for block in range(2):
+        sums.room(entry, block, 0, shape, cpu)
+    assert not changes()
     room = sums.room(entry, 0, 0, shape, cpu)
-    sums.launch(entry, 0, Launch("like", "form", 8, 4, 100), operands)
-    assert sums.launch_again(entry, 0, "like", operands) and not sums.launch_again(
-        entry, 0, "unlike", operands
-    )
-    first, again = added
-    assert first == again and first[0] == "form" and first[2] == 100
-    piece = first[1]
-    assert piece[:3] == (q.data_ptr() + 16, k.data_ptr() + 20, room.data_ptr())
-    assert not sums.launch_again(entry, 1, "like", operands)
-    sums.room(entry, 1, 1, shape, cpu)  # another bin begins: what was filled rests
-    assert not sums.launch_again(entry, 0, "like", operands)
-    sums.room(entry, 0, 1, shape, cpu)
-    assert not sums.launch_again(entry, 0, "like", operands)
-    sums.launch(entry, 0, Launch("like", "form", 8, 4, 100), operands)
-    sums.memory_limit = 300  # less than all takes, so that maps are made smaller
+    assert not changes() and sums.room(entry, 0, 0, shape, cpu) is room
+    sums.room(entry, 0, 1, shape, cpu)  # another bin begins: what was filled rests
+    assert changes()
     monkeypatch.setattr(module, "SMALLEST_SIDE", 1)
-    sums.room(entry, 2, 1, shape, cpu)
-    assert not sums.launch_again(entry, 0, "like", operands)
+    sums.memory_limit = sums.bytes_at_rest()
+    sums.room(entry, 2, 1, shape, cpu)  # too much: maps are made smaller
+    assert changes()
+    sums.drop(entry, 2)
+    assert changes()
+    sums.free()
+    assert changes()

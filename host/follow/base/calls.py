@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,11 +22,25 @@ class Evaluation:
     x: torch.Tensor
     timestep: torch.Tensor
     model_options: dict[str, Any]
+    _sent: tuple[torch.Tensor, torch.cuda.Event] | None = field(default=None, init=False)
 
     @property
     def sigma(self) -> float:
-        """Reading it waits for a GPU."""
-        return float(self.timestep.flatten()[0])
+        """Reading it waits for a GPU: until all is done that it was given before; after `send_sigma` only what it was given before that."""
+        if self._sent is None:
+            return float(self.timestep.flatten()[0])
+        sigma, event = self._sent
+        event.synchronize()
+        return float(sigma)
+
+    def send_sigma(self) -> None:
+        """Has sigma brought here, so that reading it later needs no waiting."""
+        sigma = self.timestep.detach().flatten()[:1]
+        if sigma.is_cuda and self._sent is None:
+            here, event = torch.empty(1, dtype=sigma.dtype, pin_memory=True), torch.cuda.Event()
+            here.copy_(sigma, non_blocking=True)
+            event.record(torch.cuda.current_stream(sigma.device))
+            self._sent = here, event
 
 
 @dataclass(eq=False)

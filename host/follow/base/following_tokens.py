@@ -138,6 +138,11 @@ class TokenCall:
         return output
 
     @property
+    def nbytes(self) -> int:
+        """What it holds."""
+        return self.q.nbytes + self.k.nbytes + self.v.nbytes
+
+    @property
     def likeness(self) -> tuple | None:
         """What `form` depends on beside its arguments; None where that is not easily said."""
         q, k, given = self.q, self.k, self.given

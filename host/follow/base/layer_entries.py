@@ -106,6 +106,11 @@ class LayerCall:
         return self.layer.occupant is not None
 
     @property
+    def nbytes(self) -> int:
+        """What it holds."""
+        return self.q.nbytes + self.k.nbytes
+
+    @property
     def likeness(self) -> tuple:
         """What `form` depends on beside its arguments."""
         q, k = self.q, self.k
@@ -174,13 +179,14 @@ def with_entries(
     """A copy of transformer_options with what `entry_for` makes for the layers of one kind; None leaves a layer as it is.
     Nothing refers back to the copy: it dies with the call."""
     replace = options.get(PATCHES_REPLACE, {})
-    entries = dict(replace.get(kind, {}))
+    occupants, numbers = replace.get(kind, {}), layout.numbers
+    entries = dict(occupants)
     for block, transformer in found:
-        number = layout.numbers.get(block.key)
-        if number is None or (kind == ATTN1 and has_no_self_attention(transformer)):
+        key = block.key
+        if key not in numbers or (kind == ATTN1 and has_no_self_attention(transformer)):
             continue
-        occupant = occupant_of(entries, block.key)
-        entry = entry_for(Layer(number, block, getattr(transformer, kind), occupant, options))
+        occupant = occupant_of(occupants, key) if occupants else None
+        entry = entry_for(Layer(numbers[key], block, getattr(transformer, kind), occupant, options))
         if entry is not None:
-            entries[block.key] = entry
+            entries[key] = entry
     return {**options, PATCHES_REPLACE: {**replace, kind: entries}}
