@@ -139,11 +139,14 @@ def is_compiled(patcher) -> bool:
 
 def _modules(module, path: str, patches: Patches) -> Iterator[torch.nn.Module]:
     """A module and all modules in it, where these patches lie on the network."""
-    if not isinstance(module, torch.nn.Module):
-        return
-    yield module
-    for name, child in module._modules.items():
-        yield from _modules(patches.get(f"{path}.{name}", child), f"{path}.{name}", patches)
+    waiting = [(module, path)]
+    while waiting:
+        module, path = waiting.pop()
+        if isinstance(module, torch.nn.Module):
+            yield module
+            for name, child in module._modules.items():
+                place = f"{path}.{name}"
+                waiting.append((patches.get(place, child), place))
 
 
 def uncompiled(module):

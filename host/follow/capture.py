@@ -300,10 +300,15 @@ class Capture(FollowingLayers):
         held, recorded.held, recorded.held_bytes = recorded.held, [], 0
         if not held:
             return
+        time_bin = recorded.time_bin
         with self.lock:
             repeats = self._repeats_of(recorded, held[0])
             for at in held:
-                if not self._repeated(repeats.get(at.layer.number), recorded.time_bin, at):
+                repeat = repeats.get(at.layer.number)
+                if repeat is not None and repeat.like == at.likeness:
+                    for launch in repeat.launches:
+                        self._launch(launch, at, time_bin)
+                else:
                     with self.guarded(f"at layer {at.layer.block}"):
                         self._record(recorded, at)
                     repeats = self._repeats_of(recorded, at)
@@ -321,23 +326,12 @@ class Capture(FollowingLayers):
         )
         return self._repeats.setdefault((recorded.time_bin, recorded.batch, recorded.latent, rows), {})
 
-    def _repeated(self, repeat: Repeat | None, time_bin: int, at: LayerCall | TokenCall) -> bool:
-        """Launches a layer as it was in the evaluation before, if it is so again."""
-        if repeat is None or repeat.like != at.likeness:
-            return False
-        q, k = at.q.data_ptr(), at.k.data_ptr()
-        for launch in repeat.launches:
-            self._launch(launch, at, q, k)
-            launch.counts[time_bin] += 1
-        return True
-
-    def _launch(self, launch: Launch, at: LayerCall | TokenCall, q: int, k: int) -> None:
-        sums = launch.sums
-        plain = functools.partial(_plainly, launch.row, at, sums)
-        self._sums.launch(
-            launch.form,
-            kernel.Piece(q + launch.q, k + launch.k, sums.data_ptr(), (at, sums), plain),
-        )
+    def _launch(self, launch: Launch, at: LayerCall | TokenCall, time_bin: int) -> None:
+        """Has P of one layer added to its sums in the next flush. Counts it."""
+        form, q, k, sums, row, counts = launch
+        counts[time_bin] += 1
+        places = at.q.data_ptr() + q, at.k.data_ptr() + k, sums.data_ptr()
+        self._sums.launch(form, kernel.Piece(*places, (row, at, sums), _plainly))
 
     def _record(self, recorded: Recorded, at: LayerCall | TokenCall) -> None:
         """Records what a layer does in one call."""
@@ -378,7 +372,6 @@ class Capture(FollowingLayers):
         heads, grid = self.layout.blocks[number].heads, at.grid
         entry.own_columns = at.own_columns
         counts = entry.layer_counts.setdefault(number, [0] * len(self._parts.bins))
-        counts[time_bin] += 1
         factors = recorded_factors(row.rows, entry.columns, self.layout.span(number), at.extra_options)
         room = None
         if factors is None and row.crop[:2] == recorded.latent:
@@ -387,10 +380,11 @@ class Capture(FollowingLayers):
         form = None if room is None else self._form(row, at, room)
         if form is not None:
             launch = Launch(*form, room, row, counts)
-            self._launch(launch, at, at.q.data_ptr(), at.k.data_ptr())
+            self._launch(launch, at, time_bin)
             if at.is_shared:
                 self._sums.flush()
             return launch
+        counts[time_bin] += 1
         into = None if room is None else room.view(*room.shape[:3], -1)
         maps = at.probabilities(row.rows, entry.columns, entry.length, into)
         if room is not None:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import torch
 
+SLOT_BYTES = 8 * 2**20
+
 
 class Arrival(NamedTuple):
     """What is to come: `take` gives it, on its device, when its turn has come; `place` is where it goes, of the same shape and type, on the
@@ -17,45 +19,56 @@ class Arrival(NamedTuple):
     place: torch.Tensor
 
 
-class _OnItsWay(NamedTuple):
-    pinned: torch.Tensor
-    place: torch.Tensor
-    event: torch.cuda.Event
-
-    def arrive(self) -> None:
-        self.event.synchronize()
-        self.place.copy_(self.pinned)
-
-
 def bring(arrivals: Sequence[Arrival]) -> None:
-    """Brings one after the other. From a CUDA device through pinned memory, so that one is on its way while the one before is put in its
-    place, by all threads: one alone is slow to write to new memory."""
-    slots: list[torch.Tensor] | None = None
-    before: _OnItsWay | None = None
-    for turn, (take, place) in enumerate(arrivals):
+    """Brings one after the other. From a CUDA device through pinned memory: some are on their way while those before are put in their places,
+    by all threads, for one alone is slow to write to new memory."""
+    slots: list[_Slot] = []
+    largest = max((math.prod(place.shape) * place.element_size() for _, place in arrivals), default=0)
+    for take, place in arrivals:
         taken = take()
-        if slots is None:
-            slots = _slots(taken, max(math.prod(arrival.place.shape) for arrival in arrivals))
+        slots = slots or _slots(taken, max(SLOT_BYTES, largest))
         if not (slots and taken.is_cuda):
             place.copy_(taken)
             continue
-        pinned = slots[turn % 2][: taken.numel()].view(taken.shape)
-        pinned.copy_(taken, non_blocking=True)
-        event = torch.cuda.Event()
-        event.record(torch.cuda.current_stream(taken.device))
-        if before is not None:
-            before.arrive()
-        before = _OnItsWay(pinned, place, event)
-    if before is not None:
-        before.arrive()
+        if not slots[0].has_room(taken):
+            slots.reverse()
+            slots[0].arrive()
+        slots[0].send(taken, place)
+    for slot in reversed(slots):
+        slot.arrive()
 
 
-def _slots(taken: torch.Tensor, most: int) -> list[torch.Tensor]:
-    """Pinned memory for one tensor and the next, of this many values at most; none where that does not help, or cannot be had. PyTorch keeps
-    it for the next time."""
-    if not taken.is_cuda:
-        return []
+def _slots(taken: torch.Tensor, nbytes: int) -> list[_Slot]:
+    """Two, of so many bytes; none where they do not help, or cannot be had."""
     try:
-        return [torch.empty(most, dtype=taken.dtype, pin_memory=True) for _ in range(2)]
+        return [_Slot(nbytes), _Slot(nbytes)] if taken.is_cuda else []
     except RuntimeError:
         return []
+
+
+class _Slot:
+    """Pinned memory that some tensors come through. PyTorch keeps it for the next time."""
+
+    def __init__(self, nbytes: int):
+        self._memory = torch.empty(nbytes, dtype=torch.uint8, pin_memory=True)
+        self._used = 0
+        self._sent: list[tuple[torch.Tensor, torch.Tensor]] = []  # each with its place
+        self._event = torch.cuda.Event()
+
+    def has_room(self, taken: torch.Tensor) -> bool:
+        return self._used + taken.nbytes <= len(self._memory)
+
+    def send(self, taken: torch.Tensor, place: torch.Tensor) -> None:
+        end = self._used + taken.nbytes
+        pinned = self._memory[self._used : end].view(taken.dtype).view(taken.shape)
+        pinned.copy_(taken, non_blocking=True)
+        self._event.record(torch.cuda.current_stream(taken.device))
+        self._used = end
+        self._sent.append((pinned, place))
+
+    def arrive(self) -> None:
+        """What was sent is put in its place, and the memory is free again."""
+        self._event.synchronize()
+        for pinned, place in self._sent:
+            place.copy_(pinned)
+        self._used, self._sent = 0, []

@@ -46,14 +46,14 @@ class Form(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A layer that waits for its launch. q, k, sums: addresses of what stands first; kept: what holds the memory that they lie in; plain: adds
-    the same to the sums in the plain way."""
+    """A layer that waits for its launch. q, k, sums: addresses of what stands first; kept: what holds the memory that they lie in; plain: called
+    with that, adds the same to the sums in the plain way."""
 
     q: int
     k: int
     sums: int
     kept: tuple[Any, ...]
-    plain: Callable[[], Any]
+    plain: Callable[..., Any]
 
 
 class Launches:
@@ -89,7 +89,7 @@ class Launches:
             _works = False
             logging.info("[HRV] Recording without Triton, which takes longer: %s", error)
             for piece in pieces:
-                piece.plain()
+                piece.plain(*piece.kept)
 
     def clear(self) -> None:
         """Lets go of what waits."""

@@ -267,9 +267,9 @@ class Recording(RunShelf[Run]):
 
     def add(self, run: Run, instead_of: Run | None = None) -> None:
         """Keeps a finished run. Of older ones the path goes: its conditionings may hold on to ControlNets."""
-        super().add(run, instead_of)
-        for older in self.runs[:-PATHS_KEPT]:
+        for older in self.runs[: 1 - PATHS_KEPT]:
             older.path = None
+        super().add(run, instead_of)
 
     def finest(self, run: Run) -> int:
         return pooling.finest(run.entries)

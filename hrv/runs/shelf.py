@@ -6,6 +6,7 @@ has changed it since, finds the run whose image it is; never one that merely is 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Iterable
@@ -100,17 +101,19 @@ class RunShelf(Generic[R]):
         self._images: Counter[Size | None] = Counter()  # runs of each size that there ever were
         self._added = self._clock = 0
         self._lock = threading.RLock()
+        self._making_room: threading.Thread | None = None
 
     @property
     def runs(self) -> list[R]:
         """Kept runs, oldest first."""
-        with self._lock:
+        with self._settled():
             return [place.run for place in self._places]
 
     def add(self, run: R, instead_of: R | None = None) -> None:
         """Keeps a finished run. instead_of: an earlier run whose image it went on with and all of which it holds; that one is
-        the first to make room."""
-        with self._lock:
+        the first to make room. Room is made in a thread of its own, which who asks for runs waits for: making large maps smaller takes a while,
+        and the next sampling need not wait for it."""
+        with self._settled():
             newest = _Place(run, self._added, self._tick())
             self._added += 1
             self._places.append(newest)
@@ -123,17 +126,33 @@ class RunShelf(Generic[R]):
                 if (place.run is instead_of or self._was_sampled_again(place)) and not place.superseded:
                     place.superseded = True
                     self._images[place.run.traces.size] -= 1
-            self._make_room(newest)
+            if not self._fits():
+                making = threading.Thread(target=self._make_room, name="hrv-runs")
+                making.start()
+                self._making_room = making
+
+    def settle(self) -> None:
+        """Waits until room has been made."""
+        making = self._making_room
+        if making is not None:
+            making.join()
+
+    @contextlib.contextmanager
+    def _settled(self):
+        """For who reads or changes what is kept: room has been made, and nobody else is at it."""
+        self.settle()
+        with self._lock:
+            yield
 
     def known(self, latent: torch.Tensor) -> list[Found[R]] | None:
         """The run and row of each image of a latent (batch, …), if kept runs left them all exactly so."""
-        with self._lock:
+        with self._settled():
             found = [self._place(names, row) for row, names in enumerate(_names_asked(latent))]
             return [Found(place.run, row) for place, row in filter(None, found)] if all(found) else None
 
     def is_gone(self, latent: torch.Tensor) -> bool:
         """Whether an image of a latent is one whose run was forgotten."""
-        with self._lock:
+        with self._settled():
             return any(self._forgotten.of(names) is not None for names in _names_asked(latent))
 
     def find(self, latent: torch.Tensor) -> list[Found[R]]:
@@ -141,7 +160,7 @@ class RunShelf(Generic[R]):
 
         Raises NoRecording, which says what to connect, and ValueError for a latent without images.
         """
-        with self._lock:
+        with self._settled():
             if not self._places:
                 raise NoRecording(self.problem or self.nothing)
             if not latent.numel():
@@ -256,20 +275,29 @@ class RunShelf(Generic[R]):
         self._clock += 1
         return self._clock
 
-    def _make_room(self, newest: _Place[R]) -> None:
+    def _make_room(self) -> None:
         """What is superseded is pooled and forgotten before anything else is pooled, and all is pooled before anything else is
         forgotten."""
-        while len(self._places) > MAX_RUNS:
-            self._forget(self._oldest(newest), crowded=True)
-        while len(self._places) > 1 and sum(p.run.nbytes for p in self._places) > self.memory_limit:
-            oldest = self._oldest(newest)
-            older = [oldest] if oldest.superseded else [p for p in self._places if p is not newest]
-            place = max(older, key=lambda p: (self.finest(p.run), -p.used))
-            fits = newest.run.nbytes <= self.memory_limit  # else no pooling helps
-            if fits and self.finest(place.run):
-                self.pool(place.run, self._added - place.number - 1)
-            else:
-                self._forget(oldest, crowded=False)
+        with self._lock, torch.inference_mode():
+            newest = self._places[-1]
+            while len(self._places) > MAX_RUNS:
+                self._forget(self._oldest(newest), crowded=True)
+            while not self._fits():
+                self._make_a_little_room(newest)
+
+    def _fits(self) -> bool:
+        size = sum(place.run.nbytes for place in self._places)
+        return len(self._places) <= MAX_RUNS and (size <= self.memory_limit or len(self._places) < 2)
+
+    def _make_a_little_room(self, newest: _Place[R]) -> None:
+        oldest = self._oldest(newest)
+        older = [oldest] if oldest.superseded else [p for p in self._places if p is not newest]
+        place = max(older, key=lambda p: (self.finest(p.run), -p.used))
+        fits = newest.run.nbytes <= self.memory_limit  # else no pooling helps
+        if fits and self.finest(place.run):
+            self.pool(place.run, self._added - place.number - 1)
+        else:
+            self._forget(oldest, crowded=False)
 
     def _oldest(self, newest: _Place[R]) -> _Place[R]:
         older = (place for place in self._places if place is not newest)

@@ -87,11 +87,10 @@ def test_what_is_steered(shown, monkeypatch):
 
 
 def test_maps_that_are_made_smaller(monkeypatch):
-    size = rig.entry(rig.studio().sample().recording).nbytes
-    studio = rig.studio(memory_limit=size // 2)
+    studio, latent = rig.studio(memory_limit=200_000), rig.empty(1, 48, 48)
 
     def draw():
-        rig.sample(studio.recorded, studio.positive, studio.negative, steps=4)
+        rig.sample(studio.recorded, studio.positive, studio.negative, latent, steps=4)
         run = studio.recording.runs[-1]
         assert "scaled down" in run.explanation
         return run.entries[0].maps

@@ -13,13 +13,6 @@ from hrv_pack.host.follow.recorded_schedule import Effort, RecordedSchedule
 from hrv_pack.hrv.recording.schedule import Bin, Schedule
 
 
-class Asked:
-    """An evaluation at a noise level."""
-
-    def __init__(self, sigma: float):
-        self.sigma = sigma
-
-
 @pytest.mark.parametrize(
     ("every", "effort", "expected"),
     [

@@ -8,6 +8,7 @@ from hrv_pack.hrv.prompt import Prompt
 from hrv_pack.hrv.recording.recording import Entry, Match, Recording, Run
 from hrv_pack.hrv.relevance.vectors import HeadRelevance
 from hrv_pack.hrv.runs.latents import traces_of
+from hrv_pack.hrv.runs.shelf import RunShelf
 
 LAYOUT = Layout(
     (Block("input", 1, 0, 3), Block("input", 2, 0, 2), Block("middle", 0, 0, 4), Block("output", 5, 0, 3))
@@ -59,8 +60,14 @@ def run_of(latent: torch.Tensor, *entries: Entry, warnings=(), layout=LAYOUT) ->
 def recording(*runs: Run, limit=2**40) -> Recording:
     made = Recording(LAYOUT, limit)
     for run in runs:
-        made.add(run)
+        add(made, run)
     return made
+
+
+def add(shelf: RunShelf, run, **more) -> None:
+    """Keeps a run, and waits until room has been made."""
+    shelf.add(run, **more)
+    shelf.settle()
 
 
 def vectors(seed=0) -> HeadRelevance:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from prompts import prompt
-from synthetic import LAYOUT, entry, recording, run_of
+from synthetic import LAYOUT, add, entry, recording, run_of
 
 from hrv_pack.hrv.recording.recording import NoRecording, Run
 from hrv_pack.hrv.runs.forgotten import MAX_LOOKS, MAX_NAMES
@@ -67,7 +67,7 @@ def test_what_was_read_last_stays():
     runs = [small(n) for n in range(4)]
     r = recording(*runs[:3], limit=3 * runs[0].nbytes)
     r.match(latents(0))
-    r.add(runs[3])
+    add(r, runs[3])
     assert [id(run) for run in r.runs] == [id(runs[n]) for n in (0, 2, 3)]
     assert "sampled after it (2)" in refusal(r, latents(1))
 
@@ -82,10 +82,10 @@ def test_the_number_of_runs_is_bounded_and_so_is_what_is_known_of_others():
     )
     assert "Raise memory_limit_mb" not in text
     for n in range(MAX_RUNS + 2, MAX_RUNS + 2 + 40):
-        r.add(Run(LAYOUT, traces=traces_of(latents(n, count=128, size=(1, 1)))))
-    r.add(Run(LAYOUT, traces=traces_of(latents(9999, count=MAX_NAMES))))
+        add(r, Run(LAYOUT, traces=traces_of(latents(n, count=128, size=(1, 1)))))
+    add(r, Run(LAYOUT, traces=traces_of(latents(9999, count=MAX_NAMES))))
     for n in range(MAX_RUNS):
-        r.add(Run(LAYOUT, traces=traces_of(latents(10_000 + n))))
+        add(r, Run(LAYOUT, traces=traces_of(latents(10_000 + n))))
     assert len(r._forgotten._names) == MAX_NAMES and len(r._forgotten._looks) == MAX_LOOKS
     assert "matches none of the images" in refusal(r, latents(1))
 
@@ -94,7 +94,7 @@ def test_a_forgotten_image_that_is_sampled_again_is_there_again():
     r = recording(small(0), small(1), limit=1)
     refusal(r, latents(0))
     again = small(0)
-    r.add(again)
+    add(r, again)
     assert r.match(latents(0))[0].run is again
     assert "sampled after it (1)" in refusal(r, latents(1))
 
@@ -105,7 +105,7 @@ def test_older_runs_are_pooled_before_any_is_forgotten():
     whole = runs[0].nbytes
     r = recording(*runs[:2], limit=2 * whole)
     assert [grids(run) for run in runs[:2]] == [list(FINE)] * 2
-    r.add(runs[2])
+    add(r, runs[2])
     assert [grids(run)[0] for run in runs] == [(32, 32), (32, 32), (64, 64)]
     assert grids(runs[0]) == [(32, 32), (32, 32), (16, 16), (32, 32)]
     tight = [fine(n) for n in range(4)]
@@ -114,7 +114,7 @@ def test_older_runs_are_pooled_before_any_is_forgotten():
     assert grids(tight[0]) == [(16, 16)] * 4 and grids(tight[3]) == list(FINE)
     assert sum(run.nbytes for run in tight) <= 1.4 * whole
     floor.memory_limit = whole
-    floor.add(fine(4))
+    add(floor, fine(4))
     assert len(floor.runs) == 1 and "sampled after it (4)" in refusal(floor, latents(0))
 
 
@@ -140,7 +140,7 @@ def test_pooling_takes_means_and_says_so():
         "The maps of this image were scaled down, because later samplings (1) needed the memory."
     )
     for n in range(2, 5):
-        r.add(fine(n))
+        add(r, fine(n))
     (warning,) = run.warnings
     assert "because later samplings (4) needed" in warning
 
@@ -178,13 +178,13 @@ def test_who_reads_while_maps_are_pooled_goes_on_with_those_it_has():
 def test_a_run_that_another_continues_is_the_first_to_go():
     base, half, whole, last = (fine(n) for n in range(4))
     r = recording(base, half, limit=3 * base.nbytes)
-    r.add(whole, instead_of=half)
+    add(r, whole, instead_of=half)
     assert len(r.runs) == 3 and grids(half) == list(FINE)
     r.memory_limit = int(3.2 * base.nbytes)
-    r.add(last)
+    add(r, last)
     assert grids(half) == [(16, 16)] * 4 and grids(base) == list(FINE) == grids(whole)
     r.memory_limit = int(3.1 * base.nbytes)
-    r.add(run_of(latents(9)))
+    add(r, run_of(latents(9)))
     assert not any(run is half for run in r.runs) and grids(base) == list(FINE)
     assert "(2)" not in refusal(r, latents(1)) and "sampled after it (3)" in refusal(r, latents(1))
 
@@ -192,9 +192,9 @@ def test_a_run_that_another_continues_is_the_first_to_go():
 def test_a_continued_run_that_is_read_after_all_is_like_any_other():
     base, half, whole = (fine(n) for n in range(3))
     r = recording(base, half, limit=3 * base.nbytes)
-    r.add(whole, instead_of=half)
+    add(r, whole, instead_of=half)
     assert r.match(latents(1))[0].run is half
-    r.add(fine(4))
+    add(r, fine(4))
     assert grids(base)[0] == (32, 32)
 
 
@@ -209,7 +209,7 @@ def test_remembered_runs_are_forgotten_alike():
     for n in range(3):
         run = SourceRun(traces=traces_of(latents(n)))
         run.add_denoised(("1", 0), latents(n))
-        memory.add(run)
+        add(memory, run)
     assert memory.match(latents(2)) == (memory.runs[0], "")
     text = refusal(memory, latents(0))
     assert text.startswith(
@@ -225,10 +225,10 @@ def test_what_was_continued_never_stands_for_a_changed_latent():
     runs = [run_of(step, entry(prompt("cat"))) for step in steps]
     r = recording(runs[0])
     for earlier, run in zip(runs, runs[1:], strict=False):
-        r.add(run, instead_of=earlier)
-    r.add(run_of(latents(4), entry(prompt("dog"))))
+        add(r, run, instead_of=earlier)
+    add(r, run_of(latents(4), entry(prompt("dog"))))
     assert r.match(steps[1] * 1.5)[0].run is runs[2]
     r.memory_limit = 2 * runs[0].nbytes
-    r.add(run_of(latents(5)))
+    add(r, run_of(latents(5)))
     assert [id(run) for run in r.runs[:1]] == [id(runs[2])]
     assert r.match(steps[1] * 1.5)[0].run is runs[2]
