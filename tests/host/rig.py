@@ -13,6 +13,7 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import comfy.model_management
 import comfy.samplers
 import models
 import nodes
@@ -21,6 +22,7 @@ from comfy_extras import nodes_custom_sampler
 
 from hrv_pack.host.follow.recorder import RecordOptions, attach
 
+ON_GPU = comfy.model_management.get_torch_device().type == "cuda"
 WIDTH = {"sd1": models.TINY_SD1["context_dim"], "sdxl": models.TINY_SDXL["context_dim"]}
 CONFIG = {"sd1": models.TINY_SD1, "sdxl": models.TINY_SDXL}
 

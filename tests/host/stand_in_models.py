@@ -75,6 +75,7 @@ def control_net(config: dict):
 def flux_control_net(config: dict):
     """A ControlNet of this Flux's shape."""
     import comfy.controlnet
+    import comfy.model_management
     import comfy.ops
     from comfy.ldm.flux.controlnet import ControlNetFlux
 
@@ -82,7 +83,7 @@ def flux_control_net(config: dict):
         **config, operations=comfy.ops.disable_weight_init, dtype=torch.float32, device=torch.device("cpu")
     )
     models.fill(net, 3)
-    device = torch.device("cpu")
+    device = comfy.model_management.get_torch_device()
     return comfy.controlnet.ControlNet(net.eval(), load_device=device, extra_conds=["y", "guidance"])
 
 

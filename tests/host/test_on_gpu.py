@@ -11,10 +11,10 @@ import pytest
 import rig
 import token_rig
 import torch
+from rig import ON_GPU
 
 from hrv_pack.hrv.recording import kernel
 
-ON_GPU = management.get_torch_device().type == "cuda"
 gpu_only = pytest.mark.skipif(not ON_GPU, reason="needs a graphics card")
 TYPES = (torch.float16, torch.bfloat16, torch.float32)
 # half precision takes long on a CPU, so there it is tried in one way
@@ -78,6 +78,25 @@ def test_memory_is_given_back():
     for _ in range(3):
         rig.sample(studio.recorded, studio.positive, studio.negative)
     assert used() - before < 2**20
+
+
+@gpu_only
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("kind", ["sd1", "sdxl"])
+def test_the_kernel_sums_what_the_plain_way_does(kind, dtype, monkeypatch):
+    """Of both prompts, two images, in both bins of the schedule."""
+    studio = rig.studio(kind, model=models.random_model(rig.CONFIG[kind], dtype), record_negative=True)
+
+    def maps() -> list[torch.Tensor]:
+        rig.sample(studio.recorded, studio.positive, studio.negative, rig.empty(2), steps=6)
+        run = rig.last_run(studio.recording)
+        assert not run.warnings and len(run.entries) == 2
+        return [maps for entry in run.entries for _, maps in sorted(entry.maps.items())]
+
+    found = maps()
+    monkeypatch.setattr(kernel, "_works", False)
+    for one, plain in zip(found, maps(), strict=True):
+        assert torch.allclose(one.float(), plain.float(), rtol=2e-3, atol=1e-5)
 
 
 @gpu_only

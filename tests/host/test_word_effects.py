@@ -24,6 +24,9 @@ from hrv_pack.hrv.look.word_effect_page import show_effects
 from hrv_pack.hrv.prompt import WordNotFound
 from hrv_pack.hrv.recording.recording import NoRecording
 
+NEAR = {"rtol": 2e-2, "atol": 2e-2} if rig.ON_GPU else {"rtol": 1e-3, "atol": 1e-4}
+"""On a card the demo model runs in half precision."""
+
 
 @pytest.fixture(scope="module")
 def demo():
@@ -73,9 +76,9 @@ def test_effect_is_that_of_the_plainest_computation(demo, scene):
         ("sand", "a large red star on"),
     ):
         apart, place = by_hand(demo, scene, PROMPT, left), found.names.index(name)
-        assert float(found.shares[place]) == pytest.approx(size(apart) / total, rel=1e-3)
+        assert float(found.shares[place]) == pytest.approx(size(apart) / total, rel=NEAR["rtol"])
         heat = apart.square().sum(0).sqrt() / total
-        assert torch.allclose(found.maps[place], heat.float(), rtol=1e-3, atol=1e-4)
+        assert torch.allclose(found.maps[place], heat.float(), **NEAR)
 
 
 def test_with_every_step_it_is_the_difference_of_two_samplings(demo, monkeypatch):
@@ -199,7 +202,10 @@ def test_prompts_put_together(demo):
     apart = moved(scene[2].runs[0].path.chosen(3), before, after).square().sum(0).sqrt()
     found = ask(scene, words="blue").effects[0]
     assert torch.allclose(
-        found.maps[0] / found.maps[0].mean(), (apart / apart.mean()).float(), rtol=1e-2, atol=1e-3
+        found.maps[0] / found.maps[0].mean(),
+        (apart / apart.mean()).float(),
+        rtol=10 * NEAR["rtol"],
+        atol=10 * NEAR["atol"],
     )
 
 
