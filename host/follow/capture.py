@@ -34,7 +34,7 @@ from .recorded_rows import Entries, Row
 from .recorded_schedule import FREE, Effort, Moment, RecordedSchedule
 from .steered_sampling import STEERED_ROWS, recorded_factors
 
-HELD_BYTES = 48 * 2**20
+HELD_BYTES = 96 * 2**20
 """What layers may hold until they are recorded together."""
 
 
@@ -244,6 +244,7 @@ class Capture(FollowingLayers):
         """Counts the evaluation, once all layers have run."""
         self._record_held(call.noted)
         with self.lock:
+            self._sums.prepare()
             for row in call.noted.rows:
                 row.entry.counts[call.noted.time_bin] += 1
 

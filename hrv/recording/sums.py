@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import cast
 
 import torch
@@ -38,6 +39,8 @@ class Accumulator:
         self._layers: dict[tuple[int, int], _Layer] = {}
         self._filled = 0
         self._launches = Launches()
+        self._preparing: threading.Thread | None = None
+        self._prepared = 0  # layers
         self.generation = 0
         """Another number means that rooms which were given before may be gone."""
         self.is_finite = True
@@ -56,6 +59,22 @@ class Accumulator:
     def launch(self, form: Form, piece: Piece) -> None:
         """Has P added to a layer's room on a graphics card in the next `flush`."""
         self._launches.add(form, piece)
+
+    def prepare(self) -> None:
+        """Has the memory that maps of a graphics card will rest in made ready, beside the sampling: new memory is slow to write to."""
+        if self._prepared == len(self._layers):
+            return
+        self._prepared = len(self._layers)
+        layers = [layer for layer in self._layers.values() if layer.is_on_a_card]
+        if layers:
+            self._wait()
+            self._preparing = threading.Thread(target=_prepare, args=(layers,), name="hrv-memory")
+            self._preparing.start()
+
+    def _wait(self) -> None:
+        if self._preparing is not None:
+            self._preparing.join()
+            self._preparing = None
 
     def flush(self) -> None:
         """Adds what still waits to be added."""
@@ -96,6 +115,7 @@ class Accumulator:
     def _rest(self) -> None:
         """Brings what is being filled to rest, the smallest first, so that what is at rest already takes hardly more than what was freed."""
         self.generation += 1
+        self._wait()
         filling = [layer for layer in self._layers.values() if layer.is_filling]
         bring([layer.rest() for layer in sorted(filling, key=lambda layer: layer.numel)])
 
@@ -149,6 +169,7 @@ class _Layer:
         self.entry, self.shape, self._bins = entry, shape, bins
         self._filling: tuple[int, torch.Tensor] | None = None
         self._resting: torch.Tensor | None = None
+        self._ready: torch.Tensor | None = None  # to be `_resting`
         self._rested: set[int] = set()  # bins
         self.totals: list[torch.Tensor] = []  # of the bins that came to rest
 
@@ -160,6 +181,10 @@ class _Layer:
     @property
     def is_filling(self) -> bool:
         return self._filling is not None
+
+    @property
+    def is_on_a_card(self) -> bool:
+        return self._filling is not None and self._filling[1].is_cuda
 
     @property
     def numel(self) -> int:
@@ -180,10 +205,21 @@ class _Layer:
         """What is being filled, to be brought to rest."""
         time_bin, _ = cast(tuple[int, torch.Tensor], self._filling)
         if self._resting is None:
-            batch, *rest = self.shape
-            self._resting = torch.empty((batch, self._bins, *rest), dtype=AT_REST)
+            ready, self._ready = self._ready, None
+            is_fit = ready is not None and ready.shape == self._shape_at_rest
+            self._resting = ready if is_fit else torch.empty(self._shape_at_rest, dtype=AT_REST)
         self._rested.add(time_bin)
         return Arrival(self._taken, self._resting[:, time_bin])
+
+    @property
+    def _shape_at_rest(self) -> tuple[int, ...]:
+        batch, *rest = self.shape
+        return batch, self._bins, *rest
+
+    def prepare(self) -> None:
+        """Makes the memory ready that it will rest in."""
+        if self._resting is None and self._ready is None:
+            self._ready = torch.zeros(self._shape_at_rest, dtype=AT_REST)
 
     def _taken(self) -> torch.Tensor:
         """Made small and straight where it is, so that little has to be sent."""
@@ -206,6 +242,11 @@ class _Layer:
         for time_bin in set(range(self._bins)) - self._rested:
             resting[:, time_bin] = 0
         return resting
+
+
+def _prepare(layers: list[_Layer]) -> None:
+    for layer in layers:
+        layer.prepare()
 
 
 def place_crop(maps: torch.Tensor, crop: tuple[int, int, int, int], latent: tuple[int, int]) -> torch.Tensor:

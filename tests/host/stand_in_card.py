@@ -11,7 +11,7 @@ import math
 
 import torch
 
-from hrv_pack.hrv.recording import kernel
+from hrv_pack.hrv.recording import kernel, sums
 from hrv_pack.hrv.recording.kernel import Form, Launches, Piece
 
 
@@ -27,6 +27,7 @@ def put_in(monkeypatch) -> list[tuple[Form, int]]:
                 add(form, piece)
 
     monkeypatch.setattr(kernel, "is_usable", lambda q: True)
+    monkeypatch.setattr(sums._Layer, "is_on_a_card", True)
     monkeypatch.setattr(Launches, "flush", flush)
     return launched
 
@@ -36,13 +37,13 @@ def add(form: Form, piece: Piece) -> None:
     q = at(piece.q, form.dtype, (form.rows, form.heads, form.queries, form.width), form.q_strides)
     k = at(piece.k, form.dtype, (form.rows, form.key_heads, form.keys, form.width), form.k_strides)
     shape = (form.rows, form.heads, form.queries, len(form.columns) + form.mass)
-    sums = at(piece.sums, torch.float32, shape, form.sums_strides)
+    added_to = at(piece.sums, torch.float32, shape, form.sums_strides)
     k = k.double().repeat_interleave(form.heads // form.key_heads, 1)
     p = (q.double() @ k.mT * form.scale).softmax(-1)
     text = p[..., form.start : form.start + form.length * form.repeats]
     text = text.unflatten(-1, (form.repeats, form.length)).sum(-2)
     kept = text[..., list(form.columns)]
-    sums += torch.cat([kept, text.sum(-1, keepdim=True)], -1) if form.mass else kept
+    added_to += torch.cat([kept, text.sum(-1, keepdim=True)], -1) if form.mass else kept
 
 
 def at(address: int, dtype: torch.dtype, shape: tuple[int, ...], strides: tuple[int, ...]) -> torch.Tensor:

@@ -260,3 +260,29 @@ def test_another_generation_where_rooms_are_gone(monkeypatch):
     assert changes()
     sums.free()
     assert changes()
+
+
+@pytest.mark.parametrize("limit", [2**20, 300], ids=["enough", "made smaller"])
+def test_maps_rest_in_memory_that_was_made_ready(limit, monkeypatch):
+    """Where it is still of the right size."""
+    monkeypatch.setattr(module._Layer, "is_on_a_card", True)
+    monkeypatch.setattr(module, "SMALLEST_SIDE", 1)
+    sums, entry = start(bins=2)
+    for time_bin in range(2):
+        for block in range(2):
+            sums.add(entry, block, time_bin, maps(4, 4, seed=block))
+            sums.prepare()
+        if time_bin == 0:
+            sums._wait()
+            layers = list(sums._layers.values())
+            ready = [layer._ready.data_ptr() for layer in layers]
+            sums.memory_limit = limit
+            sums._make_room()
+    assert [layer._resting.data_ptr() == place for layer, place in zip(layers, ready)] == [limit > 300] * 2
+    sums.finish()
+    side = 4 if limit > 300 else 2
+    for block in range(2):
+        expected = resize_maps(maps(4, 4, seed=block), (side, side))
+        assert torch.allclose(entry.maps[block][:, 0], expected) and torch.allclose(
+            entry.maps[block][:, 1], expected
+        )
