@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar
 
 import torch
 
@@ -29,47 +28,14 @@ from .base.errors import cause_of
 from .base.following_layers import FollowingLayers
 from .base.following_tokens import TokenCall
 from .base.layer_entries import LayerCall
+from .launched_layers import Launch, LaunchedLayers
 from .path_notes import PathNotes, noting
-from .recorded_rows import Entries, Row
+from .recorded_rows import Entries, Recorded, Row
 from .recorded_schedule import FREE, Effort, Moment, RecordedSchedule
-from .steered_sampling import STEERED_ROWS, recorded_factors
+from .steered_sampling import recorded_factors
 
 HELD_BYTES = 96 * 2**20
 """What layers may hold until they are recorded together."""
-
-
-@dataclass
-class Recorded:
-    """What is recorded from one call of the UNet. batch: its rows; latent: (height, width) of the whole; held: layers that came by and
-    are not recorded yet, of so many bytes."""
-
-    rows: list[Row]
-    moment: Moment
-    batch: int
-    latent: tuple[int, int]
-    held: list[LayerCall | TokenCall] = field(default_factory=list)
-    held_bytes: int = 0
-
-    @property
-    def time_bin(self) -> int:
-        return cast(int, self.moment.bin)
-
-
-class Repeat(NamedTuple):
-    """How a layer was launched on a graphics card, for when it comes so again. like: what came; launches: for each row what is launched, how
-    many bytes after the first the queries and the keys begin that count, the sums, and the count of evaluations of each bin."""
-
-    like: Any
-    launches: list[Launch]
-
-
-class Launch(NamedTuple):
-    form: kernel.Form
-    q: int
-    k: int
-    sums: torch.Tensor
-    row: Row
-    counts: list[int]
 
 
 class Capture(FollowingLayers):
@@ -93,8 +59,7 @@ class Capture(FollowingLayers):
         self._schedule: RecordedSchedule | None = None
         self._moment: Moment | None = None
         self._seen: set[Any] = set()
-        self._repeats: dict[Any, dict[int, Repeat]] = {}
-        self._rooms = 0  # the generation that they are of
+        self._launched = LaunchedLayers(self._sums)
         self._votes: VoteCounter | None = None
         self._evaluation = self._inside = self._calls = 0
         self._evaluated: set[str] = set()  # roles
@@ -136,7 +101,7 @@ class Capture(FollowingLayers):
         return FREE
 
     def free(self) -> None:
-        self._repeats.clear()
+        self._launched.clear()
         self._sums.free()
         for entry in self.run.entries:
             entry.maps.clear()
@@ -174,7 +139,7 @@ class Capture(FollowingLayers):
 
     def close(self) -> None:
         """Brings the maps to rest on the CPU, and says what was not recorded."""
-        self._repeats.clear()
+        self._launched.clear()
         if not self.failed:
             self._sums.finish()
         self._entries.close(self.conditionings or ())
@@ -303,36 +268,17 @@ class Capture(FollowingLayers):
             return
         time_bin = recorded.time_bin
         with self.lock:
-            repeats = self._repeats_of(recorded, held[0])
+            launched = self._launched.of(recorded, held[0])
             for at in held:
-                repeat = repeats.get(at.layer.number)
+                repeat = launched.get(at.layer.number)
                 if repeat is not None and repeat.like == at.likeness:
                     for launch in repeat.launches:
-                        self._launch(launch, at, time_bin)
+                        self._launched.launch(launch, at, time_bin)
                 else:
                     with self.guarded(f"at layer {at.layer.block}"):
                         self._record(recorded, at)
-                    repeats = self._repeats_of(recorded, at)
+                    launched = self._launched.of(recorded, at)
             self._sums.flush()
-
-    def _repeats_of(self, recorded: Recorded, at: LayerCall | TokenCall) -> dict[int, Repeat]:
-        """By number of the layer, in calls like this one; empty where each is to be looked at."""
-        if self._rooms != self._sums.generation:
-            self._rooms = self._sums.generation
-            self._repeats.clear()
-        if self._votes is not None or STEERED_ROWS in at.extra_options:
-            return {}
-        rows = tuple(
-            (id(row.entry), row.rows.start, row.rows.stop, row.crop, row.keys) for row in recorded.rows
-        )
-        return self._repeats.setdefault((recorded.time_bin, recorded.batch, recorded.latent, rows), {})
-
-    def _launch(self, launch: Launch, at: LayerCall | TokenCall, time_bin: int) -> None:
-        """Has P of one layer added to its sums in the next flush. Counts it."""
-        form, q, k, sums, row, counts = launch
-        counts[time_bin] += 1
-        places = at.q.data_ptr() + q, at.k.data_ptr() + k, sums.data_ptr()
-        self._sums.launch(form, kernel.Piece(*places, (row, at, sums), _plainly))
 
     def _record(self, recorded: Recorded, at: LayerCall | TokenCall) -> None:
         """Records what a layer does in one call."""
@@ -352,10 +298,9 @@ class Capture(FollowingLayers):
                 continue
             with self.lock:
                 launches.append(self._add(recorded, row, at))
-        like = at.likeness if len(launches) == len(recorded.rows) and None not in launches else None
-        if like is not None:
+        if self._votes is None:
             with self.lock:
-                self._repeats_of(recorded, at)[at.layer.number] = Repeat(like, launches)
+                self._launched.note(recorded, at, launches)
 
     def _leave_out(self, recorded: Recorded, row: Row, at: LayerCall | TokenCall) -> None:
         grid = at.grid
@@ -381,7 +326,7 @@ class Capture(FollowingLayers):
         form = None if room is None else self._form(row, at, room)
         if form is not None:
             launch = Launch(*form, room, row, counts)
-            self._launch(launch, at, time_bin)
+            self._launched.launch(launch, at, time_bin)
             if at.is_shared:
                 self._sums.flush()
             return launch
@@ -404,8 +349,3 @@ class Capture(FollowingLayers):
         return (
             at.form(row.rows, row.entry.columns, row.entry.length, sums) if kernel.is_usable(at.q) else None
         )
-
-
-def _plainly(row: Row, at: LayerCall | TokenCall, sums: torch.Tensor) -> None:
-    """Adds P of a layer to its sums without the kernel."""
-    at.probabilities(row.rows, row.entry.columns, row.entry.length, sums.view(*sums.shape[:3], -1))

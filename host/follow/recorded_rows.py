@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from ...hrv.prompt import Prompt
 from ...hrv.recording.recording import ASKED, Entry, Run
@@ -15,6 +15,9 @@ from ...hrv.wording import said
 from ..facts.conditionings import is_zeroed
 from ..facts.families import Family
 from ..facts.rows import POSITIVE, Chunk, Owner
+from .base.following_tokens import TokenCall
+from .base.layer_entries import LayerCall
+from .recorded_schedule import Moment
 
 
 @dataclass
@@ -32,6 +35,23 @@ class Row:
     def keys(self) -> int:
         """How many keys a layer should see in these rows."""
         return self.repeats * self.entry.length
+
+
+@dataclass
+class Recorded:
+    """What is recorded from one call of the model. batch: its rows; latent: (height, width) of the whole; held: layers that came by and
+    are not recorded yet, of so many bytes."""
+
+    rows: list[Row]
+    moment: Moment
+    batch: int
+    latent: tuple[int, int]
+    held: list[LayerCall | TokenCall] = field(default_factory=list)
+    held_bytes: int = 0
+
+    @property
+    def time_bin(self) -> int:
+        return cast(int, self.moment.bin)
 
 
 class Entries:

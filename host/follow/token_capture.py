@@ -12,8 +12,9 @@ from ..facts.options import OPTIMIZED_ATTENTION_OVERRIDE, TRANSFORMER_OPTIONS
 from ..facts.patcher import device_of
 from ..facts.rows import POSITIVE
 from .base.following_tokens import FollowingTokens, TokenCall, may_tell_sums
-from .capture import Capture, Launch, Recorded
-from .recorded_rows import Row
+from .capture import Capture
+from .launched_layers import Launch
+from .recorded_rows import Recorded, Row
 from .recorded_schedule import FREE, Effort
 
 VIDEO = said(

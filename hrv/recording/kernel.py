@@ -74,26 +74,29 @@ class Launches:
         """Launches what waits."""
         waiting = self._waiting
         self.clear()
-        if kernel_source is not None:
-            for form, pieces in waiting.items():
-                self._launch(form, pieces)
-
-    def _launch(self, form: Form, pieces: list[Piece]) -> None:
-        global _works
-        try:
-            with torch.cuda.device(form.device):
-                kernel_source.launch(form, pieces)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:  # whatever Triton finds missing, it finds before it launches
-            _works = False
-            logging.info("[HRV] Recording without Triton, which takes longer: %s", error)
-            for piece in pieces:
-                piece.plain(*piece.kept)
+        for form, pieces in waiting.items():
+            _launch(form, pieces)
 
     def clear(self) -> None:
         """Lets go of what waits."""
         self._waiting, self._form, self._last = {}, None, []
+
+
+def _launch(form: Form, pieces: list[Piece]) -> None:
+    """Launches layers of one form; in the plain way where Triton turns out not to work."""
+    global _works
+    if kernel_source is None:
+        return
+    try:
+        with torch.cuda.device(form.device):
+            kernel_source.launch(form, pieces)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever Triton finds missing, it finds before it launches
+        _works = False
+        logging.info("[HRV] Recording without Triton, which takes longer: %s", error)
+        for piece in pieces:
+            piece.plain(*piece.kept)
 
 
 _works = kernel_source is not None

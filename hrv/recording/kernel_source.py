@@ -46,7 +46,7 @@ def _given(form: Form) -> tuple[int, dict[str, Any]]:
         for name, its in (("q", form.q_strides), ("k", form.k_strides), ("sums", form.sums_strides))
         for axis, stride in zip(axes, its, strict=True)
     }
-    return triton.cdiv(form.queries, queries), dict(
+    return -(-form.queries // queries), dict(
         **strides,
         columns=_columns(form.device, form.columns, form.length), kept=len(form.columns), start=form.start, length=form.length,
         repeats=form.repeats, rows=form.rows, pixels=form.queries, keys=form.keys, group=form.heads // form.key_heads, scale=form.scale,

@@ -204,12 +204,12 @@ class _Layer:
     def rest(self) -> Arrival:
         """What is being filled, to be brought to rest."""
         time_bin, _ = cast(tuple[int, torch.Tensor], self._filling)
-        if self._resting is None:
-            ready, self._ready = self._ready, None
-            is_fit = ready is not None and ready.shape == self._shape_at_rest
-            self._resting = ready if is_fit else torch.empty(self._shape_at_rest, dtype=AT_REST)
+        resting, self._ready = self._ready if self._resting is None else self._resting, None
+        if resting is None or resting.shape != self._shape_at_rest:
+            resting = torch.empty(self._shape_at_rest, dtype=AT_REST)
+        self._resting = resting
         self._rested.add(time_bin)
-        return Arrival(self._taken, self._resting[:, time_bin])
+        return Arrival(self._taken, resting[:, time_bin])
 
     @property
     def _shape_at_rest(self) -> tuple[int, ...]:

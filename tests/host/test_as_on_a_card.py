@@ -134,4 +134,4 @@ def test_nothing_is_held_when_all_is_done(monkeypatch):
     stand_in_card.put_in(monkeypatch)
     rig.sample(studio.recorded, studio.positive, studio.negative)
     (one,) = captures
-    assert not one._repeats and not one._sums._layers and not one._sums._launches._waiting
+    assert not one._launched._repeats and not one._sums._layers and not one._sums._launches._waiting
