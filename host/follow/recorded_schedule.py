@@ -24,6 +24,7 @@ class Effort(NamedTuple):
 
 
 FREE = Effort()
+TINY = 1e-6
 
 
 class RecordedSchedule:
@@ -50,6 +51,10 @@ class RecordedSchedule:
         elif every == 0 and planned and part < 1:
             self._from = planned[-max(1, int(len(planned) * part))]
         self._left = len(planned)  # planned evaluations that are still to come
+        self._sigmas = tuple(sigmas)
+        self._begun: list[Evaluation] = []  # the last one
+        self._number = 0  # of evaluations that were begun
+        self._keeps_to_plan = True
 
     @property
     def is_of_end(self) -> bool:
@@ -57,10 +62,24 @@ class RecordedSchedule:
         return self._from < math.inf
 
     def moment_of(self, evaluation: Evaluation) -> Moment:
-        """When an evaluation is. Waits for a GPU where some are not recorded."""
-        if self.takes_all:
-            evaluation.send_sigma()
-        return Moment(self, evaluation)
+        """When an evaluation is. Waits for a GPU only where it may be one of those, of several, that are recorded."""
+        evaluation.send_sigma()
+        return Moment(self, evaluation, is_early=self._is_early(evaluation))
+
+    def _is_early(self, evaluation: Evaluation) -> bool:
+        """Whether an evaluation on a GPU is known to come before all that are recorded. A sampler makes at least one in each step of its
+        schedule, so it cannot be further than as many steps as there were evaluations; whether it keeps to that is seen one evaluation later,
+        when sigma is here without waiting. One that does not is waited for from then on."""
+        number, before = self._number, self._begun
+        self._number, self._begun = number + 1, [evaluation]
+        if not (self.is_of_end and evaluation.is_sent and self._keeps_to_plan) or number + 1 >= len(
+            self._sigmas
+        ):
+            return False
+        if before and before[0].sigma < self._sigmas[number] * (1 - TINY):
+            self._keeps_to_plan = False
+            return False
+        return self._sigmas[number + 1] > self._from * (1 + TINY)
 
     @property
     def takes_all(self) -> bool:
@@ -69,7 +88,7 @@ class RecordedSchedule:
 
     def bin_of(self, sigma: float) -> int | None:
         """None for an evaluation that is not recorded. To be asked once for each."""
-        found = None if sigma > self._from * (1 + 1e-6) else self._bin(sigma)
+        found = None if sigma > self._from * (1 + TINY) else self._bin(sigma)
         if found is None:
             return None
         self._left -= 1
@@ -84,12 +103,12 @@ class RecordedSchedule:
 class Moment:
     """When in a schedule an evaluation is. Where all are recorded, a GPU is not waited for before its bin is asked for."""
 
-    def __init__(self, schedule: RecordedSchedule, evaluation: Evaluation):
-        self._schedule, self._evaluation = schedule, evaluation
+    def __init__(self, schedule: RecordedSchedule, evaluation: Evaluation, is_early: bool):
+        self._schedule, self._evaluation, self._is_early = schedule, evaluation, is_early
 
     @property
     def is_recorded(self) -> bool:
-        return self._schedule.takes_all or self.bin is not None
+        return not self._is_early and (self._schedule.takes_all or self.bin is not None)
 
     @functools.cached_property
     def bin(self) -> int | None:

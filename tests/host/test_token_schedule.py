@@ -36,6 +36,52 @@ def test_which_evaluations_are_recorded(every, effort, expected):
     assert taken == expected
 
 
+class Sent:
+    """An evaluation on a card. read: whether its sigma was asked for."""
+
+    is_sent = True
+
+    def __init__(self, sigma: float):
+        self._sigma, self.read = sigma, False
+
+    @property
+    def sigma(self) -> float:
+        self.read = True
+        return self._sigma
+
+    def send_sigma(self) -> None:
+        pass
+
+
+SIGMAS = [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "recorded", "waited"),
+    [
+        pytest.param(SIGMAS[:-1], [7, 8], [6, 7, 8], id="one in each step"),
+        pytest.param(
+            [8, 7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1],
+            [12, 13, 14, 15],
+            list(range(6, 16)),
+            id="two in each",
+        ),
+        pytest.param([8, 6, 4, 2, 1.5, 1], [4, 5, 6], [4, 5, 6], id="ahead of its schedule"),
+    ],
+)
+def test_a_card_is_waited_for_only_near_the_end(evaluated, recorded, waited):
+    whole = Schedule((0.0, 1.0), (Bin(0),))
+    schedule = RecordedSchedule(None, whole, sigmas=SIGMAS, effort=Effort(0.04, most=0.25))
+    taken, read = [], []
+    for number, sigma in enumerate(evaluated, 1):
+        evaluation = Sent(float(sigma))
+        if schedule.moment_of(evaluation).is_recorded:
+            taken.append(number)
+        if evaluation.read:
+            read.append(number)
+    assert (taken, read) == (recorded, waited)
+
+
 def test_automatic_takes_the_later_evaluations_and_says_how_many():
     """A small Flux spends most of its time on attention, so recording all of it would cost too much."""
     found = studio("Flux", every=0)

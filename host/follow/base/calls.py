@@ -33,6 +33,10 @@ class Evaluation:
         event.synchronize()
         return float(sigma)
 
+    @property
+    def is_sent(self) -> bool:
+        return self._sent is not None
+
     def send_sigma(self) -> None:
         """Has sigma brought here, so that reading it later needs no waiting."""
         sigma = self.timestep.detach().flatten()[:1]
