@@ -24,7 +24,7 @@ ESSENTIAL = [
             "server", "recording_in_server", "clip_trace", "chains", "ways_attention", "ways_sampling", "ways_models",
             "ways_layers", "negpip", "absent_prompts", "other_packs", "prompts", "typed_words", "text_encoding", "heatmap",
             "lens_node", "steering_nodes", "demo_checkpoint", "cancel", "host_facts", "token_recording", "token_schedule", "spelled_texts",
-            "z_image_graph", "token_steering", "anima_graph",
+            "z_image_graph", "token_steering", "anima_graph", "as_on_a_card",
         )
     ),
     *(
