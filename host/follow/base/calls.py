@@ -40,11 +40,16 @@ class Evaluation:
     def send_sigma(self) -> None:
         """Has sigma brought here, so that reading it later needs no waiting."""
         sigma = self.timestep.detach().flatten()[:1]
-        if sigma.is_cuda and self._sent is None:
-            here, event = torch.empty(1, dtype=sigma.dtype, pin_memory=True), torch.cuda.Event()
-            here.copy_(sigma, non_blocking=True)
-            event.record(torch.cuda.current_stream(sigma.device))
-            self._sent = here, event
+        if not sigma.is_cuda or self.is_sent:
+            return
+        try:
+            here = torch.empty(1, dtype=sigma.dtype, pin_memory=True)
+        except RuntimeError:  # none to be had
+            return
+        here.copy_(sigma, non_blocking=True)
+        event = torch.cuda.Event()
+        event.record(torch.cuda.current_stream(sigma.device))
+        self._sent = here, event
 
 
 @dataclass(eq=False)
