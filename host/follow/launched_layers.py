@@ -41,6 +41,7 @@ class LaunchedLayers:
         self._sums = sums
         self._generation = 0  # of the rooms that they were launched into
         self._repeats: dict[Any, dict[int, Repeat]] = {}
+        self._likes: list[Any] = []  # each once: what many layers share stays in the processor's cache
 
     def clear(self) -> None:
         """Lets go of all sums."""
@@ -60,8 +61,12 @@ class LaunchedLayers:
 
     def note(self, recorded: Recorded, at: LayerCall | TokenCall, launches: list[Launch | None]) -> None:
         """Remembers how a layer was launched, if all its rows were so and it may come so again."""
-        if len(launches) == len(recorded.rows) and None not in launches and at.likeness is not None:
-            self.of(recorded, at)[at.layer.number] = Repeat(at.likeness, launches)
+        like = at.likeness
+        if like is None or None in launches or len(launches) < len(recorded.rows):
+            return
+        if like not in self._likes:
+            self._likes.append(like)
+        self.of(recorded, at)[at.layer.number] = Repeat(self._likes[self._likes.index(like)], launches)
 
     def launch(self, launch: Launch, at: LayerCall | TokenCall, time_bin: int) -> None:
         """Has P of one row of a layer added to its sums in the next flush. Counts it."""
