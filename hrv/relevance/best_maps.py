@@ -246,7 +246,7 @@ def _places(
         return found
     gathers = gathering(*strength_and_mean(whole))
     lift = (whole * things).sum((1, 2)) / things.sum() / whole.mean((1, 2)).clamp(min=DIM)
-    suspects = (lift < LIFT * lift.quantile(0.5)) & (gathers < GATHERS * gathers.quantile(0.5))
+    suspects = (lift < LIFT * _of_others(lift)) & (gathers < GATHERS * _of_others(gathers))
     if not suspects.any():
         return found
     usual = _usual(match, targets, before)
@@ -256,6 +256,11 @@ def _places(
         if shown is not None and float(agreement(shown[None], things)) < AWAY:
             found[row] = shown
     return found
+
+
+def _of_others(values: torch.Tensor) -> torch.Tensor:
+    """For each word the mean of the others' values."""
+    return (values.sum() - values) / (len(values) - 1)
 
 
 def _logarithm(match: Match, target: Target) -> torch.Tensor:
