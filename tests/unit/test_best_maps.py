@@ -284,6 +284,17 @@ def test_two_things_are_no_places():
     assert all(choice.place is None for choice in choices.values())
 
 
+def test_a_place_beside_a_thing_that_is_not_there():
+    """Which rises even less where things are: so the place is the middle one of three words."""
+    star, fish, sand = noise(1) + 0.02, noise(2) + 0.02, noise(3) + 0.03
+    star[:, :9] += 0.08 * THING
+    sand += 0.005 * THING
+    of_word = {"star": star, "fish": fish, "sand": sand}
+    *_, choices, maps = shown(recorded(of_word, text="a star and a fish on sand"))
+    assert choices["sand"].place is not None and choices["star"].place is None
+    assert iou(maps["sand"], AROUND) > 0.8
+
+
 def test_a_timeline_has_one_range_for_all_parts():
     star = (noise(1) + 0.02).repeat(2, 1, 1, 1)[:3]
     star[1:, :5] += 0.06 * THING
