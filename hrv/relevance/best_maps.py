@@ -38,7 +38,7 @@ NEGLIGIBLE = 0.01  # of what the strongest head adds to a map: weaker ones are l
 DIM = 1e-6  # share of attention below which differences of its logarithm mean nothing
 FEWEST = 2  # words, among which one can be compared with the others
 COMPARED = 32  # words with which one is compared, at most: more hardly change their mean
-LIFT, GATHERS, AWAY = 0.9, 0.9, -0.3
+LIFT, GATHERS, AWAY = 0.9, 0.9, -0.15
 """Limits for places, chosen on tuning scenes of two networks (docs/results.md)."""
 
 
