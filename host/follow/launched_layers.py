@@ -1,5 +1,5 @@
-"""Layers that are launched on a graphics card, and launched again as they were: looking at all of them anew takes as long as a good part of the
-evaluation does."""
+"""Layers that are launched on a graphics card, and launched again as they were: looking at all of them anew in every evaluation takes a slow
+processor several percent of its time."""
 
 from __future__ import annotations
 
