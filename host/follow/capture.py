@@ -34,9 +34,6 @@ from .recorded_rows import Entries, Recorded, Row
 from .recorded_schedule import FREE, Effort, Moment, RecordedSchedule
 from .steered_sampling import recorded_factors
 
-HELD_BYTES = 96 * 2**20
-"""What layers may hold until they are recorded together."""
-
 
 class Capture(FollowingLayers):
     """Follows one sampling."""
@@ -251,34 +248,21 @@ class Capture(FollowingLayers):
     # -- layers -----------------------------------------------------------------------------------------------
 
     def _come_by(self, recorded: Recorded, at: LayerCall | TokenCall) -> None:
-        """A layer comes by in one call. On a graphics card it is held until there are several: what is done with one alone, between all that the
-        model does, takes several times as long."""
-        if at.is_shared or not kernel.is_usable(at.q):
+        """A layer comes by in one call."""
+        if not self._launched.hold(recorded, at):
             self._record(recorded, at)
-            return
-        recorded.held.append(at)
-        recorded.held_bytes += at.nbytes
-        if recorded.held_bytes >= HELD_BYTES:
+        elif recorded.is_full:
             self._record_held(recorded)
 
     def _record_held(self, recorded: Recorded) -> None:
         """Records what is held."""
-        held, recorded.held, recorded.held_bytes = recorded.held, [], 0
-        if not held:
-            return
-        time_bin = recorded.time_bin
+
+        def look(at: LayerCall | TokenCall) -> None:
+            with self.guarded(f"at layer {at.layer.block}"):
+                self._record(recorded, at)
+
         with self.lock:
-            launched = self._launched.of(recorded, held[0])
-            for at in held:
-                repeat = launched.get(at.layer.number)
-                if repeat is not None and repeat.like == at.likeness:
-                    for launch in repeat.launches:
-                        self._launched.launch(launch, at, time_bin)
-                else:
-                    with self.guarded(f"at layer {at.layer.block}"):
-                        self._record(recorded, at)
-                    launched = self._launched.of(recorded, at)
-            self._sums.flush()
+            self._launched.record_held(recorded, look)
 
     def _record(self, recorded: Recorded, at: LayerCall | TokenCall) -> None:
         """Records what a layer does in one call."""

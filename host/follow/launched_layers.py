@@ -3,6 +3,7 @@ processor several percent of its time."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -47,7 +48,33 @@ class LaunchedLayers:
         """Lets go of all sums."""
         self._repeats.clear()
 
-    def of(self, recorded: Recorded, at: LayerCall | TokenCall) -> dict[int, Repeat]:
+    @staticmethod
+    def hold(recorded: Recorded, at: LayerCall | TokenCall) -> bool:
+        """Holds a layer on a graphics card until there are several: what is done with one alone, between all that the model does, takes several
+        times as long. False where it is to be recorded now."""
+        if at.is_shared or not kernel.is_usable(at.q):
+            return False
+        recorded.held.append(at)
+        recorded.held_bytes += at.nbytes
+        return True
+
+    def record_held(self, recorded: Recorded, look: Callable[[LayerCall | TokenCall], None]) -> None:
+        """Launches what is held. look: records a layer that did not come so before, and may `note` it."""
+        held, recorded.held, recorded.held_bytes = recorded.held, [], 0
+        if not held:
+            return
+        time_bin, repeats = recorded.time_bin, self._of(recorded, held[0])
+        for at in held:
+            repeat = repeats.get(at.layer.number)
+            if repeat is not None and repeat.like == at.likeness:
+                for launch in repeat.launches:
+                    self.launch(launch, at, time_bin)
+            else:
+                look(at)
+                repeats = self._of(recorded, at)
+        self._sums.flush()
+
+    def _of(self, recorded: Recorded, at: LayerCall | TokenCall) -> dict[int, Repeat]:
         """By number of the layer, those of calls that are like this one; may be added to. at: any layer of the call."""
         if self._generation != self._sums.generation:
             self._generation = self._sums.generation
@@ -66,7 +93,7 @@ class LaunchedLayers:
             return
         if like not in self._likes:
             self._likes.append(like)
-        self.of(recorded, at)[at.layer.number] = Repeat(self._likes[self._likes.index(like)], launches)
+        self._of(recorded, at)[at.layer.number] = Repeat(self._likes[self._likes.index(like)], launches)
 
     def launch(self, launch: Launch, at: LayerCall | TokenCall, time_bin: int) -> None:
         """Has P of one row of a layer added to its sums in the next flush. Counts it."""

@@ -37,6 +37,10 @@ class Row:
         return self.repeats * self.entry.length
 
 
+HELD_BYTES = 96 * 2**20
+"""What layers may hold until they are recorded together."""
+
+
 @dataclass
 class Recorded:
     """What is recorded from one call of the model. batch: its rows; latent: (height, width) of the whole; held: layers that came by and
@@ -48,6 +52,10 @@ class Recorded:
     latent: tuple[int, int]
     held: list[LayerCall | TokenCall] = field(default_factory=list)
     held_bytes: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self.held_bytes >= HELD_BYTES
 
     @property
     def time_bin(self) -> int:

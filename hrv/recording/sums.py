@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 from typing import cast
@@ -106,8 +107,8 @@ class Accumulator:
         """Moves all maps to the CPU in half precision, pixel next to pixel, into their entries."""
         self.flush()
         self._rest()
-        totals = [total for layer in self._layers.values() for total in layer.totals]
-        self.is_finite = all(math.isfinite(total) for total in _numbers(totals))
+        extremes = [value for layer in self._layers.values() for value in layer.extremes]
+        self.is_finite = all(abs(value) <= torch.finfo(AT_REST).max for value in _numbers(extremes))
         for (_, block), layer in self._layers.items():
             layer.entry.maps[block] = layer.at_rest()
         self._layers.clear()
@@ -171,7 +172,7 @@ class _Layer:
         self._resting: torch.Tensor | None = None
         self._ready: torch.Tensor | None = None  # to be `_resting`
         self._rested: set[int] = set()  # bins
-        self.totals: list[torch.Tensor] = []  # of the bins that came to rest
+        self.extremes: list[torch.Tensor] = []  # smallest and largest values of what came to rest
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -218,13 +219,14 @@ class _Layer:
 
     def prepare(self) -> None:
         """Makes the memory ready that it will rest in."""
-        if self._resting is None and self._ready is None:
-            self._ready = torch.zeros(self._shape_at_rest, dtype=AT_REST)
+        with contextlib.suppress(RuntimeError):  # where there is none, that is said when it is needed
+            if self._resting is None and self._ready is None:
+                self._ready = torch.zeros(self._shape_at_rest, dtype=AT_REST)
 
     def _taken(self) -> torch.Tensor:
         """Made small and straight where it is, so that little has to be sent."""
         (_, sums), self._filling = cast(tuple[int, torch.Tensor], self._filling), None
-        self.totals.append(sums.sum())
+        self.extremes += sums.aminmax()  # no numbers where one of them is none
         return sums.to(dtype=AT_REST, memory_format=torch.contiguous_format)
 
     def pool(self) -> None:

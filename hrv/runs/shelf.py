@@ -7,6 +7,7 @@ has changed it since, finds the run whose image it is; never one that merely is 
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections import Counter
 from collections.abc import Iterable
@@ -280,10 +281,13 @@ class RunShelf(Generic[R]):
         forgotten."""
         with self._lock, torch.inference_mode():
             newest = self._places[-1]
-            while len(self._places) > MAX_RUNS:
-                self._forget(self._oldest(newest), crowded=True)
-            while not self._fits():
-                self._make_a_little_room(newest)
+            try:
+                while len(self._places) > MAX_RUNS:
+                    self._forget(self._oldest(newest), crowded=True)
+                while not self._fits():
+                    self._make_a_little_room(newest)
+            except Exception as error:  # nobody waits for it; the next sampling tries again
+                logging.warning("[HRV] Older recordings could not be made smaller (%s).", error)
 
     def _fits(self) -> bool:
         size = sum(place.run.nbytes for place in self._places)

@@ -8,7 +8,7 @@ import token_rig
 import torch
 from rig import ON_GPU
 
-from hrv_pack.host.follow import capture
+from hrv_pack.host.follow import recorded_rows
 from hrv_pack.host.follow.capture import Capture
 from hrv_pack.host.follow.steerer import steer
 
@@ -57,7 +57,7 @@ def test_maps_are_the_same(kind, held, monkeypatch, looked_at):
     latent, expected = draw(4)
     looked_at.clear()
     launched = stand_in_card.put_in(monkeypatch)
-    monkeypatch.setattr(capture, "HELD_BYTES", held)
+    monkeypatch.setattr(recorded_rows, "HELD_BYTES", held)
     again, found = draw(4)
     assert torch.equal(latent, again) and stand_in_card.is_close(found, expected)
     layers = len(studio.recording.layout.blocks)

@@ -214,16 +214,18 @@ def test_a_map_that_does_not_fit_its_area_is_an_error():
         place_crop(torch.zeros(5, 7), (8, 16, 0, 0), (24, 32))
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, 6e-8, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("value", [0.0, 1.0, 6e-8, 65504.0, -65504.0, 70000.0, math.inf, -math.inf, math.nan])
 @pytest.mark.parametrize("time_bin", [0, 1])
-def test_values_that_are_no_numbers_are_found(value, time_bin):
+def test_values_that_are_no_numbers_are_found(value, time_bin, monkeypatch):
+    """Also those that half precision does not hold."""
+    monkeypatch.setattr(module, "AT_REST", HALF)
     sums, entry = start(bins=2)
     for number in range(2):
         one = maps(4, 4, seed=number)
         one[0, 1, 2, 3, 0] = value if number == time_bin else 0.5
         sums.add(entry, 0, number, one)
     sums.finish()
-    assert sums.is_finite == math.isfinite(value)
+    assert sums.is_finite == (abs(value) <= 65504) == bool(entry.maps[0].isfinite().all())
 
 
 def test_values_of_layers_that_are_left_out_may_be_anything():
