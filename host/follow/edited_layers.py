@@ -12,11 +12,10 @@ import torch
 from ...hrv.steer.factors import scale_values
 from ...hrv.steer.prompt_edit import Alignment, split_values
 from ...hrv.wording import said
-from ..facts.layers import transformers
 from ..facts.options import ATTN1, ATTN2
 from .base.calls import UnetCall
 from .base.following_layers import FollowingLayers
-from .base.layer_entries import Attention, Kind, Layer, LayerCall, with_entries
+from .base.layer_entries import Attention, Kind, Layer, LayerCall, layers_of, with_entries
 from .replay import Taken
 
 
@@ -60,7 +59,8 @@ class EditedLayers:
         """A copy of transformer_options with entries for the layers that are edited."""
         for kind in (ATTN1, ATTN2):
             entry_for = functools.partial(self._entry, kind)
-            options = with_entries(transformers(unet), self._following.layout, options, kind, entry_for)
+            found = layers_of(unet, self._following.layout, kind)
+            options = with_entries(found, options, kind, entry_for)
         return options
 
     def _entry(self, kind: Kind, layer: Layer) -> Attention | None:

@@ -10,11 +10,10 @@ import torch
 
 from ...hrv.heads.layout import Layout
 from ...hrv.steer.source_run import Frame
-from ..facts.layers import transformers
 from ..facts.options import ATTN1, ATTN2, COND_OR_UNCOND, UUIDS
 from ..facts.wrappers import unwrapped
 from .base.calls import UnetCall
-from .base.layer_entries import Attention, Kind, Layer, LayerCall, with_entries
+from .base.layer_entries import Attention, Kind, Layer, LayerCall, layers_of, with_entries
 
 QK = tuple[torch.Tensor, torch.Tensor]
 
@@ -48,7 +47,7 @@ def replay(call: UnetCall, layout: Layout, frame: Frame, kinds: tuple[Kind, ...]
     options = {**call.options, UUIDS: [uuid.uuid4()], COND_OR_UNCOND: [number]}
     for kind in kinds:
         entry_for = functools.partial(_taking, taken, kind)
-        options = with_entries(transformers(call.unet), layout, options, kind, entry_for)
+        options = with_entries(layers_of(call.unet, layout, kind), options, kind, entry_for)
     control = signals_of(call.control, rows, len(call.x))
     taken.output = unwrapped(call.executor)(x, timesteps, context, y, control, options)
     return taken

@@ -6,7 +6,10 @@ The logits never leave the chip: one pass over all keys finds what softmax divid
 from __future__ import annotations
 
 import functools
+import inspect
+from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,20 +26,46 @@ TYPES = {torch.float32: tl.float32, torch.float16: tl.float16, torch.bfloat16: t
 
 def launch(form: Form, pieces: Sequence[Piece]) -> None:
     """Adds P of all pieces to their sums. Everything that Triton finds missing, it finds before."""
-    addresses = [
-        [piece.q for piece in pieces],
-        [piece.k for piece in pieces],
-        [piece.sums for piece in pieces],
-    ]
-    table = torch.tensor(addresses, dtype=torch.int64).to(form.device, non_blocking=True)
-    tiles, given = _given(form)
-    grid = (tiles, form.heads, form.rows * len(pieces))
-    _compiled()[grid](table=table, layers=len(pieces), **given)
+    addresses = array("q", [p.q for p in pieces] + [p.k for p in pieces] + [p.sums for p in pieces])
+    table = torch.frombuffer(addresses, dtype=torch.int64).to(form.device, non_blocking=True)
+    known = _known(form)
+    grid = (known.tiles, form.heads, form.rows * len(pieces))
+    if not known.launch(grid, table, len(pieces)):
+        known.kernel = _compiled()[grid](table=table, layers=len(pieces), **known.given)
+
+
+@dataclass
+class _Known:
+    """What the kernel is launched with for one form, whichever layers it does. tiles: of the queries; given: arguments; kernel: compiled for
+    them, None before the first launch."""
+
+    tiles: int
+    given: dict[str, Any]
+    kernel: Any = None
+
+    @functools.cached_property
+    def rest(self) -> list[Any]:
+        """All arguments after the layers, in order."""
+        return [self.given[name] for name in tuple(inspect.signature(_probabilities).parameters)[2:]]
+
+    def launch(self, grid: tuple[int, int, int], table: torch.Tensor, layers: int) -> bool:
+        """Launches the compiled kernel itself: to find it by its arguments takes a slow processor three times as long as all else. False where
+        that is not to be had."""
+        global _takes_all_arguments
+        if self.kernel is None or not _takes_all_arguments:
+            return False
+        try:
+            self.kernel[grid](table, layers, *self.rest)
+        except TypeError:  # Triton before 3.3 wants those left out that it has compiled in
+            _takes_all_arguments = False
+        return _takes_all_arguments
+
+
+_takes_all_arguments = True
 
 
 @functools.lru_cache(maxsize=64)
-def _given(form: Form) -> tuple[int, dict[str, Any]]:
-    """How many tiles the queries are, and what the kernel is called with, whichever layers it does."""
+def _known(form: Form) -> _Known:
     wide = max(16, triton.next_power_of_2(form.width))
     is_large = wide > 128 or (form.dtype == torch.float32 and wide > 64)
     queries = QUERIES // 2 if is_large else QUERIES
@@ -46,13 +75,13 @@ def _given(form: Form) -> tuple[int, dict[str, Any]]:
         for name, its in (("q", form.q_strides), ("k", form.k_strides), ("sums", form.sums_strides))
         for axis, stride in zip(axes, its, strict=True)
     }
-    return -(-form.queries // queries), dict(
+    return _Known(-(-form.queries // queries), dict(
         **strides,
         columns=_columns(form.device, form.columns, form.length), kept=len(form.columns), start=form.start, length=form.length,
         repeats=form.repeats, rows=form.rows, pixels=form.queries, keys=form.keys, group=form.heads // form.key_heads, scale=form.scale,
         TYPE=TYPES[form.dtype], WIDTH=form.width, WIDE=wide, QUERIES=queries, KEYS=KEYS // 2 if is_large else KEYS, COLUMNS=COLUMNS,
         MASS=form.mass, PRECISION="ieee" if form.dtype == torch.float32 else "tf32", num_warps=WARPS,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def _columns(device: torch.device, columns: tuple[int, ...], length: int) -> torch.Tensor:

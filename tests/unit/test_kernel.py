@@ -1,8 +1,10 @@
 """The kernel for graphics cards, run by Triton's interpreter on the CPU, against softmax in float64. tools/gpu_check.py runs the compiled one."""
 
 import contextlib
+import inspect
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +33,20 @@ def test_several_layers_at_once():
     assert ran.returncode == 0, ran.stderr
     errors = json.loads(ran.stdout)
     assert len(errors) == 6 and max(errors.values()) < 1e-5, errors
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="wants a C compiler")
+def test_it_compiles_for_a_card_and_is_launched_again_with_the_same(tmp_path):
+    """In a process of its own, with a stand-in for the card's driver."""
+    pytest.importorskip("triton.backends.nvidia")
+    script = Path(__file__).with_name("compiled_kernel.py")
+    folders = {"TRITON_LIBCUDA_PATH": str(tmp_path), "TRITON_CACHE_DIR": str(tmp_path / "cache")}
+    ran = subprocess.run(
+        [sys.executable, script], env={**os.environ, **folders}, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == {"one layer": True, "ten layers": True, "joint": True}
 
 
 def test_layers_of_several_forms_wait_side_by_side(monkeypatch):
@@ -64,3 +80,49 @@ def test_without_a_compiler_the_plain_way_is_taken_from_then_on(monkeypatch):
     launches.add(FORM, Piece(0, 0, 0, ("plain",), plain=done.append))
     launches.flush()
     assert done == ["plain"] and not kernel._works
+
+
+class Compiled:
+    """Stands in for what Triton makes of the kernel: tells what it was launched with, or takes only so many arguments."""
+
+    def __init__(self, most: int = 99):
+        self.launches = []
+        self._most = most
+
+    def __getitem__(self, grid):
+        def launch(*arguments, **by_name):
+            if len(arguments) > self._most:
+                raise TypeError("too many")
+            self.launches.append((grid, arguments, by_name))
+            return self
+
+        return launch
+
+
+def test_the_compiled_kernel_is_launched_itself_with_the_same_arguments_in_order(monkeypatch):
+    source, compiled = kernel.kernel_source, Compiled()
+    monkeypatch.setattr(source, "_compiled", lambda: compiled)
+    form = FORM._replace(
+        q_strides=(2, 3, 4, 5), k_strides=(6, 7, 8, 9), sums_strides=(10, 11, 12, 13), scale=0.25
+    )
+    pieces = [Piece(16 * number, 32 * number, 64 * number, (), pytest.fail) for number in (1, 2, 3)]
+    source.launch(form, pieces)
+    source.launch(form, pieces)
+    (grid, none, by_name), (again, in_order, rest) = compiled.launches
+    assert grid == again == (1, 1, 3) and not none and not rest
+    named = list(inspect.signature(source._probabilities).parameters)
+    first, second = by_name, dict(zip(named, in_order, strict=True))
+    for arguments in (first, second):
+        assert arguments.pop("table").tolist() == [16, 32, 48, 32, 64, 96, 64, 128, 192]
+    assert first.pop("num_warps") == source.WARPS and first == second
+
+
+def test_where_the_compiled_kernel_takes_other_arguments_it_is_found_by_them(monkeypatch):
+    source, compiled = kernel.kernel_source, Compiled(most=20)
+    monkeypatch.setattr(source, "_compiled", lambda: compiled)
+    monkeypatch.setattr(source, "_takes_all_arguments", True)
+    form = FORM._replace(scale=0.75)
+    for _ in range(3):
+        source.launch(form, [Piece(16, 32, 64, (), pytest.fail)])
+    assert [bool(by_name) for _, _, by_name in compiled.launches] == [True] * 3
+    assert not source._takes_all_arguments

@@ -11,13 +11,13 @@ from ....hrv.heads.layout import Layout
 from ....hrv.wording import said
 from ...facts.cancel import CANCELS
 from ...facts.guider import patcher_of
-from ...facts.layers import is_compiled, transformers
+from ...facts.layers import is_compiled
 from ...facts.network import without_compiled_code
 from ...facts.options import ATTN2
 from .calls import UnetCall
 from .errors import ran_out_of_memory
 from .following_prompts import FollowingPrompts
-from .layer_entries import Attention, Layer, LayerCall, with_entries
+from .layer_entries import Attention, Found, Layer, LayerCall, layers_of, with_entries
 
 COMPILED = (
     "This model is compiled (TorchCompileModel and the like). A compiled model does not show what its "
@@ -49,7 +49,7 @@ class FollowingLayers(FollowingPrompts):
         self.layout = layout
         self.awaited: set[int] = set()  # layers that were to come by an entry of ours
         self.reached: set[int] = set()  # of these, those that did
-        self._walked: tuple[Any, list] | None = None
+        self._walked: tuple[Any, Found] | None = None
         self._leaves_out_code = False
 
     def refusal(self, guider) -> str:
@@ -112,14 +112,14 @@ class FollowingLayers(FollowingPrompts):
         def entry_for(layer: Layer) -> Attention | None:
             return self.entry(layer, change) if layer.number in wanted and not layer.is_foreign else None
 
-        return with_entries(self._transformers(call.unet), self.layout, call.options, ATTN2, entry_for)
+        return with_entries(self._found(call.unet), call.options, ATTN2, entry_for)
 
-    def _transformers(self, unet) -> list:
-        """Those that are what the layout says. Looked up once in a sampling: walking through the network takes longer than all that is done
+    def _found(self, unet) -> Found:
+        """Layers that are what the layout says. Looked up once in a sampling: walking through the network takes longer than all that is done
         with it."""
         if self._walked is None or self._walked[0] is not unet:
-            known = set(self.layout.blocks)
-            self._walked = unet, [found for found in transformers(unet) if found[0] in known]
+            found = layers_of(unet, self.layout, ATTN2)
+            self._walked = unet, [one for one in found if one[1] == self.layout.blocks[one[0]]]
         return self._walked[1]
 
     def entry(self, layer: Layer, change: Change) -> Attention:

@@ -23,6 +23,7 @@ from ....hrv.heads.layout import Block, Layout
 from ....hrv.recording.kernel import Form
 from ....hrv.recording.probabilities import column_probabilities
 from ....hrv.steer.factors import scale_values
+from ...facts.layers import transformers
 from ...facts.network import CrossAttention, attention_in_layer, has_foreign_forward, has_no_self_attention
 from ...facts.options import ACTIVATIONS_SHAPE, ATTN1, PATCHES_REPLACE, occupant_of
 
@@ -169,24 +170,30 @@ def _form(
     )  # fmt: skip
 
 
+Found = Iterable[tuple[int, Block, CrossAttention]]
+"""Layers of a UNet: number in the layout, what it is made of now, and the attention."""
+
+
+def layers_of(unet, layout: Layout, kind: Kind) -> Found:
+    """Those of one kind that the layout knows."""
+    numbers = layout.numbers
+    for block, transformer in transformers(unet):
+        number = numbers.get(block.key)
+        if number is not None and not (kind == ATTN1 and has_no_self_attention(transformer)):
+            yield number, block, getattr(transformer, kind)
+
+
 def with_entries(
-    found: Iterable[tuple[Block, Any]],
-    layout: Layout,
-    options: dict[str, Any],
-    kind: Kind,
-    entry_for: Callable[[Layer], Attention | None],
+    found: Found, options: dict[str, Any], kind: Kind, entry_for: Callable[[Layer], Attention | None]
 ) -> dict[str, Any]:
     """A copy of transformer_options with what `entry_for` makes for the layers of one kind; None leaves a layer as it is.
     Nothing refers back to the copy: it dies with the call."""
     replace = options.get(PATCHES_REPLACE, {})
-    occupants, numbers = replace.get(kind, {}), layout.numbers
+    occupants = replace.get(kind, {})
     entries = dict(occupants)
-    for block, transformer in found:
-        key = block.key
-        if key not in numbers or (kind == ATTN1 and has_no_self_attention(transformer)):
-            continue
-        occupant = occupant_of(occupants, key) if occupants else None
-        entry = entry_for(Layer(numbers[key], block, getattr(transformer, kind), occupant, options))
+    for number, block, attention in found:
+        occupant = occupant_of(occupants, block.key) if occupants else None
+        entry = entry_for(Layer(number, block, attention, occupant, options))
         if entry is not None:
-            entries[key] = entry
+            entries[block.key] = entry
     return {**options, PATCHES_REPLACE: {**replace, kind: entries}}
