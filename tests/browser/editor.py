@@ -60,6 +60,7 @@ class Editor:
 
     def __init__(self, page, server: ComfyServer, nodes2: bool = False):
         self.page, self.server, self.nodes2, self.complaints = page, server, nodes2, []
+        self._is_new = True  # and may still be starting
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.complaints.append(f"thrown: {error}"))
         session = page.context.new_cdp_session(page)  # which tells the stack of each line in the console
@@ -84,14 +85,15 @@ class Editor:
         self.page.wait_for_function(READY, timeout=180_000)
         self.page.wait_for_timeout(3000)
         self.page.evaluate(PREPARE)
+        self._is_new = True
 
-    def load(self, workflow: Path | dict) -> None:
-        """Opens a graph, as dropping its file on the page would."""
+    def load(self, workflow: Path | dict, wait: int = 800) -> None:
+        """Opens a graph, as dropping its file on the page would. wait: milliseconds until it should be there."""
         graph = json.loads(workflow.read_text("utf-8")) if isinstance(workflow, Path) else workflow
         there = "count => (window.app.rootGraph ?? window.app.graph)._nodes.length === count"
-        for _ in range(8):  # a page that is still starting puts its own graph in the place of ours
+        for _ in range(6400 // wait):  # a page that is still starting puts its own graph in the place of ours
             self.page.evaluate("graph => window.app.loadGraphData(graph)", graph)
-            self.page.wait_for_timeout(800)
+            self.page.wait_for_timeout(wait)
             if self.page.evaluate(there, len(graph["nodes"])):
                 return
         raise TimeoutError("the graph did not open")
@@ -99,7 +101,11 @@ class Editor:
     def empty(self) -> None:
         """An empty graph, nothing under the pointer."""
         self.page.mouse.move(5, 500)
-        self.load({"last_node_id": 0, "last_link_id": 0, "nodes": [], "links": [], "version": 0.4})
+        self.load(
+            {"last_node_id": 0, "last_link_id": 0, "nodes": [], "links": [], "version": 0.4},
+            wait=800 if self._is_new else 250,
+        )
+        self._is_new = False
 
     def saved(self) -> dict:
         """The graph as the page would save it."""

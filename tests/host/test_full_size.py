@@ -21,11 +21,10 @@ EXPECTED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("kind", "config", "dtype"), [("sd1", models.SD1, torch.float32), ("sdxl", models.SDXL, torch.bfloat16)]
-)
-def test_full_size(kind, config, dtype):
-    model = models.random_model(config, dtype, shared=True)
+@pytest.mark.parametrize(("kind", "config"), [("sd1", models.SD1), ("sdxl", models.SDXL)])
+def test_full_size(kind, config):
+    """In float32, which a CPU is several times quicker at."""
+    model = models.random_model(config, shared=True)
     positive = models.conditioning(77, config["context_dim"], seed=1, pooled=1280)
     negative = models.conditioning(77, config["context_dim"], seed=2, pooled=1280)
     recorded, _, recording = rig.attach(model, None, rig.RecordOptions())

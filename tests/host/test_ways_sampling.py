@@ -216,7 +216,7 @@ def test_torch_compile(compiled_calls):
         (warning,) = run.warnings
         assert "ran without the compiled code" in warning and "recorded" in warning
         rig.assert_maps(run.entries[0], watched, run.layout, studio.positive[0][0], tolerance=2e-3)
-    stand_ins.draw(studio, compiled(studio.model), latent=rig.empty(1, 8, 8))
+    stand_ins.draw(studio, compiled(studio.model, PART), latent=rig.empty(1, 8, 8))
     assert calls  # afterwards, and without a recorder, it is compiled as before
 
 
