@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from editor import FLAGS, SETTINGS, Editor
+from editor import FLAGS, SETTINGS, SHOTS, Editor
 
 from devtools.releases import DEFAULT, NEWEST_PAGE
 from devtools.server import ROOT, ComfyServer
 
 COMFYUI = Path(os.environ.get("HRV_COMFYUI") or ROOT / ".host" / f"comfyui-{DEFAULT}")
-SHOTS = ROOT / ".host" / "screenshots"
 PINNED, NEWEST = "pinned", "newest"
 WAYS = [(page, nodes2) for page in (PINNED, NEWEST) for nodes2 in (False, True)]
 

@@ -19,6 +19,7 @@ SETTINGS = {
     "Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False, "Comfy.Graph.CanvasInfo": False,
     "Comfy.Workflow.ShowMissingModelsWarning": False,
 }  # fmt: skip
+SHOTS = ROOT / ".host" / "screenshots"
 READY = "() => window.app && window.app.graph && window.app.canvas"
 PACK = "/extensions/ComfyUI-HRV/"
 # nothing of the page's own over the graph; warnings each time, and not only to the first who gives occasion

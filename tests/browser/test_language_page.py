@@ -4,8 +4,7 @@ import contextlib
 import json
 
 import pytest
-from conftest import SHOTS
-from editor import SETTINGS, Editor, example
+from editor import SETTINGS, SHOTS, Editor, example
 from test_messages_page import asked_for, set_field, told
 
 from devtools.server import ROOT
