@@ -66,6 +66,7 @@ _takes_all_arguments = True
 
 @functools.lru_cache(maxsize=64)
 def _known(form: Form) -> _Known:
+    """Made once for each form that is in use."""
     wide = max(16, triton.next_power_of_2(form.width))
     is_large = wide > 128 or (form.dtype == torch.float32 and wide > 64)
     queries = QUERIES // 2 if is_large else QUERIES

@@ -226,9 +226,8 @@ class _Layer:
     def _taken(self) -> torch.Tensor:
         """Made small and straight where it is, so that little has to be sent."""
         (_, sums), self._filling = cast(tuple[int, torch.Tensor], self._filling), None
-        self.extremes += sums.movedim(
-            2, -1
-        ).aminmax()  # as they lie in memory; no numbers where one of them is none
+        as_they_lie = sums.movedim(2, -1)
+        self.extremes += as_they_lie.aminmax()  # no numbers where one of them is none
         return sums.to(dtype=AT_REST, memory_format=torch.contiguous_format)
 
     def pool(self) -> None:

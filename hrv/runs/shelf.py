@@ -287,7 +287,13 @@ class RunShelf(Generic[R]):
                 while not self._fits():
                     self._make_a_little_room(newest)
             except Exception as error:  # nobody waits for it; the next sampling tries again
-                logging.warning("[HRV] Older recordings could not be made smaller (%s).", error)
+                logging.warning(
+                    "[HRV] Older recordings could not be made smaller (%s: %s), so they take more memory than memory_limit_mb. The next sampling "
+                    "tries again. If memory is short, lower memory_limit_mb in %s.",
+                    type(error).__name__,
+                    error,
+                    self.node,
+                )
 
     def _fits(self) -> bool:
         size = sum(place.run.nbytes for place in self._places)

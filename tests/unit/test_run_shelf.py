@@ -6,6 +6,7 @@ from prompts import prompt
 from synthetic import LAYOUT, add, entry, recording, run_of
 
 from hrv_pack.hrv.recording.recording import NoRecording, Run
+from hrv_pack.hrv.runs import pooling
 from hrv_pack.hrv.runs.forgotten import MAX_LOOKS, MAX_NAMES
 from hrv_pack.hrv.runs.latents import traces_of
 from hrv_pack.hrv.runs.shelf import MAX_RUNS
@@ -232,3 +233,23 @@ def test_what_was_continued_never_stands_for_a_changed_latent():
     add(r, run_of(latents(5)))
     assert [id(run) for run in r.runs[:1]] == [id(runs[2])]
     assert r.match(steps[1] * 1.5)[0].run is runs[2]
+
+
+def test_where_older_maps_cannot_be_made_smaller_all_runs_stay_and_the_next_sampling_tries_again(
+    monkeypatch, caplog
+):
+    runs = [fine(n) for n in range(3)]
+    r = recording(runs[0], limit=runs[0].nbytes * 5 // 4)
+
+    def no_memory(entries):
+        raise MemoryError("no room")
+
+    with monkeypatch.context() as starving:
+        starving.setattr(pooling, "pooled", no_memory)
+        add(r, runs[1])
+        assert [id(run) for run in r.runs] == [id(run) for run in runs[:2]]
+    (line,) = caplog.messages
+    assert "could not be made smaller (MemoryError: no room)" in line and "in Record Attention." in line
+    assert all(grids(run) == list(FINE) for run in r.runs)
+    add(r, runs[2])
+    assert grids(r.runs[0]) != list(FINE) and len(caplog.messages) == 1
